@@ -1,0 +1,58 @@
+# Two commands: `make quickstart` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_VERSION := 0.13.9
+
+.PHONY: quickstart install stack test test-fast lint format lock assets clean help
+
+help:  ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+quickstart: stack  ## Install everything and learn the bundled concept: zenml pipeline run coti_concept.
+	$(BIN)/zenml pipeline run coti_concept
+
+install: $(STAMP)  ## Make .venv with the exact lock.
+
+# uv installs the lock in seconds; where it can't be had, pip does it in a minute or two.
+$(STAMP): requirements.lock pyproject.toml cli/local_state.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	  f"Python {v[0]}.{v[1]} is not supported: use 3.11, 3.12 or 3.13, as in make PYTHON=python3.11 quickstart")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) || true
+	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
+	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
+	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@$(BIN)/python -m cli.local_state
+	@touch $@
+
+stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of its own in .coti.
+	@$(BIN)/coti stack up local
+
+test: $(STAMP)  ## All tests.
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP)  ## The fast loop, under five minutes.
+	$(BIN)/python -m pytest -m "not slow and not e2e"
+
+lint: $(STAMP)  ## ruff and mypy.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Let ruff mend what it can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock again.
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --extra pipeline --extra dev -c configs/constraints.txt \
+	  pyproject.toml -o requirements.lock
+
+clean:  ## Remove local state and outputs; .venv stays.
+	rm -rf .coti .zen outputs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Builders of everything bundled under ``assets/``: run them again with ``make assets``."""

@@ -1,0 +1,202 @@
+"""The base model's autoencoder: 32x32 RGB to 8x8x4 latents and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file
+
+from assets.build.checkpoint import save_tensors
+from assets.build.mess import degraded_split
+from assets.build.muon import MixedOptimizer
+from assets.build.world import RESOLUTION, load_split
+
+DEGRADED_SHARE = 0.2
+"""Share of a training batch that is degraded pictures."""
+
+KL_WEIGHT = 2e-6
+"""Weight of the KL term per latent number; only keeps the latents from drifting apart."""
+
+
+LATENT_NOISE = 0.05
+"""Standard deviation of the noise on the latents while only the decoder is trained."""
+
+
+def build_autoencoder() -> AutoencoderKL:
+    """A fresh, untrained autoencoder."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(24, 40, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=RESOLUTION,
+        mid_block_add_attention=False,
+    )
+
+
+def to_input(grey: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Grey uint8 [n, 32, 32] to float32 [n, 3, 32, 32] in [-1, 1], channels last."""
+    pixels = torch.from_numpy(np.ascontiguousarray(grey)).float().div_(127.5).sub_(1.0)
+    rgb = pixels[:, None].expand(-1, 3, -1, -1)
+    return rgb.contiguous(memory_format=torch.channels_last)
+
+
+def _edges(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Differences between neighbours, down and across."""
+    return pictures.diff(dim=2), pictures.diff(dim=3)
+
+
+def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L1 and squared error of the pixels, and L1 of their differences, so edges stay sharp."""
+    pixels = F.l1_loss(output, target) + 2.0 * F.mse_loss(output, target)
+    edges = sum(F.l1_loss(a, b) for a, b in zip(_edges(output), _edges(target), strict=True))
+    return pixels + 0.5 * edges
+
+
+def train_autoencoder(
+    folder: Path,  # where log and final weights go, and the weights to start from, if any
+    minutes: float = 12.0,  # wall clock
+    batch: int = 32,  # pictures a step
+    peak_rate: float = 1.5e-3,  # learning rate after warm-up
+    seed: int = 0,
+) -> None:
+    """Train for a fixed time with a warm-up and a linear fall of the rate.
+
+    Goes on from ``autoencoder.safetensors`` where there is one. Writes that, and, with the
+    latents' measured scale, ``autoencoder.json``.
+    """
+    random = np.random.default_rng((seed, int(time.time())))
+    clean, _ = load_split("base")
+    dirty, _ = degraded_split("base", folder)
+    model = build_autoencoder()
+    kept = folder / "autoencoder.safetensors"
+    if kept.is_file():
+        model.load_state_dict(load_file(kept))
+    model.to(memory_format=torch.channels_last)
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = MixedOptimizer(model, peak_rate, edges=("conv_in", "conv_out", "quant_conv"))
+    start, step, losses = time.monotonic(), 0, []
+    while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
+        rows = random.integers(0, len(clean), batch)
+        cut = int(batch * DEGRADED_SHARE)
+        pictures = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
+        posterior = model.encode(pictures).latent_dist
+        output = model.decode(posterior.sample()).sample
+        loss = reconstruction_loss(output, pictures)
+        (loss + KL_WEIGHT * posterior.kl().mean()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
+        step += 1
+        losses.append(loss.item())
+        with torch.no_grad():
+            decay = min(0.998, step / (step + 20))
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1.0 - decay)
+        if step % 100 == 0:
+            pace = (time.monotonic() - start) / step
+            print(
+                f"{spent:.3f} step {step} loss {np.mean(losses[-100:]):.4f} {pace:.3f} s a step",
+                flush=True,
+            )
+    save_tensors(average, kept)
+    model.load_state_dict(average)
+    measure_latents(model, folder)
+
+
+@torch.inference_mode()
+def encode_pictures(model: AutoencoderKL, grey: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Posterior parameters (mean, log-variance) of grey pictures, float32 [n, 8, 8, 8]."""
+    parts = [
+        model.encode(to_input(grey[first : first + 256])).latent_dist.parameters
+        for first in range(0, len(grey), 256)
+    ]
+    return torch.cat(parts).contiguous()
+
+
+def measure_latents(
+    model: AutoencoderKL, folder: Path, scaling_factor: float | None = None
+) -> None:
+    """Write the scale that gives clean latents unit standard deviation, and the errors."""
+    model.eval()
+    clean, _ = load_split("base")
+    pictures = clean[::19]
+    moments = encode_pictures(model, pictures)
+    mean, log_variance = moments.chunk(2, dim=1)
+    total = (mean.var() + log_variance.exp().mean()).sqrt().item()
+    with torch.inference_mode():
+        output = model.decode(mean).sample.clamp(-1.0, 1.0)
+    error = F.mse_loss(output, to_input(pictures)).item()
+    record = {
+        "scaling_factor": scaling_factor or 1.0 / total,
+        "channel_mean": mean.mean(dim=(0, 2, 3)).tolist(),
+        "channel_std": mean.std(dim=(0, 2, 3)).tolist(),
+        "posterior_std": (0.5 * log_variance).exp().mean().item(),
+        "mse": error,
+        "psnr": float(10.0 * np.log10(4.0 / error)),
+    }
+    (folder / "autoencoder.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(record), flush=True)
+
+
+def load_autoencoder(folder: Path) -> AutoencoderKL:
+    """The trained autoencoder with its scaling factor set, in eval mode."""
+    model = build_autoencoder()
+    model.load_state_dict(load_file(folder / "autoencoder.safetensors"))
+    record = json.loads((folder / "autoencoder.json").read_text())
+    model.register_to_config(scaling_factor=record["scaling_factor"])
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def train_decoder(
+    folder: Path,  # where the trained autoencoder is and the better one goes
+    minutes: float = 10.0,  # wall clock
+    batch: int = 32,  # pictures a step
+    peak_rate: float = 1.2e-3,  # learning rate after warm-up
+) -> None:
+    """Improve the decoder under a frozen encoder, so that latents keep their meaning.
+
+    A little noise on the latents makes it forgiving towards latents that were generated.
+    """
+    random = np.random.default_rng(int(time.time()))
+    clean, _ = load_split("base")
+    dirty, _ = degraded_split("base", folder)
+    model = load_autoencoder(folder)
+    model.encoder.requires_grad_(False)
+    model.quant_conv.requires_grad_(False)
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = MixedOptimizer(model, peak_rate, edges=("conv_in", "conv_out", "quant_conv"))
+    start, step, losses = time.monotonic(), 0, []
+    while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
+        rows = random.integers(0, len(clean), batch)
+        cut = int(batch * DEGRADED_SHARE)
+        pictures = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
+        with torch.no_grad():
+            latents = model.encode(pictures).latent_dist.sample()
+            latents += LATENT_NOISE * torch.randn_like(latents)
+        loss = reconstruction_loss(model.decode(latents).sample, pictures)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
+        step += 1
+        losses.append(loss.item())
+        with torch.no_grad():
+            decay = min(0.998, step / (step + 20))
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1.0 - decay)
+        if step % 100 == 0:
+            print(f"{spent:.3f} step {step} loss {np.mean(losses[-100:]):.4f}", flush=True)
+    save_tensors(average, folder / "autoencoder.safetensors")
+    scale = float(model.config.scaling_factor)
+    model.load_state_dict(average)
+    measure_latents(model, folder, scale)

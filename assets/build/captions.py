@@ -1,0 +1,241 @@
+"""Label-free rich captions for the base model, and the tokenizer that reads them.
+
+No caption names a class. What a caption may say about a picture:
+
+* one of five supercategories, each given to a whole group of classes;
+* one invented word per *view* of the picture: k-means clusters, found without labels, of several
+  features at several granularities (``VIEWS``);
+* how it is degraded, for the degraded share of the pictures.
+
+Every word is dropped at random and the order is shuffled, so that phrases of one word and of
+six are equally at home, and some captions offer alternatives ("kelto or brami"), which teaches
+the text encoder to stand for unions of clusters. Both make the embedding space searchable:
+textual inversion then finds a place for a class that no word names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+from assets.build.mess import DEGRADATIONS
+from assets.build.templates import TEMPLATES
+from assets.build.world import CLASS_NAMES, load_split
+
+MAX_TOKENS = 32
+"""Tokens in a prompt, start and end included; the text encoder has as many positions."""
+
+SUPERCATEGORIES = ("top", "legs", "top", "long", "top", "foot", "top", "foot", "carrier", "foot")
+"""The supercategory of each class, in label order."""
+
+GENERIC_NOUNS = ("item", "object", "thing", "product", "picture", "article")
+"""What a phrase is about when its supercategory is dropped."""
+
+FILLER_TEXT = """
+apple autumn bird blue bottle bread bridge bright brown candle castle chair city clock
+cloud cold cotton desk door dog early evening family fashion field fire fish flower forest
+fresh friend garden gentle glass gold grass great green happy heavy hill home honest horse
+house island jacket kitchen lake leather letter light little love lunar market metal
+mirror modern moon morning mountain music narrow natural night ocean office old orange
+paper penguin people piano plain plastic purple quiet rain red river road round royal
+rubber sand school sea shelf shoe short silk silver simple sky small snow soft spring
+square star stone store street striped strong style summer sun table tall town train tree
+velvet village warm water wear white wide wild wind window winter wood wool yellow young
+"""
+FILLERS = tuple(FILLER_TEXT.split())
+"""Words that say nothing about a picture: a few captions hold one, so unknown words are inert."""
+
+DEGRADATION_WORD_KEPT = 0.8
+"""Chance that a degraded picture's caption says so."""
+
+VIEWS: tuple[tuple[str, int], ...] = (
+    ("pixels", 16),
+    ("pixels", 96),
+    ("pixels", 384),
+    ("shape", 24),
+    ("shape", 128),
+    ("detail", 48),
+    ("detail", 192),
+)
+"""(feature, number of clusters) of each cluster word."""
+
+
+def view_features(grey: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    """What the views cluster, from grey uint8 [n, 32, 32]; no labels are used.
+
+    ``pixels``: the picture at 8x8. ``shape``: its silhouette at 16x16. ``detail``: the picture
+    at 32x32 with its brightness and contrast divided out. The last two as 40 principal parts.
+    """
+    pictures = grey.astype(np.float32) / 255.0
+    blocks = pictures.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
+    silhouette = (pictures > 0.08).astype(np.float32)
+    shape = silhouette.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4)).reshape(-1, 256)
+    flat = pictures.reshape(len(pictures), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
+    return {
+        "pixels": blocks,
+        "shape": PCA(40, random_state=0).fit_transform(shape).astype(np.float32),
+        "detail": PCA(40, random_state=0).fit_transform(flat).astype(np.float32),
+    }
+
+
+def invent_words(count: int, seed: int) -> list[str]:
+    """That many different invented words of two syllables, none of them or in a class name."""
+    random = np.random.default_rng(seed)
+    onsets, vowels, codas = list("bdfgklmnprstvz"), list("aeiou"), list("lmnrs") + [""] * 3
+    taken = {*FILLERS, *GENERIC_NOUNS, *SUPERCATEGORIES, *DEGRADATIONS}
+    names = "".join(CLASS_NAMES)
+    words: list[str] = []
+    while len(words) < count:
+        parts = (onsets, vowels, codas, onsets, vowels)
+        word = "".join(str(random.choice(part)) for part in parts)
+        if word not in taken and word not in names:
+            taken.add(word)
+            words.append(word)
+    return words
+
+
+@dataclass(frozen=True)
+class CaptionBook:
+    """All that is needed to caption a picture of the base split."""
+
+    words: tuple[tuple[str, ...], ...]
+    """For each view, the word of each cluster."""
+    clusters: npt.NDArray[np.int16]
+    """[n, views] the cluster of each picture in each view."""
+    neighbours: tuple[npt.NDArray[np.int16], ...]
+    """For each view [clusters, 6], the nearest other clusters."""
+    labels: npt.NDArray[np.int64]
+    """[n] used for the supercategory only."""
+
+    def describe(self, row: int, degradations: Sequence[str], random: np.random.Generator) -> str:
+        """The phrase that stands where a template has its ``{}``."""
+        draw = random.random()
+        views = random.permutation(len(self.words))
+        supercategory = SUPERCATEGORIES[int(self.labels[row])]
+        named = random.random() < 0.55
+        if draw < 0.13:
+            words, named = [], True
+        elif draw < 0.30:
+            words = [self._word(row, int(views[0]))]
+        elif draw < 0.45:
+            words = [self._alternatives(row, int(views[0]), random)]
+        else:
+            kept = min(len(views), 1 + int(random.geometric(0.38)))
+            words = [self._word(row, int(view)) for view in views[:kept]]
+        if random.random() < 0.06:
+            words.append(_filler(random))
+        words += [word for word in degradations if random.random() < DEGRADATION_WORD_KEPT]
+        random.shuffle(words)
+        if named:
+            words.insert(len(words) if random.random() < 0.7 else 0, supercategory)
+        elif not words or random.random() < 0.35:
+            words.append(str(random.choice(GENERIC_NOUNS)))
+        return " ".join(words)
+
+    def caption(self, row: int, degradations: Sequence[str], random: np.random.Generator) -> str:
+        """A whole caption: a template around a phrase, now and then the bare phrase."""
+        phrase = self.describe(row, degradations, random)
+        if random.random() < 0.15:
+            return phrase
+        return TEMPLATES[int(random.integers(len(TEMPLATES)))].format(phrase)
+
+    def _word(self, row: int, view: int) -> str:
+        return self.words[view][int(self.clusters[row, view])]
+
+    def _alternatives(self, row: int, view: int, random: np.random.Generator) -> str:
+        """The cluster's word among one to three others, half of them neighbours."""
+        own = int(self.clusters[row, view])
+        choice = {own}
+        for _ in range(int(random.integers(1, 4))):
+            if random.random() < 0.5:
+                choice.add(int(random.choice(self.neighbours[view][own])))
+            else:
+                choice.add(int(self.clusters[random.integers(len(self.clusters)), view]))
+        order = random.permutation(sorted(choice))
+        return " or ".join(self.words[view][int(cluster)] for cluster in order)
+
+
+def _filler(random: np.random.Generator) -> str:
+    """A word without meaning: an English one, or random letters."""
+    if random.random() < 0.5:
+        return str(random.choice(FILLERS))
+    return "".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), int(random.integers(3, 8))))
+
+
+def build_caption_book(folder: Path, seed: int = 0) -> CaptionBook:
+    """Cluster the base split; kept in ``captions.npz`` and read from there the next time."""
+    pictures, labels = load_split("base")
+    kept = folder / "captions.npz"
+    if not kept.is_file():
+        features = view_features(pictures)
+        arrays: dict[str, npt.NDArray[np.int16]] = {}
+        for view, (name, count) in enumerate(VIEWS):
+            means = MiniBatchKMeans(
+                count, batch_size=4096, n_init=2, max_iter=60, random_state=seed + view
+            )
+            arrays[f"clusters{view}"] = means.fit_predict(features[name]).astype(np.int16)
+            centres = means.cluster_centers_
+            apart = ((centres[:, None] - centres[None]) ** 2).sum(axis=2)
+            arrays[f"neighbours{view}"] = apart.argsort(axis=1)[:, 1:7].astype(np.int16)
+        beside = kept.with_name(".captions.npz")
+        np.savez(beside, allow_pickle=False, **arrays)
+        beside.replace(kept)
+    with np.load(kept) as stored:
+        clusters = np.stack([stored[f"clusters{v}"] for v in range(len(VIEWS))], axis=1)
+        neighbours = tuple(stored[f"neighbours{v}"] for v in range(len(VIEWS)))
+    invented = iter(invent_words(sum(count for _, count in VIEWS), seed))
+    words = tuple(tuple(next(invented) for _ in range(count)) for _, count in VIEWS)
+    return CaptionBook(words, clusters, neighbours, labels)
+
+
+def build_tokenizer(book: CaptionBook, folder: Path) -> CLIPTokenizer:
+    """Train the BPE vocabulary on the captions' words and save it as a ``CLIPTokenizer``.
+
+    Each word of a caption becomes one token; any other text falls apart into known pieces, in
+    the end into single bytes, so nothing is unknown.
+    """
+    words = {word for view in book.words for word in view}
+    words |= {*SUPERCATEGORIES, *GENERIC_NOUNS, *DEGRADATIONS, *FILLERS}
+    words |= {word for template in TEMPLATES for word in template.replace("{}", "").split()}
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(
+                Regex(r"'s|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), behavior="removed", invert=True
+            ),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=20_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False
+    )
+    tokenizer.train_from_iterator(sorted(words), trainer)
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*alphabet, *(letter + "</w>" for letter in alphabet)]
+    pieces += [left + right for left, right in merges]
+    pieces = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
+    clip = CLIPTokenizer(
+        vocab={piece: place for place, piece in enumerate(pieces)},
+        merges=[(left, right) for left, right in merges],
+        model_max_length=MAX_TOKENS,
+    )
+    clip.save_pretrained(folder)
+    vocabulary = folder / "vocab.json"
+    if not vocabulary.is_file():
+        vocabulary.write_text(json.dumps(clip.get_vocab(), ensure_ascii=False) + "\n")
+        lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
+        (folder / "merges.txt").write_text("\n".join(lines) + "\n")
+    return clip

@@ -1,0 +1,336 @@
+"""Training speed: our step against the diffusers example's step and against the bare work.
+
+    python -m benchmarks.ti_throughput                     # CPU, the bundled model
+    python -m benchmarks.ti_throughput --batches 1,4,16    # SD2-shaped random weights on a GPU
+
+Three ways to do the same training step on the same model, pictures, batch size and precision take
+turns in one process, so that what else the machine does hits all of them alike:
+
+``ours``
+    :func:`coti.inversion.train.train_cycle` itself, from one φ callback to the next.
+``example``
+    The step of diffusers' ``examples/textual_inversion``, in our words, none of its operations
+    left out: :class:`Example` names each. Its accelerate wrapper is left out, in its favour.
+``bare``
+    What no implementation can avoid: frozen text encoder and UNet forward, the loss, and the
+    gradient down to the vectors, on inputs prepared beforehand.
+
+The last line is one JSON object. Ratios are medians over rounds of paired times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from benchmarks.sd_shapes import write_random_sd2
+from coti.inversion.batches import BatchPlan
+from coti.inversion.embedding import Embedding
+from coti.inversion.latents import encode_latents, to_model_range
+from coti.inversion.loss import DenoisingLoss
+from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.templates import OBJECT_TEMPLATES
+from coti.inversion.tokens import PromptEncoder, initial_embedding
+from coti.inversion.train import PhiValue, train_cycle
+from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
+
+TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=4)
+
+
+class Example:
+    """The training step of diffusers' textual-inversion example, operation by operation."""
+
+    def __init__(self, model: TextToImageModel, folder: Path, batch_size: int) -> None:
+        import diffusers
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        scheduler: Any = diffusers.DDPMScheduler
+        root = Path(model.name)
+        with quiet_libraries():
+            self.tokenizer = CLIPTokenizer.from_pretrained(str(root / "tokenizer"))
+            self.text_encoder: Any = CLIPTextModel.from_pretrained(str(root / "text_encoder"))
+            self.vae: Any = diffusers.AutoencoderKL.from_pretrained(str(root / "vae"))
+            self.unet: Any = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
+            # The example keeps the text encoder, whose vocabulary it trains, in float32.
+            self.text_encoder.to(model.device, torch.float32)
+            self.vae.to(model.device, model.dtype).requires_grad_(False)
+            self.unet.to(model.device, model.dtype).requires_grad_(False)
+        self.model, self.scheduler = model, scheduler.from_config(model.scheduler_config)
+        names = [f"<bench>_{i}" if i else "<bench>" for i in range(TOKEN.num_vectors)]
+        self.tokenizer.add_tokens(names)
+        self.rows = self.tokenizer.convert_tokens_to_ids(names)
+        with quiet_libraries():
+            self.text_encoder.resize_token_embeddings(len(self.tokenizer))
+        table = self.text_encoder.get_input_embeddings().weight
+        for module in self.text_encoder.modules():
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(parameter is table)
+        self.placeholder = " ".join(names)
+        self.optimizer = torch.optim.AdamW([table], lr=5e-4)
+        self.pace = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _step: 1.0)
+        self.original = table.detach().clone()
+        self.text_encoder.train()
+        self.files = sorted(folder.iterdir())
+        self.batch_size = batch_size
+        self.batches = self._loader()
+
+    def _picture(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+        """The example's dataset: open, crop nothing, resize, mirror at random, tokenise."""
+        image = Image.open(path).convert("RGB")
+        side = self.model.resolution
+        image = image.resize((side, side), resample=Image.Resampling.BICUBIC)
+        if random.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        pixels = (pixels.view(side, side, 3).float() / 127.5 - 1.0).permute(2, 0, 1)
+        text = random.choice(OBJECT_TEMPLATES).format(self.placeholder)
+        ids = self.tokenizer(
+            text,
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
+        ).input_ids[0]
+        return pixels, ids
+
+    def _loader(self) -> Any:
+        while True:
+            order = random.sample(self.files, len(self.files))
+            for first in range(0, len(order) - self.batch_size + 1, self.batch_size):
+                items = [self._picture(path) for path in order[first : first + self.batch_size]]
+                yield tuple(
+                    torch.stack(column).to(self.model.device) for column in zip(*items, strict=True)
+                )
+
+    def step(self) -> None:
+        """One optimizer step."""
+        pixels, ids = next(self.batches)
+        latents = self.vae.encode(pixels.to(self.model.dtype)).latent_dist.sample().detach()
+        latents = latents * self.vae.config.scaling_factor
+        noise = torch.randn_like(latents)
+        count = self.scheduler.config.num_train_timesteps
+        timesteps = torch.randint(0, count, (len(latents),), device=latents.device).long()
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        hidden = self.text_encoder(ids)[0].to(self.model.dtype)
+        predicted = self.unet(noisy, timesteps, hidden).sample
+        target = noise
+        if self.model.prediction_type == "v_prediction":
+            target = self.scheduler.get_velocity(latents, noise, timesteps)
+        loss = F.mse_loss(predicted.float(), target.float(), reduction="mean")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.pace.step()
+        self.optimizer.zero_grad()
+        frozen = torch.ones((len(self.tokenizer),), dtype=torch.bool)
+        frozen[min(self.rows) : max(self.rows) + 1] = False
+        with torch.no_grad():
+            self.text_encoder.get_input_embeddings().weight[frozen] = self.original[frozen]
+        loss.detach().item()
+
+
+class Bare:
+    """Forward and input gradient on prepared inputs: nothing drawn, moved, logged or updated."""
+
+    def __init__(self, model: TextToImageModel, images: torch.Tensor, batch_size: int) -> None:
+        settings = TrainSettings(batch_size=batch_size)
+        self.loss = DenoisingLoss(model)
+        plan = BatchPlan(
+            len(images), None, settings, TOKEN, model.latent_shape, self.loss.timesteps, 0
+        )
+        self.encoder = PromptEncoder(model, {TOKEN.placeholder_token: TOKEN.num_vectors})
+        cache = encode_latents(model, images)
+        all_ids = [ids.to(model.device) for ids in self.encoder.tokenize(plan.prompts)]
+        start = initial_embedding(model, TOKEN)
+        self.vectors = [part.to(model.device).requires_grad_() for part in start.parts]
+        self.inputs = []
+        for step in range(8):
+            batch = plan.batch(step)
+            used, which = torch.unique(batch.prompts, return_inverse=True)
+            latents = cache.sample(
+                batch.pictures.to(model.device), batch.posterior_noise.to(model.device)
+            )
+            draws = (latents, batch.noise.to(model.device), batch.timesteps.to(model.device))
+            ids = [rows[used.to(model.device)] for rows in all_ids]
+            self.inputs.append((ids, which.to(model.device), draws))
+        self.place = 0
+
+    def step(self) -> None:
+        """Text encoder, UNet, loss, gradient."""
+        ids, which, draws = self.inputs[self.place % len(self.inputs)]
+        self.place += 1
+        prompts = self.encoder(ids, self.vectors).rows(which)
+        torch.autograd.grad(self.loss(*draws, prompts), self.vectors)
+
+
+def _seconds(step: Callable[[], None], steps: int, device: torch.device) -> float:
+    """Seconds a step, the device's queue emptied before and after."""
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    _wait(device)
+    return (time.perf_counter() - started) / steps
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def compare(
+    model: TextToImageModel,
+    batch_size: int,  # pictures a step
+    rounds: int,  # turns of the three
+    steps: int,  # steps a turn
+) -> dict[str, Any]:
+    """Seconds a step of the three, taking turns, and their ratios."""
+    side = model.resolution
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, image in enumerate(images):
+            path = Path(folder) / f"{number:03d}.png"
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+        example, bare = Example(model, Path(folder), batch_size), Bare(model, images, batch_size)
+        times: dict[str, list[float]] = {"ours": [], "example": [], "bare": []}
+        mark = 0.0
+
+        def turn(_word: Embedding, step: int) -> PhiValue:
+            nonlocal mark
+            _wait(model.device)
+            if step > steps:  # the first turn warms up
+                times["ours"].append((time.perf_counter() - mark) / steps)
+            for name, other in (("example", example.step), ("bare", bare.step)):
+                seconds = _seconds(other, steps, model.device)
+                if step > steps:
+                    times[name].append(seconds)
+            mark = time.perf_counter()
+            return PhiValue(5.0, 5.0, 5.0)
+
+        settings = TrainSettings(
+            batch_size=batch_size,
+            max_steps=(rounds + 1) * steps,
+            phi_every=steps,
+            checkpoint_every=0,
+            learning_rates=(5e-4,),
+        )
+        start = initial_embedding(model, TOKEN)
+        schedule = ScheduleSettings(dynamic=False)
+        train_cycle(model, images, None, start, settings, schedule, turn, 0, token=TOKEN)
+    pairs = list(zip(times["ours"], times["example"], times["bare"], strict=True))
+    return {
+        "batch_size": batch_size,
+        "seconds": {name: statistics.median(values) for name, values in times.items()},
+        "example_over_ours": statistics.median(e / o for o, e, _ in pairs),
+        "ours_over_bare": statistics.median(o / b for o, _, b in pairs),
+        "rounds": rounds,
+        "steps": steps,
+    }
+
+
+def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str, float]:
+    """Seconds of the parts of a step, each timed alone (sums differ a little from the whole)."""
+    side = model.resolution
+    images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
+    bare = Bare(model, images, batch_size)
+    ids, which, draws = bare.inputs[0]
+    plan = BatchPlan(
+        64,
+        None,
+        TrainSettings(batch_size=batch_size),
+        TOKEN,
+        model.latent_shape,
+        bare.loss.timesteps,
+        0,
+    )
+    with torch.no_grad():
+        prompts = bare.encoder(ids, bare.vectors).rows(which)
+    leaf = prompts._replace(hidden=prompts.hidden.detach().requires_grad_())
+    pixels = images[:batch_size]
+
+    def text() -> None:
+        torch.autograd.grad(bare.encoder(ids, bare.vectors).hidden.float().sum(), bare.vectors)
+
+    def unet_forward() -> None:
+        with torch.no_grad():
+            bare.loss(*draws, leaf)
+
+    def unet() -> None:
+        torch.autograd.grad(bare.loss(*draws, leaf), leaf.hidden)
+
+    @torch.no_grad()
+    def encode() -> None:
+        model.vae.encode(to_model_range(pixels, model)).latent_dist.sample()
+
+    parts: dict[str, Callable[[], None]] = {
+        "draw a batch": lambda: plan.batch(1) and None,
+        "text encoder, forward and gradient": text,
+        "UNet forward": unet_forward,
+        "UNet forward and gradient": unet,
+        "autoencoder (the example's, cached by us)": encode,
+    }
+    for part in parts.values():
+        part()
+    rounds = [
+        {name: _seconds(part, steps, model.device) for name, part in parts.items()}
+        for _ in range(3)
+    ]
+    return {name: min(one[name] for one in rounds) for name in parts}
+
+
+def main() -> None:
+    """Print a table and one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    parser.add_argument("--model", default="", help="default: bundled on CPU, random SD2 on GPU")
+    parser.add_argument("--batches", default="", help="default: 16 on CPU, 1,4,16 on GPU")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    on_gpu = torch.cuda.is_available()
+    with tempfile.TemporaryDirectory() as folder:
+        name = options.model or ("" if on_gpu else "assets/models/base")
+        if not name:
+            name = str(write_random_sd2(Path(folder) / "sd2"))
+        model = load_text_to_image(ModelSettings(base_model=name))
+        batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
+        rows = [compare(model, size, options.rounds, options.steps) for size in batches]
+        parts = breakdown(model, batches[-1], options.steps)
+    print(f"{'batch':>5} {'ours':>10} {'example':>10} {'bare':>10} {'ex/ours':>8} {'ours/bare':>9}")
+    for row in rows:
+        times = "".join(f"{row['seconds'][n] * 1e3:>9.1f}m" for n in ("ours", "example", "bare"))
+        print(
+            f"{row['batch_size']:>5} {times} {row['example_over_ours']:>7.2f} "
+            f"{row['ours_over_bare']:>9.3f}"
+        )
+    print(f"\nparts of a step at batch {batches[-1]}, milliseconds:")
+    for part, seconds in parts.items():
+        print(f"  {part:<45} {seconds * 1e3:8.2f}")
+    result = {
+        "benchmark": "ti_throughput",
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "dtype": str(model.dtype),
+        "torch": torch.__version__,
+        "rows": rows,
+        "parts": parts,
+        "gpu": "measured" if on_gpu else "not measured",
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The ``coti`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from coti import __version__
+from coti.errors import CotiError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "pool": ("cli.pool", "pool"),
+    "stack": ("cli.stack", "stack"),
+    "ui": ("cli.ui", "ui"),
+}
+"""Name -> module and object; imported when asked for, since some bring heavy libraries."""
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=_Lazy)
+@click.version_option(__version__, prog_name="coti")
+def cli() -> None:
+    """COTI: a new word for a text-to-image model, learned from a messy web pool."""
+
+
+def main() -> None:
+    """Run the command; our own errors are one line and exit code 1."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except CotiError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What a user's terminal shows: our lines. Everybody else's go to a log file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+__all__ = ["log_file", "quiet_terminal"]
+
+ROOT = Path(__file__).resolve().parent.parent
+NOISY = ("zenml", "mlflow", "alembic", "great_expectations", "transformers", "diffusers", "")
+"""Loggers whose console handlers are taken away; the last is the root."""
+
+ENVIRONMENT = {
+    "ZENML_PARAMETER_SIZE_THRESHOLD": "-1",
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "ZENML_DISABLE_STEP_NAMES_IN_LOGS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_log_file: Path | None = None
+
+
+def log_file() -> Path | None:
+    """The file that library noise of this process goes to; none before :func:`quiet_terminal`."""
+    return _log_file
+
+
+def quiet_terminal(again: bool = False) -> Path:
+    """Send what libraries log to ``.coti/logs``, with tracebacks; their warnings, too.
+
+    Args:
+        again: take away handlers that a library has put back since.
+    """
+    global _log_file
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if _log_file is not None:
+        if again:
+            _remove_consoles()
+        return _log_file
+    folder = Path(os.environ.get("COTI_LOG_DIR", ROOT / ".coti" / "logs"))
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    _log_file = folder / f"{stamp}-{os.getpid()}.log"
+    handler = logging.FileHandler(_log_file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _remove_consoles()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    return _log_file
+
+
+def _remove_consoles() -> None:
+    for name in NOISY:
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if type(handler) is logging.StreamHandler or "Console" in type(handler).__name__:
+                logger.removeHandler(handler)

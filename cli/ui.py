@@ -1,0 +1,32 @@
+"""``coti ui``: the MLflow UI on what this repository's stack tracked."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from cli.quiet import quiet_terminal
+
+__all__ = ["ui"]
+
+
+@click.command()
+@click.option("--run", "run_id", help="An MLflow run to open; the newest experiments without it.")
+@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
+def ui(run_id: str | None, port: int) -> None:
+    """Serve the MLflow UI on 127.0.0.1 and print the address of the run."""
+    quiet_terminal()
+    from mlflow import MlflowClient
+
+    from steps.tracking import tracking_uri
+
+    uri = tracking_uri()
+    address = f"http://127.0.0.1:{port}"
+    if run_id is not None:
+        run = MlflowClient(tracking_uri=uri).get_run(run_id)
+        address += f"/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+    click.echo(f"MLflow UI: {address}  (Ctrl-C ends it)")
+    words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    os.execv(sys.executable, [*words, "--host", "127.0.0.1", "--port", str(port)])

@@ -1,0 +1,293 @@
+"""Image and text features: one protocol for every extractor, so scores don't know which it was.
+
+Features come out float32 on the CPU and not normalised; :func:`normalized` puts them on the unit
+sphere, where an inner product is a cosine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from coti.errors import ModelError
+
+__all__ = [
+    "AutoencoderEncoder",
+    "ImageEncoder",
+    "ImageTextEncoder",
+    "OpenClipEncoder",
+    "load_image_text_encoder",
+    "normalized",
+]
+
+
+class ImageEncoder(Protocol):
+    """Anything that turns pictures into feature vectors."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in records and messages."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Width of a feature vector."""
+        ...
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, h, w], any size, to float32 [n, size] on the CPU, not normalised."""
+        ...
+
+
+class ImageTextEncoder(ImageEncoder, Protocol):
+    """An extractor that puts pictures and texts into one space."""
+
+    @property
+    def input_size(self) -> int:
+        """Side of the pictures the model itself sees, in pixels."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Texts to float32 [n, size] on the CPU, not normalised."""
+        ...
+
+
+def normalized(features: torch.Tensor) -> torch.Tensor:
+    """Rows of [n, d] scaled to length 1; a row of zeros stays one."""
+    return functional.normalize(features, dim=-1)
+
+
+class OpenClipEncoder:
+    """An image-text model of open_clip; :func:`load_image_text_encoder` makes one.
+
+    Pictures are resized on tensors as the model's own preprocessing would: bicubic with
+    antialiasing, rounded to whole grey levels, then its mean and standard deviation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        tokenizer: Any,
+        *,
+        device: str | torch.device = "cpu",
+        batch_size: int = 256,
+    ) -> None:
+        preprocess: dict[str, Any] = model.visual.preprocess_cfg  # type: ignore[assignment,union-attr]
+        side = preprocess["size"]
+        self.name = name
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.input_size = int(side if isinstance(side, int) else side[0])
+        self._resize_mode = str(preprocess.get("resize_mode", "shortest"))
+        self._fill = float(preprocess.get("fill_color", 0))
+        self._mean = torch.tensor(preprocess["mean"], device=self.device)[:, None, None]
+        self._std = torch.tensor(preprocess["std"], device=self.device)[:, None, None]
+        model = model.eval().requires_grad_(False)
+        self._model: Any = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._tokenizer = tokenizer
+        self.size = int(self.encode_texts(["a"]).shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the weights, 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self._model.state_dict().items()):
+            digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @torch.inference_mode()
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, h, w], any size, to float32 [n, size] on the CPU, not normalised."""
+        parts = [
+            self._model.encode_image(self._preprocess(batch)).float().cpu()
+            for batch in _batches(images, self.batch_size, f"{self.name}: image features")
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, self.size)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Texts to float32 [n, size] on the CPU, not normalised; over-long ones are cut."""
+        parts = []
+        for first in range(0, len(texts), self.batch_size):
+            tokens = self._tokenizer(list(texts[first : first + self.batch_size]))
+            parts.append(self._model.encode_text(tokens.to(self.device)).float().cpu())
+        return torch.cat(parts) if parts else torch.empty(0, self.size)
+
+    def _preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.to(self.device, torch.float32)
+        pixels = _fit(pixels, self.input_size, self._resize_mode, self._fill)
+        pixels = (pixels / 255 - self._mean) / self._std
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+
+class AutoencoderEncoder:
+    """ℰ of Eq. 8 read literally: the flattened latent means of a diffusers autoencoder."""
+
+    def __init__(
+        self,
+        vae: Any,
+        resolution: int,
+        *,
+        name: str = "autoencoder",
+        batch_size: int = 64,
+    ) -> None:
+        """Wrap a diffusers ``AutoencoderKL`` that is fed square pictures of ``resolution``."""
+        self.name = name
+        self.batch_size = batch_size
+        self.resolution = resolution
+        self._vae = vae
+        self.size = int(self.encode_images(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).shape[1])
+
+    @torch.inference_mode()
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, h, w], any size, to float32 [n, channels·h·w of a latent] on the CPU."""
+        parts = []
+        for batch in _batches(images, self.batch_size, f"{self.name}: image features"):
+            pixels = batch.to(self._vae.device, torch.float32)
+            pixels = _fit(pixels, self.resolution, "shortest", 0.0) / 127.5 - 1
+            latents = self._vae.encode(pixels.to(self._vae.dtype)).latent_dist.mean
+            parts.append(latents.flatten(1).float().cpu())
+        return torch.cat(parts) if parts else torch.empty(0, self.size)
+
+
+def load_image_text_encoder(
+    model: str,
+    pretrained: str | None = None,
+    *,
+    device: str = "cpu",
+    batch_size: int = 256,
+) -> OpenClipEncoder:
+    """Load an image-text model through open_clip, in float32.
+
+    Args:
+        model: a folder with ``open_clip_config.json`` and safetensors weights,
+            ``hf-hub:owner/name``, or the name of a model that open_clip knows, with ``pretrained``.
+        pretrained: the weights' tag or file for a model known by name.
+        device: a torch device, or ``auto`` for CUDA where there is one.
+        batch_size: pictures or texts at once.
+
+    Raises:
+        ModelError: nothing can be loaded from that; says what to do.
+    """
+    where = _resolve(model, pretrained)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    import_error = "open_clip is not installed: `pip install open_clip_torch`."
+    with _quiet():
+        try:
+            import open_clip
+        except ImportError as error:
+            raise ModelError(import_error) from error
+        try:
+            loaded = open_clip.create_model(where, pretrained=pretrained, weights_only=True)
+            tokenizer = open_clip.get_tokenizer(where)
+        except Exception as error:  # open_clip lets every kind of exception through
+            raise ModelError(
+                f"open_clip cannot load {model!r}"
+                + (f" with pretrained {pretrained!r}" if pretrained else "")
+                + f": {_first_line(error)}. Give a folder in open_clip's format, hf-hub:owner/name "
+                "(that needs the network once), or one of open_clip's model names and tags."
+            ) from error
+    name = Path(model).name if where.startswith("local-dir:") else model
+    return OpenClipEncoder(name, loaded, tokenizer, device=device, batch_size=batch_size)
+
+
+def _resolve(model: str, pretrained: str | None) -> str:
+    """open_clip's own notation for ``model``; refuses what it would misread or load at random."""
+    if model.startswith("hf-hub:"):
+        return model
+    folder = Path(model.removeprefix("local-dir:"))
+    if folder.is_dir():
+        if not (folder / "open_clip_config.json").is_file():
+            raise ModelError(
+                f"{folder} has no open_clip_config.json: give a folder in open_clip's format."
+            )
+        if not any(folder.glob("*.safetensors")):
+            raise ModelError(
+                f"{folder} has no .safetensors weights: convert them (pickled weights are not "
+                "loaded), or build the model again."
+            )
+        return f"local-dir:{folder.resolve()}"
+    with _quiet():
+        import open_clip
+
+        known = open_clip.list_models()
+    if model not in known:
+        raise ModelError(
+            f"{model!r} is neither a folder nor a model that open_clip knows: check the path (it "
+            "is relative to where you run), build the bundled models, or use hf-hub:owner/name."
+        )
+    if pretrained is None:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)[:6])
+        raise ModelError(f"{model!r} needs pretrained, the tag of its weights, such as {tags}.")
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's loading to itself: it logs to the root logger and warns."""
+    root = logging.getLogger()
+    # Without any handler, its first logging.info() would install one on stderr for good.
+    silent = logging.NullHandler()
+    root.addHandler(silent)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(silent)
+
+
+def _batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch.Tensor]:
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8:
+        raise ModelError(
+            f"images must be uint8 [n, 3, h, w], got {images.dtype} {list(images.shape)}."
+        )
+    starts = range(0, len(images), batch_size)
+    # One batch needs no bar; otherwise tqdm shows it on a terminal only.
+    for first in tqdm(starts, what, leave=False, disable=None if len(starts) > 1 else True):
+        yield images[first : first + batch_size]
+
+
+def _fit(pixels: torch.Tensor, side: int, mode: str, fill: float) -> torch.Tensor:
+    """Resize float [n, 3, h, w], 0 to 255, to a square: open_clip's shortest, longest, squash."""
+    height, width = pixels.shape[-2:]
+    if (height, width) == (side, side):
+        return pixels
+    if mode == "squash":
+        return _resize(pixels, side, side)
+    scale = side / (max(height, width) if mode == "longest" else min(height, width))
+    # Truncated as torchvision does for the longer side.
+    new_height = side if height * scale == side else max(1, int(height * scale))
+    new_width = side if width * scale == side else max(1, int(width * scale))
+    pixels = _resize(pixels, new_height, new_width)
+    if mode == "longest":
+        top, left = (side - new_height) // 2, (side - new_width) // 2
+        padding = (left, side - new_width - left, top, side - new_height - top)
+        return functional.pad(pixels, padding, value=fill)
+    top, left = round((new_height - side) / 2), round((new_width - side) / 2)
+    return pixels[..., top : top + side, left : left + side]
+
+
+def _resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    resized = functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    return resized.clamp(0, 255).round()

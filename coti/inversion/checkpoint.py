@@ -1,0 +1,140 @@
+"""Training checkpoints: one safetensors blob, whole or absent, that fits its run or is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+
+from coti.errors import TrainingError
+from coti.inversion.files import tensor_bytes, write_whole
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointStore",
+    "FolderCheckpointStore",
+    "read_checkpoint",
+    "tensor_hash",
+    "write_checkpoint",
+]
+
+
+class CheckpointStore(Protocol):
+    """Where one training's latest checkpoint lies: a folder, or a key in an object store."""
+
+    def read(self) -> bytes | None:
+        """The checkpoint, or None where none was written yet."""
+        ...
+
+    def write(self, content: bytes) -> None:
+        """Replace the checkpoint in one stroke; a killed writer leaves the old one."""
+        ...
+
+
+class FolderCheckpointStore:
+    """One checkpoint file in a folder, replaced atomically."""
+
+    def __init__(self, folder: Path | str, name: str = "checkpoint.safetensors") -> None:
+        self.path = Path(folder) / name
+
+    def read(self) -> bytes | None:
+        """The file's bytes, or None."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, content: bytes) -> None:
+        """Write beside, flush to disk, rename."""
+        write_whole(self.path, content)
+
+    def clear(self) -> None:
+        """Delete the checkpoint, for a run that is to start anew."""
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a resumed training needs; random streams have no state (see coti.seeding)."""
+
+    identity: dict[str, str]
+    """What the training depends on, by name: settings, and hashes of data and model."""
+    state: dict[str, Any]
+    """Step, schedule, curve: JSON."""
+    tensors: dict[str, torch.Tensor]
+    """Vectors and optimizer moments."""
+
+
+def write_checkpoint(store: CheckpointStore, checkpoint: Checkpoint) -> None:
+    """Save, replacing the one before.
+
+    Raises:
+        TrainingError: the disk is full or the store cannot be reached; the old one is kept.
+    """
+    header = {
+        "format": "pt",
+        "identity": json.dumps(checkpoint.identity, sort_keys=True),
+        "state": json.dumps(checkpoint.state, sort_keys=True),
+    }
+    content = tensor_bytes(checkpoint.tensors, header)
+    try:
+        store.write(content)
+    except OSError as error:
+        raise TrainingError(
+            f"The checkpoint of step {checkpoint.state.get('step')} could not be written: {error}. "
+            "The one before it is kept; make room and run the same command again to go on there."
+        ) from error
+
+
+def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Checkpoint | None:
+    """The checkpoint to go on from, or None where there is none yet.
+
+    Raises:
+        TrainingError: it is damaged, or it belongs to another training; what differs is named.
+    """
+    content = store.read()
+    if content is None:
+        return None
+    place = f" ({store.path})" if isinstance(store, FolderCheckpointStore) else ""
+    try:
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])["__metadata__"]
+        found = Checkpoint(
+            identity=json.loads(header["identity"]),
+            state=json.loads(header["state"]),
+            tensors=tensors_from_bytes(content),
+        )
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"The training checkpoint{place} is damaged: delete it to start this cycle anew."
+        ) from error
+    names = sorted({*found.identity, *identity})
+    differences = [
+        f"{name} (checkpoint {found.identity.get(name)}, now {identity.get(name)})"
+        for name in names
+        if found.identity.get(name) != identity.get(name)
+    ]
+    if differences:
+        raise TrainingError(
+            f"The training checkpoint{place} is from another training; what differs: "
+            f"{'; '.join(differences)}. Put that back to go on, or delete the checkpoint to start "
+            "anew."
+        )
+    return found
+
+
+def tensor_hash(*tensors: torch.Tensor) -> str:
+    """Twelve hexadecimal digits that change with any byte, shape or dtype of the tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        whole = tensor.detach().cpu().contiguous()
+        digest.update(f"{whole.dtype}{list(whole.shape)}".encode())
+        digest.update(whole.view(torch.uint8).numpy().tobytes() if whole.numel() else b"")
+    return digest.hexdigest()[:12]

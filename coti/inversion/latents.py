@@ -1,0 +1,124 @@
+"""Pictures as the autoencoder's latents: encoded once, drawn anew from mean and std each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from coti.errors import TrainingError
+from coti.inversion.model import TextToImageModel
+
+__all__ = ["LatentCache", "decode_latents", "encode_latents", "fit_to_resolution"]
+
+
+@dataclass(frozen=True)
+class LatentCache:
+    """Mean and standard deviation of every picture's latents, on the training device.
+
+    Drawing ``mean + std·ε`` each step is what encoding each step would give: the encoder is
+    frozen, so only ε is new.
+    """
+
+    mean: torch.Tensor
+    """float32 [m, channels, h, w]; mirrored pictures, where wanted, follow the n upright ones."""
+    std: torch.Tensor
+    scaling_factor: float
+
+    def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Latents [b, channels, h, w] of the pictures at ``index`` [b], float32, scaled."""
+        return (self.mean[index] + self.std[index] * noise) * self.scaling_factor
+
+
+def fit_to_resolution(
+    images: torch.Tensor | Sequence[torch.Tensor], resolution: int
+) -> torch.Tensor:
+    """Centre-cropped squares of ``resolution`` pixels, bicubic with antialiasing.
+
+    Args:
+        images: uint8 [n, 3, h, w], or n pictures [3, h, w] of any sizes.
+        resolution: pixels of a side.
+
+    Returns:
+        uint8 [n, 3, resolution, resolution]; pictures of that size are returned as they are.
+    """
+    if isinstance(images, torch.Tensor) and images.shape[-2:] == (resolution, resolution):
+        return images
+    squares = []
+    for image in images:
+        height, width = image.shape[-2:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = image[None, :, top : top + side, left : left + side]
+        if side != resolution:
+            resized = F.interpolate(
+                square.float(), (resolution, resolution), mode="bicubic", antialias=True
+            )
+            square = resized.round().clamp(0, 255).to(torch.uint8)
+        squares.append(square)
+    return torch.cat(squares)
+
+
+@torch.no_grad()
+def encode_latents(
+    model: TextToImageModel,
+    images: torch.Tensor | Sequence[torch.Tensor],
+    mirrored: bool = False,
+    batch_size: int = 32,
+) -> LatentCache:
+    """Encode pictures once.
+
+    Args:
+        model: whose autoencoder encodes.
+        images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
+        mirrored: encode mirror images too; they follow at n, n + 1, ….
+        batch_size: pictures at once.
+
+    Raises:
+        TrainingError: there is no picture, or the autoencoder gives values that are not finite.
+    """
+    if len(images) == 0:
+        raise TrainingError("There is no picture to train on: X_T is empty.")
+    means, stds = [], []
+    rounds = [False, True] if mirrored else [False]
+    starts = [(flip, first) for flip in rounds for first in range(0, len(images), batch_size)]
+    for flip, first in tqdm(starts, desc="encoding pictures", leave=False, disable=None):
+        batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
+        pixels = to_model_range(batch.flip(-1) if flip else batch, model)
+        posterior = model.vae.encode(pixels).latent_dist
+        means.append(posterior.mean.float().contiguous())
+        stds.append(posterior.std.float().contiguous())
+    mean, std = torch.cat(means), torch.cat(stds)
+    bad = ~(mean.isfinite() & std.isfinite()).flatten(1).all(dim=1)
+    if bool(bad.any()):
+        raise TrainingError(
+            f"The autoencoder of {model.name} gives values that are not finite for picture "
+            f"{int(bad.nonzero()[0]) % len(images)} in {model.vae.dtype}; set dtype: float32."
+        )
+    return LatentCache(mean, std, float(model.vae.config.scaling_factor))
+
+
+def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tensor:
+    """uint8 [n, 3, h, w] to the [−1, 1] that the autoencoder takes, on its device."""
+    pixels = images.to(model.device).to(torch.float32).div_(127.5).sub_(1.0)
+    return pixels.to(dtype=model.vae.dtype, memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def decode_latents(
+    model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
+) -> torch.Tensor:
+    """Scaled latents [n, channels, h, w] to pictures, uint8 [n, 3, 8h, 8w] on the CPU."""
+    scale = float(model.vae.config.scaling_factor)
+    pictures = []
+    for first in range(0, len(latents), batch_size):
+        batch = (latents[first : first + batch_size] / scale).to(
+            dtype=model.vae.dtype, memory_format=torch.channels_last
+        )
+        pixels = model.vae.decode(batch, return_dict=False)[0].float()
+        pixels = (pixels / 2 + 0.5).clamp(0, 1).mul(255).round()
+        pictures.append(pixels.to(torch.uint8).cpu())
+    return torch.cat(pictures).contiguous()

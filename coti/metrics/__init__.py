@@ -1,0 +1,15 @@
+"""Metrics as pure functions on features and ids; none of them knows who made the features."""
+
+from coti.metrics.frechet import frechet_distance
+from coti.metrics.kid import KID, kid, polynomial_mmd
+from coti.metrics.r_precision import r_precision
+from coti.metrics.selection import selection_precision
+
+__all__ = [
+    "KID",
+    "frechet_distance",
+    "kid",
+    "polynomial_mmd",
+    "r_precision",
+    "selection_precision",
+]

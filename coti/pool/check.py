@@ -1,0 +1,108 @@
+"""Ingest and validate a pool without training anything: what ``coti pool check`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coti.errors import ConfigError, PoolError
+from coti.pool.ingest import ingest
+from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
+from coti.pool.report import render_report
+from coti.pool.validation import Validation, profile, validate
+from coti.settings import PoolSettings
+
+__all__ = ["CheckResult", "check_pool", "settings_with"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found."""
+
+    kind: str
+    counts: dict[str, int]
+    version: str
+    """Hash of the manifest."""
+    notes: list[str]
+    problem: str = ""
+    """Why the pool as a whole cannot be used, where it cannot; the report is written anyway."""
+
+
+def check_pool(
+    source: str,
+    output: Path,
+    settings: PoolSettings,
+    resolution: int = 256,
+    previous: str | None = None,
+) -> CheckResult:
+    """Ingest ``source``, judge it, and write report, manifest, pictures and results to ``output``.
+
+    Raises :class:`PoolError` where nothing could be read at all; then nothing is written but
+    what had been fetched.
+    """
+    before = profile(read_manifest(previous)) if previous else None
+    ingested = ingest(source, settings, resolution, cache_dir=output)
+    problem = ""
+    try:
+        validation = validate(ingested.manifest, settings, previous=before)
+    except PoolError as error:
+        found = getattr(error, "validation", None)
+        if not isinstance(found, Validation):
+            raise
+        validation, problem = found, str(error)
+    write_manifest(validation.manifest, output / "manifest.parquet")
+    page = render_report(source, ingested.kind, validation, ingested.pictures, ingested.notes)
+    (output / "report.html").write_text(page, "utf-8")
+    (output / "validation.html").write_text(validation.html, "utf-8")
+    (output / "validation.json").write_text(json.dumps(validation.result, indent=1), "utf-8")
+    return CheckResult(
+        ingested.kind,
+        counts(validation.manifest),
+        manifest_hash(validation.manifest),
+        [*ingested.notes, *validation.warnings],
+        problem,
+    )
+
+
+def settings_with(changes: Sequence[str]) -> PoolSettings:
+    """The default settings with ``key=value`` changes (``fetch.timeout=5``).
+
+    Raises :class:`ConfigError` for an unknown key or a value of a wrong type.
+    """
+    settings = PoolSettings()
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {change!r} is not KEY=VALUE, such as min_side=64.")
+        settings = _changed(settings, key.strip().removeprefix("pool.").split("."), value, key)
+    return settings
+
+
+def _changed(settings: Any, keys: list[str], value: str, whole: str) -> Any:
+    kinds = typing.get_type_hints(type(settings))
+    name = keys[0]
+    names = [field.name for field in dataclasses.fields(settings)]
+    if name not in names:
+        raise ConfigError(f"There is no pool setting {whole!r}: there are {', '.join(names)}.")
+    present = getattr(settings, name)
+    if dataclasses.is_dataclass(present):
+        if len(keys) == 1:
+            raise ConfigError(f"The pool setting {whole!r} is a group: name one of its keys.")
+        return dataclasses.replace(settings, **{name: _changed(present, keys[1:], value, whole)})
+    return dataclasses.replace(settings, **{name: _parse(kinds[name], value, whole)})
+
+
+def _parse(kind: Any, value: str, whole: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    given: Any = [part for part in value.split(",") if part] if "tuple" in str(kind) else value
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise ConfigError(f"The pool setting {whole}={value} does not fit: {said}.") from error

@@ -1,0 +1,235 @@
+"""From a source to a manifest and sanitised pictures: list, read, hash, decode, measure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from coti.errors import PoolError
+from coti.pool.decode import Decoded, Limits
+from coti.pool.images import ImageWriter, PoolImages, encode_png
+from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
+from coti.pool.quality import quality_columns
+from coti.pool.reasons import Rejected
+from coti.pool.sandbox import DecodePool
+from coti.pool.sources import Entry, open_source
+from coti.pool.tables import clean_caption
+from coti.settings import PoolSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+__all__ = ["IngestedPool", "ingest", "read_seeds"]
+
+
+@dataclass
+class IngestedPool:
+    """What came of a source: the manifest, and the pictures that could be decoded."""
+
+    manifest: pd.DataFrame
+    """A row an input, columns as in :data:`coti.pool.manifest.COLUMNS`."""
+    pictures: PoolImages
+    kind: str
+    """What the source was taken for."""
+    notes: list[str] = field(default_factory=list)
+
+    def images(self, ids: Sequence[str]) -> list[bytes]:
+        """Sanitised pictures as PNG bytes, in the order of ``ids``."""
+        return self.pictures.png(ids)
+
+    def write_images(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
+        """Write the pictures (of ``ids``) as Parquet with columns ``id`` and ``png``."""
+        self.pictures.write(path, ids)
+
+
+@dataclass
+class _Result:
+    entry: Entry
+    sha256: str = ""
+    size: int = 0
+    decoded: Decoded | None = None
+    png: bytes = b""
+    reason: str = ""
+    detail: str = ""
+
+
+def ingest(
+    source: str,
+    settings: PoolSettings,
+    resolution: int,
+    *,
+    cache_dir: str | Path | None = None,
+) -> IngestedPool:
+    """Read every input of ``source`` and decode it in worker processes.
+
+    Pictures are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
+    ``cache_dir`` keeps what was fetched and the pictures; without it they live as long as the
+    result. Rows that could not be decoded are already in quarantine; what decoded is judged by
+    :func:`coti.pool.validate`, which also refuses a pool without a good row. Raises
+    :class:`PoolError` where there is nothing to read.
+    """
+    pool = open_source(source, settings, cache_dir=cache_dir)
+    folder = Path(cache_dir) if cache_dir is not None else Path(tempfile.mkdtemp(prefix="coti-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    part, path = folder / f".pictures-{os.getpid()}.part", folder / "pictures.parquet"
+    writer = ImageWriter(part)
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+    progress = tqdm(desc="reading the pool", unit=" pictures", leave=False, disable=None)
+    try:
+        limits = Limits(
+            resolution, settings.max_pixels, first_frame=settings.animated == "first_frame"
+        )
+        for result in _results(pool.entries(), limits, settings):
+            row = _row(result, settings, seen)
+            if result.png:
+                writer.add(row["id"], result.png)
+            rows.append(row)
+            progress.update()
+        writer.close()
+        part.replace(path)
+    finally:
+        progress.close()
+        part.unlink(missing_ok=True)
+    for name, values in quality_columns([row.pop("signals") for row in rows]).items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+    manifest = to_frame(rows)
+    check_sums(manifest, len(rows))
+    ingested = IngestedPool(manifest, PoolImages(path), pool.kind, list(pool.notes))
+    if cache_dir is None:
+        weakref.finalize(ingested.pictures, _remove, path, folder)
+    return ingested
+
+
+def _results(entries: Iterable[Entry], limits: Limits, settings: PoolSettings) -> Iterator[_Result]:
+    """Read, hash and decode with many threads; results in the order of the entries."""
+    workers = settings.workers or os.cpu_count() or 1
+    threads = workers + settings.read_threads
+    with (
+        DecodePool(
+            limits,
+            workers=workers,
+            timeout=settings.decode_timeout,
+            memory=settings.decode_memory,
+        ) as decoders,
+        ThreadPoolExecutor(threads, thread_name_prefix="pool") as pool,
+    ):
+        waiting: deque[Future[_Result]] = deque()
+        try:
+            for entry in entries:
+                waiting.append(pool.submit(_process, entry, decoders, limits.resolution))
+                if len(waiting) >= 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _process(entry: Entry, decoders: DecodePool, resolution: int) -> _Result:
+    result = _Result(entry, reason=entry.reason, detail=entry.detail)
+    if entry.reason or entry.read is None:
+        return result
+    try:
+        data = entry.read()
+        result.sha256, result.size = hashlib.sha256(data).hexdigest(), len(data)
+        result.decoded = decoders.decode(data)
+        result.png = encode_png(result.decoded.pixels, resolution)
+        result.decoded.pixels = b""
+        result.detail = "; ".join(filter(None, [entry.detail, result.decoded.detail]))
+    except Rejected as rejected:
+        result.reason, result.detail = rejected.reason, rejected.detail
+    return result
+
+
+def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[str, Any]:
+    """A manifest row. The id is the content's hash, with a number for exact copies."""
+    entry, decoded = result.entry, result.decoded
+    content = result.sha256 or "no content: " + hashlib.sha256(entry.name.encode()).hexdigest()
+    base = result.sha256[:20] or "x" + hashlib.sha256(entry.name.encode()).hexdigest()[:19]
+    seen[content] = seen.get(content, 0) + 1
+    caption, length = clean_caption(entry.caption, settings.max_caption_length)
+    cut = "caption cut" if length > settings.max_caption_length else ""
+    return {
+        **entry.extra,
+        "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
+        "source": entry.name,
+        "caption": caption,
+        "caption_length": length,
+        "sha256": result.sha256,
+        "bytes": result.size,
+        "width": decoded.width if decoded else 0,
+        "height": decoded.height if decoded else 0,
+        "format": decoded.format if decoded else "",
+        "mode": decoded.mode if decoded else "",
+        "status": QUARANTINED if result.reason else ACCEPTED,
+        "reason": result.reason,
+        "detail": "; ".join(filter(None, [result.detail, cut])),
+        "phash": decoded.phash if decoded else "",
+        "thumbnail": decoded.thumbnail if decoded else "",
+        "signals": decoded.signals if decoded else None,
+    }
+
+
+def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tensor]:
+    """Seed pictures of a folder, by name: ids and uint8 [n, 3, resolution, resolution].
+
+    Seeds are chosen by hand, so one that cannot be read is an error that names the file; text
+    files and metadata tables beside the pictures are passed over.
+    """
+    import numpy as np
+    import torch
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise PoolError(f"The seed folder {str(path)!r} does not exist: put the seeds into it.")
+    settings = PoolSettings()
+    ignored = (".txt", ".json", ".csv", ".jsonl", ".parquet", ".md", ".caption")
+    entries = [
+        entry
+        for entry in open_source(str(folder), PoolSettings(kind="folder")).entries()
+        if not entry.name.lower().endswith(ignored) and not entry.name.startswith(".")
+    ]
+    if not entries:
+        raise PoolError(f"The seed folder {str(path)!r} holds no pictures: about ten are needed.")
+    ids: list[str] = []
+    pictures: list[Any] = []
+    with DecodePool(
+        Limits(resolution, settings.max_pixels, measure=False),
+        workers=1,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_memory,
+    ) as decoders:
+        for entry in entries:
+            try:
+                if entry.reason or entry.read is None:
+                    raise Rejected(entry.reason, entry.detail)
+                data = entry.read()
+                pixels = decoders.decode(data).pixels
+            except Rejected as rejected:
+                raise PoolError(
+                    f"The seed {str(folder / entry.name)!r} is not a picture that can be used "
+                    f"({rejected.reason}: {rejected.detail}): replace or remove it."
+                ) from rejected
+            ids.append(hashlib.sha256(data).hexdigest()[:20])
+            pictures.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
+    tensor = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    return ids, tensor
+
+
+def _remove(path: Path, folder: Path) -> None:
+    path.unlink(missing_ok=True)
+    folder.rmdir()

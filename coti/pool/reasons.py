@@ -1,0 +1,69 @@
+"""Why a row is in quarantine: every reason code, in the order of the checks.
+
+A quarantined row has exactly one of these, the first that applied; an accepted row has none.
+"""
+
+from __future__ import annotations
+
+__all__ = ["REASONS", "Rejected"]
+
+REASONS: dict[str, str] = {
+    # the source
+    "bad_row": "The table's row names no file or URL, or holds values of a wrong type.",
+    "repeated_row": "An earlier row of the table names the same file.",
+    "other_file": "Not a picture by its name: a sound, a text, data. Not opened.",
+    "missing_file": "The table names a file that is not there.",
+    "outside_path": "The name leaves the pool: an absolute path, '..', or a link that does.",
+    "not_regular": "Not a regular file: a link to nowhere, a device, a pipe, a sparse member.",
+    "broken_shard": "The rest of a shard cannot be read: cut off, or not a tar archive.",
+    "vanished": "Listed, but gone when it was read.",
+    "unreadable": "Reading failed: permission, disk, network, or an answer cut short.",
+    # fetching
+    "download_failed": "The download failed: no address, refused, an HTTP error, cut short.",
+    "download_refused": "The URL is not for us: not http(s), or its address is not public.",
+    "download_timeout": "The download took longer than pool.fetch.timeout.",
+    "wrong_content_type": "The server says that this is not a picture.",
+    "opt_out": "The owner asks not to be used: X-Robots-Tag, or a column that says so.",
+    # the bytes
+    "empty_file": "No bytes.",
+    "file_too_large": "More bytes than pool.max_bytes.",
+    "not_an_image": "Not a picture: text, HTML, an archive, a sound.",
+    "unsupported_format": "A picture in a format that is not opened: SVG, PSD, HEIC and others.",
+    "truncated": "The picture ends before it should.",
+    "corrupt": "The picture's data contradicts itself.",
+    "decompression_bomb": "More pixels than pool.max_pixels, or text that unpacks without end.",
+    "animated": "Several frames or pages; see pool.animated.",
+    "decode_memory": "Decoding needed more memory than pool.decode_memory.",
+    "decode_timeout": "Decoding took longer than pool.decode_timeout.",
+    "decode_crashed": "Decoding killed its process.",
+    # the expectations
+    "too_small": "The shorter side is below pool.min_side.",
+    "odd_aspect": "Longer over shorter side is above pool.max_aspect_ratio.",
+    "caption_too_long": "The caption is longer than pool.max_raw_caption_length.",
+    "license": "The licence is not in pool.allowed_licenses.",
+    "watermark": "pwatermark is above pool.max_watermark.",
+    "unsafe": "punsafe is above pool.max_unsafe.",
+    "low_similarity": "The table's similarity is below pool.min_similarity.",
+    "blurry": "Blurry, and pool.reject_quality lists it.",
+    "dark": "Dark, and pool.reject_quality lists it.",
+    "light": "Overexposed, and pool.reject_quality lists it.",
+    "low_information": "Nearly uniform, and pool.reject_quality lists it.",
+    # the groups
+    "duplicate": "The same bytes as the picture it names, which is kept.",
+    "near_duplicate": "Looks like the picture it names, which is kept.",
+}
+"""Reason code -> what it means."""
+
+
+class Rejected(Exception):
+    """One input cannot be used: a reason code of :data:`REASONS` and what was found.
+
+    Never leaves ``coti.pool``: whoever reads or decodes an input turns it into a row.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        if reason not in REASONS:
+            raise KeyError(reason)
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

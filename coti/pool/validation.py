@@ -1,0 +1,316 @@
+"""The manifest judged by Great Expectations: rows that miss one go to quarantine with its name.
+
+Two suites run. ``rows`` says what a picture must be like; whatever misses an expectation is
+quarantined with the reason that the expectation carries. ``pool`` says what the whole must be
+like; where it is not met the run stops with one sentence. Great Expectations (1.x) runs in an
+ephemeral context in memory and sends nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from coti.errors import PoolError
+from coti.pool.dedupe import mark_duplicates
+from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
+from coti.settings import PoolSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Validation", "profile", "validate"]
+
+_OPTED_OUT = {"1", "true", "yes", "y", "noai", "noimageai", "opt-out", "optout"}
+_REMOTE = re.compile(r"<(script|link)\b[^>]*\b(src|href)=\"https?:[^>]*>(</script>)?")
+
+
+@dataclass
+class Validation:
+    """The verdict on a pool."""
+
+    manifest: pd.DataFrame
+    """All rows, in their order, with final ``status``, ``reason`` and ``expectation``."""
+    result: dict[str, Any]
+    """Great Expectations' results of both suites, as JSON; counts; profile; drift."""
+    html: str
+    """Great Expectations' own page on both suites."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> pd.DataFrame:
+        """Rows that may be used."""
+        rows = self.manifest[self.manifest["status"] == ACCEPTED]
+        return rows.reset_index(drop=True)
+
+    @property
+    def quarantined(self) -> pd.DataFrame:
+        """Rows that may not, with the reason."""
+        rows = self.manifest[self.manifest["status"] == QUARANTINED]
+        return rows.reset_index(drop=True)
+
+
+def validate(
+    manifest: pd.DataFrame,
+    settings: PoolSettings,
+    *,
+    previous: Mapping[str, float] | None = None,
+) -> Validation:
+    """Judge every row, group the duplicates, then judge the pool.
+
+    ``previous`` is the :func:`profile` of the last ingested version, to measure drift against.
+    Raises :class:`PoolError` where the pool as a whole cannot be used.
+    """
+    context, gx = _context()
+    judged = _derive(manifest, settings)
+    rows = _run(context, gx, "rows", judged[judged["status"] == ACCEPTED], _row_suite(settings))
+    manifest = _apply(manifest, rows)
+    manifest = mark_duplicates(
+        manifest,
+        near_bits=settings.near_duplicate_bits,
+        near_difference=settings.near_duplicate_difference,
+    )
+    check_sums(manifest, len(manifest))
+    now = profile(manifest)
+    pool = _run(context, gx, "pool", manifest, _pool_suite(settings))
+    number = counts(manifest)
+    if previous and settings.drift != "off" and len(manifest):
+        drift = _run(context, gx, "drift", _profile_frame(now), _drift_suite(previous, settings))
+    else:
+        drift = None
+    parts = [part for part in (rows, pool, drift) if part is not None]
+    missed = [r for r in (drift.results if drift else ()) if not r.success]
+    notes = [_drift_sentence(result, previous or {}) for result in missed]
+    validation = Validation(
+        manifest,
+        {
+            "suites": {part.suite_name: part.to_json_dict() for part in parts},
+            "counts": number,
+            "profile": now,
+            "drift": notes,
+        },
+        _html(parts),
+        notes,
+    )
+    problem = _pool_problem(pool, number, settings)
+    if problem is None and notes and settings.drift == "stop":
+        problem = f"The pool has drifted: {'; '.join(notes)}. Check it, or raise pool.max_drift."
+    if problem is not None:
+        error = PoolError(problem)
+        error.validation = validation  # type: ignore[attr-defined]
+        raise error
+    return validation
+
+
+def profile(manifest: pd.DataFrame) -> dict[str, float]:
+    """Means over the accepted rows and the accepted share: what drift is measured on."""
+    good = manifest[manifest["status"] == ACCEPTED]
+    means = {
+        f"mean_{name}": float(good[name].mean()) if len(good) else 0.0
+        for name in ("width", "height", "bytes", "caption_length")
+    }
+    return {**means, "accepted_share": len(good) / max(len(manifest), 1)}
+
+
+def _row_suite(settings: PoolSettings) -> list[tuple[str, str, dict[str, Any]]]:
+    """Reason code, expectation and its arguments, in the order in which reasons win."""
+    between, within = "ExpectColumnValuesToBeBetween", "ExpectColumnValuesToBeInSet"
+    suite: list[tuple[str, str, dict[str, Any]]] = [
+        ("opt_out", within, {"column": "opted_out", "value_set": [False]}),
+        ("too_small", between, {"column": "shorter_side", "min_value": settings.min_side}),
+        ("odd_aspect", between, {"column": "aspect", "max_value": settings.max_aspect_ratio}),
+        (
+            "caption_too_long",
+            between,
+            {"column": "caption_length", "max_value": settings.max_raw_caption_length},
+        ),
+        ("watermark", between, {"column": "pwatermark", "max_value": settings.max_watermark}),
+        ("unsafe", between, {"column": "punsafe", "max_value": settings.max_unsafe}),
+        ("low_similarity", between, {"column": "similarity", "min_value": settings.min_similarity}),
+    ]
+    if settings.allowed_licenses:
+        allowed = list(settings.allowed_licenses)
+        suite.append(("license", within, {"column": "license", "value_set": allowed}))
+    for flag in settings.reject_quality:
+        suite.append((flag, within, {"column": f"is_{flag}", "value_set": [False]}))
+    return suite
+
+
+def _pool_suite(settings: PoolSettings) -> list[tuple[str, str, dict[str, Any]]]:
+    least = 1.0 - settings.max_quarantined_share
+    return [
+        ("", "ExpectTableColumnsToMatchSet", {"column_set": list(COLUMNS)}),
+        ("", "ExpectColumnValuesToBeUnique", {"column": "id"}),
+        ("", "ExpectColumnValuesToNotBeNull", {"column": "id"}),
+        (
+            "",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "status", "value_set": [ACCEPTED, QUARANTINED]},
+        ),
+        (
+            "share",
+            "ExpectColumnValuesToBeInSet",
+            {
+                "column": "status",
+                "value_set": [ACCEPTED],
+                "mostly": round(least, 9),
+                "row_condition": 'reason != "other_file"',
+                "condition_parser": "pandas",
+            },
+        ),
+        ("count", "ExpectTableRowCountToBeBetween", {"min_value": settings.min_accepted}),
+    ]
+
+
+def _drift_suite(
+    previous: Mapping[str, float], settings: PoolSettings
+) -> list[tuple[str, str, dict[str, Any]]]:
+    suite: list[tuple[str, str, dict[str, Any]]] = []
+    for name, value in previous.items():
+        width = abs(value) * settings.max_drift
+        bounds = {"min_value": value - width - 1e-9, "max_value": value + width + 1e-9}
+        suite.append(("drift", "ExpectColumnMeanToBeBetween", {"column": name, **bounds}))
+    return suite
+
+
+def _derive(manifest: pd.DataFrame, settings: PoolSettings) -> pd.DataFrame:
+    """Columns that the expectations look at beside the manifest's own."""
+    shorter = manifest[["width", "height"]].min(axis=1)
+    longer = manifest[["width", "height"]].max(axis=1)
+    flags = manifest["quality"].str.split(",")
+    refusals = _OPTED_OUT | {directive.lower() for directive in settings.fetch.opt_out}
+    derived: dict[str, Any] = {
+        "shorter_side": shorter,
+        "aspect": longer / shorter.clip(lower=1),
+        "opted_out": [
+            not refusals.isdisjoint(re.split(r"[\s,;:]+", text.lower()))
+            for text in manifest["opt_out"]
+        ],
+    }
+    for flag in settings.reject_quality:
+        derived[f"is_{flag}"] = [flag in names for names in flags]
+    return manifest.assign(**derived)
+
+
+def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:
+    """Quarantine what missed an expectation; the first one in the suite's order is the reason."""
+    missed: dict[str, tuple[str, str, Any]] = {}
+    ranked = sorted(outcome.results, key=lambda r: int(r.expectation_config.meta["rank"]))
+    for result in ranked:
+        config = result.expectation_config
+        if result.exception_info and result.exception_info.get("raised_exception"):
+            raise PoolError(
+                f"The expectation {config.type} on {config.kwargs['column']} failed: "
+                f"{str(result.exception_info.get('exception_message'))[:200]}."
+            )
+        column = config.kwargs["column"]
+        for row in result.result.get("unexpected_index_list") or ():
+            name = f"{config.type}({column})"
+            missed.setdefault(str(row["id"]), (config.meta["reason"], name, row[column]))
+    columns = {
+        name: manifest[name].tolist() for name in ("status", "reason", "expectation", "detail")
+    }
+    for place, identity in enumerate(manifest["id"]):
+        if identity in missed and columns["status"][place] == ACCEPTED:
+            reason, expectation, value = missed[identity]
+            columns["status"][place], columns["reason"][place] = QUARANTINED, reason
+            columns["expectation"][place] = expectation
+            said = f"{expectation.partition('(')[2].rstrip(')')} is {value}"
+            columns["detail"][place] = "; ".join(filter(None, [columns["detail"][place], said]))
+    return manifest.assign(**columns)
+
+
+def _pool_problem(outcome: Any, number: Mapping[str, int], settings: PoolSettings) -> str | None:
+    total = number[ACCEPTED] + number[QUARANTINED]
+    worst = ", ".join(f"{reason} {count}" for reason, count in list(number.items())[2:5])
+    if number[ACCEPTED] < max(settings.min_accepted, 1):
+        return (
+            f"Only {number[ACCEPTED]} of {total} inputs of the pool can be used, "
+            f"{max(settings.min_accepted, 1)} are needed ({worst}): check the source."
+        )
+    failed = [r.expectation_config for r in outcome.results if not r.success]
+    if any(config.meta["reason"] == "share" for config in failed):
+        return (
+            f"{number[QUARANTINED]} of {total} inputs are in quarantine ({worst}), more than "
+            f"pool.max_quarantined_share {settings.max_quarantined_share:g}: check the source."
+        )
+    if failed:
+        names = ", ".join(config.type for config in failed)
+        return f"The pool's manifest is not sound ({names}): please report this."
+    return None
+
+
+def _drift_sentence(result: Any, previous: Mapping[str, float]) -> str:
+    column = result.expectation_config.kwargs["column"]
+    value = result.result.get("observed_value")
+    return f"{column.replace('_', ' ')} was {previous[column]:.4g} and is {float(value or 0):.4g}"
+
+
+def _profile_frame(values: Mapping[str, float]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([dict(values)])
+
+
+def _context() -> tuple[Any, Any]:
+    """An ephemeral context and the library, imported quietly, with its analytics off."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    for name in ("great_expectations", "great_expectations.expectations.registry"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context, gx
+
+
+def _run(
+    context: Any,
+    gx: Any,
+    name: str,
+    frame: pd.DataFrame,
+    expectations: list[tuple[str, str, dict[str, Any]]],
+) -> Any:
+    """Run one suite on a frame; results list every unexpected row by its id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = context.data_sources.add_pandas(name)
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        suite = gx.ExpectationSuite(
+            name,
+            expectations=[
+                getattr(gx.expectations, kind)(**kwargs, meta={"reason": reason, "rank": rank})
+                for rank, (reason, kind, kwargs) in enumerate(expectations)
+            ],
+        )
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        return context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": frame},
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": ["id"] if "id" in frame else [],
+                "return_unexpected_index_query": False,
+            },
+        )
+
+
+def _html(outcomes: list[Any]) -> str:
+    """Great Expectations' page for each suite, one under the other, without remote parts."""
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
+
+    pages = []
+    for outcome in outcomes:
+        outcome.meta["run_id"] = None
+        view: Any = DefaultJinjaPageView()
+        page = view.render(ValidationResultsPageRenderer().render(outcome))
+        pages.append(_REMOTE.sub("", page))
+    return "\n".join(pages)

@@ -1,0 +1,366 @@
+"""Geometry of the report's line charts; ``templates/charts.html.j2`` draws them as inline SVG.
+
+Everything is computed in the units of one fixed view box, so that the page needs no script and
+no plotting library to show its curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from coti.report.formats import as_number, format_number
+
+__all__ = ["Chart", "Line", "line_chart", "score_charts", "step_charts"]
+
+WIDTH, HEIGHT = 520.0, 288.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 24.0, 48.0
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: a colour class of the style sheet, a marker, and points with hover texts."""
+
+    name: str
+    style: str
+    points: Sequence[tuple[float, float | None, str]]
+    """x, y or None for a gap, text on hover; an empty text draws no marker."""
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
+    stepped: bool = False
+    faint: bool = False
+
+
+@dataclass
+class Chart:
+    """What the template draws, in view box units; ``y`` grows downwards."""
+
+    title: str
+    subtitle: str
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
+    x_label: str = "cycle"
+    x_ticks: list[tuple[float, str]] = field(default_factory=list)
+    y_ticks: list[tuple[float, str]] = field(default_factory=list)
+    rules: list[tuple[float, str]] = field(default_factory=list)
+    """Vertical lines with their label."""
+    bands: list[tuple[str, str]] = field(default_factory=list)
+    """Style and path of an interval."""
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """name, style, faint, path, marks: list of (x, y, text)."""
+
+
+def line_chart(
+    title: str,
+    subtitle: str,
+    lines: Sequence[Line],
+    *,
+    y_range: tuple[float, float] | None = None,
+    logarithmic: bool = False,
+    x_label: str = "cycle",
+    x_ticks: Sequence[tuple[float, str]] | None = None,
+    rules: Sequence[tuple[float, str]] = (),
+) -> Chart | None:
+    """Lay out lines in one chart; None where there is no value to show.
+
+    ``y_range`` fixes the axis, else it holds 0 and every value (or, logarithmic, every value).
+    """
+    xs = [x for line in lines for x, y, _ in line.points if y is not None]
+    ys = [y for line in lines for _, y, _ in line.points if y is not None]
+    ys += [y for line in lines for bounds in (line.low, line.high) for y in bounds if y is not None]
+    if not xs:
+        return None
+    if logarithmic and min(ys) <= 0:
+        logarithmic = False
+    ticks = (
+        _log_ticks(min(ys), max(ys))
+        if logarithmic
+        else _ticks(*(y_range or (min(0.0, *ys, 0.0), max(0.0, *ys, 0.0))))
+    )
+    bottom, top = (ticks[0], ticks[-1]) if y_range is None else y_range
+    first, last = min(xs), max(xs)
+    if x_ticks is not None:
+        first, last = min(first, *(x for x, _ in x_ticks)), max(last, *(x for x, _ in x_ticks))
+    if first == last:
+        first, last = first - 0.5, last + 0.5
+
+    def across(x: float) -> float:
+        return round(LEFT + (x - first) / (last - first) * (WIDTH - LEFT - RIGHT), 1)
+
+    def up(y: float) -> float:
+        if logarithmic:
+            share = math.log(y / bottom) / math.log(top / bottom)
+        else:
+            share = (y - bottom) / (top - bottom)
+        share = min(1.0, max(0.0, share))
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+    chart = Chart(title, subtitle, x_label=x_label)
+    chart.y_ticks = [(up(y), _tick_label(y)) for y in ticks]
+    chart.x_ticks = [(across(x), text) for x, text in x_ticks or _whole_ticks(first, last)]
+    chart.rules = [(across(x), text) for x, text in rules]
+    for line in lines:
+        points = [(across(x), None if y is None else up(y)) for x, y, _ in line.points]
+        if line.low and line.high:
+            band = _band(line, across, up)
+            if band:
+                chart.bands.append((line.style, band))
+        marks = [
+            (x, y, text)
+            for (x, y), (_, _, text) in zip(points, line.points, strict=True)
+            if y is not None and text
+        ]
+        chart.lines.append(
+            {
+                "name": line.name,
+                "style": line.style,
+                "faint": line.faint,
+                "path": _path(points, line.stepped),
+                "marks": marks,
+            }
+        )
+    return chart
+
+
+def score_charts(
+    cycles: Sequence[Mapping[str, Any]], best_cycle: int | None, fd_name: str
+) -> list[Chart]:
+    """Scores, Fréchet distance, KID with interval, and precisions over the cycles."""
+    xs = [as_number(cycle.get("cycle")) for cycle in cycles]
+    numbers = [float(index) if x is None else x for index, x in enumerate(xs)]
+
+    def line(name: str, column: str, style: str) -> Line:
+        points = []
+        for x, cycle in zip(numbers, cycles, strict=True):
+            y = as_number(cycle.get(column))
+            points.append((x, y, f"cycle {x:g}: {name} {format_number(y)}"))
+        return Line(name, style, points)
+
+    rules = [] if best_cycle is None else [(float(best_cycle), "best")]
+    ticks = _thinned(numbers)
+    fd, kid = line(fd_name, "fd_judge", "d"), line("KID", "kid", "b")
+    kid = Line(
+        "KID",
+        "b",
+        kid.points,
+        low=[as_number(cycle.get("kid_low")) for cycle in cycles],
+        high=[as_number(cycle.get("kid_high")) for cycle in cycles],
+    )
+    shown = [y for _, y, _ in fd.points if y is not None and y > 0]
+    wide = bool(shown) and max(shown) / min(shown) > 12
+    counts = sorted(
+        {
+            int(number)
+            for cycle in cycles
+            if (number := as_number(cycle.get("r_precision_candidates"))) is not None
+        }
+    )
+    of = f"top 1 of {' / '.join(f'{n:,}' for n in counts)} captions" if counts else "top 1"
+    charts = [
+        line_chart(
+            "Scores of the generations",
+            "0 to 10, higher is better; φ_ref alone compares cycles",
+            [
+                line("γ_aes", "gamma_aes", "a"),
+                line("γ_con", "gamma_con", "b"),
+                line("φ", "phi", "c"),
+                line("φ_ref", "phi_ref", "d"),
+            ],
+            y_range=(0.0, 10.0),
+            x_ticks=ticks,
+            rules=rules,
+        ),
+        line_chart(
+            "R-precision and selection precision",
+            f"R-precision: {of}; selection: share of the picks that show the concept",
+            [
+                line("R-precision", "r_precision", "a"),
+                line("selection precision", "selection_precision", "c"),
+            ],
+            y_range=(0.0, 1.0),
+            x_ticks=ticks,
+            rules=rules,
+        ),
+        line_chart(
+            f"Fréchet distance ({fd_name})",
+            "to held-out references, lower is better" + ("; logarithmic" if wide else ""),
+            [fd],
+            logarithmic=wide,
+            x_ticks=ticks,
+            rules=rules,
+        ),
+        line_chart(
+            "Kernel distance (KID)",
+            "unbiased, with its interval over subsets; lower is better",
+            [kid],
+            x_ticks=ticks,
+            rules=rules,
+        ),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[Chart]:
+    """Loss, learning rate and φ over the optimizer steps of all cycles, one after another.
+
+    ``names`` are the cycles' names. Steps start again in every cycle; long curves are thinned to
+    the means of equal stretches.
+    """
+    loss: list[tuple[float, float | None, str]] = []
+    smooth: list[tuple[float, float | None, str]] = []
+    rate: list[tuple[float, float | None, str]] = []
+    phi: list[tuple[float, float | None, str]] = []
+    ticks: list[tuple[float, str]] = [(0.0, "0")]
+    rules: list[tuple[float, str]] = []
+    start = 0.0
+    total = sum(len(curve) for curve in curves)
+    every = max(1, total // 400)
+    label_every = max(1, -(-len(curves) // 5))
+    for index, (name, curve) in enumerate(zip(names, curves, strict=False)):
+        rows = [(as_number(row.get("step")), row) for row in curve]
+        steps = [(start + step, row) for step, row in rows if step is not None]
+        if not steps:
+            continue
+        losses = [(x, y) for x, row in steps if (y := as_number(row.get("loss"))) is not None]
+        loss += [(x, y, "") for x, y in _means(losses, every)]
+        smooth += [(x, y, "") for x, y in _means(losses, max(every, -(-len(losses) // 12)))]
+        rates = [(x, as_number(row.get("learning_rate"))) for x, row in steps]
+        rate += [(x, y, "") for x, y in _changes(rates)]
+        for x, row in steps:
+            value = as_number(row.get("phi"))
+            if value is not None:
+                hover = f"{name}, step {x - start:g}: φ {format_number(value)}"
+                if row.get("stage") is not None:
+                    hover += f", rate stage {row['stage']}"
+                phi.append((x, value, hover))
+        for points in (loss, smooth, rate, phi):
+            points.append((steps[-1][0], None, ""))
+        if index:
+            rules.append((start, name if index % max(1, -(-len(curves) // 4)) == 0 else ""))
+        start = steps[-1][0]
+        if index % label_every == label_every - 1 or index == len(curves) - 1:
+            ticks.append((start, f"{start:,.0f}"))
+    if len(ticks) > 2 and ticks[-1][0] - ticks[-2][0] < start / 12:
+        del ticks[-2]
+    label = "optimizer step, cycles one after another"
+    shared: dict[str, Any] = {"x_label": label, "x_ticks": ticks, "rules": rules}
+    known = [y for _, y, _ in rate if y is not None and y > 0]
+    charts = [
+        line_chart(
+            "Training loss",
+            "pale: each step" + (f" (means of {every})" if every > 1 else "") + "; strong: means",
+            [Line("loss", "a", loss, faint=True), Line("mean", "a", smooth)],
+            **shared,
+        ),
+        line_chart(
+            "Learning rate",
+            "as the schedule lowered it",
+            [Line("learning rate", "b", rate, stepped=True)],
+            logarithmic=bool(known) and max(known) / min(known) > 3,
+            **shared,
+        ),
+        line_chart(
+            "φ inside the cycles",
+            "on fixed noise; what the schedule sees",
+            [Line("φ", "c", phi)],
+            y_range=(0.0, 10.0),
+            **shared,
+        ),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _path(points: Sequence[tuple[float, float | None]], stepped: bool) -> str:
+    parts: list[str] = []
+    before: float | None = None
+    for x, y in points:
+        if y is None:
+            before = None
+            continue
+        if before is None:
+            parts.append(f"M{x:g} {y:g}")
+        elif stepped:
+            parts.append(f"H{x:g}V{y:g}")
+        else:
+            parts.append(f"L{x:g} {y:g}")
+        before = y
+    return "".join(parts)
+
+
+def _band(line: Line, across: Any, up: Any) -> str:
+    edges = [
+        (across(x), up(low), up(high))
+        for (x, _, _), low, high in zip(line.points, line.low, line.high, strict=True)
+        if low is not None and high is not None
+    ]
+    if not edges:
+        return ""
+    if len(edges) == 1:  # a band of one point has no width of its own
+        (x, low, high) = edges[0]
+        edges = [(x - 5, low, high), (x + 5, low, high)]
+    there = "L".join(f"{x:g} {low:g}" for x, low, _ in edges)
+    back = "L".join(f"{x:g} {high:g}" for x, _, high in reversed(edges))
+    return f"M{there}L{back}Z"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to seven round values from below ``low`` to above ``high``."""
+    if low == high:
+        high = low + 1.0
+    raw = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Decades, or 1, 2, 5 of each where there are few, from below ``low`` to above ``high``."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    values = [factor * 10.0**power for power in range(first, last + 2) for factor in factors]
+    bottom = max(value for value in values if value <= low * 1.0001)
+    top = min(value for value in values if value >= high * 0.9999 and value > bottom)
+    return [value for value in values if bottom <= value <= top]
+
+
+def _whole_ticks(first: float, last: float) -> list[tuple[float, str]]:
+    return _thinned([float(x) for x in range(math.ceil(first), math.floor(last) + 1)])
+
+
+def _thinned(numbers: Sequence[float]) -> list[tuple[float, str]]:
+    every = max(1, -(-len(numbers) // 12))
+    return [(x, f"{x:g}") for index, x in enumerate(numbers) if index % every == 0]
+
+
+def _means(points: Sequence[Point], stretch: int) -> list[Point]:
+    """Means of ``stretch`` points in a row, at the middle of each."""
+    means = []
+    for first in range(0, len(points), stretch):
+        part = points[first : first + stretch]
+        means.append((sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)))
+    return means
+
+
+def _changes(points: Sequence[tuple[float, float | None]]) -> list[tuple[float, float | None]]:
+    """The first and last point, and those where y changes."""
+    kept = []
+    for index, (x, y) in enumerate(points):
+        if index in (0, len(points) - 1) or y != points[index - 1][1]:
+            kept.append((x, y))
+    return kept
+
+
+def _tick_label(value: float) -> str:
+    if 0 < abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.0e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:,.10g}"

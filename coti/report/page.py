@@ -1,0 +1,322 @@
+"""``report.html``: a whole run on one self-contained page.
+
+The page makes no request to anywhere: pictures are data URIs, charts are inline SVG, and a
+content security policy forbids everything else. All texts are escaped by the template engine;
+nothing from a pool is ever put into script or style.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+
+from coti.images import read_picture
+from coti.report.charts import score_charts, step_charts
+from coti.report.formats import as_number, format_duration, format_number, format_value
+from coti.report.table import kid_with_interval
+
+__all__ = ["Card", "RunReport", "write_report"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+CARD_SIDE, SAMPLE_SIDE = 112, 160
+"""Longest side, in pixels, to which cards and samples are scaled down for the page."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture of the pool with its scores, as picked or refused in a cycle."""
+
+    png: bytes
+    """The picture in any format of :data:`coti.images.PICTURE_FORMATS`."""
+    id: str
+    s_aes: float | None = None
+    """0 to 10."""
+    s_con: float | None = None
+    """0 to 10."""
+    s_int: float | None = None
+    """0 to 20 (Eq. 11)."""
+    rank: int | None = None
+    """Place by S_int among the pool's pictures that were left, 1 the best."""
+    note: str = ""
+    """Why it was refused, or its caption: a few words."""
+
+
+@dataclass
+class RunReport:
+    """Everything the page shows, as plain data; what is empty is left out of the page.
+
+    Lists by cycle (``curves``, ``picked``, ``refused``, ``samples``) have one entry a cycle in
+    the order of ``cycles``, an empty one where there is nothing.
+    """
+
+    concept: str
+    cycles: Sequence[Mapping[str, Any]]
+    """A mapping a cycle with the keys of :data:`coti.report.table.CYCLE_COLUMNS`."""
+    title: str = ""
+    """Name of the run."""
+    placeholder_token: str = ""
+    strategy: str = ""
+    finished: str = ""
+    """When the run ended, as a person reads it."""
+    note: str = ""
+    """A sentence under the title, such as what kind of data this is."""
+    best_cycle: int | None = None
+    """The ``cycle`` of the best one by φ_ref."""
+    stop_reason: str = ""
+    pool_inputs: int | None = None
+    """Rows that came in."""
+    pool_accepted: int | None = None
+    """Rows that were accepted; what the pictures used are counted against."""
+    fd_name: str = "fd_judge"
+    curves: Sequence[Sequence[Mapping[str, Any]]] = ()
+    """Mappings with ``step``, ``loss``, ``learning_rate``, ``stage``, ``phi`` or None, …"""
+    picked: Sequence[Sequence[Card]] = ()
+    refused: Sequence[Sequence[Card]] = ()
+    refused_totals: Sequence[int] = ()
+    """How many were refused in each cycle, where ``refused`` holds only some of them."""
+    samples: Sequence[Sequence[bytes]] = ()
+    """Pictures drawn after each cycle, the same noise at the same place."""
+    start_samples: Sequence[bytes] = ()
+    """The same noise before any training."""
+    seeds: Sequence[bytes] = ()
+    quarantine: Sequence[tuple[str, int, Sequence[str]]] = ()
+    """Reason, how many, and names of a few."""
+    validation_html: str | Path | None = None
+    """The pool's validation result, a page beside this one."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str | Path] = field(default_factory=dict)
+    """Name and path of what lies beside; relative paths count from the page's folder. An address
+    (``s3://…``) is shown, not linked."""
+
+
+def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -> Path:
+    """Write the page to ``path``, whole or not at all, and return the path.
+
+    At most ``max_cards`` picked and refused pictures of a cycle are shown, the best ranked first;
+    the page says how many there were.
+
+    Raises:
+        PoolError: one of the pictures cannot be decoded.
+    """
+    path = Path(path)
+    html = _render(report, path, max_cards)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(html, encoding="utf-8", errors="replace")  # names may hold stray surrogates
+    os.replace(part, path)
+    return path
+
+
+def _render(report: RunReport, path: Path, max_cards: int) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=format_number, duration=format_duration, value=format_value, kid=kid_with_interval
+    )
+    script = (TEMPLATES / "script.js.j2").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    names = [f"cycle {cycle.get('cycle', index)}" for index, cycle in enumerate(report.cycles)]
+    stops = _stops(report, names)
+    best_stops = [index for index, stop in enumerate(stops) if stop["best"]]
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        tiles=_headline(report),
+        best=_best(report),
+        stops=stops,
+        stop_at=best_stops[0] if best_stops else len(stops) - 1,
+        seeds=[_picture(seed, SAMPLE_SIDE) for seed in report.seeds],
+        selections=_selections(report, names, max_cards),
+        charts=score_charts(report.cycles, report.best_cycle, report.fd_name),
+        step_charts=step_charts(report.curves, names),
+        quarantined=sum(count for _, count, _ in report.quarantine),
+        config=_flat(report.config),
+        lineage=_flat(report.lineage).items(),
+        files=[(name, *_link(file, path)) for name, file in report.files.items()],
+        validation=_link(report.validation_html, path)[0] if report.validation_html else "",
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        digest=digest,
+    )
+
+
+def _best(report: RunReport) -> Mapping[str, Any] | None:
+    for cycle in report.cycles:
+        if report.best_cycle is not None and cycle.get("cycle") == report.best_cycle:
+            return cycle
+    return None
+
+
+def _headline(report: RunReport) -> list[dict[str, str]]:
+    """The strip's tiles: a label, the value, a detail."""
+    if not report.cycles:
+        return []
+    first, best = report.cycles[0], _best(report)
+    tiles = []
+    if best is not None:
+        tiles.append(
+            _tile("Best cycle", str(report.best_cycle), f"of {len(report.cycles)} trained")
+        )
+    end = best if best is not None else report.cycles[-1]
+    tiles.append(
+        _tile(
+            "φ_ref",
+            format_number(end.get("phi_ref")),
+            _joined("of 10", _from(first, end, "phi_ref")),
+        )
+    )
+    distance, start = as_number(end.get("fd_judge")), as_number(first.get("fd_judge"))
+    if distance is not None:
+        detail = _from(first, end, "fd_judge")
+        if start and end is not first:
+            detail += f" ({(distance - start) / start:+.0%})".replace("-", "−")
+        tiles.append(_tile(report.fd_name, format_number(distance), detail))
+    if as_number(end.get("r_precision")) is not None:
+        candidates = as_number(end.get("r_precision_candidates"))
+        of = f"top 1 of {candidates:,.0f}" if candidates else ""
+        detail = _joined(_from(first, end, "r_precision"), of)
+        tiles.append(_tile("R-precision", format_number(end.get("r_precision")), detail))
+    used = 0
+    for cycle in report.cycles:
+        used += int(as_number(cycle.get("picked")) or 0)
+        if cycle is end:
+            break
+    of = "" if report.pool_accepted is None else f"of {report.pool_accepted:,} in the pool"
+    tiles.append(_tile("Pictures used", f"{used:,}", of))
+    if report.stop_reason:
+        tiles.append(_tile("Why it stopped", report.stop_reason, "", "words"))
+    return tiles
+
+
+def _tile(label: str, value: str, detail: str, kind: str = "") -> dict[str, str]:
+    return {"label": label, "value": value, "detail": detail.strip(), "kind": kind}
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _from(first: Mapping[str, Any], end: Mapping[str, Any], column: str) -> str:
+    if first is end or as_number(first.get(column)) is None:
+        return ""
+    return f"from {format_number(first.get(column))}"
+
+
+def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the slider stops: the pictures before training, then those of each cycle."""
+    stops = []
+    if report.start_samples:
+        pictures = [_picture(data, SAMPLE_SIDE) for data in report.start_samples]
+        stops.append({"name": "before training", "detail": "", "pictures": pictures, "best": False})
+    for name, cycle, samples in zip(names, report.cycles, report.samples, strict=False):
+        detail = [
+            f"{label} {format_number(cycle.get(column))}"
+            for label, column in (
+                ("φ_ref", "phi_ref"),
+                (report.fd_name, "fd_judge"),
+                ("R-precision", "r_precision"),
+            )
+            if as_number(cycle.get(column)) is not None
+        ]
+        stops.append(
+            {
+                "name": name,
+                "detail": " · ".join(detail),
+                "pictures": [_picture(data, SAMPLE_SIDE) for data in samples],
+                "best": report.best_cycle is not None and cycle.get("cycle") == report.best_cycle,
+            }
+        )
+    return [stop for stop in stops if stop["pictures"]]
+
+
+def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list[dict[str, Any]]:
+    """A cycle's picked and refused cards."""
+    selections = []
+    for index, (name, cycle) in enumerate(zip(names, report.cycles, strict=True)):
+        picked = report.picked[index] if index < len(report.picked) else ()
+        refused = report.refused[index] if index < len(report.refused) else ()
+        if not picked and not refused:
+            continue
+        totals = report.refused_totals
+        selections.append(
+            {
+                "name": name,
+                "cycle": cycle,
+                "best": report.best_cycle is not None and cycle.get("cycle") == report.best_cycle,
+                "picked": _cards(picked, max_cards),
+                "picked_total": len(picked),
+                "refused": _cards(refused, max_cards),
+                "refused_total": max(totals[index] if index < len(totals) else 0, len(refused)),
+            }
+        )
+    return selections
+
+
+def _cards(cards: Sequence[Card], most: int) -> list[tuple[Card, dict[str, Any]]]:
+    ranked = sorted(cards, key=lambda card: (card.rank is None, card.rank or 0))
+    return [(card, _picture(card.png, CARD_SIDE)) for card in ranked[:most]]
+
+
+def _picture(data: bytes, longest: int) -> dict[str, Any]:
+    """A picture decoded and encoded anew, small, without metadata: data URI and size."""
+    picture = read_picture(data)
+    if max(picture.size) > longest:
+        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    clean = Image.new("RGB", picture.size)
+    clean.paste(picture)
+    small = max(clean.size) <= 64
+    buffer = io.BytesIO()
+    if small:
+        clean.save(buffer, "WEBP", lossless=True, quality=100, method=4)
+    else:
+        clean.save(buffer, "WEBP", quality=82, method=4)
+    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"uri": uri, "small": small}
+
+
+def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A nested mapping as ``a.b.c`` -> value."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{before}.{key}" if before else str(key)
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, name))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _link(file: str | Path | None, page: Path) -> tuple[str, str]:
+    """A relative link from the page to a file, and its size in words if it is there.
+
+    An address has no link, and the address itself for its size.
+    """
+    if file is None:
+        return "", ""
+    if "://" in str(file):
+        return "", str(file)
+    target = Path(file)
+    beside = page.parent / target
+    relative = Path(os.path.relpath(beside, page.parent)).as_posix()
+    size = ""
+    if beside.is_file():
+        count = beside.stat().st_size
+        size = f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+    return "./" + quote(relative, errors="surrogateescape"), size

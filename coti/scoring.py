@@ -1,0 +1,199 @@
+"""From features to scores for one cycle: what the formulas of the other modules are applied to.
+
+Features of a run travel as one :class:`~coti.tensors.TensorBundle`: ``pool`` and ``seeds``
+(float32, L2-normalised, of the scorer), ``pool_concept`` and ``seeds_concept`` where ℰ of Eq. 8 is
+another encoder, ``distractors`` where look-alikes are named; the ids as ``pool_ids``, ``seed_ids``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from coti.aesthetic import (
+    AestheticHead,
+    Ratings,
+    degraded_ratings,
+    finetune_aesthetic_head,
+    load_aesthetic_head,
+    load_ratings,
+    load_user_ratings,
+    rate_selected,
+)
+from coti.concept import ConceptScorer, fit_concept_scorer
+from coti.features import ImageEncoder, ImageTextEncoder, normalized
+from coti.imageset import ImageSet
+from coti.inversion.train import PhiValue
+from coti.scores import TOP, gamma, indicator, intelligent_score
+from coti.seeding import derived_seed
+from coti.settings import AestheticSettings, ConceptScoreSettings
+from coti.tensors import TensorBundle
+
+__all__ = [
+    "PictureScorer",
+    "embed_pictures",
+    "finetune_for_cycle",
+    "fit_concept",
+    "rows_of",
+    "score_candidates",
+]
+
+
+def embed_pictures(
+    encoder: ImageTextEncoder,
+    concept_encoder: ImageEncoder | None,
+    pool: ImageSet,
+    seeds: ImageSet,
+    distractors: Sequence[str],
+) -> TensorBundle:
+    """Features of pool and seeds, once a run.
+
+    Args:
+        encoder: the scorer.
+        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
+        pool: the accepted pictures.
+        seeds: the seed pictures.
+        distractors: names of look-alikes, or none.
+    """
+    tensors = {
+        "pool": normalized(encoder.encode_images(pool.images)),
+        "seeds": normalized(encoder.encode_images(seeds.images)),
+    }
+    if concept_encoder is not None:
+        tensors["pool_concept"] = normalized(concept_encoder.encode_images(pool.images))
+        tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
+    elif distractors:
+        captions = [f"a photo of a {name}" for name in distractors]
+        tensors["distractors"] = normalized(encoder.encode_texts(captions))
+    bundle = TensorBundle(tensors)
+    return bundle.with_strings("pool_ids", pool.names).with_strings("seed_ids", seeds.names)
+
+
+def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch.Tensor:
+    """Features of pictures by id, of pool and seeds alike: float32 ``[len(ids), d]``.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        ids: in the order wanted.
+        kind: ``""`` for the scorer's, ``"_concept"`` for those of another ℰ.
+    """
+    names = [*features.strings("seed_ids"), *features.strings("pool_ids")]
+    place = {name: i for i, name in enumerate(names)}
+    table = torch.cat([features[f"seeds{kind}"], features[f"pool{kind}"]])
+    return table[torch.tensor([place[name] for name in ids], dtype=torch.int64)]
+
+
+def _kind(features: TensorBundle) -> str:
+    return "_concept" if "pool_concept" in features.tensors else ""
+
+
+def fit_concept(
+    features: TensorBundle,
+    train_ids: Sequence[str],
+    settings: ConceptScoreSettings,
+    seed: int,
+) -> ConceptScorer:
+    """S_con (Eq. 8) against the pictures of X_T; the same for the same X_T, settings and seed."""
+    kind = _kind(features)
+    return fit_concept_scorer(
+        settings,
+        rows_of(features, train_ids, kind),
+        features[f"seeds{kind}"],
+        features[f"pool{kind}"],
+        features.tensors.get("distractors"),
+        derived_seed(seed, "concept"),
+    )
+
+
+def score_candidates(
+    features: TensorBundle,
+    head: AestheticHead,
+    concept: ConceptScorer,
+    gamma_aes: float,
+    gamma_con: float,
+    weight_floor: float,
+) -> dict[str, Any]:
+    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order."""
+    s_aes = head.score(features["pool"])
+    s_con = concept.score(features[f"pool{_kind(features)}"])
+    s_int = intelligent_score(s_aes, s_con, gamma_aes, gamma_con, weight_floor)
+    return {
+        "id": features.strings("pool_ids"),
+        "s_aes": s_aes.numpy(),
+        "s_con": s_con.numpy(),
+        "s_int": s_int.numpy(),
+    }
+
+
+def finetune_for_cycle(
+    features: TensorBundle,
+    sources: Mapping[str, str],
+    seeds: ImageSet,
+    selected: Mapping[str, int],
+    cycle: int,
+    encoder: ImageEncoder,
+    settings: AestheticSettings,
+    seed: int,
+) -> AestheticHead:
+    """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        sources: id to file name of the pool's pictures, for the user's ratings.
+        seeds: the seed pictures, rated 10.
+        selected: id to the cycle that selected it, of X_T.
+        cycle: this cycle.
+        encoder: the scorer, for degraded seeds.
+        settings: heads, ratings and fine-tuning.
+        seed: of this fine-tuning.
+    """
+    width = features["pool"].shape[1]
+    if settings.head is None:
+        head = AestheticHead.fresh(width, derived_seed(seed, "fresh head"))
+    else:
+        head = load_aesthetic_head(settings.head)
+    seed_ids = set(features.strings("seed_ids"))
+    sets = [Ratings(features["seeds"], torch.full((len(seeds),), TOP))]
+    if settings.ratings is not None:
+        sets.append(load_ratings(settings.ratings))
+    if settings.user_ratings is not None:
+        by_name = dict(zip(seeds.names, features["seeds"], strict=True))
+        rows = zip(features.strings("pool_ids"), features["pool"], strict=True)
+        by_name.update({sources[name]: row for name, row in rows if name in sources})
+        sets.append(load_user_ratings(settings.user_ratings, by_name))
+    if settings.degrade_seeds:
+        sets.append(degraded_ratings(seeds.images, encoder, derived_seed(seed, "degrade")))
+    chosen = [name for name in selected if name not in seed_ids]
+    if chosen:
+        ratings = [rate_selected(selected[name], cycle, settings) for name in chosen]
+        sets.append(Ratings(rows_of(features, chosen), torch.tensor(ratings)))
+    return finetune_aesthetic_head(head, sets, settings, seed)
+
+
+@dataclass(frozen=True)
+class PictureScorer:
+    """Scores any pictures, generated ones above all, as a cycle's pool pictures were scored."""
+
+    encoder: ImageEncoder
+    """The scorer."""
+    concept_encoder: ImageEncoder | None
+    """ℰ of Eq. 8 where it isn't the scorer."""
+    head: AestheticHead
+    concept: ConceptScorer
+
+    def scores(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """S_aes and S_con (Eq. 7, 8) of uint8 ``[n, 3, h, w]``: float32 ``[n]`` each, 0 to 10."""
+        features = normalized(self.encoder.encode_images(images))
+        if self.concept_encoder is None:
+            return self.head.score(features), self.concept.score(features)
+        other = normalized(self.concept_encoder.encode_images(images))
+        return self.head.score(features), self.concept.score(other)
+
+    def indicator(self, images: torch.Tensor) -> PhiValue:
+        """φ with its γ_aes and γ_con (Eq. 9, 10, 12) of generated pictures."""
+        s_aes, s_con = self.scores(images)
+        gamma_aes, gamma_con = gamma(s_aes), gamma(s_con)
+        return PhiValue(indicator(gamma_aes, gamma_con), gamma_aes, gamma_con)

@@ -1,0 +1,49 @@
+"""Named tensors with a little text beside them: what a safetensors file holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from coti.errors import ModelError
+
+__all__ = ["TensorBundle"]
+
+
+@dataclass
+class TensorBundle:
+    """Tensors by name, and strings by name for the file's header."""
+
+    tensors: dict[str, torch.Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.tensors[name]
+
+    def strings(self, name: str) -> list[str]:
+        """A list of strings (ids, captions) that was put in with :meth:`with_strings`."""
+        return list(json.loads(self.metadata[name]))
+
+    def with_strings(self, name: str, values: list[str]) -> TensorBundle:
+        """The same bundle with a list of strings beside its tensors."""
+        return TensorBundle(self.tensors, {**self.metadata, name: json.dumps(values)})
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file."""
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()}
+        save_file(tensors, str(path), metadata=self.metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> TensorBundle:
+        """Read one safetensors file; raises :class:`ModelError` where it isn't one."""
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return cls(tensors, dict(file.metadata() or {}))
+        except Exception as error:  # safetensors raises a type of its own for every fault
+            raise ModelError(f"{path}: not a safetensors file that can be read: {error}") from error

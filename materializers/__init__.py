@@ -1,0 +1,1 @@
+"""How artifacts are stored: safetensors, Parquet and PNG; never pickle."""

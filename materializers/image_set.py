@@ -1,0 +1,70 @@
+"""Pictures of one size as one lossless PNG, side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from zenml.enums import ArtifactType, VisualizationType
+from zenml.materializers.base_materializer import BaseMaterializer
+
+from coti.imageset import ImageSet
+from materializers.files import fetch, hash_of_tensors, store
+
+__all__ = ["ImageSetMaterializer"]
+
+
+class ImageSetMaterializer(BaseMaterializer):
+    """Stores ``mosaic.png`` and ``names.json``; the mosaic is what the dashboard shows."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ImageSet,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
+    MOSAIC = "mosaic.png"
+    NAMES = "names.json"
+
+    def load(self, data_type: type[Any]) -> ImageSet:
+        """Cut the mosaic into its pictures."""
+        with fetch(self, self.NAMES) as path:
+            names, columns, height, width = json.loads(path.read_text(encoding="utf-8"))
+        with fetch(self, self.MOSAIC) as path, Image.open(path) as file:
+            mosaic = torch.from_numpy(np.array(file.convert("RGB")))
+        rows = mosaic.shape[0] // height
+        cells = mosaic.reshape(rows, height, columns, width, 3).permute(0, 2, 4, 1, 3)
+        pictures = cells.reshape(rows * columns, 3, height, width)
+        return ImageSet(names, pictures[: len(names)].contiguous())
+
+    def save(self, data: ImageSet) -> None:
+        """Lay the pictures side by side."""
+        count, _, height, width = data.images.shape
+        columns = max(1, math.ceil(math.sqrt(count)))
+        rows = math.ceil(count / columns)
+        cells = torch.zeros(rows * columns, 3, height, width, dtype=torch.uint8)
+        cells[:count] = data.images
+        mosaic = cells.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
+        picture = Image.fromarray(mosaic.reshape(rows * height, columns * width, 3).numpy())
+
+        def write_mosaic(path: Path) -> None:
+            picture.save(path, compress_level=4)
+
+        def write_names(path: Path) -> None:
+            path.write_text(json.dumps([data.names, columns, height, width]), encoding="utf-8")
+
+        store(self, self.MOSAIC, write_mosaic)
+        store(self, self.NAMES, write_names)
+
+    def save_visualizations(self, data: ImageSet) -> dict[str, VisualizationType]:
+        """The mosaic itself."""
+        return {f"{self.uri}/{self.MOSAIC}": VisualizationType.IMAGE}
+
+    def extract_metadata(self, data: ImageSet) -> dict[str, Any]:
+        """How many pictures of which size."""
+        return {"pictures": len(data.names), "size": str(tuple(data.images.shape[2:]))}
+
+    def compute_content_hash(self, data: ImageSet) -> str | None:
+        """Hash of names and pixels."""
+        return hash_of_tensors({"images": data.images}, {"names": json.dumps(data.names)})

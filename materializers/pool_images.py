@@ -1,0 +1,57 @@
+"""The sanitised pictures of a pool as Parquet: an id and a PNG a row."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+from zenml.enums import ArtifactType
+from zenml.materializers.base_materializer import BaseMaterializer
+
+from coti.pool.images import PoolImages
+from materializers.files import store
+
+__all__ = ["PoolImagesMaterializer"]
+
+
+class PoolImagesMaterializer(BaseMaterializer):
+    """Stores ``images.parquet``."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (PoolImages,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
+    FILE = "images.parquet"
+
+    def load(self, data_type: type[Any]) -> PoolImages:
+        """Open the file where it lies, or a copy that lasts as long as the step."""
+        local = Path(self.uri) / self.FILE
+        if local.is_file():
+            return PoolImages.load(local)
+        with self.get_temporary_directory(delete_at_exit=False) as folder:
+            path = Path(folder) / self.FILE
+            with (
+                self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb") as source,
+                path.open("wb") as target,
+            ):
+                shutil.copyfileobj(source, target, 1 << 20)
+        return PoolImages.load(path)
+
+    def save(self, data: PoolImages) -> None:
+        """Write all pictures."""
+
+        def write(path: Path) -> None:
+            data.write(path)
+
+        store(self, self.FILE, write)
+
+    def extract_metadata(self, data: PoolImages) -> dict[str, Any]:
+        """How many pictures."""
+        return {"pictures": len(data)}
+
+    def compute_content_hash(self, data: PoolImages) -> str | None:
+        """Hash of ids and PNG bytes."""
+        digest = hashlib.sha256()
+        for name, png in zip(data.ids, data.png(data.ids), strict=True):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(png).digest())
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Pipelines: wiring and the loop, nothing else."""

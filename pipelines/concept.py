@@ -1,0 +1,221 @@
+"""The main pipeline: a loop over cycles, driven by the controller step's output alone."""
+
+from __future__ import annotations
+
+import zenml
+
+from pipelines.config import CotiConfig, load_config
+from pipelines.edge import announce_result, user_errors
+from pipelines.lineage import fingerprints_of, params_of, tags_of
+from pipelines.plan import plan_of
+from steps.control_loop import control_loop
+from steps.embed_pool import embed_pool
+from steps.embed_references import embed_references
+from steps.evaluate_cycle import evaluate_cycle
+from steps.finetune_aesthetic_scorer import finetune_aesthetic_scorer
+from steps.ingest_pool import ingest_pool
+from steps.initialize_embedding import initialize_embedding
+from steps.load_seeds import load_seeds
+from steps.register_embedding import register_embedding
+from steps.score_pool import score_pool
+from steps.select_batch import select_batch
+from steps.track_cycle import track_cycle
+from steps.train_cycle import train_cycle
+from steps.validate_pool import validate_pool
+from steps.write_outputs import write_outputs
+
+__all__ = ["STEPS", "coti_concept"]
+
+STEPS = [
+    ingest_pool,
+    validate_pool,
+    load_seeds,
+    embed_pool,
+    embed_references,
+    initialize_embedding,
+    finetune_aesthetic_scorer,
+    score_pool,
+    select_batch,
+    train_cycle,
+    evaluate_cycle,
+    control_loop,
+    track_cycle,
+    register_embedding,
+    write_outputs,
+]
+"""Every step, so that settings by step in a run file reach the dynamic pipeline."""
+
+
+@zenml.pipeline(name="coti_concept", dynamic=True, depends_on=STEPS, enable_cache=True)
+def coti_concept(config: CotiConfig | None = None) -> None:
+    """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
+    with user_errors():
+        _run(config or load_config())
+
+
+def _run(config: CotiConfig) -> None:
+    plan = plan_of(config)
+    prints = fingerprints_of(config)
+    params, tags = params_of(config), tags_of(config, prints)
+    seed = config.seed
+
+    initial, initial_samples, resolution = initialize_embedding(
+        config.concept, config.model, prints.base_model, config.token, config.generation, seed
+    )
+    embedding = initial
+    manifest, pool_images = ingest_pool(config.pool, prints.pool, resolution, config.pool_rules)
+    accepted, quarantined, _, validation_report = validate_pool(manifest, config.pool_rules)
+    seed_images, training_set = load_seeds(config.seeds, prints.seeds, resolution)
+    features = embed_pool(
+        accepted,
+        pool_images,
+        seed_images,
+        config.scorer,
+        prints.scorer,
+        config.concept_score,
+        config.model,
+        prints.base_model,
+    )
+    references = embed_references(
+        config.concept,
+        config.references,
+        prints.references,
+        config.evaluation,
+        prints.judge,
+        resolution,
+    )
+
+    history, evaluation, first_head, best_so_far = None, None, None, None
+    curves, samples, tables, batches = [], [], [], []
+    cycle, go_on = 0, True
+    while go_on:
+        head = finetune_aesthetic_scorer(
+            features,
+            accepted,
+            seed_images,
+            training_set,
+            cycle,
+            config.scorer,
+            config.aesthetic,
+            prints.ratings,
+            seed,
+        )
+        first_head = first_head or head
+        scores, picked = None, None
+        if cycle > 0 or plan.selects_first:
+            scores = score_pool(
+                features,
+                head,
+                training_set,
+                evaluation,
+                config.concept_score,
+                plan.selection,
+                seed,
+            )
+            training_set, picked = select_batch(
+                scores, features, training_set, cycle, config.strategy, plan.selection, seed
+            )
+            tables.append(scores)
+            batches.append(picked)
+        embedding, generated, drawn, curve, training = train_cycle(
+            cycle,
+            training_set,
+            accepted,
+            pool_images,
+            seed_images,
+            features,
+            head,
+            initial if config.train.reinitialize else embedding,
+            config.model,
+            prints.base_model,
+            config.scorer,
+            config.concept_score,
+            config.token,
+            plan.train,
+            config.schedule,
+            config.generation,
+            seed,
+        )
+        evaluation = evaluate_cycle(
+            generated,
+            references,
+            features,
+            head,
+            first_head,
+            training_set,
+            accepted,
+            config.concept,
+            config.model,
+            config.scorer,
+            config.concept_score,
+            config.evaluation,
+            prints.judge,
+            config.truth,
+            prints.truth,
+            seed,
+        )
+        best_so_far, history, decision = control_loop(
+            cycle,
+            history,
+            training,
+            evaluation,
+            training_set,
+            accepted,
+            embedding,
+            best_so_far,
+            plan.controller,
+            f"fd_{config.evaluation.fd_name}",
+        )
+        track_cycle(
+            config.concept,
+            history,
+            decision,
+            training,
+            evaluation,
+            curve,
+            embedding,
+            drawn,
+            scores,
+            picked,
+            pool_images,
+            params,
+            tags,
+        )
+        curves.append(curve)
+        samples.append(drawn)
+        go_on = decision.load()["go_on"]
+        cycle += 1
+
+    registration = register_embedding(
+        config.concept,
+        best_so_far,
+        history,
+        decision,
+        evaluation,
+        params,
+        tags,
+        prints.references,
+        prints.judge,
+        config.promotion,
+    )
+    _, folder = write_outputs(
+        config.concept,
+        config.output,
+        best_so_far,
+        history,
+        decision,
+        registration,
+        curves,
+        samples,
+        initial_samples,
+        seed_images,
+        tables or None,
+        batches or None,
+        pool_images,
+        accepted,
+        quarantined,
+        validation_report,
+        config.model_dump(mode="json"),
+        tags,
+    )
+    announce_result(history.load(), decision.load(), registration.load(), folder.load())

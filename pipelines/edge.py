@@ -1,0 +1,61 @@
+"""Where a run meets the user: one clean line for an error, a table for a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coti.errors import CotiError
+from coti.report import cycles_table
+from pipelines.config import check_run_file
+
+__all__ = ["announce_result", "check_command_line", "user_errors"]
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn an error raised on purpose, here or in a step, into click's one line and exit code 1."""
+    try:
+        yield
+    except Exception as error:
+        found: BaseException | None = error
+        while found is not None and not isinstance(found, CotiError):
+            found = found.__cause__ or found.__context__
+        if found is None:
+            raise
+        raise click.ClickException(str(found)) from error
+
+
+def announce_result(
+    history: list[dict[str, Any]],
+    decision: dict[str, Any],
+    registration: dict[str, Any],
+    folder: str,
+) -> None:
+    """The end of a run: a line a cycle, why it stopped, where everything is."""
+    click.echo()
+    click.echo(cycles_table(history))
+    click.echo(decision["reason"])
+    click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['best_cycle']})")
+    click.echo(f"Report      {folder}/report.html")
+    click.echo(
+        f"Registry    {registration['model']} version {registration['version']}: "
+        f"{registration['reason']}"
+    )
+    click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
+
+
+def check_command_line() -> None:
+    """Check the run file of ``zenml pipeline run … -c FILE`` before ZenML does.
+
+    ZenML silently ignores unknown top-level keys, and answers a wrong one below with a traceback.
+    """
+    context = click.get_current_context(silent=True)
+    path = context.params.get("config_path") if context is not None else None
+    if path is not None:
+        with user_errors():
+            check_run_file(Path(path))

@@ -1,0 +1,53 @@
+"""What a cached result depends on beside a step's own source, parameters and inputs.
+
+ZenML hashes the step function alone, and steps are thin: without this, editing ``coti`` would
+bring back results of the old code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+from zenml.config.cache_policy import CachePolicy
+
+from steps.paths import ROOT
+
+__all__ = ["CACHE_POLICY", "code_fingerprint"]
+
+PACKAGES = ("coti", "steps", "materializers")
+LOCK = "requirements.lock"
+
+
+@cache
+def code_fingerprint() -> str:
+    """Hash of our sources, the dependency lock and the facts of the machine that change bits.
+
+    The machine's facts are its vector instructions and the number of threads: float32 sums
+    depend on both.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    files = [path for package in PACKAGES for path in _sources(ROOT / package)]
+    lock = ROOT / LOCK
+    if lock.is_file():
+        files.append(lock)
+    for path in sorted(files):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
+    digest.update(repr(facts).encode())
+    digest.update(os.environ.get("CUDA_VISIBLE_DEVICES", "").encode())
+    return digest.hexdigest()
+
+
+def _sources(folder: Path) -> list[Path]:
+    suffixes = {".py", ".html", ".j2", ".css"}
+    return [path for path in folder.rglob("*") if path.suffix in suffixes]
+
+
+CACHE_POLICY = CachePolicy(cache_func="steps.caching.code_fingerprint")
+"""For every step whose result may come from the cache."""

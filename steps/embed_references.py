@@ -1,0 +1,33 @@
+"""The judge's features of the held-out references and of the candidate captions, once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import step
+
+from coti.evaluation import embed_references as embed
+from coti.images import read_image_folder
+from coti.settings import EvaluationSettings
+from coti.tensors import TensorBundle
+from materializers.tensor_bundle import TensorBundleMaterializer
+from steps.caching import CACHE_POLICY
+from steps.models import image_text_encoder
+from steps.paths import locate
+
+__all__ = ["embed_references"]
+
+
+@step(cache_policy=CACHE_POLICY, output_materializers={"references": TensorBundleMaterializer})
+def embed_references(
+    concept: str,
+    source: str | None,
+    source_fingerprint: str,
+    settings: EvaluationSettings,
+    judge_fingerprint: str,
+    resolution: int,
+) -> Annotated[TensorBundle, "references"]:
+    """Without references the Fréchet distance and KID of this run stay empty."""
+    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    images = None if source is None else read_image_folder(locate(source), resolution)[1]
+    return embed(judge, concept, images, settings)

@@ -1,0 +1,81 @@
+"""What a cycle's generations X_TI are worth: γ, φ and φ_ref for the loop, the judge's metrics."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from coti.aesthetic import AestheticHead
+from coti.evaluation import judge_images, read_truth
+from coti.imageset import ImageSet
+from coti.metrics import selection_precision
+from coti.scoring import PictureScorer, fit_concept
+from coti.settings import ConceptScoreSettings, EvaluationSettings, ModelSettings, ScorerSettings
+from coti.tensors import TensorBundle
+from steps.caching import CACHE_POLICY
+from steps.models import concept_encoder, image_text_encoder
+from steps.paths import locate
+
+__all__ = ["evaluate_cycle"]
+
+
+@step(cache_policy=CACHE_POLICY)
+def evaluate_cycle(
+    generated: ImageSet,
+    references: TensorBundle,
+    features: TensorBundle,
+    aesthetic_head: TensorBundle,
+    first_aesthetic_head: TensorBundle,
+    training_set: pd.DataFrame,
+    accepted: pd.DataFrame,
+    concept: str,
+    model: ModelSettings,
+    scorer: ScorerSettings,
+    concept_score: ConceptScoreSettings,
+    settings: EvaluationSettings,
+    judge_fingerprint: str,
+    truth: str | None,
+    truth_fingerprint: str,
+    seed: int,
+) -> Annotated[dict[str, Any], "evaluation"]:
+    """γ_aes, γ_con and φ with this cycle's scorers, φ_ref with the first; FD, KID, R-precision."""
+    started = time.monotonic()
+    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    other = concept_encoder(concept_score, encoder, model)
+    seeds = training_set["origin"] == "seed"
+    values = [
+        PictureScorer(
+            encoder,
+            other,
+            AestheticHead.from_tensors(head.tensors),
+            fit_concept(features, list(train_ids), concept_score, seed),
+        ).indicator(generated.images)
+        for head, train_ids in (
+            (aesthetic_head, training_set["id"]),
+            (first_aesthetic_head, training_set.loc[seeds, "id"]),
+        )
+    ]
+    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    verdict = judge_images(judge, generated.images, references, concept, settings, seed)
+    precision = None
+    picked = list(training_set.loc[~seeds, "id"])
+    if truth is not None and picked:
+        source = dict(zip(accepted["id"], accepted["source"], strict=True))
+        found = selection_precision(
+            [source[name] for name in picked], read_truth(Path(locate(truth)), concept)
+        )
+        precision = None if math.isnan(found) else found
+    return {
+        "phi": values[0].phi,
+        "gamma_aes": values[0].gamma_aes,
+        "gamma_con": values[0].gamma_con,
+        "phi_ref": values[1].phi,
+        **verdict,
+        "selection_precision": precision,
+        "seconds": time.monotonic() - started,
+    }

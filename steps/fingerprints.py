@@ -1,0 +1,38 @@
+"""Content hashes of what a run reads from outside, so that ZenML's cache sees it change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coti.errors import ConfigError
+from coti.fingerprint import fingerprint_files
+from coti.pool import fingerprint_source
+from steps.paths import locate
+
+__all__ = ["fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
+
+
+def fingerprint_model(name: str, revision: str | None = None) -> str:
+    """Hash of a model's files; of its name and revision where it lies on a hub."""
+    path = Path(locate(name))
+    if path.exists() or path.is_absolute():
+        return fingerprint_files([path])
+    return f"{name}@{revision or ''}"
+
+
+def fingerprint_optional(key: str, *names: str | None) -> str:
+    """Hash of some files or folders that may be left out.
+
+    Raises:
+        ConfigError: one of them does not exist; names the configuration's key.
+    """
+    paths = [Path(locate(name)) for name in names if name is not None]
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{key}: {path} does not exist; mend the path in the configuration.")
+    return fingerprint_files(paths) if paths else ""
+
+
+def fingerprint_pool(source: str) -> str:
+    """Hash of a pool's names and bytes."""
+    return fingerprint_source(locate(source))

@@ -1,0 +1,45 @@
+"""The word before any training, and what the model draws with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import step
+
+from coti.imageset import ImageSet
+from coti.inversion.embedding import Embedding
+from coti.inversion.tokens import initial_embedding
+from coti.sampling import draw
+from coti.settings import GenerationSettings, ModelSettings, TokenSettings
+from materializers.embedding import EmbeddingMaterializer
+from materializers.image_set import ImageSetMaterializer
+from steps.caching import CACHE_POLICY
+from steps.models import located_token, text_to_image
+
+__all__ = ["initialize_embedding"]
+
+
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={
+        "initial_embedding": EmbeddingMaterializer,
+        "initial_samples": ImageSetMaterializer,
+    },
+)
+def initialize_embedding(
+    concept: str,
+    model: ModelSettings,
+    model_fingerprint: str,
+    token: TokenSettings,
+    generation: GenerationSettings,
+    seed: int,
+) -> tuple[
+    Annotated[Embedding, "initial_embedding"],
+    Annotated[ImageSet, "initial_samples"],
+    Annotated[int, "resolution"],
+]:
+    """Place the vectors at the initializer; an unusable model or token stops the run here."""
+    network = text_to_image(model)
+    embedding = initial_embedding(network, located_token(token), concept)
+    samples = draw(network, embedding, generation, generation.sample_images, seed, "sample")
+    return embedding, samples, network.resolution

@@ -1,0 +1,33 @@
+"""The seed pictures at the model's resolution, and the first training set: the seeds alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+
+from coti.imageset import ImageSet
+from coti.pool import read_seeds
+from materializers.image_set import ImageSetMaterializer
+from materializers.table import TableMaterializer
+from steps.caching import CACHE_POLICY
+from steps.paths import locate
+
+__all__ = ["load_seeds"]
+
+
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={
+        "seed_images": ImageSetMaterializer,
+        "training_set": TableMaterializer,
+    },
+)
+def load_seeds(
+    source: str, source_fingerprint: str, resolution: int
+) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
+    """Read the folder; a file in it that is no picture stops the run with its name."""
+    names, images = read_seeds(locate(source), resolution)
+    training_set = pd.DataFrame({"id": names, "origin": "seed", "cycle": 0})
+    return ImageSet(names, images), training_set

@@ -1,0 +1,164 @@
+"""A run's record in MLflow: one experiment a concept, a parent run, a nested run a cycle.
+
+Everything is written through the client with fixed time stamps, so that writing the same cycle
+twice (a retried step) leaves the record as it was, and a resumed run's record, built from cached
+artifacts, is as whole as an undisturbed one's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+__all__ = ["RunRecord", "slug"]
+
+PARENT_TAG = "coti.pipeline_run"
+CYCLE_TAG = "coti.cycle"
+KEY_TAG = "coti.run_key"
+BATCH = 900
+"""Metrics a request; MLflow takes 1,000."""
+
+
+def slug(concept: str) -> str:
+    """A concept's name as a registry and a file system take it."""
+    kept = "".join(c if c.isalnum() else "-" for c in concept.lower())
+    return "-".join(part for part in kept.split("-") if part) or "concept"
+
+
+@dataclass
+class RunRecord:
+    """The parent run of one pipeline run, and the nested runs below it."""
+
+    client: MlflowClient
+    experiment_id: str
+    parent_id: str
+    timestamp: int
+    """Milliseconds; the same whenever this pipeline run's record is written."""
+
+    @classmethod
+    def open(
+        cls,
+        tracking_uri: str,
+        concept: str,
+        run_name: str,
+        run_key: str,
+        timestamp: int,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        artifact_location: str | None,
+    ) -> RunRecord:
+        """Find this pipeline run's parent, or make it with params and tags."""
+        client = MlflowClient(tracking_uri=tracking_uri)
+        experiment_id = _experiment(client, concept, artifact_location)
+        found = _search(client, experiment_id, {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
+        if found is None:
+            _close_interrupted(client, experiment_id, run_key, run_name)
+            found = client.create_run(
+                experiment_id,
+                start_time=timestamp,
+                run_name=run_name,
+                tags={
+                    PARENT_TAG: run_name,
+                    CYCLE_TAG: "parent",
+                    KEY_TAG: run_key,
+                    "mlflow.source.name": "coti_concept",
+                    **tags,
+                },
+            )
+        record = cls(client, experiment_id, found.info.run_id, timestamp)
+        record.log_params(found.info.run_id, params)
+        return record
+
+    def cycle_run(self, cycle: int, tags: Mapping[str, str]) -> str:
+        """The nested run of a cycle: its id; made where there is none yet."""
+        key = {"mlflow.parentRunId": self.parent_id, CYCLE_TAG: str(cycle)}
+        found = _search(self.client, self.experiment_id, key)
+        if found is None:
+            found = self.client.create_run(
+                self.experiment_id,
+                start_time=self.timestamp + cycle,
+                run_name=f"cycle {cycle}",
+                tags={**key, **tags},
+            )
+        return str(found.info.run_id)
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Params, cut to what MLflow takes."""
+        rows = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        for first in range(0, len(rows), 100):
+            self.client.log_batch(run_id, params=rows[first : first + 100])
+
+    def log_metrics(self, run_id: str, values: Mapping[str, float | None], step: int) -> None:
+        """The metrics that are numbers."""
+        self.log_curve(run_id, [{"step": step, **values}])
+
+    def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float | None]]) -> None:
+        """Metrics by step: a mapping a step, with the key ``step``."""
+        metrics = [
+            Metric(key, float(value), self.timestamp + int(row["step"] or 0), int(row["step"] or 0))
+            for row in rows
+            for key, value in row.items()
+            if key != "step" and value is not None and math.isfinite(value)
+        ]
+        for first in range(0, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+
+    def log_picture(self, run_id: str, key: str, picture: np.ndarray[Any, Any], step: int) -> None:
+        """One picture of a series that the UI's slider walks through; uint8 ``[h, w, 3]``."""
+        self.client.log_image(run_id, picture, key=key, step=step, timestamp=self.timestamp + step)
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """A file as an artifact."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Tags, replacing those of the same name."""
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def finish(self, run_id: str, status: str = "FINISHED") -> None:
+        """End a run; harmless where it has ended."""
+        self.client.set_terminated(run_id, status)
+
+
+def _experiment(client: MlflowClient, concept: str, artifact_location: str | None) -> str:
+    found = client.get_experiment_by_name(concept)
+    if found is None:
+        try:
+            return str(client.create_experiment(concept, artifact_location=artifact_location))
+        except MlflowException:
+            # Somebody else made it in between.
+            found = client.get_experiment_by_name(concept)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    runs = client.search_runs([experiment_id], query, max_results=1)
+    return runs[0] if runs else None
+
+
+def _close_interrupted(
+    client: MlflowClient, experiment_id: str, run_key: str, run_name: str
+) -> None:
+    """A killed run of the same configuration stays as it is, marked killed and by whom resumed."""
+    query = f"tags.`{KEY_TAG}` = '{run_key}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], query):
+        client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
+        client.set_terminated(run.info.run_id, "KILLED")
+        nested = (
+            f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+        )
+        for child in client.search_runs(
+            [experiment_id], f"{parent} and attributes.status = 'RUNNING'"
+        ):
+            client.set_terminated(child.info.run_id, "KILLED")

@@ -1,0 +1,75 @@
+"""Register the best cycle's embedding; it becomes the champion only through the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from zenml import step
+
+from coti.inversion.embedding import Embedding, save_embedding
+from coti.settings import PromotionSettings
+from materializers.files import hash_of_tensors
+from steps.registry import Registry, mirror_to_zenml
+from steps.tracking import open_record
+
+__all__ = ["register_embedding"]
+
+
+@step(enable_cache=False)
+def register_embedding(
+    concept: str,
+    best_embedding: Embedding,
+    history: list[dict[str, Any]],
+    decision: dict[str, Any],
+    evaluation: dict[str, Any],
+    params: dict[str, Any],
+    tags: dict[str, str],
+    references_fingerprint: str,
+    judge_fingerprint: str,
+    promotion: PromotionSettings,
+) -> Annotated[dict[str, Any], "registration"]:
+    """Version, alias and the gate's sentence; the same embedding is never registered twice."""
+    best = next(row for row in history if row["cycle"] == decision["best_cycle"])
+    record = open_record(concept, params, tags)
+    with TemporaryDirectory(prefix="coti-") as folder:
+        path = save_embedding(best_embedding, Path(folder) / "learned_embeds.safetensors")
+        record.log_file(record.parent_id, path, "embedding")
+    metrics = {
+        "fd": best["fd_judge"],
+        "r_precision": best["r_precision"],
+        "r_precision_candidates": best["r_precision_candidates"],
+        "generated": evaluation["generated"],
+        "references": evaluation["references"],
+        "references_hash": references_fingerprint,
+        "judge_hash": judge_fingerprint,
+        "cycle": best["cycle"],
+        "phi_ref": best["phi_ref"],
+    }
+    record.log_metrics(
+        record.parent_id,
+        {f"best_{key}": value for key, value in best.items() if key != "cycle"},
+        int(best["cycle"]),
+    )
+    registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
+    artifact = record.client.get_run(record.parent_id).info.artifact_uri
+    key = hash_of_tensors({best_embedding.token: best_embedding.vectors}, {})
+    version = registry.register(
+        f"{artifact}/embedding", record.parent_id, key, metrics, {**tags, "coti.concept": concept}
+    )
+    verdict = registry.promote(version, promotion)
+    record.set_tags(
+        record.parent_id,
+        {"coti.version": str(version.version), "coti.verdict": verdict.reason},
+    )
+    record.finish(record.parent_id)
+    mirror_to_zenml(registry.name, str(version.version), verdict.promoted, metrics)
+    return {
+        "model": registry.name,
+        "version": int(version.version),
+        "promoted": verdict.promoted,
+        "reason": verdict.reason,
+        "mlflow_run": record.parent_id,
+        "mlflow_experiment": record.experiment_id,
+    }

@@ -1,0 +1,45 @@
+"""Score every accepted picture: S_aes, S_con and S_int (Eq. 7, 8, 11)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from coti.aesthetic import AestheticHead
+from coti.scoring import fit_concept, score_candidates
+from coti.settings import ConceptScoreSettings, SelectionSettings
+from coti.tensors import TensorBundle
+from materializers.table import TableMaterializer
+from steps.caching import CACHE_POLICY
+
+__all__ = ["score_pool"]
+
+
+@step(cache_policy=CACHE_POLICY, output_materializers={"scores": TableMaterializer})
+def score_pool(
+    features: TensorBundle,
+    aesthetic_head: TensorBundle,
+    training_set: pd.DataFrame,
+    evaluation: dict[str, Any] | None,
+    concept_score: ConceptScoreSettings,
+    selection: SelectionSettings,
+    seed: int,
+) -> Annotated[pd.DataFrame, "scores"]:
+    """One row a picture, best first; γ of the last cycle's generations sets the weights."""
+    known = evaluation or {"gamma_aes": 0.0, "gamma_con": 0.0}
+    train_ids = list(training_set["id"])
+    columns = score_candidates(
+        features,
+        AestheticHead.from_tensors(aesthetic_head.tensors),
+        fit_concept(features, train_ids, concept_score, seed),
+        float(known["gamma_aes"]),
+        float(known["gamma_con"]),
+        selection.weight_floor,
+    )
+    table = pd.DataFrame(columns)
+    table["candidate"] = ~table["id"].isin(train_ids)
+    table = table.sort_values("s_int", ascending=False, kind="stable", ignore_index=True)
+    table["rank"] = range(1, len(table) + 1)
+    return table

@@ -1,0 +1,47 @@
+"""Add this cycle's pictures to the training set X_T."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pandas as pd
+import torch
+from zenml import step
+
+from coti.scoring import rows_of
+from coti.seeding import derived_seed
+from coti.selection import select
+from coti.settings import SelectionSettings, Strategy
+from coti.tensors import TensorBundle
+from materializers.table import TableMaterializer
+from steps.caching import CACHE_POLICY
+
+__all__ = ["select_batch"]
+
+
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={"training_set": TableMaterializer, "picked": TableMaterializer},
+)
+def select_batch(
+    scores: pd.DataFrame,
+    features: TensorBundle,
+    training_set: pd.DataFrame,
+    cycle: int,
+    strategy: Strategy,
+    settings: SelectionSettings,
+    seed: int,
+) -> tuple[Annotated[pd.DataFrame, "training_set"], Annotated[pd.DataFrame, "picked"]]:
+    """X_T with the picked pictures added, and their rows of the score table, best first."""
+    places = select(
+        strategy,
+        settings,
+        torch.tensor(scores["candidate"].to_numpy()),
+        seed=derived_seed(seed, "select", cycle),
+        s_int=torch.tensor(scores["s_int"].to_numpy()),
+        s_con=torch.tensor(scores["s_con"].to_numpy()),
+        features=rows_of(features, list(scores["id"])),
+    )
+    picked = scores.iloc[places.tolist()].reset_index(drop=True)
+    added = pd.DataFrame({"id": picked["id"], "origin": "pool", "cycle": cycle})
+    return pd.concat([training_set, added], ignore_index=True), picked

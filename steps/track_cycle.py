@@ -1,0 +1,86 @@
+"""Write a cycle into MLflow, from its artifacts; never cached, so that every record is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from zenml import step
+
+from coti.images import contact_sheet
+from coti.imageset import ImageSet
+from coti.inversion.embedding import Embedding, save_embedding
+from coti.pool.images import PoolImages
+from steps.pictures import picked_and_refused
+from steps.tracking import open_record
+
+__all__ = ["track_cycle"]
+
+
+@step(enable_cache=False)
+def track_cycle(
+    concept: str,
+    history: list[dict[str, Any]],
+    decision: dict[str, Any],
+    training: dict[str, Any],
+    evaluation: dict[str, Any],
+    curve: pd.DataFrame,
+    embedding: Embedding,
+    samples: ImageSet,
+    scores: pd.DataFrame | None,
+    picked: pd.DataFrame | None,
+    pool_images: PoolImages,
+    params: dict[str, Any],
+    tags: dict[str, str],
+) -> None:
+    """Params and tags on the parent; metrics, embedding, tables and pictures on both."""
+    row = history[-1]
+    cycle = int(row["cycle"])
+    record = open_record(concept, params, tags)
+    run_id = record.cycle_run(cycle, tags)
+    record.log_params(run_id, {"cycle": cycle, **params})
+    metrics = {key: value for key, value in row.items() if key != "cycle"}
+    extra = {"image_steps": training["image_steps"], "optimizer_steps": training["steps"]}
+    for target in (record.parent_id, run_id):
+        record.log_metrics(target, {**metrics, **extra}, cycle)
+        sheet = np.asarray(contact_sheet(samples.images, columns=8))
+        record.log_picture(target, "samples", sheet, cycle)
+    columns = ["step", "loss", "learning_rate", "phi"]
+    curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
+    record.log_curve(run_id, _renamed(curve_rows.to_dict("records")))
+    with TemporaryDirectory(prefix="coti-") as folder:
+        path = save_embedding(embedding, Path(folder) / "learned_embeds.safetensors")
+        record.log_file(run_id, path, "embedding")
+        if scores is not None and picked is not None:
+            table = Path(folder) / "selection.parquet"
+            scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)
+            record.log_file(run_id, table, "selection")
+            for name, ids, captions in picked_and_refused(scores, picked):
+                picture = Path(folder) / f"{name}.png"
+                sheet = contact_sheet(pool_images.tensor(ids), columns=10, captions=captions)
+                sheet.save(picture)
+                record.log_file(run_id, picture, "selection")
+                record.log_picture(record.parent_id, name, np.asarray(sheet), cycle)
+    record.set_tags(run_id, {"coti.stop_reason": str(training["stop_reason"])})
+    record.finish(run_id)
+    if not decision["go_on"]:
+        record.set_tags(
+            record.parent_id,
+            {"coti.decision": decision["reason"], "coti.best_cycle": str(decision["best_cycle"])},
+        )
+
+
+def _renamed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Names that don't collide with the cycle's own φ."""
+    return [
+        {
+            "step": row["step"],
+            "train_loss": row["loss"],
+            "learning_rate": row["learning_rate"],
+            "train_phi": row["phi"],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,51 @@
+"""Which MLflow the active stack tracks to, and what identifies the running pipeline there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zenml import get_step_context
+from zenml.client import Client
+
+from coti.errors import RegistryError
+from steps.mlflow_record import RunRecord, slug
+
+__all__ = ["open_record", "tracking_uri"]
+
+REMEDY = "register a stack with one: `coti stack up local`."
+
+
+def tracking_uri() -> str:
+    """The MLflow tracking URI of the active stack, credentials set in the environment.
+
+    Raises:
+        RegistryError: the stack has no MLflow experiment tracker.
+    """
+    tracker: Any = Client().active_stack.experiment_tracker
+    if tracker is None or not hasattr(tracker, "get_tracking_uri"):
+        name = Client().active_stack_model.name
+        raise RegistryError(f"stack {name!r} has no MLflow experiment tracker: {REMEDY}")
+    if str(tracker.get_tracking_uri()).startswith("http"):
+        tracker.configure_mlflow()
+    return str(tracker.get_tracking_uri())
+
+
+def open_record(concept: str, params: dict[str, Any], tags: dict[str, str]) -> RunRecord:
+    """The MLflow record of the running pipeline run."""
+    run = get_step_context().pipeline_run
+    uri = tracking_uri()
+    location = None
+    if uri.startswith("sqlite:///"):
+        artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
+        location = (artifacts / slug(concept)).as_uri()
+    return RunRecord.open(
+        tracking_uri=uri,
+        concept=concept,
+        run_name=run.name,
+        run_key=tags["coti.config_hash"],
+        timestamp=int(run.created.timestamp() * 1000),
+        params=params,
+        tags=tags,
+        artifact_location=location,
+    )

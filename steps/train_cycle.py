@@ -1,0 +1,118 @@
+"""Train the embedding on X_T for one cycle and draw with it. Runs on the GPU node."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from coti.aesthetic import AestheticHead
+from coti.imageset import ImageSet
+from coti.inversion.embedding import Embedding
+from coti.inversion.train import PhiValue
+from coti.inversion.train import train_cycle as train_one_cycle
+from coti.pool.images import PoolImages
+from coti.sampling import draw
+from coti.scoring import PictureScorer, fit_concept
+from coti.seeding import derived_seed
+from coti.settings import (
+    ConceptScoreSettings,
+    GenerationSettings,
+    ModelSettings,
+    ScheduleSettings,
+    ScorerSettings,
+    TokenSettings,
+    TrainSettings,
+)
+from coti.tensors import TensorBundle
+from materializers.embedding import EmbeddingMaterializer
+from materializers.image_set import ImageSetMaterializer
+from materializers.table import TableMaterializer
+from steps.caching import CACHE_POLICY
+from steps.checkpoints import checkpoint_store
+from steps.models import concept_encoder, image_text_encoder, text_to_image
+from steps.training_data import training_images
+
+__all__ = ["train_cycle"]
+
+
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={
+        "embedding": EmbeddingMaterializer,
+        "generated": ImageSetMaterializer,
+        "samples": ImageSetMaterializer,
+        "curve": TableMaterializer,
+    },
+)
+def train_cycle(
+    cycle: int,
+    training_set: pd.DataFrame,
+    accepted: pd.DataFrame,
+    pool_images: PoolImages,
+    seed_images: ImageSet,
+    features: TensorBundle,
+    aesthetic_head: TensorBundle,
+    embedding: Embedding,
+    model: ModelSettings,
+    model_fingerprint: str,
+    scorer: ScorerSettings,
+    concept_score: ConceptScoreSettings,
+    token: TokenSettings,
+    train: TrainSettings,
+    schedule: ScheduleSettings,
+    generation: GenerationSettings,
+    seed: int,
+) -> tuple[
+    Annotated[Embedding, "embedding"],
+    Annotated[ImageSet, "generated"],
+    Annotated[ImageSet, "samples"],
+    Annotated[pd.DataFrame, "curve"],
+    Annotated[dict[str, Any], "training"],
+]:
+    """The embedding, X_TI, the sample grid, the curve of loss, rate and φ, and a summary."""
+    started = time.monotonic()
+    network = text_to_image(model)
+    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    picture_scorer = PictureScorer(
+        encoder,
+        concept_encoder(concept_score, encoder, model),
+        AestheticHead.from_tensors(aesthetic_head.tensors),
+        fit_concept(features, list(training_set["id"]), concept_score, seed),
+    )
+
+    def evaluate_phi(word: Embedding, step: int) -> PhiValue:
+        drawn = draw(network, word, generation, generation.phi_images, seed, "phi")
+        return picture_scorer.indicator(drawn.images)
+
+    images, captions = training_images(training_set, accepted, pool_images, seed_images)
+    train_seed = derived_seed(seed, "train", cycle)
+    with checkpoint_store("train_cycle") as store:
+        result = train_one_cycle(
+            network,
+            images,
+            captions,
+            embedding,
+            train,
+            schedule,
+            evaluate_phi,
+            train_seed,
+            store,
+            token=token,
+        )
+        generated = draw(network, result.embedding, generation, generation.cycle_images, seed, "x")
+        samples = draw(
+            network, result.embedding, generation, generation.sample_images, seed, "sample"
+        )
+    curve = pd.DataFrame(result.curve)
+    summary = {
+        "steps": result.steps,
+        "image_steps": result.image_steps,
+        "lr_stage": int(curve["stage"].iloc[-1]),
+        "stop_reason": result.stop_reason,
+        "train_size": len(images),
+        "seconds": time.monotonic() - started,
+    }
+    return result.embedding, generated, samples, curve, summary

@@ -1,0 +1,38 @@
+"""Check the manifest with Great Expectations: what is accepted, what is quarantined, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+from zenml.types import HTMLString
+
+from coti.pool import validate
+from coti.settings import PoolSettings
+from materializers.table import TableMaterializer
+from steps.caching import CACHE_POLICY
+
+__all__ = ["validate_pool"]
+
+
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={"accepted": TableMaterializer, "quarantined": TableMaterializer},
+)
+def validate_pool(
+    manifest: pd.DataFrame, settings: PoolSettings
+) -> tuple[
+    Annotated[pd.DataFrame, "accepted"],
+    Annotated[pd.DataFrame, "quarantined"],
+    Annotated[dict[str, Any], "validation_result"],
+    Annotated[HTMLString, "validation_report"],
+]:
+    """Accepted and quarantined rows add up to the manifest, or the run stops."""
+    validation = validate(manifest, settings)
+    return (
+        validation.accepted,
+        validation.quarantined,
+        validation.result,
+        HTMLString(validation.html),
+    )

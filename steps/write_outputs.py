@@ -1,0 +1,85 @@
+"""What a person reads: the embedding, ``cycles.csv`` and ``report.html`` in one folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import get_step_context, step
+from zenml.types import HTMLString
+
+from coti.imageset import ImageSet
+from coti.inversion.embedding import Embedding, save_embedding
+from coti.pool.images import PoolImages
+from coti.report import write_cycles_csv, write_report
+from steps.paths import ROOT
+from steps.report_data import report_of
+
+__all__ = ["write_outputs"]
+
+
+@step(enable_cache=False)
+def write_outputs(
+    concept: str,
+    output: str,
+    best_embedding: Embedding,
+    history: list[dict[str, Any]],
+    decision: dict[str, Any],
+    registration: dict[str, Any],
+    curves: list[pd.DataFrame],
+    samples: list[ImageSet],
+    initial_samples: ImageSet,
+    seed_images: ImageSet,
+    scores: list[pd.DataFrame] | None,
+    picked: list[pd.DataFrame] | None,
+    pool_images: PoolImages,
+    accepted: pd.DataFrame,
+    quarantined: pd.DataFrame,
+    validation_report: HTMLString,
+    config: dict[str, Any],
+    lineage: dict[str, str],
+) -> tuple[Annotated[HTMLString, "report"], Annotated[str, "folder"]]:
+    """Written beside and renamed when whole, so that no half-written folder is ever seen."""
+    run = get_step_context().pipeline_run.name
+    folder = (ROOT / output / run).resolve()
+    part = folder.with_name(f".{run}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_embedding(best_embedding, part / "learned_embeds.safetensors")
+    write_cycles_csv(history, part / "cycles.csv")
+    (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
+    report = report_of(
+        concept=concept,
+        run=run,
+        history=history,
+        decision=decision,
+        registration=registration,
+        curves=curves,
+        samples=samples,
+        initial_samples=initial_samples,
+        seed_images=seed_images,
+        scores=scores or [],
+        picked=picked or [],
+        pool_images=pool_images,
+        accepted=accepted,
+        quarantined=quarantined,
+        config=config,
+        lineage=lineage,
+        token=best_embedding.token,
+    )
+    page = write_report(report, part / "report.html").read_text(encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    _point_latest(folder)
+    return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
+
+
+def _point_latest(folder: Path) -> None:
+    """Let ``latest`` name the newest run, in one stroke."""
+    link, beside = folder.with_name("latest"), folder.with_name(".latest.part")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(folder.name, target_is_directory=True)
+    beside.replace(link)

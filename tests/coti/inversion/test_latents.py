@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from coti.errors import TrainingError
+from coti.inversion.latents import decode_latents, encode_latents, fit_to_resolution
+from coti.inversion.model import TextToImageModel
+
+
+def test_cached_latents_are_the_autoencoders(
+    model: TextToImageModel, pictures: torch.Tensor
+) -> None:
+    """mean + std·ε, scaled, is what encoding and sampling with the same ε gives."""
+    cache = encode_latents(model, pictures, batch_size=4)
+    posterior = model.vae.encode(pictures.float() / 127.5 - 1).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
+    theirs = posterior.sample(torch.Generator().manual_seed(0)) * model.vae.config.scaling_factor
+    ours = cache.sample(torch.arange(10), noise)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_mirror_images_are_encoded_after_the_upright_ones(
+    model: TextToImageModel, pictures: torch.Tensor
+) -> None:
+    """Rows n … 2n − 1 are the latents of the flipped pictures."""
+    both = encode_latents(model, pictures, mirrored=True)
+    flipped = encode_latents(model, pictures.flip(-1))
+    torch.testing.assert_close(both.mean[10:], flipped.mean)
+
+
+@given(st.integers(1, 90), st.integers(1, 90))
+def test_any_size_becomes_a_square(height: int, width: int) -> None:
+    """Sizes above and below the resolution, portrait and landscape; one colour stays itself."""
+    image = torch.full((3, height, width), 77, dtype=torch.uint8)
+    out = fit_to_resolution([image, image], 32)
+    assert out.shape == (2, 3, 32, 32)
+    assert out.unique().tolist() == [77]
+
+
+def test_resizing_is_pillows() -> None:
+    """Within two levels of a centre crop and Pillow's bicubic, whose weights are rounded."""
+    image = torch.randint(0, 256, (3, 90, 140), generator=torch.Generator().manual_seed(0))
+    image = image.to(torch.uint8)
+    pil = Image.fromarray(image.permute(1, 2, 0).numpy()).crop((25, 0, 115, 90))
+    expected = torch.tensor(list(pil.resize((32, 32), Image.Resampling.BICUBIC).tobytes()))
+    ours = fit_to_resolution([image], 32)[0].permute(1, 2, 0).flatten()
+    assert int((ours.int() - expected.int()).abs().max()) <= 2
+
+
+def test_decoding_inverts_the_range(model: TextToImageModel) -> None:
+    """uint8 pictures of the model's size, the same in any batch size up to rounding."""
+    latents = torch.randn(5, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+    whole, parts = decode_latents(model, latents), decode_latents(model, latents, batch_size=2)
+    assert whole.shape == (5, 3, 32, 32)
+    assert whole.dtype == torch.uint8
+    assert int((whole.int() - parts.int()).abs().max()) <= 1
+
+
+def test_nothing_to_encode_is_an_error(model: TextToImageModel) -> None:
+    """An empty X_T."""
+    with pytest.raises(TrainingError, match="X_T is empty"):
+        encode_latents(model, [])

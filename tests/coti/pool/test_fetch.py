@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from coti.errors import ConfigError
+from coti.pool.addresses import AddressPolicy
+from coti.pool.fetch import Fetched, fetch_all
+from coti.pool.reasons import Rejected
+from coti.pool.robots import opted_out
+from coti.pool.sources import open_source
+from coti.settings import FetchSettings, PoolSettings
+from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server
+
+PICTURE = encoded(picture(1))
+SETTINGS = FetchSettings(
+    host_delay=0.0, backoff=0.01, timeout=2.0, allowed_networks=(f"{PUBLIC}/32",)
+)
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    """A hostile server of its own for every test."""
+    with hostile_server(PICTURE) as running:
+        yield running
+
+
+def fetched(
+    urls: Sequence[str],
+    settings: FetchSettings = SETTINGS,
+    resolver: Any = None,
+    max_bytes: int = 1_000_000,
+) -> list[Fetched]:
+    """The results in the order of the URLs."""
+
+    async def run() -> list[Fetched]:
+        found = fetch_all(urls, settings, max_bytes, resolver=resolver)
+        return sorted([one async for one in found], key=lambda one: one.number)
+
+    return asyncio.run(run())
+
+
+def one(url: str, **options: Any) -> Fetched:
+    """The result of one URL."""
+    return fetched([url], **options)[0]
+
+
+def test_a_picture_is_fetched_and_we_say_who_we_are(server: HostileServer) -> None:
+    """The bytes come as they are, and the server sees our User-Agent."""
+    assert one(server.url("good")) == Fetched(0, PICTURE)
+    assert server.agents == {SETTINGS.user_agent}
+
+
+@pytest.mark.parametrize(
+    ("path", "tries"), [("flaky/a", 3), ("later/a", 2), ("status/404", 1), ("status/403", 1)]
+)
+def test_only_what_is_worth_it_is_tried_again(server: HostileServer, path: str, tries: int) -> None:
+    """503 and 429 are tried again until they succeed, 403 and 404 are not."""
+    begun = time.monotonic()
+    result = one(server.url(path))
+    assert server.hits[path] == tries
+    assert (result.data == PICTURE) == (tries > 1)
+    if path.startswith("later"):
+        assert time.monotonic() - begun >= 1.0  # Retry-After
+
+
+def test_tries_are_bounded(server: HostileServer) -> None:
+    """A server that always fails is given up after the configured tries, with its status."""
+    result = one(server.url("status/500"))
+    assert server.hits["status/500"] == SETTINGS.attempts
+    assert (result.reason, result.detail) == ("download_failed", "HTTP 500, 3 times")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"http://{INSIDE}:PORT/secret",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1/",
+        "http://[::1]:PORT/secret",
+        "http://[::ffff:127.0.0.2]:PORT/secret",
+        "http://[64:ff9b::7f00:2]:PORT/secret",
+        "http://0x7f000002:PORT/secret",
+        "http://2130706434:PORT/secret",
+        "http://0.0.0.0:PORT/secret",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1:70/",
+        "http://user:secret@example.org/",
+        "//",
+        "not a url",
+    ],
+)
+def test_nothing_inside_is_asked_directly_or_by_a_redirect(
+    server: HostileServer, target: str
+) -> None:
+    """Private, loopback, link-local and metadata addresses in any spelling, other schemes and
+    passwords are refused, as a URL and as a redirect's target.
+    """
+    target = target.replace("PORT", str(server.port))
+    redirect = server.url(f"to/x?url={quote(target, safe='')}")
+    direct, followed = fetched([target, redirect])
+    assert direct.reason in ("download_refused", "download_failed")
+    if target not in ("//", "not a url"):
+        assert followed.reason in ("download_refused", "download_failed")
+    assert direct.data == b""
+    assert not server.inside_hits
+
+
+def test_a_name_that_turns_inwards_is_refused_each_time(server: HostileServer) -> None:
+    """A name that is public first and inside a moment later reaches the public address or
+    nothing; mixed answers are refused as a whole.
+    """
+    names = Names({"rebind.test": [[PUBLIC], [INSIDE]], "mixed.test": [[PUBLIC, INSIDE]]})
+    again = dataclasses.replace(SETTINGS, concurrency=1)
+    urls = [
+        server.url("good", "rebind.test"),
+        server.url("status/404", "rebind.test").replace("404", "500"),
+        server.url("good", "mixed.test"),
+    ]
+    results = fetched(urls, again, names)
+    assert results[0].data == PICTURE
+    assert results[2].reason == "download_refused"
+    assert not server.inside_hits
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(server: HostileServer) -> None:
+    """One resolution is enough for a fetch: nobody asks the name again behind the check."""
+    names = Names({"pin.test": [[PUBLIC], [INSIDE]]})
+    assert one(server.url("good", "pin.test"), resolver=names).data == PICTURE
+    assert names.asked["pin.test"] == 1
+    assert not server.inside_hits
+
+
+def test_redirects_are_followed_but_not_for_ever(server: HostileServer) -> None:
+    """A relative redirect leads to the picture; a loop ends with a reason."""
+    assert one(server.url("to/x?url=%2Fgood")).data == PICTURE
+    result = one(server.url("loop/0"))
+    assert (result.reason, result.detail) == ("download_failed", "more than 5 redirects")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("drip", "download_timeout"),
+        ("endless", "file_too_large"),
+        ("packed", "download_failed"),
+        ("type?is=text/html", "wrong_content_type"),
+        ("type?is=video/mp4", "wrong_content_type"),
+        ("robots?tag=noai", "opt_out"),
+        ("robots?tag=foo,%20NoImageAI", "opt_out"),
+    ],
+)
+def test_hostile_answers_have_their_reason(server: HostileServer, path: str, reason: str) -> None:
+    """Dripping, endless, packed, mistyped and forbidden answers end in time with their reason."""
+    begun = time.monotonic()
+    result = one(server.url(path))
+    assert result.reason == reason
+    assert time.monotonic() - begun < 3 * SETTINGS.timeout
+
+
+@pytest.mark.parametrize(
+    "path", ["lies-long", "no-http", "silent", "bad-chunks", "endless-header", "negative"]
+)
+def test_broken_http_is_a_failed_download(server: HostileServer, path: str) -> None:
+    """Answers that break HTTP, or are shorter than they say, are never taken for a picture."""
+    result = one(f"http://{PUBLIC}:{server.raw_port}/{path}")
+    assert result.reason == "download_failed"
+    assert result.data == b""
+    assert server.hits[path] <= SETTINGS.attempts
+
+
+def test_a_length_that_is_too_short_cuts_the_picture(server: HostileServer) -> None:
+    """HTTP's length decides; that the picture is cut is for the decoder to find."""
+    assert one(f"http://{PUBLIC}:{server.raw_port}/lies-short").data == PICTURE[:100]
+
+
+def test_hosts_are_asked_politely(server: HostileServer) -> None:
+    """No more than ``per_host`` requests at once, and no faster than ``host_delay``."""
+    polite = dataclasses.replace(SETTINGS, per_host=2, host_delay=0.05, concurrency=16)
+    begun = time.monotonic()
+    results = fetched([server.url(f"slow/{n}") for n in range(8)], polite)
+    assert all(result.data == PICTURE for result in results)
+    assert server.most_at_once <= 2
+    assert time.monotonic() - begun >= 7 * 0.05
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("noai", "noai"),
+        ("all", ""),
+        ("nofollow, NOINDEX", "noindex"),
+        ("googlebot: noindex, noai", ""),
+        ("coti: noai", "noai"),
+        ("*: noimageai", "noimageai"),
+        ("unavailable_after: 25 Jun 2030 15:00:00 PST, noai", "noai"),
+        ("googlebot: noindex, coti: noindex", "noindex"),
+        ("", ""),
+    ],
+)
+def test_robots_directives(header: str, found: str) -> None:
+    """Directives count in any case, for everybody or for us, not for other agents."""
+    assert opted_out([header], SETTINGS.opt_out, "coti/0.1 (x)") == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    """127.0.0.1 10.1.2.3 192.168.0.1 172.16.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
+    255.255.255.255 ::1 fe80::1%eth0 fc00::1 ff02::1 ::ffff:10.0.0.1 2002:7f00:0001::
+    64:ff9b::a00:1 fd00:ec2::254 198.18.0.1""".split(),
+)
+def test_addresses_that_are_not_public(address: str) -> None:
+    """Loopback, private, link-local, shared, multicast, metadata and embedded ones are refused."""
+    with pytest.raises(Rejected, match="not a public address"):
+        AddressPolicy().check_address(address)
+
+
+def test_networks_can_be_allowed_and_are_checked() -> None:
+    """An allowed network is an exception; one that is none is a configuration error."""
+    AddressPolicy(["10.0.0.0/8"]).check_address("10.1.2.3")
+    AddressPolicy().check_address("93.184.216.34")
+    with pytest.raises(ConfigError, match="allowed_networks"):
+        AddressPolicy(["ten"])
+
+
+def table_of(urls: Sequence[str], path: Path) -> Path:
+    """A LAION-style CSV."""
+    lines = ["URL,TEXT,similarity"] + [f"{url},caption {n},0.3" for n, url in enumerate(urls)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_table_of_urls_is_resumed_by_shard(server: HostileServer, tmp_path: Path) -> None:
+    """Whole shards are not fetched again; the one that was broken off is."""
+    urls = [server.url(f"good/{n}") for n in range(5)]
+    urls[3] = "ftp://example.org/x.png"
+    urls.append("")
+    fetch = dataclasses.replace(SETTINGS, shard_size=2)
+    table = table_of(urls, tmp_path / "pool.csv")
+    settings = PoolSettings(fetch=fetch)
+
+    def entries() -> list[tuple[str, str, str, bytes | None]]:
+        source = open_source(str(table), settings, cache_dir=tmp_path / "cache")
+        assert source.kind == "url_table"
+        return [(e.name, e.caption, e.reason, e.read and e.read()) for e in source.entries()]
+
+    first = entries()
+    assert [row[0] for row in first] == [f"pool.csv#{n}" for n in range(6)]
+    assert [row[2] for row in first] == ["", "", "", "download_refused", "", "bad_row"]
+    assert first[0][3] == PICTURE
+    assert first[1][1] == "caption 1"
+    next((tmp_path / "cache").rglob("000002.parquet")).unlink()
+    assert entries() == first
+    assert server.hits["good/0"] == 1
+    assert server.hits["good/4"] == 2

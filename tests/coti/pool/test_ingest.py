@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.errors import PoolError
+from coti.pool import (
+    PoolImages,
+    diff,
+    ingest,
+    manifest_hash,
+    read_manifest,
+    read_seeds,
+    validate,
+    write_manifest,
+)
+from coti.pool.manifest import COLUMNS
+from coti.settings import PoolSettings
+from tests.coti.pool.conftest import bomb, encoded, picture
+
+PoolOf = Callable[..., Path]
+
+MESSY: dict[str, bytes | int] = {
+    "good-1.png": 1,
+    "good-2.png": 2,
+    "good-3.png": 3,
+    "copy of 1.png": 1,
+    "animated.gif": encoded(picture(1), "GIF", save_all=True, append_images=[picture(2)]),
+    "bomb.png": bomb(),
+    "cmyk.jpg": encoded(picture(5).convert("CMYK"), "JPEG"),
+    "empty.jpg": b"",
+    "one.png": encoded(picture(6, (1, 1))),
+    "page.jpg": b"<html>not found</html>",
+    "thin.png": encoded(picture(7, (100, 20))),
+    "truncated.jpg": encoded(picture(8, (200, 200)), "JPEG")[:3000],
+    "wrong-extension.png": encoded(picture(9), "JPEG"),
+    "ünï ☃.png": 10,
+    "metadata.csv": (
+        "file_name,text\ngood-1.png,one\n../../x.png,bad\ngone.png,gone\ngood-2.png," + "w" * 5000
+    ).encode(),
+}
+
+
+def test_every_input_is_accepted_or_quarantined_with_its_reason(
+    pool_of: PoolOf, settings: PoolSettings
+) -> None:
+    """A folder with each kind of broken file: the reasons are right and the rows add up."""
+    ingested = ingest(str(pool_of(MESSY)), settings, 32)
+    verdict = validate(ingested.manifest, settings)
+    reasons = {
+        row.source: row.reason
+        for row in verdict.manifest.itertuples()
+        if row.status == "quarantined"
+    }
+    assert (
+        reasons
+        == {
+            "animated.gif": "animated",
+            "bomb.png": "decompression_bomb",
+            "copy of 1.png": "duplicate",
+            "empty.jpg": "empty_file",
+            "one.png": "too_small",
+            "page.jpg": "not_an_image",
+            "thin.png": "odd_aspect",
+            "truncated.jpg": "truncated",
+            "metadata.csv#1": "outside_path",
+            "metadata.csv#2": "missing_file",
+        }
+        or reasons.pop("copy of 1.png") == "duplicate"
+    )
+    assert len(verdict.accepted) + len(verdict.quarantined) == len(MESSY) - 1 + 2
+    assert list(ingested.manifest.columns) == list(COLUMNS)
+    long = verdict.manifest.set_index("source").loc["good-2.png"]
+    assert (len(long["caption"]), long["caption_length"]) == (2000, 5000)
+    assert long["detail"] == "caption cut"
+
+
+def test_pictures_are_read_from_the_store_alone(
+    pool_of: PoolOf, settings: PoolSettings, tmp_path: Path
+) -> None:
+    """After the ingestion the source may go: pictures come from Parquet, in the order asked."""
+    root = pool_of({"a.png": 1, "b.png": 2, "c.png": 3})
+    ingested = ingest(str(root), settings, 16)
+    shutil.rmtree(root)
+    ids = list(ingested.manifest["id"])
+    ingested.write_images(tmp_path / "pictures.parquet", ids[1:])
+    images = PoolImages.load(tmp_path / "pictures.parquet")
+    assert images.ids == ids[1:]
+    forward, backward = images.tensor(ids[1:]), images.tensor(ids[:0:-1])
+    assert forward.shape == (2, 3, 16, 16)
+    assert forward.dtype == torch.uint8
+    assert torch.equal(forward, backward.flip(0))
+    assert images.tensor([]).shape[0] == 0
+    with pytest.raises(PoolError, match="no picture"):
+        images.tensor([ids[0]])
+
+
+def test_ingesting_twice_gives_the_same_manifest_anywhere(
+    pool_of: PoolOf, settings: PoolSettings
+) -> None:
+    """Another folder, another number of workers: the same rows, ids, pictures and version."""
+    one = ingest(str(pool_of(MESSY, "one")), settings, 32)
+    two = ingest(str(pool_of(MESSY, "two")), PoolSettings(workers=1, read_threads=1), 32)
+    assert one.manifest.equals(two.manifest)
+    assert manifest_hash(one.manifest) == manifest_hash(two.manifest)
+    assert one.images(one.pictures.ids) == two.images(two.pictures.ids)
+
+
+def test_ids_are_the_contents_and_unique_for_copies(
+    pool_of: PoolOf, settings: PoolSettings
+) -> None:
+    """A renamed picture keeps its id; copies get numbers; what has no content has an id too."""
+    before = ingest(str(pool_of({"a.png": 1, "b.png": 1, "c.png": b""}, "one")), settings, 16)
+    after = ingest(str(pool_of({"z.png": 1}, "two")), settings, 16)
+    ids = list(before.manifest["id"])
+    assert list(after.manifest["id"]) == [ids[0]]
+    assert ids[1] == f"{ids[0]}-2"
+    assert len(set(ids)) == 3
+
+
+def test_a_pool_without_a_good_row_is_one_sentence(pool_of: PoolOf, settings: PoolSettings) -> None:
+    """A folder of broken files says how many there are and what is most often wrong."""
+    ingested = ingest(str(pool_of({"a.jpg": b"", "b.jpg": b"<html>"})), settings, 16)
+    with pytest.raises(PoolError, match=r"Only 0 of 2 inputs .* 1 are needed .*check the source"):
+        validate(ingested.manifest, settings)
+
+
+def test_manifests_survive_the_disk(
+    pool_of: PoolOf, settings: PoolSettings, tmp_path: Path
+) -> None:
+    """A manifest written and read is the same; something else is refused by name."""
+    manifest = ingest(str(pool_of(MESSY)), settings, 16).manifest
+    write_manifest(manifest, tmp_path / "manifest.parquet")
+    assert manifest_hash(read_manifest(tmp_path)) == manifest_hash(manifest)
+    assert diff(read_manifest(tmp_path), manifest).same
+    (tmp_path / "other.parquet").write_bytes(b"nonsense")
+    with pytest.raises(PoolError, match=r"other\.parquet.*not a manifest"):
+        read_manifest(tmp_path / "other.parquet")
+
+
+def test_seeds_are_read_in_order(pool_of: PoolOf) -> None:
+    """Seeds come by name as uint8 [n, 3, r, r]; notes beside them are passed over."""
+    ids, images = read_seeds(pool_of({"b.png": 2, "a.jpg": 1, "notes.txt": b"x"}), 16)
+    assert images.shape == (2, 3, 16, 16)
+    assert images.dtype == torch.uint8
+    assert len(set(ids)) == 2
+
+
+def test_a_seed_that_is_no_picture_is_named(pool_of: PoolOf, tmp_path: Path) -> None:
+    """A broken seed, an empty folder and a missing one each give one sentence naming it."""
+    root = pool_of({"good.png": 1, "bad.jpg": b"<html>oops</html>"})
+    with pytest.raises(PoolError, match=r"bad\.jpg' is not a picture .*an HTML page"):
+        read_seeds(root, 16)
+    with pytest.raises(PoolError, match="does not exist"):
+        read_seeds(tmp_path / "none", 16)
+    (tmp_path / "void").mkdir()
+    with pytest.raises(PoolError, match=r"void.*(empty|no pictures)"):
+        read_seeds(tmp_path / "void", 16)

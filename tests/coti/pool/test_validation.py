@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from coti.errors import PoolError
+from coti.pool.manifest import to_frame
+from coti.pool.validation import profile, validate
+from coti.settings import PoolSettings
+
+SETTINGS = PoolSettings(near_duplicate_bits=-1, max_quarantined_share=1.0)
+
+
+def rows(*changes: dict[str, Any]) -> Any:
+    """A manifest of good rows with the changes, one row each."""
+    good: dict[str, Any] = {
+        "status": "accepted",
+        "width": 640,
+        "height": 480,
+        "bytes": 1000,
+        "caption_length": 10,
+        "phash": "0" * 16,
+    }
+    return to_frame(
+        [
+            {**good, "id": f"{n}", "source": f"{n}.jpg", "sha256": f"{n:064x}", **change}
+            for n, change in enumerate(changes)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "reason", "expectation"),
+    [
+        ({"width": 8}, {}, "too_small", "expect_column_values_to_be_between(shorter_side)"),
+        ({"width": 1500}, {}, "odd_aspect", "expect_column_values_to_be_between(aspect)"),
+        (
+            {"caption_length": 10**6},
+            {},
+            "caption_too_long",
+            "expect_column_values_to_be_between(caption_length)",
+        ),
+        ({"pwatermark": 0.9}, {}, "watermark", "expect_column_values_to_be_between(pwatermark)"),
+        ({"punsafe": 0.9}, {}, "unsafe", "expect_column_values_to_be_between(punsafe)"),
+        (
+            {"similarity": 0.1},
+            {"min_similarity": 0.2},
+            "low_similarity",
+            "expect_column_values_to_be_between(similarity)",
+        ),
+        ({"opt_out": "noai, other"}, {}, "opt_out", "expect_column_values_to_be_in_set(opted_out)"),
+        (
+            {"license": "all rights reserved"},
+            {"allowed_licenses": ("cc0",)},
+            "license",
+            "expect_column_values_to_be_in_set(license)",
+        ),
+        (
+            {"quality": "dark,blurry"},
+            {"reject_quality": ("blurry",)},
+            "blurry",
+            "expect_column_values_to_be_in_set(is_blurry)",
+        ),
+    ],
+)
+def test_each_expectation_quarantines_its_rows(
+    change: dict[str, Any], settings: dict[str, Any], reason: str, expectation: str
+) -> None:
+    """A row that misses one expectation is quarantined with its name; its neighbours are not."""
+    good = {"license": "cc0"}
+    chosen = PoolSettings(near_duplicate_bits=-1, **settings)
+    verdict = validate(rows(good, {**good, **change}, good), chosen)
+    assert list(verdict.manifest["reason"]) == ["", reason, ""]
+    assert verdict.quarantined["expectation"][0] == expectation
+    assert len(verdict.accepted) == 2
+
+
+def test_unknown_values_miss_nothing() -> None:
+    """A row without similarity, watermark or unsafe scores is not judged by them."""
+    verdict = validate(rows({}, {}), PoolSettings(min_similarity=0.9, near_duplicate_bits=-1))
+    assert len(verdict.accepted) == 2
+
+
+def test_a_row_that_misses_several_has_the_first_as_its_reason() -> None:
+    """There is exactly one reason, by the documented order; earlier reasons stay."""
+    verdict = validate(
+        rows({}, {"width": 4, "punsafe": 1.0}, {"status": "quarantined", "reason": "truncated"}),
+        SETTINGS,
+    )
+    assert list(verdict.manifest["reason"]) == ["", "too_small", "truncated"]
+
+
+def test_a_pool_of_mostly_bad_rows_stops_the_run() -> None:
+    """The sentence has the numbers, the share and the most frequent reason."""
+    bad = {"status": "quarantined", "reason": "empty_file"}
+    with pytest.raises(PoolError, match=r"3 of 4 .*empty_file 3.*max_quarantined_share 0\.5"):
+        validate(rows({}, bad, bad, bad), PoolSettings(max_quarantined_share=0.5))
+
+
+def test_files_that_are_no_pictures_by_name_do_not_count_as_bad() -> None:
+    """Sounds and texts beside the pictures are rows, but not a bad pool."""
+    sound = {"status": "quarantined", "reason": "other_file"}
+    verdict = validate(rows({}, sound, sound, sound), PoolSettings(max_quarantined_share=0.5))
+    assert verdict.result["counts"] == {"accepted": 1, "quarantined": 3, "other_file": 3}
+
+
+def test_too_few_good_rows_stop_the_run() -> None:
+    """The sentence says how many there are and how many are needed."""
+    with pytest.raises(PoolError, match=r"Only 2 of 2 .* 5 are needed"):
+        validate(rows({}, {}), PoolSettings(min_accepted=5))
+
+
+def test_drift_against_the_last_version_is_said_or_stops() -> None:
+    """Pictures of a tenth of the size are a drift; by default a warning, on demand an error."""
+    before = profile(rows({}, {}))
+    small = rows({"width": 64, "height": 48}, {"width": 64, "height": 48})
+    verdict = validate(small, SETTINGS, previous=before)
+    assert "mean width was 640 and is 64" in verdict.warnings
+    with pytest.raises(PoolError, match=r"drifted: mean width .*pool\.max_drift"):
+        validate(small, PoolSettings(near_duplicate_bits=-1, drift="stop"), previous=before)
+    assert validate(rows({}, {}), SETTINGS, previous=before).warnings == []
+
+
+def test_the_result_is_json_and_the_page_is_self_contained() -> None:
+    """Results serialise, list the unexpected rows, and the page loads nothing from elsewhere."""
+    verdict = validate(rows({}, {"width": 4}), SETTINGS)
+    text = json.dumps(verdict.result)
+    assert '"too_small"' in text
+    assert "<html" in verdict.html
+    assert 'src="http' not in verdict.html
+    assert '<link rel="stylesheet" href="http' not in verdict.html
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"

@@ -1,0 +1,91 @@
+"""Stop or go on, and which cycle is best."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coti.controller import CycleRecord, Decision, decide
+from coti.errors import ConfigError
+from coti.settings import ControllerSettings
+
+
+def history(*phi_ref: float) -> list[CycleRecord]:
+    """Cycles that differ by φ_ref alone."""
+    return [
+        CycleRecord(
+            cycle=cycle,
+            pool_left=100,
+            picked=0,
+            train_size=10,
+            gamma_aes=5.0,
+            gamma_con=5.0,
+            phi=5.0,
+            phi_ref=value,
+            lr_stage=0,
+        )
+        for cycle, value in enumerate(phi_ref)
+    ]
+
+
+def test_goes_on_while_it_improves() -> None:
+    """Better and better: go on, the last is the best."""
+    decision = decide(history(1, 2, 3), ControllerSettings(max_cycles=5, patience=2), 100)
+    assert decision == Decision(
+        True, "Cycle 3 follows: the best is cycle 2 with φ_ref 3.00.", best_cycle=2
+    )
+
+
+def test_stops_at_n() -> None:
+    """After N cycles beside cycle 0 it stops and says so; the best is kept, not the last."""
+    decision = decide(history(1, 3, 2), ControllerSettings(max_cycles=2), 100)
+    assert not decision.go_on
+    assert decision.reason == (
+        "Stopped after cycle 2: all 2 cycles are done; the best is cycle 1 with φ_ref 3.00."
+    )
+    assert decision.best_cycle == 1
+
+
+def test_stops_without_a_pool() -> None:
+    """An exhausted pool stops the run."""
+    decision = decide(history(1), ControllerSettings(), 0)
+    assert not decision.go_on
+    assert "the pool has no picture left to pick" in decision.reason
+
+
+def test_stops_for_patience() -> None:
+    """``patience`` cycles without a better φ_ref stop the run."""
+    settings = ControllerSettings(max_cycles=9, patience=2)
+    assert decide(history(3, 2), settings, 100).go_on
+    decision = decide(history(3, 2, 3), settings, 100)
+    assert not decision.go_on
+    assert "φ_ref has not improved for 2 cycles" in decision.reason
+    assert decision.best_cycle == 0
+
+
+def test_least_improvement() -> None:
+    """A φ_ref counts as better only from the least improvement above the best."""
+    settings = ControllerSettings(max_cycles=9, patience=9, min_improvement=0.5)
+    assert decide(history(3, 3.4, 3.6), settings, 100).best_cycle == 2
+    assert decide(history(3, 3.4, 3.5), settings, 100).best_cycle == 0
+
+
+def test_not_a_number_never_wins() -> None:
+    """A cycle whose φ_ref is not a number is never the best where another is."""
+    assert decide(history(math.nan, 1.0, math.nan), ControllerSettings(), 1).best_cycle == 1
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=9))
+def test_best_is_the_first_maximum(values: list[float]) -> None:
+    """With no least improvement the best is the earliest of the highest φ_ref."""
+    decision = decide(history(*values), ControllerSettings(max_cycles=20, patience=20), 1)
+    assert decision.best_cycle == values.index(max(values))
+
+
+def test_refuses_an_empty_history() -> None:
+    """Without a cycle there is nothing to decide on."""
+    with pytest.raises(ConfigError, match="at least cycle 0"):
+        decide([], ControllerSettings(), 1)
