@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ def write_random_sd2(folder: Path) -> Path:
     Weights are random, the vocabulary's pieces are made up (49,408 of them): shapes, memory and
     speed are the real model's, pictures are not.
     """
-    import diffusers
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    diffusers: Any = import_module("diffusers")
+    transformers: Any = import_module("transformers")
 
     torch.manual_seed(0)
     where = folder / "tokenizer"
@@ -33,8 +34,8 @@ def write_random_sd2(folder: Path) -> Path:
     (where / "merges.txt").write_text("#version: 0.2\np h\nph o\npho t\nphot o</w>\n")
     (where / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
     with quiet_libraries():
-        tokenizer = CLIPTokenizer.from_pretrained(str(where))
-        text = CLIPTextConfig(
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(str(where))
+        text = transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=1024,
             intermediate_size=4096,
@@ -45,13 +46,13 @@ def write_random_sd2(folder: Path) -> Path:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
-        unet: Any = diffusers.UNet2DConditionModel(
+        unet = diffusers.UNet2DConditionModel(
             sample_size=64,
             cross_attention_dim=1024,
             attention_head_dim=(5, 10, 20, 20),
             use_linear_projection=True,
         )
-        vae: Any = diffusers.AutoencoderKL(
+        vae = diffusers.AutoencoderKL(
             block_out_channels=(128, 256, 512, 512),
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
@@ -59,16 +60,16 @@ def write_random_sd2(folder: Path) -> Path:
             latent_channels=4,
             sample_size=512,
         )
-        scheduler: Any = diffusers.DDPMScheduler(
+        scheduler = diffusers.DDPMScheduler(
             beta_schedule="scaled_linear",
             beta_start=0.00085,
             beta_end=0.012,
             clip_sample=False,
             steps_offset=1,
         )
-        pipeline: Any = diffusers.StableDiffusionPipeline(
+        pipeline = diffusers.StableDiffusionPipeline(
             vae=vae,
-            text_encoder=CLIPTextModel(text),
+            text_encoder=transformers.CLIPTextModel(text),
             tokenizer=tokenizer,
             unet=unet,
             scheduler=scheduler,

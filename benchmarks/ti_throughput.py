@@ -27,6 +27,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +53,22 @@ class Example:
     """The training step of diffusers' textual-inversion example, operation by operation."""
 
     def __init__(self, model: TextToImageModel, folder: Path, batch_size: int) -> None:
-        import diffusers
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        scheduler: Any = diffusers.DDPMScheduler
+        diffusers: Any = import_module("diffusers")
+        transformers: Any = import_module("transformers")
         root = Path(model.name)
         with quiet_libraries():
-            self.tokenizer = CLIPTokenizer.from_pretrained(str(root / "tokenizer"))
-            self.text_encoder: Any = CLIPTextModel.from_pretrained(str(root / "text_encoder"))
-            self.vae: Any = diffusers.AutoencoderKL.from_pretrained(str(root / "vae"))
-            self.unet: Any = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
+            self.tokenizer = transformers.CLIPTokenizer.from_pretrained(str(root / "tokenizer"))
+            self.text_encoder = transformers.CLIPTextModel.from_pretrained(
+                str(root / "text_encoder")
+            )
+            self.vae = diffusers.AutoencoderKL.from_pretrained(str(root / "vae"))
+            self.unet = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
             # The example keeps the text encoder, whose vocabulary it trains, in float32.
             self.text_encoder.to(model.device, torch.float32)
             self.vae.to(model.device, model.dtype).requires_grad_(False)
             self.unet.to(model.device, model.dtype).requires_grad_(False)
-        self.model, self.scheduler = model, scheduler.from_config(model.scheduler_config)
+        self.model = model
+        self.scheduler = diffusers.DDPMScheduler.from_config(model.scheduler_config)
         names = [f"<bench>_{i}" if i else "<bench>" for i in range(TOKEN.num_vectors)]
         self.tokenizer.add_tokens(names)
         self.rows = self.tokenizer.convert_tokens_to_ids(names)
@@ -127,8 +129,8 @@ class Example:
         target = noise
         if self.model.prediction_type == "v_prediction":
             target = self.scheduler.get_velocity(latents, noise, timesteps)
-        loss = F.mse_loss(predicted.float(), target.float(), reduction="mean")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss: Any = F.mse_loss(predicted.float(), target.float(), reduction="mean")
+        loss.backward()
         self.optimizer.step()
         self.pace.step()
         self.optimizer.zero_grad()
@@ -157,9 +159,7 @@ class Bare:
         for step in range(8):
             batch = plan.batch(step)
             used, which = torch.unique(batch.prompts, return_inverse=True)
-            latents = cache.sample(
-                batch.pictures.to(model.device), batch.posterior_noise.to(model.device)
-            )
+            latents = cache.sample(batch.pictures, batch.posterior_noise.to(model.device))
             draws = (latents, batch.noise.to(model.device), batch.timesteps.to(model.device))
             ids = [rows[used.to(model.device)] for rows in all_ids]
             self.inputs.append((ids, which.to(model.device), draws))
@@ -259,6 +259,9 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
     leaf = prompts._replace(hidden=prompts.hidden.detach().requires_grad_())
     pixels = images[:batch_size]
 
+    def draw() -> None:
+        plan.batch(1)
+
     def text() -> None:
         torch.autograd.grad(bare.encoder(ids, bare.vectors).hidden.float().sum(), bare.vectors)
 
@@ -274,7 +277,7 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
         model.vae.encode(to_model_range(pixels, model)).latent_dist.sample()
 
     parts: dict[str, Callable[[], None]] = {
-        "draw a batch": lambda: plan.batch(1) and None,
+        "draw a batch": draw,
         "text encoder, forward and gradient": text,
         "UNet forward": unet_forward,
         "UNet forward and gradient": unet,

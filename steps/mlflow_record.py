@@ -151,14 +151,10 @@ def _close_interrupted(
     client: MlflowClient, experiment_id: str, run_key: str, run_name: str
 ) -> None:
     """A killed run of the same configuration stays as it is, marked killed and by whom resumed."""
-    query = f"tags.`{KEY_TAG}` = '{run_key}' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], query):
+    running = "attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{run_key}' and {running}"):
         client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
         client.set_terminated(run.info.run_id, "KILLED")
-        nested = (
-            f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
-        )
-        for child in client.search_runs(
-            [experiment_id], f"{parent} and attributes.status = 'RUNNING'"
-        ):
+        below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {running}"
+        for child in client.search_runs([experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")

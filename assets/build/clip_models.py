@@ -104,7 +104,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "scorer": Recipe(
         split="base",
-        vision={"layers": [1, 1, 1, 1], "width": 24, "image_size": 64},
+        vision={"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},
         embed_dim=128,
         epochs=5,
         degraded=0.5,

@@ -214,7 +214,7 @@ def train_diffusion(
     book: LatentBook,
     hours: float,  # wall clock over all runs together, decay included
     decay_minutes: float = 18.0,  # linear fall of the rate to nothing, at the end
-    batch: int = 64,  # pictures a step
+    batch: int = 96,  # pictures a step
     peak_rate: float = 1.2e-3,  # learning rate between warm-up and decay
     warm_up: int = 150,  # steps
     memory: float = 0.999,  # of the average of the weights, a step
@@ -259,7 +259,9 @@ def train_diffusion(
         noisy = schedule.add_noise(latents, noise, steps)
         target = schedule.get_velocity(latents, noise, steps)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        loss = F.mse_loss(model(noisy, steps, ids), target)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = model(noisy, steps, ids)
+        loss = F.mse_loss(output.float(), target)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(rate)

@@ -9,14 +9,14 @@ from torch import nn
 
 
 def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """About the nearest semi-orthogonal matrix to [m, n], by Newton-Schulz iteration."""
+    """About the nearest semi-orthogonal matrix to [m, n], by Newton-Schulz in bfloat16."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / (wide.norm() + 1e-7)
+    unit = (matrix / (matrix.norm() + 1e-7)).bfloat16()
+    wide = unit if unit.shape[0] <= unit.shape[1] else unit.T.contiguous()
     for _ in range(steps):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+    return (wide if unit.shape[0] <= unit.shape[1] else wide.T).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):

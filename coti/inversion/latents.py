@@ -14,23 +14,32 @@ from coti.inversion.model import TextToImageModel
 
 __all__ = ["LatentCache", "decode_latents", "encode_latents", "fit_to_resolution"]
 
+_DEVICE_BYTES = 2 << 30
+"""Latents larger than this stay in main memory; 16,000 pictures at 512² fit."""
+
 
 @dataclass(frozen=True)
 class LatentCache:
-    """Mean and standard deviation of every picture's latents, on the training device.
+    """Mean and standard deviation of every picture's latents.
 
     Drawing ``mean + std·ε`` each step is what encoding each step would give: the encoder is
     frozen, so only ε is new.
     """
 
     mean: torch.Tensor
-    """float32 [m, channels, h, w]; mirrored pictures, where wanted, follow the n upright ones."""
+    """float32 [m, channels, h, w]; mirrored pictures, where wanted, follow the n upright ones.
+    On the training device, or in main memory where there are too many for it."""
     std: torch.Tensor
     scaling_factor: float
 
     def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Latents [b, channels, h, w] of the pictures at ``index`` [b], float32, scaled."""
-        return (self.mean[index] + self.std[index] * noise) * self.scaling_factor
+        """Latents [b, channels, h, w] of the pictures at ``index`` [b], float32, scaled.
+
+        They come on the device of ``noise``; ``index`` is on the CPU.
+        """
+        rows = index.to(self.mean.device, non_blocking=True)
+        mean, std = (part[rows].to(noise.device) for part in (self.mean, self.std))
+        return (mean + std * noise) * self.scaling_factor
 
 
 def fit_to_resolution(
@@ -82,6 +91,9 @@ def encode_latents(
     """
     if len(images) == 0:
         raise TrainingError("There is no picture to train on: X_T is empty.")
+    channels, height, width = model.latent_shape
+    size = 8 * channels * height * width * len(images) * (2 if mirrored else 1)
+    keep = model.device if size <= _DEVICE_BYTES else torch.device("cpu")
     means, stds = [], []
     rounds = [False, True] if mirrored else [False]
     starts = [(flip, first) for flip in rounds for first in range(0, len(images), batch_size)]
@@ -89,8 +101,8 @@ def encode_latents(
         batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
         pixels = to_model_range(batch.flip(-1) if flip else batch, model)
         posterior = model.vae.encode(pixels).latent_dist
-        means.append(posterior.mean.float().contiguous())
-        stds.append(posterior.std.float().contiguous())
+        means.append(posterior.mean.to(keep, torch.float32).contiguous())
+        stds.append(posterior.std.to(keep, torch.float32).contiguous())
     mean, std = torch.cat(means), torch.cat(stds)
     bad = ~(mean.isfinite() & std.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):

@@ -20,8 +20,8 @@ from coti.settings import ModelSettings
 __all__ = ["TextToImageModel", "load_text_to_image", "quiet_libraries"]
 
 _REMEDY = (
-    "Give a diffusers folder (one with model_index.json, as save_pretrained writes it), the id of "
-    "a hub repository, or a single-file .safetensors checkpoint."
+    "Give a diffusers folder (one with model_index.json, as save_pretrained writes it) or the id "
+    "of a hub repository."
 )
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
@@ -177,7 +177,10 @@ def _folder(settings: ModelSettings) -> Path:
             raise ModelError(f"{name} is a folder without a model_index.json. {_REMEDY}")
         return path
     if path.is_file():
-        raise ModelError(f"{name} is a file and no diffusers model. {_REMEDY}")
+        raise ModelError(
+            f"{name} is a file, not a diffusers folder. {_REMEDY} A single-file checkpoint becomes "
+            "one by StableDiffusionPipeline.from_single_file(file).save_pretrained(folder)."
+        )
     if not _HUB_ID.match(name):
         raise ModelError(f"{name} does not exist. {_REMEDY}")
     return _download(name, settings.revision)

@@ -132,7 +132,7 @@ def train_cycle(
                 share = (
                     denoising_loss(
                         latents.sample(
-                            _move(batch.pictures, model.device),
+                            batch.pictures,
                             _move(batch.posterior_noise, model.device),
                         ),
                         _move(batch.noise, model.device),
@@ -378,7 +378,7 @@ def _out_of_memory_explained(settings: TrainSettings) -> Iterator[None]:
         if settings.batch_size > 1:
             knobs.append(
                 f"batch_size: {settings.batch_size // 2} with gradient_accumulation_steps: "
-                f"{settings.gradient_accumulation_steps * 2} (about half, same result)"
+                f"{settings.gradient_accumulation_steps * 2} (about half)"
             )
         if not settings.gradient_checkpointing:
             knobs.append("gradient_checkpointing: true (about two thirds, a third more time)")

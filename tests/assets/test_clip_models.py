@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -126,6 +127,9 @@ def test_replayed_ratings_fit_the_scorer() -> None:
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         assert file.metadata()["kinds"].split(",") == list(DEGRADATIONS)
+        scorer = ASSETS / "models" / "scorer" / "open_clip_model.safetensors"
+        digest = hashlib.sha256(scorer.read_bytes()).hexdigest()
+        assert file.metadata()["scorer_sha256"] == digest, "run assets.build.ratings again"
     features, given = tensors["features"], tensors["ratings"]
     assert features.dtype == torch.float16
     assert features.shape == (len(given), clip_models.RECIPES["scorer"].embed_dim)

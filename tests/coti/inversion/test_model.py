@@ -56,7 +56,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"folder without a model_index.json. Give a diffusers"):
         load_text_to_image(settings(tmp_path))
     (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"a.png is a file and no diffusers model"):
+    with pytest.raises(ModelError, match=r"a.png is a file, not a diffusers folder"):
         load_text_to_image(settings(tmp_path / "a.png"))
     with pytest.raises(ModelError, match="does not exist"):
         load_text_to_image(settings(tmp_path / "nowhere"))

@@ -213,9 +213,26 @@ def test_robots_directives(header: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    """127.0.0.1 10.1.2.3 192.168.0.1 172.16.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
-    255.255.255.255 ::1 fe80::1%eth0 fc00::1 ff02::1 ::ffff:10.0.0.1 2002:7f00:0001::
-    64:ff9b::a00:1 fd00:ec2::254 198.18.0.1""".split(),
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "2002:7f00:0001::",
+        "64:ff9b::a00:1",
+        "fd00:ec2::254",
+        "198.18.0.1",
+    ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
     """Loopback, private, link-local, shared, multicast, metadata and embedded ones are refused."""

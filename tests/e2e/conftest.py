@@ -1,0 +1,164 @@
+"""A checkout of its own with its own ZenML and MLflow state, and a way to run commands in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("coti", "steps", "pipelines", "materializers", "cli", "configs")
+FILES = ("coti_concept.py", "requirements.lock", "pyproject.toml")
+
+TINY: dict[str, Any] = {
+    "concept": "ankle boot",
+    "seeds": "assets/pools/ankle_boot/seeds",
+    "pool": "assets/pools/ankle_boot/pool",
+    "references": "assets/pools/ankle_boot/references",
+    "truth": "assets/pools/ankle_boot/truth.csv",
+    "token": {"placeholder_token": "<ankle-boot>", "initializer": "foot"},
+    "train": {"max_steps": 6, "phi_every": 3, "batch_size": 4, "checkpoint_every": 2},
+    "generation": {"num_inference_steps": 3, "phi_images": 8, "cycle_images": 72},
+    "controller": {"max_cycles": 2},
+    "promotion": {"r_precision_floor": 0.0},
+    "evaluation": {
+        "captions": ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"],
+        "kid_subsets": 5,
+        "kid_subset_size": 20,
+    },
+}
+"""The quickstart in small: everything real, few steps."""
+
+
+@dataclass
+class Workspace:
+    """A copy of the code, links to the assets, a state of its own."""
+
+    root: Path
+    state: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment of the commands."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.root),
+            "ZENML_CONFIG_PATH": str(self.state / "zenml"),
+            "PYTHONWARNINGS": "default",
+            **self.extra,
+        }
+
+    def config(self, name: str, **changes: Any) -> Path:
+        """A run file: the tiny configuration with changes."""
+        path = self.root / f"{name}.yaml"
+        values = {**TINY, **changes}
+        path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
+        return path
+
+    def command(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command of the virtual environment."""
+        return subprocess.run(
+            [sys.executable, *self._script(words)],
+            cwd=cwd or self.root,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    def run(self, config: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """``zenml pipeline run coti_concept -c config``, which must succeed."""
+        done = self.command("zenml", "pipeline", "run", "coti_concept", "-c", str(config), cwd=cwd)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    def run_and_kill(self, config: Path, when: Callable[[str], bool]) -> bool:
+        """Start the run and kill -9 it once ``when`` says so of its log; False if it ended."""
+        logs = self.root / ".coti" / "logs"
+        before = set(logs.glob("*.log"))
+        words = self._script(("zenml", "pipeline", "run", "coti_concept", "-c", str(config)))
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 600
+        while process.poll() is None and time.monotonic() < deadline:
+            new = set(logs.glob("*.log")) - before
+            if any(when(path.read_text(encoding="utf-8")) for path in new):
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.05)
+        process.wait()
+        return False
+
+    def latest(self) -> Path:
+        """The newest run's folder."""
+        return (self.root / "outputs" / "latest").resolve()
+
+    def query(self, code: str) -> Any:
+        """Ask ZenML in a process of its own; ``code`` prints one JSON value last."""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=self.root,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def cached_steps(self) -> dict[str, str]:
+        """Step name to status of the newest pipeline run."""
+        found: dict[str, str] = self.query(
+            "import json; from zenml.client import Client\n"
+            "run = Client().list_pipeline_runs(size=1, sort_by='desc:created').items[0]\n"
+            "print(json.dumps({k: s.status.value for k, s in run.steps.items()}))"
+        )
+        return found
+
+    @staticmethod
+    def _script(words: tuple[str, ...]) -> list[str]:
+        return [str(Path(sys.executable).parent / words[0]), *words[1:]]
+
+
+def make_workspace(folder: Path) -> Workspace:
+    """Copy the code, link the assets, register the local stack."""
+    root = folder / "checkout"
+    root.mkdir(parents=True)
+    for name in CODE:
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, root / name)
+    (root / "assets").mkdir()
+    (root / "assets" / "models").symlink_to(ROOT / "assets" / "models")
+    shutil.copytree(ROOT / "assets" / "pools", root / "assets" / "pools")
+    workspace = Workspace(root, folder / "state")
+    done = workspace.command("coti", "stack", "up", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One workspace a test module."""
+    return make_workspace(tmp_path_factory.mktemp("coti"))

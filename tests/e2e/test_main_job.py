@@ -1,0 +1,198 @@
+"""The main job for real: ZenML on SQLite, MLflow on SQLite, the bundled models, real files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.inversion.embedding import load_embedding
+from coti.report import CYCLE_COLUMNS
+from tests.e2e.conftest import ROOT, Workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+UNCACHED = {"track_cycle", "register_embedding", "write_outputs"}
+
+
+@pytest.fixture(scope="module")
+def first_run(workspace: Workspace) -> tuple[Path, str]:
+    """Output folder and terminal of a first undisturbed run."""
+    done = workspace.run(workspace.config("first"))
+    return workspace.latest(), done.stdout
+
+
+def _base(step: str) -> str:
+    head, _, tail = step.rpartition("_")
+    return head if tail.isdigit() else step
+
+
+def test_it_writes_what_the_readme_promises(first_run: tuple[Path, str]) -> None:
+    """Embedding, cycles.csv with the documented columns, and a self-contained report."""
+    folder, _ = first_run
+    with (folder / "cycles.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == tuple(CYCLE_COLUMNS)
+    assert [row["cycle"] for row in rows] == [str(i) for i in range(len(rows))]
+    assert len(rows) >= 2
+    assert int(rows[1]["picked"]) > 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "ankle boot" in page
+    assert 'src="http' not in page
+    assert load_embedding(folder / "learned_embeds.safetensors").token == "<ankle-boot>"
+
+
+def test_the_terminal_shows_our_lines_only(first_run: tuple[Path, str]) -> None:
+    """A table, the reason for stopping, where the embedding is, the MLflow command; no noise."""
+    _, terminal = first_run
+    assert "Stopped after cycle" in terminal
+    assert "learned_embeds.safetensors" in terminal
+    assert "coti ui --run" in terminal
+    for noise in ("Skipping registering", "WARNING", "zenml login", "alembic", "Initiating"):
+        assert noise not in terminal
+
+
+def test_the_embedding_loads_in_plain_diffusers(first_run: tuple[Path, str]) -> None:
+    """``pipe.load_textual_inversion`` takes the file as it is and the pipeline draws with it."""
+    folder, _ = first_run
+    code = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from diffusers import StableDiffusionPipeline\n"
+        f"p = StableDiffusionPipeline.from_pretrained({str(ROOT / 'assets/models/base')!r})\n"
+        f"p.load_textual_inversion({str(folder / 'learned_embeds.safetensors')!r})\n"
+        "p.set_progress_bar_config(disable=True)\n"
+        "print(p('a photo of a <ankle-boot>', num_inference_steps=2).images[0].size)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(32, 32)" in done.stdout
+
+
+def test_mlflow_has_a_parent_and_a_run_a_cycle(
+    workspace: Workspace, first_run: tuple[Path, str]
+) -> None:
+    """One experiment, one parent with params, tags and the image series, one nested run a cycle."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{workspace.root}/.coti/mlflow.db")
+    experiment = client.get_experiment_by_name("ankle boot")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
+    assert len(parents) == 1
+    parent = parents[0]
+    assert parent.info.status == "FINISHED"
+    for tag in ("base_model_hash", "pool_hash", "config_hash", "git_commit", "seed", "strategy"):
+        assert f"coti.{tag}" in parent.data.tags
+    with (first_run[0] / "cycles.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == len(rows)
+    for child in children:
+        for name in ("fd_judge", "r_precision", "phi", "phi_ref", "gamma_aes", "train_loss"):
+            assert name in child.data.metrics, (child.info.run_name, name)
+        names = [each.path for each in client.list_artifacts(child.info.run_id, "embedding")]
+        assert names == ["embedding/learned_embeds.safetensors"]
+        losses = client.get_metric_history(child.info.run_id, "train_loss")
+        assert [each.step for each in losses] == list(range(1, len(losses) + 1))
+    images = [each.path for each in client.list_artifacts(parent.info.run_id, "images")]
+    assert sum("samples" in name and name.endswith(".png") for name in images) == len(rows)
+
+
+def test_the_best_embedding_is_registered(workspace: Workspace, first_run: object) -> None:
+    """A version with lineage, the gate's sentence, and ZenML's stage beside MLflow's alias."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{workspace.root}/.coti/mlflow.db")
+    version = client.get_model_version_by_alias("ankle-boot", "champion")
+    assert "first champion" in version.tags["coti.verdict"]
+    assert version.tags["coti.pool_hash"]
+    assert json.loads(version.tags["coti.metrics"])["references"] == 1000
+    stage = workspace.query(
+        "import json; from zenml.client import Client\n"
+        "print(json.dumps(Client().get_model_version('ankle-boot', 'production').name))"
+    )
+    assert stage == f"mlflow-{version.version}"
+
+
+def test_a_second_identical_run_comes_from_the_cache(
+    workspace: Workspace, first_run: tuple[Path, str]
+) -> None:
+    """From a subfolder, too; same embedding, no second version, and MLflow's record is whole."""
+    from mlflow import MlflowClient
+
+    before = (first_run[0] / "learned_embeds.safetensors").read_bytes()
+    workspace.run(workspace.config("first"), cwd=workspace.root / "configs")
+    status = workspace.cached_steps()
+    ran = {_base(name) for name, value in status.items() if value != "cached"}
+    assert ran <= UNCACHED
+    assert (workspace.latest() / "learned_embeds.safetensors").read_bytes() == before
+    client = MlflowClient(tracking_uri=f"sqlite:///{workspace.root}/.coti/mlflow.db")
+    assert len(client.search_model_versions("name = 'ankle-boot'")) == 1
+    experiment = client.get_experiment_by_name("ankle boot")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
+    assert len(parents) == 2
+    first, second = (
+        sum(run.data.tags.get("mlflow.parentRunId") == parent.info.run_id for run in runs)
+        for parent in parents
+    )
+    assert first == second
+
+
+def test_a_changed_pool_misses_the_cache(workspace: Workspace, first_run: object) -> None:
+    """One more picture in the pool's folder: ingestion runs again."""
+    pool = workspace.root / "assets" / "pools" / "ankle_boot" / "pool"
+    picture = next(pool.glob("*.png"))
+    seed = next((workspace.root / "assets/pools/ankle_boot/seeds").glob("*.png"))
+    before = picture.read_bytes()
+    picture.write_bytes(seed.read_bytes())
+    try:
+        workspace.run(workspace.config("first"))
+        assert workspace.cached_steps()["ingest_pool"] == "completed"
+    finally:
+        picture.write_bytes(before)
+
+
+def test_editing_the_method_misses_the_cache(workspace: Workspace, first_run: object) -> None:
+    """A comment added under coti/ runs every step again."""
+    path = workspace.root / "coti" / "scores.py"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + "\n# edited\n", encoding="utf-8")
+    try:
+        workspace.run(workspace.config("first"))
+        assert set(workspace.cached_steps().values()) == {"completed"}
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize("strategy", ["random", "full", "seeds"])
+def test_baselines_run_by_one_key(workspace: Workspace, strategy: str) -> None:
+    """TI (RAND), TI (FULL) and TI on the seeds: one training cycle through the same pipeline."""
+    config = workspace.config(
+        strategy, strategy=strategy, baseline_pictures=20, controller={"max_cycles": 0}
+    )
+    workspace.run(config)
+    with (workspace.latest() / "cycles.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1
+    picked = int(rows[0]["picked"])
+    if strategy == "full":
+        assert picked > 900
+        assert rows[0]["pool_left"] == "0"
+    else:
+        assert picked == {"random": 20, "seeds": 0}[strategy]
+
+
+def test_the_embeddings_are_finite_and_moved(first_run: tuple[Path, str]) -> None:
+    """Training changed the vectors and kept them finite."""
+    vectors = load_embedding(first_run[0] / "learned_embeds.safetensors").vectors
+    assert torch.isfinite(vectors).all()
+    assert len({tuple(row) for row in vectors.tolist()}) > 1
