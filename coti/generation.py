@@ -101,7 +101,8 @@ def generate(
 
     Raises:
         EmbeddingError: an embedding does not fit the model, or two share a token.
-        ConfigError: an unknown scheduler, or a size that the model cannot draw.
+        ConfigError: an unknown scheduler, a size that the model cannot draw, or more pictures at
+            once than the device has memory for.
     """
     if not prompts:
         raise ConfigError("There is no prompt to draw.")
@@ -114,23 +115,29 @@ def generate(
     latents = []
     starts = range(0, len(prompts), settings.batch_size)
     total = len(starts) * settings.num_inference_steps
-    with tqdm(total=total, desc=progress, leave=False, disable=None) as bar:
-        for first in starts:
-            chosen = slice(first, first + settings.batch_size)
-            latents.append(
-                _denoise(
-                    model,
-                    noise[chosen],
-                    text,
-                    chosen,
-                    numbers[chosen],
-                    settings,
-                    seed,
-                    after_step,
-                    bar,
+    try:
+        with tqdm(total=total, desc=progress, leave=False, disable=None) as bar:
+            for first in starts:
+                chosen = slice(first, first + settings.batch_size)
+                latents.append(
+                    _denoise(
+                        model,
+                        noise[chosen],
+                        text,
+                        chosen,
+                        numbers[chosen],
+                        settings,
+                        seed,
+                        after_step,
+                        bar,
+                    )
                 )
-            )
-    return decode_latents(model, torch.cat(latents), settings.batch_size)
+        return decode_latents(model, torch.cat(latents), settings.batch_size)
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"The device ran out of memory drawing {settings.batch_size} pictures at once; lower "
+            f"generation.batch_size (try {max(1, settings.batch_size // 2)})."
+        ) from error
 
 
 class _Text:

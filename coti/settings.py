@@ -103,6 +103,8 @@ class TrainSettings(_Strict):
     """Most optimizer steps a cycle."""
     phi_every: int = 50
     """Optimizer steps between two evaluations of φ; each costs ``phi_images`` generations."""
+    phi_unit: Literal["steps", "epochs"] = "steps"
+    """What ``phi_every`` counts; the paper counts epochs, which grow with X_T."""
     reinitialize: bool = False
     """Start every cycle from the initializer again (the authors' code) instead of from the last
     cycle's embedding."""

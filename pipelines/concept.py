@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import zenml
 
 from pipelines.config import CotiConfig, load_config
@@ -64,7 +66,9 @@ def _run(config: CotiConfig) -> None:
     )
     embedding = initial
     manifest, pool_images = ingest_pool(config.pool, prints.pool, resolution, config.pool_rules)
-    accepted, quarantined, _, validation_report = validate_pool(manifest, config.pool_rules)
+    accepted, quarantined, _, validation_report = validate_pool(
+        manifest, config.pool_rules, plan.batch
+    )
     seed_images, training_set = load_seeds(config.seeds, prints.seeds, resolution)
     features = embed_pool(
         accepted,
@@ -85,7 +89,8 @@ def _run(config: CotiConfig) -> None:
         resolution,
     )
 
-    history, evaluation, first_head, best_so_far = None, None, None, None
+    history: Any = None
+    evaluation = first_head = best_so_far = decision = None
     curves, samples, tables, batches = [], [], [], []
     cycle, go_on = 0, True
     while go_on:
@@ -183,7 +188,7 @@ def _run(config: CotiConfig) -> None:
         )
         curves.append(curve)
         samples.append(drawn)
-        go_on = decision.load()["go_on"]
+        go_on = bool(decision.load()["go_on"])
         cycle += 1
 
     registration = register_embedding(
@@ -218,4 +223,5 @@ def _run(config: CotiConfig) -> None:
         config.model_dump(mode="json"),
         tags,
     )
-    announce_result(history.load(), decision.load(), registration.load(), folder.load())
+    results = (history, decision, registration, folder)
+    announce_result(*(artifact.load() for artifact in results))

@@ -49,5 +49,5 @@ def _sources(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix in suffixes]
 
 
-CACHE_POLICY = CachePolicy(cache_func="steps.caching.code_fingerprint")
+CACHE_POLICY = CachePolicy.model_validate({"cache_func": "steps.caching.code_fingerprint"})
 """For every step whose result may come from the cache."""

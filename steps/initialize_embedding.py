@@ -10,6 +10,7 @@ from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding
 from coti.inversion.tokens import initial_embedding
 from coti.sampling import draw
+from coti.seeding import derived_seed
 from coti.settings import GenerationSettings, ModelSettings, TokenSettings
 from materializers.embedding import EmbeddingMaterializer
 from materializers.image_set import ImageSetMaterializer
@@ -40,6 +41,8 @@ def initialize_embedding(
 ]:
     """Place the vectors at the initializer; an unusable model or token stops the run here."""
     network = text_to_image(model)
-    embedding = initial_embedding(network, located_token(token), concept)
+    embedding = initial_embedding(
+        network, located_token(token), derived_seed(seed, "initializer"), concept
+    )
     samples = draw(network, embedding, generation, generation.sample_images, seed, "sample")
     return embedding, samples, network.resolution

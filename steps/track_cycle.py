@@ -46,11 +46,11 @@ def track_cycle(
     extra = {"image_steps": training["image_steps"], "optimizer_steps": training["steps"]}
     for target in (record.parent_id, run_id):
         record.log_metrics(target, {**metrics, **extra}, cycle)
-        sheet = np.asarray(contact_sheet(samples.images, columns=8))
-        record.log_picture(target, "samples", sheet, cycle)
+        grid = np.asarray(contact_sheet(samples.images, columns=8))
+        record.log_picture(target, "samples", grid, cycle)
     columns = ["step", "loss", "learning_rate", "phi"]
     curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
-    record.log_curve(run_id, _renamed(curve_rows.to_dict("records")))
+    record.log_curve(run_id, _renamed(curve_rows))
     with TemporaryDirectory(prefix="coti-") as folder:
         path = save_embedding(embedding, Path(folder) / "learned_embeds.safetensors")
         record.log_file(run_id, path, "embedding")
@@ -73,7 +73,7 @@ def track_cycle(
         )
 
 
-def _renamed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _renamed(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Names that don't collide with the cycle's own φ."""
     return [
         {
@@ -82,5 +82,5 @@ def _renamed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "learning_rate": row["learning_rate"],
             "train_phi": row["phi"],
         }
-        for row in rows
+        for row in table.to_dict("records")
     ]

@@ -102,7 +102,9 @@ def train_cycle(
             store,
             token=token,
         )
-        generated = draw(network, result.embedding, generation, generation.cycle_images, seed, "x")
+        generated = draw(
+            network, result.embedding, generation, generation.cycle_images, seed, "cycle"
+        )
         samples = draw(
             network, result.embedding, generation, generation.sample_images, seed, "sample"
         )

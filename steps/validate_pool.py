@@ -8,6 +8,7 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
+from coti.errors import PoolError
 from coti.pool import validate
 from coti.settings import PoolSettings
 from materializers.table import TableMaterializer
@@ -21,15 +22,23 @@ __all__ = ["validate_pool"]
     output_materializers={"accepted": TableMaterializer, "quarantined": TableMaterializer},
 )
 def validate_pool(
-    manifest: pd.DataFrame, settings: PoolSettings
+    manifest: pd.DataFrame, settings: PoolSettings, batch: int
 ) -> tuple[
     Annotated[pd.DataFrame, "accepted"],
     Annotated[pd.DataFrame, "quarantined"],
     Annotated[dict[str, Any], "validation_result"],
     Annotated[HTMLString, "validation_report"],
 ]:
-    """Accepted and quarantined rows add up to the manifest, or the run stops."""
+    """Accepted and quarantined rows add up to the manifest, or the run stops.
+
+    It stops here, too, where the pool has fewer pictures than one cycle is to add.
+    """
     validation = validate(manifest, settings)
+    if len(validation.accepted) < batch:
+        raise PoolError(
+            f"{batch} pictures are to be added at once and the pool has {len(validation.accepted)} "
+            "accepted ones: lower selection.batch (or baseline_pictures), or give a larger pool."
+        )
     return (
         validation.accepted,
         validation.quarantined,

@@ -31,22 +31,32 @@ def build_pipeline(folder: Path) -> StableDiffusionPipeline:
     )
 
 
-def _forget_paths(folder: Path) -> None:
-    """Take this machine's paths out of the written configs."""
-    for path in folder.rglob("*.json"):
+def _finish_configs(folder: Path) -> None:
+    """Take this machine's paths out of the configs; have the text encoder load as float32.
+
+    transformers loads weights in the type its config names; diffusers always in float32. Left
+    alone, a pipeline loaded without a type would mix the two and fail.
+    """
+    for path in folder.rglob("*config.json"):
         content = json.loads(path.read_text())
-        if isinstance(content, dict) and "_name_or_path" in content:
-            del content["_name_or_path"]
-            path.write_text(json.dumps(content, indent=2) + "\n")
+        for key in ("_name_or_path", "is_local", "local_files_only"):
+            content.pop(key, None)
+        if "dtype" in content:
+            content["dtype"] = "float32"
+        path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def export(folder: Path, target: Path) -> None:
     """Save the pipeline in float16 to ``target``; files are replaced one by one, each whole."""
-    pipeline = build_pipeline(folder).to(torch.float16)
+    pipeline = build_pipeline(folder)
+    for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        torch.nn.Module.to(part, torch.float16)  # diffusers' own .to() warns without cause
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     pipeline.save_pretrained(beside, safe_serialization=True)
-    _forget_paths(beside)
+    for name in ("vocab.json", "merges.txt"):  # what transformers 4 reads
+        shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
+    _finish_configs(beside)
     for path in sorted(beside.rglob("*")):
         if path.is_file():
             place = target / path.relative_to(beside)

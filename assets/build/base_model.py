@@ -17,6 +17,8 @@ machine two threads that wait for each other are slower than one.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -26,14 +28,19 @@ TARGET = Path("assets/models/base")
 
 
 def _diffusion(work: Path, target: Path, hours: float) -> None:
-    from assets.build.base_export import export
     from assets.build.captions import build_caption_book, build_tokenizer
     from assets.build.diffusion import build_latent_book, train_diffusion
 
     captions = build_caption_book(work)
     tokenizer = build_tokenizer(captions, work / "tokenizer")
     book = build_latent_book(work, captions, tokenizer)
-    train_diffusion(work, book, hours, publish=lambda: export(work, target))
+
+    def publish() -> None:
+        """Export in a process of its own, beside the training, which does not wait for it."""
+        command = [sys.executable, "-m", "assets.build.base_model", "export"]
+        subprocess.Popen([*command, "--work", work, "--target", target])
+
+    train_diffusion(work, book, hours, publish=publish)
 
 
 def main() -> None:

@@ -85,6 +85,7 @@ def build_schedule() -> DDPMScheduler:
         beta_end=0.014,
         prediction_type="v_prediction",
         timestep_spacing="trailing",
+        steps_offset=1,  # as Stable Diffusion; without it pipelines warn
         clip_sample=False,
     )
 

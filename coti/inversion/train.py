@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -110,6 +111,7 @@ def train_cycle(
     pace = DynamicSchedule(schedule, settings.learning_rates)
     log = _Log(model.device)
     step, ended = 0, False
+    phi_every = _phi_interval(settings, len(images))
     if saved is not None:
         step, ended = _restore(saved, vectors, optimizer, pace, log)
 
@@ -152,7 +154,7 @@ def train_cycle(
             bar.update()
 
             last = step == settings.max_steps
-            if evaluate_phi is not None and step % settings.phi_every == 0:
+            if evaluate_phi is not None and step % phi_every == 0:
                 log.check(settings)
                 value = evaluate_phi(_word(init, vectors, step), step)
                 log.add_phi(value)
@@ -174,6 +176,14 @@ def train_cycle(
         image_steps=step * settings.batch_size * settings.gradient_accumulation_steps,
         stop_reason=pace.reason if ended else f"All {settings.max_steps} steps are done.",
     )
+
+
+def _phi_interval(settings: TrainSettings, pictures: int) -> int:
+    """Optimizer steps between two evaluations of φ."""
+    if settings.phi_unit == "steps":
+        return settings.phi_every
+    a_step = settings.batch_size * settings.gradient_accumulation_steps
+    return max(1, math.ceil(settings.phi_every * pictures / a_step))
 
 
 def _word(init: Embedding, vectors: list[torch.Tensor], step: int) -> Embedding:

@@ -100,19 +100,26 @@ async def fetch_all(
         queue: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         for item in enumerate(urls):
             queue.put_nowait(item)
-        done: asyncio.Queue[Fetched] = asyncio.Queue(settings.concurrency)
+        done: asyncio.Queue[Fetched | Exception] = asyncio.Queue(settings.concurrency)
 
         async def work() -> None:
             while not queue.empty():
                 number, url = queue.get_nowait()
-                await done.put(
-                    await _fetch(session, hosts, policy, number, url, settings, max_bytes)
-                )
+                try:
+                    got: Fetched | Exception = await _fetch(
+                        session, hosts, policy, number, url, settings, max_bytes
+                    )
+                except Exception as error:  # a defect of ours; whoever waits must not wait on
+                    got = error
+                await done.put(got)
 
         workers = [asyncio.create_task(work()) for _ in range(min(settings.concurrency, len(urls)))]
         try:
             for _ in urls:
-                yield await done.get()
+                got = await done.get()
+                if isinstance(got, Exception):
+                    raise got
+                yield got
         finally:
             for worker in workers:
                 worker.cancel()
@@ -246,7 +253,7 @@ def _retry_after(value: str) -> float:
 def _wait(settings: FetchSettings) -> Callable[[tenacity.RetryCallState], float]:
     """Exponential with jitter, or what the server asked for."""
     own = tenacity.wait_exponential_jitter(
-        initial=settings.backoff, max=30.0, jitter=settings.backoff
+        multiplier=settings.backoff, max=30.0, jitter=settings.backoff
     )
 
     def wait(state: tenacity.RetryCallState) -> float:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +20,7 @@ from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
 from coti.pool.quality import quality_columns
 from coti.pool.reasons import Rejected
 from coti.pool.sandbox import DecodePool
-from coti.pool.sources import Entry, open_source
+from coti.pool.sources import Entry, Source, open_source, temporary_folder
 from coti.pool.tables import clean_caption
 from coti.settings import PoolSettings
 
@@ -43,6 +41,8 @@ class IngestedPool:
     kind: str
     """What the source was taken for."""
     notes: list[str] = field(default_factory=list)
+    source: Source | None = None
+    """Kept, since temporary files go with it."""
 
     def images(self, ids: Sequence[str]) -> list[bytes]:
         """Sanitised pictures as PNG bytes, in the order of ``ids``."""
@@ -80,7 +80,7 @@ def ingest(
     :class:`PoolError` where there is nothing to read.
     """
     pool = open_source(source, settings, cache_dir=cache_dir)
-    folder = Path(cache_dir) if cache_dir is not None else Path(tempfile.mkdtemp(prefix="coti-"))
+    folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
     folder.mkdir(parents=True, exist_ok=True)
     part, path = folder / f".pictures-{os.getpid()}.part", folder / "pictures.parquet"
     writer = ImageWriter(part)
@@ -107,10 +107,7 @@ def ingest(
             row[name] = value
     manifest = to_frame(rows)
     check_sums(manifest, len(rows))
-    ingested = IngestedPool(manifest, PoolImages(path), pool.kind, list(pool.notes))
-    if cache_dir is None:
-        weakref.finalize(ingested.pictures, _remove, path, folder)
-    return ingested
+    return IngestedPool(manifest, PoolImages(path), pool.kind, list(pool.notes), pool)
 
 
 def _results(entries: Iterable[Entry], limits: Limits, settings: PoolSettings) -> Iterator[_Result]:
@@ -228,8 +225,3 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tens
             pictures.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
     tensor = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     return ids, tensor
-
-
-def _remove(path: Path, folder: Path) -> None:
-    path.unlink(missing_ok=True)
-    folder.rmdir()

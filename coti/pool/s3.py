@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from coti.errors import PoolError
 from coti.pool.layout import SIDECAR_LIMIT, is_metadata, tree_entries
 from coti.pool.reasons import Rejected
-from coti.pool.sources import Entry, Source
+from coti.pool.sources import Entry, Source, temporary_folder
 from coti.pool.tables import TABLE_SUFFIXES
 from coti.settings import PoolSettings
 
@@ -44,7 +43,7 @@ class S3Source:
             raise PoolError(f"{source!r} names no bucket: write s3://bucket/prefix.")
         self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
         self.notes: list[str] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._listed: dict[str, tuple[int, str]] | None = None
         self._client = _client(settings)
 
@@ -180,8 +179,8 @@ class S3Source:
 
     def _temporary(self) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="coti-s3-")
-        return Path(self._folder.name)
+            self._folder = temporary_folder(self, "coti-s3-")
+        return self._folder
 
     def _problem(self, error: Any) -> str:
         """One sentence on why the prefix cannot be listed."""

@@ -81,6 +81,8 @@ class DecodePool:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
     def decode(self, data: bytes) -> Decoded:
         """Decode one picture in a worker; raises :class:`Rejected` with the reason."""

@@ -7,6 +7,9 @@ skips one: what cannot be read is an entry with a reason.
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +21,14 @@ from coti.pool.reasons import Rejected
 from coti.pool.tables import TABLE_SUFFIXES, Table
 from coti.settings import PoolSettings
 
-__all__ = ["Entry", "Source", "fingerprint_source", "open_source", "read_bounded"]
+__all__ = [
+    "Entry",
+    "Source",
+    "fingerprint_source",
+    "open_source",
+    "read_bounded",
+    "temporary_folder",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,13 @@ def hash_files(root: Path, paths: Iterable[Path]) -> str:
         for part in pool.map(one, paths, chunksize=64):
             total.update(part)
     return total.hexdigest()
+
+
+def temporary_folder(owner: object, prefix: str) -> Path:
+    """A new folder that goes when ``owner`` does."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def read_bounded(path: Path, largest: int, *, offset: int = 0, size: int | None = None) -> bytes:

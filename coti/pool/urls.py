@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from coti.errors import PoolError
 from coti.pool.folder import files_below
 from coti.pool.layout import row_extra
-from coti.pool.sources import Entry, hash_files, read_bounded
+from coti.pool.sources import Entry, hash_files, read_bounded, temporary_folder
 from coti.pool.tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
 from coti.settings import PoolSettings
 
@@ -40,10 +39,8 @@ class UrlTableSource:
             raise PoolError(
                 f"{str(path)!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}."
             )
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if cache_dir is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="coti-fetch-")
-            cache_dir = self._temporary.name
+            cache_dir = temporary_folder(self, "coti-fetch-")
         self._cache = Path(cache_dir) / "fetched"
 
     def fingerprint(self) -> str:

@@ -49,7 +49,7 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 def main(control: socket.socket, limits: Limits, memory: int) -> None:
     """Fork and end workers as told, until the other side of ``control`` closes."""
-    _load_libraries()
+    _load_libraries(limits)
     children: set[int] = set()
     try:
         while True:
@@ -116,7 +116,7 @@ def _answer(data: bytes, limits: Limits) -> tuple[dict[str, object], bytes]:
     return header, decoded.pixels
 
 
-def _load_libraries() -> None:
+def _load_libraries(limits: Limits) -> None:
     """Import and use everything once before the forks, so that children share it."""
     import io
     import logging
@@ -127,7 +127,7 @@ def _load_libraries() -> None:
     Image.init()
     stream = io.BytesIO()
     Image.new("RGB", (40, 40), (200, 10, 10)).save(stream, "JPEG")
-    decode_picture(stream.getvalue(), Limits(16))
+    decode_picture(stream.getvalue(), limits)
 
 
 def _confine(memory: int) -> None:

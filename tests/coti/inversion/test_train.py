@@ -104,6 +104,13 @@ def test_a_fall_of_phi_lowers_the_rate_and_a_second_one_ends_the_cycle(
     assert "fell from 4.50 to 3.00" in result.stop_reason
 
 
+def test_phi_can_be_evaluated_by_epochs(model: TextToImageModel, pictures: torch.Tensor) -> None:
+    """Two epochs over ten pictures in batches of four are five steps."""
+    settings = replace(TRAIN, phi_unit="epochs", phi_every=2, max_steps=6)
+    result = train(model, pictures, rising_phi, settings)
+    assert [row["step"] for row in result.curve if row["phi"] is not None] == [5]
+
+
 def test_training_is_deterministic(model: TextToImageModel, pictures: torch.Tensor) -> None:
     """One seed gives the same bytes, another seed others."""
     first, again = train(model, pictures), train(model, pictures)

@@ -39,7 +39,7 @@ def started() -> Iterator[Callable[..., DecodePool]]:
     def start(**changes: float) -> DecodePool:
         options = {"workers": 1, "timeout": 60.0, "memory": 2_000_000_000, **changes}
         pool = DecodePool(
-            Limits(32),
+            Limits(32, measure=False),
             workers=int(options["workers"]),
             timeout=options["timeout"],
             memory=int(options["memory"]),

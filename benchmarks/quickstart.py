@@ -1,0 +1,160 @@
+"""The quickstart, itemised: where its seconds go, and what it reaches over several seeds.
+
+    python -m benchmarks.quickstart [--seeds 0 1 2] [--config configs/quickstart.yaml]
+
+Runs the real pipeline in this process with the cache off, one run a seed. The functions behind the
+steps are timed from inside; what remains of the wall clock is orchestration: ZenML, MLflow and
+Great Expectations, their imports included. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+TRACKING = ("track_cycle", "register_embedding")
+VALIDATION = ("validate_pool",)
+ENTRYPOINT = "entrypoint"
+"""Where ZenML keeps the function behind a step."""
+
+
+def _timed(
+    name: str, function: Callable[..., Any], seconds: dict[str, float]
+) -> Callable[..., Any]:
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds[name] += time.perf_counter() - started
+
+    return run
+
+
+def _start(config: Any) -> dict[str, Any]:
+    """The judge's metrics before any training."""
+    from coti.evaluation import embed_references, judge_images
+    from coti.images import read_image_folder
+    from coti.inversion.tokens import initial_embedding
+    from coti.sampling import draw
+    from coti.seeding import derived_seed
+    from steps.models import image_text_encoder, located_token, text_to_image
+    from steps.paths import locate
+
+    model = text_to_image(config.model)
+    settings = config.evaluation
+    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    images = read_image_folder(locate(config.references), model.resolution)[1]
+    references = embed_references(judge, config.concept, images, settings)
+    seed = derived_seed(config.seed, "initializer")
+    word = initial_embedding(model, located_token(config.token), seed, config.concept)
+    drawn = draw(
+        model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
+    )
+    return judge_images(judge, drawn.images, references, config.concept, settings, config.seed)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--config", type=Path, default=None)
+    arguments = parser.parse_args()
+
+    began = time.perf_counter()
+    import diffusers  # noqa: F401
+    import open_clip  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+
+    method_imports = time.perf_counter() - began
+    from cli.quiet import quiet_terminal
+
+    quiet_terminal()
+    from pipelines.concept import STEPS, coti_concept
+    from pipelines.config import load_config
+
+    quiet_terminal(again=True)
+    imports = time.perf_counter() - began
+    config = load_config(arguments.config)
+    runs = []
+    for seed in arguments.seeds:
+        seconds: dict[str, float] = defaultdict(float)
+        originals = {step: type(step).entrypoint for step in STEPS}
+        for step, function in originals.items():
+            setattr(type(step), ENTRYPOINT, staticmethod(_timed(step.name, function, seconds)))
+        chosen = config.model_copy(update={"seed": seed})
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "run.yaml"
+            import yaml
+
+            values = {"parameters": {"config": chosen.model_dump(mode="json")}}
+            path.write_text(yaml.safe_dump(values), encoding="utf-8")
+            started = time.perf_counter()
+            coti_concept.with_options(config_path=str(path), enable_cache=False)()
+            wall = time.perf_counter() - started
+        for step, function in originals.items():
+            setattr(type(step), ENTRYPOINT, staticmethod(function))
+        runs.append(_summary(chosen, seed, wall, dict(seconds), imports, method_imports))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\npeak memory {peak:.2f} GiB, {torch.get_num_threads()} threads")
+    print(json.dumps({"peak_gib": round(peak, 2), "runs": runs}))
+
+
+def _summary(
+    config: Any,
+    seed: int,
+    wall: float,
+    seconds: dict[str, float],
+    imports: float,
+    method_imports: float,
+) -> dict[str, Any]:
+    import csv
+
+    from steps.paths import ROOT
+
+    folder = (ROOT / config.output / "latest").resolve()
+    with (folder / "cycles.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    best = max(rows, key=lambda row: float(row["phi_ref"]))
+    start = _start(config)
+    total = wall + imports
+    tracking = sum(seconds.get(name, 0.0) for name in TRACKING)
+    validation = sum(seconds.get(name, 0.0) for name in VALIDATION)
+    method = sum(seconds.values()) - tracking - validation + method_imports
+    orchestration = total - method
+    print(f"\nseed {seed}: {total:.0f} s from process start, {method_imports:.0f} s of it imports")
+    for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        print(f"  {name:28s} {value:7.1f} s")
+    print(f"  {'ZenML (the rest)':28s} {orchestration - tracking - validation:7.1f} s")
+    print(f"  orchestration: {orchestration:.1f} s, {orchestration / total:.1%} of the whole")
+    fd = f"fd_{config.evaluation.fd_name}"
+    print(
+        f"  fd_judge {start[fd]:.4g} -> {float(best['fd_judge']):.4g}, "
+        f"R-precision {start['r_precision']:.3f} -> {float(best['r_precision']):.3f}, "
+        f"selection precision {best['selection_precision']}"
+    )
+    return {
+        "seed": seed,
+        "seconds": round(total, 1),
+        "orchestration_share": round(orchestration / total, 4),
+        "steps": {name: round(value, 2) for name, value in seconds.items()},
+        "start": {"fd_judge": start[fd], "r_precision": start["r_precision"]},
+        "best": {
+            key: float(best[key]) if best[key] else None
+            for key in ("cycle", "fd_judge", "kid", "r_precision", "selection_precision", "phi_ref")
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Our file under the lookup orders that the web UIs publish, written here as our own checks.
+
+diffusers is tested for real in ``test_parity.py`` and ``tests/coti/test_generation.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from coti.inversion.embedding import Embedding, save_embedding
+
+Tensors = dict[str, torch.Tensor]
+ONE = Embedding("<ankle-boot>", torch.randn(4, 1024), {"concept": "ankle boot"})
+TWO = Embedding("<ankle-boot>", torch.randn(4, 768), {}, torch.randn(4, 1280))
+
+
+def automatic1111(file: Tensors) -> list[torch.Tensor]:
+    """string_to_param, then both SDXL keys, then the only tensor; more than one is an error."""
+    assert "string_to_param" not in file
+    if "clip_g" in file and "clip_l" in file:
+        return [file["clip_l"], file["clip_g"]]
+    assert len(file) == 1, "embedding file has multiple terms in it"
+    return list(file.values())
+
+
+def comfyui(file: Tensors) -> list[torch.Tensor]:
+    """string_to_param, then the text encoder's own key, then the first tensor whatever its key."""
+    assert "string_to_param" not in file
+    first = next(iter(file.values()))
+    keys = ("clip_l", "clip_g") if "clip_l" in file else ("clip_h",)
+    return [file.get(key, first) for key in keys]
+
+
+def invokeai(file: Tensors) -> list[torch.Tensor]:
+    """string_to_param, emb_params, both SDXL keys, then the first tensor."""
+    assert "string_to_param" not in file
+    assert "emb_params" not in file
+    if "clip_g" in file and "clip_l" in file:
+        return [file["clip_l"], file["clip_g"]]
+    return [next(iter(file.values()))]
+
+
+@pytest.mark.parametrize("tool", [automatic1111, comfyui, invokeai])
+@pytest.mark.parametrize("word", [ONE, TWO], ids=["sd", "sdxl"])
+def test_the_file_is_found_under_each_tools_rules(
+    tool: Callable[[Tensors], list[torch.Tensor]], word: Embedding, tmp_path: Path
+) -> None:
+    """The right vectors for the right text encoder, two-dimensional, float32."""
+    path = save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    found = tool(load_file(path))
+    assert len(found) == len(word.parts)
+    for ours, theirs in zip(word.parts, found, strict=True):
+        assert theirs.ndim == 2
+        assert theirs.dtype == torch.float32
+        assert torch.equal(ours, theirs)

@@ -1,0 +1,167 @@
+"""A real S3 server (SeaweedFS) and a proxy before it that throttles and cuts connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ACCESS, SECRET = "coti-test", "coti-test-secret"
+
+
+def free_port() -> int:
+    """A port that nobody listens on, whose neighbour 10,000 above (gRPC) is free as well."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            if port + 10_000 > 65_535:
+                continue
+            with contextlib.suppress(OSError):
+                two.bind(("127.0.0.1", port + 10_000))
+                return port
+
+
+def client(endpoint: str, secret: str = SECRET) -> Any:
+    """A boto3 client for the server."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=secret,
+        region_name="us-east-1",
+    )
+
+
+@contextlib.contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """The endpoint of a SeaweedFS server with one identity, stopped afterwards."""
+    identities = {
+        "identities": [
+            {
+                "name": "tests",
+                "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+                "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+            }
+        ]
+    }
+    config = folder / "s3.json"
+    config.write_text(json.dumps(identities))
+    ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                str(Path(sys.executable).with_name("weed")),
+                "server",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-dir={folder}",
+                "-s3",
+                f"-s3.config={config}",
+                "-volume.max=4",
+                "-master.volumeSizeLimitMB=64",
+                *(f"-{name}={port}" for name, port in ports.items()),
+            ],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                client(endpoint).list_buckets()
+                break
+            except Exception:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+        yield endpoint
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Proxy:
+    """Passes HTTP on to ``target``; ``plan(path, turn)`` may answer ``throttle`` or ``cut``."""
+
+    def __init__(self, target: str) -> None:
+        self._host, _, port = target.removeprefix("http://").partition(":")
+        self._port = int(port)
+        self.plan: dict[str, list[str]] = {}
+        self.asked: Counter[str] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> str:
+        """Listen; returns the endpoint."""
+        self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        )
+        self._server = future.result(10)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def stop(self) -> None:
+        """Close."""
+
+        async def close() -> None:
+            self._server.close()
+            for task in asyncio.all_tasks():
+                if task is not asyncio.current_task():
+                    task.cancel()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request a connection: the head is read, perhaps spoilt, else both ways are piped."""
+        upstream = None
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            path = head.split(b" ")[1].decode().partition("?")[0]
+            turns = self.plan.get(path, [])
+            what = turns[self.asked[path]] if self.asked[path] < len(turns) else ""
+            self.asked[path] += 1
+            if what == "throttle":
+                body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
+                writer.write(
+                    b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: "
+                    + str(len(body)).encode()
+                    + b"\r\n\r\n"
+                    + body
+                )
+                await writer.drain()
+            else:
+                source, upstream = await asyncio.open_connection(self._host, self._port)
+                upstream.write(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                answer = await source.readuntil(b"\r\n\r\n")
+                writer.write(answer)
+                left = 100 if what == "cut" else 1 << 40
+                while left > 0 and (data := await source.read(min(left, 65_536))):
+                    writer.write(data)
+                    await writer.drain()
+                    left -= len(data)
+        if upstream is not None:
+            upstream.close()
+        writer.close()

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from coti.errors import PoolError
+from coti.pool.sources import Entry, open_source
+from coti.settings import PoolSettings
+from tests.coti.pool.conftest import encoded, picture
+
+PICTURE = encoded(picture(1), "JPEG")
+
+
+def write_tar(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
+    """A tar archive with the members, in order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+                continue
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    """A member that is no file."""
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def entries(path: Path, kind: str) -> list[Entry]:
+    """The inputs of a source of the expected kind."""
+    source = open_source(str(path), PoolSettings())
+    assert source.kind == kind
+    return list(source.entries())
+
+
+def test_samples_are_pictures_with_their_captions(tmp_path: Path) -> None:
+    """Members with one key are a sample: the text captions, the JSON adds scores."""
+    tar = write_tar(
+        tmp_path / "00000.tar",
+        {
+            "a/000.jpg": PICTURE,
+            "a/000.txt": b"Stiefel",
+            "a/000.json": json.dumps({"punsafe": 0.5, "url": "http://x/y"}).encode(),
+            "a/001.png": PICTURE,
+            "a/001.json": b'{"caption": "second"}',
+            "a/002.txt": b"nothing to see",
+        },
+    )
+    found = entries(tar, "webdataset")
+    assert [(e.name, e.caption, e.reason) for e in found] == [
+        ("00000.tar/a/000.jpg", "Stiefel", ""),
+        ("00000.tar/a/001.png", "second", ""),
+        ("00000.tar/a/002", "nothing to see", "missing_file"),
+    ]
+    assert found[0].read is not None
+    assert found[0].read() == PICTURE
+    assert found[0].extra == {"punsafe": 0.5, "url": "http://x/y"}
+
+
+def test_hostile_members_are_rows_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    """Absolute and leaving names, links, devices and repeated names each have their reason."""
+    tar = write_tar(
+        tmp_path / "pool" / "00000.tar",
+        {
+            "good.jpg": PICTURE,
+            "/etc/cron.d/x.jpg": PICTURE,
+            "../../x.jpg": PICTURE,
+            "link.jpg": special("link.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+            "hard.jpg": special("hard.jpg", tarfile.LNKTYPE, "../../secret"),
+            "device.jpg": special("device.jpg", tarfile.CHRTYPE),
+            "pipe.jpg": special("pipe.jpg", tarfile.FIFOTYPE),
+        },
+    )
+    before = sorted(tmp_path.rglob("*"))
+    found = entries(tar.parent, "webdataset")
+    assert {e.name.removeprefix("00000.tar/"): e.reason for e in found} == {
+        "good.jpg": "",
+        "/etc/cron.d/x.jpg": "outside_path",
+        "../../x.jpg": "outside_path",
+        "link.jpg": "not_regular",
+        "hard.jpg": "not_regular",
+        "device.jpg": "not_regular",
+        "pipe.jpg": "not_regular",
+    }
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_cut_archive_keeps_what_is_whole_and_says_that_it_is_cut(
+    tmp_path: Path, share: float
+) -> None:
+    """Whole members are read; the cut is a row of its own or a reason of the member it hit."""
+    tar = write_tar(tmp_path / "00000.tar", {f"{n}.jpg": PICTURE for n in range(5)})
+    data = tar.read_bytes()
+    body = 5 * (512 + -(-len(PICTURE) // 512) * 512)
+    tar.write_bytes(data[: int(share * body)])
+    found = entries(tar, "webdataset")
+    assert found[-1].reason == "broken_shard"
+    whole = [e for e in found if e.read is not None]
+    for entry in whole[: int(share * 5)]:
+        assert entry.read is not None
+        assert entry.read() == PICTURE
+
+
+def test_something_that_is_no_archive_is_a_broken_shard(tmp_path: Path) -> None:
+    """A text named .tar is one row with a reason."""
+    (tmp_path / "00000.tar").write_bytes(b"not a tar archive" * 100)
+    assert [e.reason for e in entries(tmp_path, "webdataset")] == ["broken_shard"]
+
+
+def stats(path: Path, count: int) -> None:
+    """What img2dataset writes when a shard is done."""
+    path.write_text(json.dumps({"count": count, "successes": count, "failed_to_download": 0}))
+
+
+def test_img2dataset_rows_are_accounted_for(tmp_path: Path) -> None:
+    """Downloaded rows are read, failed ones have their message, lost and extra pictures show."""
+    keys = [f"00000000{n}" for n in range(5)]
+    write_tar(
+        tmp_path / "00000.tar", {f"{k}.jpg": PICTURE for k in [keys[0], keys[1], "000000009"]}
+    )
+    pd.DataFrame(
+        {
+            "url": [f"http://x/{n}" for n in range(5)],
+            "caption": [f"c{n}" for n in range(5)],
+            "key": keys,
+            "status": ["success", "success", "failed_to_download", "failed_to_resize", "success"],
+            "error_message": [
+                None,
+                None,
+                "HTTP Error 404",
+                "Use of image disallowed by X-Robots",
+                None,
+            ],
+            "width": [1] * 5,
+        }
+    ).to_parquet(tmp_path / "00000.parquet")
+    stats(tmp_path / "00000_stats.json", 5)
+    found = entries(tmp_path, "img2dataset")
+    assert [(e.name, e.caption, e.reason) for e in found] == [
+        ("00000/000000000", "c0", ""),
+        ("00000/000000001", "c1", ""),
+        ("00000/000000002", "c2", "download_failed"),
+        ("00000/000000003", "c3", "opt_out"),
+        ("00000/000000004", "c4", "missing_file"),
+        ("00000/000000009.jpg", "", ""),
+    ]
+    assert found[2].detail == "HTTP Error 404"
+    assert found[1].read is not None
+    assert found[1].read() == PICTURE
+
+
+def test_img2dataset_files_and_parquet_outputs_are_read(tmp_path: Path) -> None:
+    """The output formats ``files`` and ``parquet`` lead to the same pictures."""
+    files = tmp_path / "files"
+    (files / "00000").mkdir(parents=True)
+    (files / "00000" / "000000000.jpg").write_bytes(PICTURE)
+    (files / "00000" / "000000000.json").write_text("{}")
+    table = pd.DataFrame({"key": ["000000000"], "status": ["success"], "caption": ["boot"]})
+    table.to_parquet(files / "00000.parquet")
+    stats(files / "00000_stats.json", 1)
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    table.assign(jpg=[PICTURE]).to_parquet(rows / "00000.parquet")
+    stats(rows / "00000_stats.json", 1)
+    for root in (files, rows):
+        (entry,) = entries(root, "img2dataset")
+        assert (entry.name, entry.caption) == ("00000/000000000", "boot")
+        assert entry.read is not None
+        assert entry.read() == PICTURE
+
+
+def test_unfinished_img2dataset_shards_are_noted(tmp_path: Path) -> None:
+    """A shard without _stats.json, or with other numbers, is said in the notes."""
+    for shard, count in (("00000", None), ("00001", 7)):
+        pd.DataFrame({"key": ["0"], "status": ["success"]}).to_parquet(
+            tmp_path / f"{shard}.parquet"
+        )
+        write_tar(tmp_path / f"{shard}.tar", {"0.jpg": PICTURE})
+        if count is not None:
+            stats(tmp_path / f"{shard}_stats.json", count)
+    source = open_source(str(tmp_path), PoolSettings())
+    assert len(list(source.entries())) == 2
+    assert source.notes == [
+        "shard 00000 has no _stats.json: img2dataset did not finish it",
+        "shard 00001: _stats.json counts 7 rows, the table 1",
+    ]
+
+
+def test_folders_without_shards_are_refused(pool_of: Callable[..., Path]) -> None:
+    """Asking for a kind that is not there is one sentence."""
+    root = pool_of({"a.jpg": 1})
+    with pytest.raises(PoolError, match=r"no \.tar shards"):
+        open_source(str(root), PoolSettings(kind="webdataset"))
+    with pytest.raises(PoolError, match="no output of img2dataset"):
+        open_source(str(root), PoolSettings(kind="img2dataset"))
+    with pytest.raises(PoolError, match="no table of URLs"):
+        open_source(str(root), PoolSettings(kind="url_table"))

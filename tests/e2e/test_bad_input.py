@@ -1,0 +1,102 @@
+"""Bad input of every kind: one clear sentence, exit code 1, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import TINY, Workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+RUN_ALL = """
+import json, sys
+import click
+from cli.quiet import quiet_terminal
+quiet_terminal()
+from pipelines.concept import coti_concept
+found = {}
+for path in sys.argv[1:]:
+    try:
+        coti_concept.with_options(config_path=path)()
+        found[path] = "it ran"
+    except click.ClickException as error:
+        found[path] = error.message
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def messages(workspace: Workspace) -> dict[str, str]:
+    """What each bad run file is answered, all in one process to save start-ups."""
+    root = workspace.root
+    (root / "empty_pool").mkdir()
+    (root / "bad_pool").mkdir()
+    (root / "bad_pool" / "a.jpg").write_text("<html>", encoding="utf-8")
+    (root / "bad_seeds").mkdir()
+    shutil.copy(next((root / "assets/pools/ankle_boot/seeds").glob("*.png")), root / "bad_seeds")
+    (root / "bad_seeds" / "notes.png").write_text("not a picture", encoding="utf-8")
+    (root / "no_model").mkdir()
+    (root / "no_model" / "readme.md").write_text("nothing", encoding="utf-8")
+    token: dict[str, Any] = TINY["token"]
+    cases: dict[str, dict[str, Any]] = {
+        "missing_pool": {"pool": "data/nowhere"},
+        "missing_seeds": {"seeds": "data/nowhere"},
+        "empty_pool": {"pool": "empty_pool"},
+        "bad_pool": {"pool": "bad_pool"},
+        "bad_seeds": {"seeds": "bad_seeds"},
+        "known_token": {"token": {**token, "placeholder_token": "photo"}},
+        "long_initializer": {"token": {**token, "initializer": "zyzzyva"}},
+        "large_batch": {"selection": {"batch": 5000}},
+        "no_model": {"model": {"base_model": "no_model"}},
+        "missing_truth": {"truth": "data/truth.csv"},
+    }
+    paths = {name: str(workspace.config(name, **changes)) for name, changes in cases.items()}
+    script = root / "run_all.py"
+    script.write_text(RUN_ALL, encoding="utf-8")
+    done = workspace.command("python", str(script), *paths.values())
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers = json.loads(done.stdout.strip().splitlines()[-1])
+    return {name: answers[path] for name, path in paths.items()}
+
+
+@pytest.mark.parametrize(
+    ("case", "named"),
+    [
+        ("missing_pool", "nowhere"),
+        ("missing_seeds", "nowhere"),
+        ("empty_pool", "empty_pool"),
+        ("bad_pool", "accepted"),
+        ("bad_seeds", "notes.png"),
+        ("known_token", "photo"),
+        ("long_initializer", "zyzzyva"),
+        ("large_batch", "5000"),
+        ("no_model", "no_model"),
+        ("missing_truth", "truth.csv"),
+    ],
+)
+def test_one_sentence_names_the_input(messages: dict[str, str], case: str, named: str) -> None:
+    """The message names what was wrong, in one line, without a traceback."""
+    assert named in messages[case]
+    assert "\n" not in messages[case].strip()
+    assert "Traceback" not in messages[case]
+
+
+def test_nothing_is_half_written(workspace: Workspace, messages: dict[str, str]) -> None:
+    """No output folder after runs that failed."""
+    outputs = workspace.root / "outputs"
+    assert not outputs.exists() or not any(outputs.iterdir())
+
+
+def test_the_command_ends_with_one_line_and_exit_code_1(workspace: Workspace) -> None:
+    """``zenml pipeline run`` with an unknown key, as a user meets it."""
+    path = Path(workspace.config("unknown", sead=1))
+    done = workspace.command("zenml", "pipeline", "run", "coti_concept", "-c", str(path))
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert "sead" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

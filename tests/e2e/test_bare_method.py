@@ -1,0 +1,80 @@
+"""``coti/`` in an environment without zenml, mlflow and pydantic: train, draw, score, select."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+
+pytestmark = [pytest.mark.slow]
+
+LEFT_OUT = ("zenml", "mlflow", "coti", "__editable__", "sqlmodel")
+
+SCRIPT = """
+import importlib.util
+for name in ("zenml", "mlflow"):
+    assert importlib.util.find_spec(name) is None, name
+import warnings
+import torch
+from coti.features import load_image_text_encoder, normalized
+from coti.imageset import ImageSet
+from coti.images import read_image_folder
+from coti.inversion.model import load_text_to_image
+from coti.inversion.tokens import initial_embedding
+from coti.inversion.train import train_cycle
+from coti.sampling import draw
+from coti.scoring import PictureScorer, embed_pictures, finetune_for_cycle, fit_concept
+from coti.scoring import score_candidates
+from coti.selection import select_batch
+from coti.settings import *
+names, images = read_image_folder("assets/pools/ankle_boot/seeds", 32)
+model = load_text_to_image(ModelSettings())
+encoder = load_image_text_encoder("assets/models/scorer")
+seeds = ImageSet(names, images)
+pool = ImageSet([f"p{i}" for i in range(20)], torch.randint(0, 255, (20, 3, 32, 32)).byte())
+features = embed_pictures(encoder, None, pool, seeds, ())
+head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings(steps=5), 0)
+concept = fit_concept(features, names, ConceptScoreSettings(), 0)
+scorer = PictureScorer(encoder, None, head, concept)
+generation = GenerationSettings(num_inference_steps=2)
+word = initial_embedding(model, TokenSettings(initializer="foot"))
+result = train_cycle(
+    model, images, None, word, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
+    ScheduleSettings(),
+    lambda e, step: scorer.indicator(draw(model, e, generation, 4, 0, "phi").images), 0,
+)
+columns = score_candidates(features, head, concept, 1.0, 1.0, 0.3)
+picked = select_batch(torch.tensor(columns["s_int"]), torch.ones(20, dtype=torch.bool), 5)
+print(result.steps, len(picked))
+"""
+
+
+def test_the_method_needs_neither_zenml_nor_mlflow(tmp_path: Path) -> None:
+    """One training of two steps with φ, then scores and a selection, in such an environment."""
+    installed = Path(sysconfig.get_paths()["purelib"])
+    bare = tmp_path / "site"
+    bare.mkdir()
+    for path in installed.iterdir():
+        if not path.name.lower().startswith(LEFT_OUT) and path.suffix != ".pth":
+            (bare / path.name).symlink_to(path)
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "coti").symlink_to(ROOT / "coti")
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{only}:{bare}", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-S", "-W", "ignore", "-c", SCRIPT],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["2", "5"]
