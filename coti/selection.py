@@ -10,15 +10,35 @@ from coti.settings import SelectionSettings, Strategy
 __all__ = ["eligible", "select", "select_batch"]
 
 
-def eligible(candidates: torch.Tensor, s_con: torch.Tensor, concept_gate: float) -> torch.Tensor:
-    """Candidates that pass the concept gate: bool [n].
+def eligible(
+    candidates: torch.Tensor,
+    settings: SelectionSettings,
+    s_aes: torch.Tensor | None = None,
+    s_con: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Candidates that pass both gates: bool [n]. A gate of 0 lets everything pass, as the paper.
 
     Args:
         candidates: bool [n], pictures that may still be picked.
-        s_con: [n], concept scores, 0 to 10.
-        concept_gate: least S_con; 0 lets everything pass, as in the paper.
+        settings: the gates.
+        s_aes: [n], 0 to 10; needed where ``aesthetic_gate`` is not 0.
+        s_con: [n], 0 to 10; needed where ``concept_gate`` is not 0.
+
+    Raises:
+        ConfigError: a gate without its scores.
     """
-    return candidates & (s_con >= concept_gate)
+    for name, gate, scores in (
+        ("aesthetic_gate", settings.aesthetic_gate, s_aes),
+        ("concept_gate", settings.concept_gate, s_con),
+    ):
+        if gate > 0:
+            if scores is None:
+                raise ConfigError(
+                    f"selection.{name} is {gate} but its scores were not given: give "
+                    f"{'s_aes' if name == 'aesthetic_gate' else 's_con'}, or set it to 0."
+                )
+            candidates = candidates & (scores >= gate)
+    return candidates
 
 
 def select_batch(
@@ -105,41 +125,49 @@ def select(
     *,
     seed: int,
     s_int: torch.Tensor | None = None,
+    s_aes: torch.Tensor | None = None,
     s_con: torch.Tensor | None = None,
     features: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Pick this cycle's pictures by strategy; indices into the pool, best first, int64 [m].
 
-    ``coti`` takes the best B by S_int that pass the concept gate; ``random`` B at random (TI
-    (RAND)); ``full`` all candidates at once (TI (FULL)); ``seeds`` none.
+    ``coti`` takes the best B by S_int that pass the gates, or with ``spread`` some B of the best
+    ``spread``·B; ``random`` B at random (TI (RAND)); ``full`` all candidates at once (TI (FULL));
+    ``seeds`` none.
 
     Args:
         strategy: how X_T grows.
-        settings: B, gate and duplicate suppression.
+        settings: B, gates, spread and duplicate suppression.
         candidates: bool [n], pictures that were not picked yet.
-        seed: of ``random``; vary it by cycle.
+        seed: of ``random`` and of ``spread``; vary it by cycle.
         s_int: [n], for ``coti``.
-        s_con: [n], for ``coti`` with a gate.
+        s_aes: [n], for ``coti`` with an aesthetic gate.
+        s_con: [n], for ``coti`` with a concept gate.
         features: [n, d], L2-normalised, for ``coti`` with duplicate suppression.
+
+    Raises:
+        ConfigError: scores or features that the settings need were not given.
     """
     if strategy == "seeds":
         return torch.empty(0, dtype=torch.int64)
     if strategy == "full":
         return candidates.nonzero().squeeze(1)
+    generator = torch.Generator().manual_seed(seed)
     if strategy == "random":
         places = candidates.nonzero().squeeze(1)
-        generator = torch.Generator().manual_seed(seed)
         return places[torch.randperm(len(places), generator=generator)[: settings.batch]]
     if s_int is None:
         raise ConfigError("strategy coti needs s_int, got none.")
-    if settings.concept_gate > 0:
-        if s_con is None:
-            raise ConfigError("selection.concept_gate needs s_con, got none: give it, or set 0.")
-        candidates = eligible(candidates, s_con, settings.concept_gate)
-    return select_batch(
+    best = select_batch(
         s_int,
-        candidates,
-        settings.batch,
+        eligible(candidates, settings, s_aes, s_con),
+        round(settings.spread * settings.batch),
         features=features,
         suppress_duplicates=settings.suppress_duplicates,
     )
+    if len(best) <= settings.batch:
+        return best
+    if settings.spread == 1:
+        return best[: settings.batch]
+    drawn = torch.randperm(len(best), generator=generator)[: settings.batch]
+    return best[drawn.sort().values]

@@ -185,7 +185,7 @@ def train_decoder(
             latents = model.encode(pictures).latent_dist.sample()
             latents += LATENT_NOISE * torch.randn_like(latents)
         loss = reconstruction_loss(model.decode(latents).sample, pictures)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
         step += 1

@@ -46,6 +46,14 @@ def _finish_configs(folder: Path) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def _add_vocabulary(folder: Path) -> None:
+    """Write ``vocab.json`` and ``merges.txt``, which transformers 4 reads, beside the rest."""
+    content = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(content["vocab"], ensure_ascii=False) + "\n")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in content["merges"])]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n")
+
+
 def export(folder: Path, target: Path) -> None:
     """Save the pipeline in float16 to ``target``; files are replaced one by one, each whole."""
     pipeline = build_pipeline(folder)
@@ -54,8 +62,7 @@ def export(folder: Path, target: Path) -> None:
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     pipeline.save_pretrained(beside, safe_serialization=True)
-    for name in ("vocab.json", "merges.txt"):  # what transformers 4 reads
-        shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
+    _add_vocabulary(beside / "tokenizer")
     _finish_configs(beside)
     for path in sorted(beside.rglob("*")):
         if path.is_file():

@@ -96,7 +96,8 @@ class Learner:
             max_length=MAX_TOKENS,
             return_tensors="pt",
         )
-        return tokens.input_ids
+        ids: torch.Tensor = tokens.input_ids
+        return ids
 
     def learn(self, grey: npt.NDArray[np.uint8]) -> tuple[float, float]:
         """Invert uint8 [n, 32, 32]; returns the mean loss of the end and seconds a step."""
@@ -121,7 +122,7 @@ class Learner:
             output = self.unet(noisy, steps, self.text(ids[chosen]).last_hidden_state).sample
             loss = F.mse_loss(output, schedule.get_velocity(latents, noise, steps))
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
         return float(np.mean(losses[-50:])), (time.monotonic() - start) / how.steps
@@ -145,7 +146,7 @@ class Learner:
             bare, told = self.unet(both, step, text).sample.chunk(2)
             velocity = bare + how.guidance * (told - bare)
             latents = solver.step(velocity, step, latents).prev_sample
-        pixels = self.pipeline.vae.decode(latents / self.scale).sample
+        pixels: torch.Tensor = self.pipeline.vae.decode(latents / self.scale).sample
         return pixels.clamp(-1, 1).add(1).mul(127.5).round().byte()
 
 

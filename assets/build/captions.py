@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,11 +204,17 @@ def build_tokenizer(book: CaptionBook, folder: Path) -> CLIPTokenizer:
     """Train the BPE vocabulary on the captions' words and save it as a ``CLIPTokenizer``.
 
     Each word of a caption becomes one token; any other text falls apart into known pieces, in
-    the end into single bytes, so nothing is unknown.
+    the end into single bytes, so nothing is unknown. A tokenizer that is there already is read
+    instead: its ids must not move under a text encoder that knows them.
     """
+    if (folder / "tokenizer.json").is_file():
+        kept: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+        return kept
     words = {word for view in book.words for word in view}
     words |= {*SUPERCATEGORIES, *GENERIC_NOUNS, *DEGRADATIONS, *FILLERS}
     words |= {word for template in TEMPLATES for word in template.replace("{}", "").split()}
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    endings = [letter + "</w>" for letter in letters]
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -219,23 +226,21 @@ def build_tokenizer(book: CaptionBook, folder: Path) -> CLIPTokenizer:
         ]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=20_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False
+        vocab_size=20_000,
+        min_frequency=1,
+        end_of_word_suffix="</w>",
+        special_tokens=[*letters, *endings],  # named here, their order is the same each time
+        show_progress=False,
     )
     tokenizer.train_from_iterator(sorted(words), trainer)
-    merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pieces = [*alphabet, *(letter + "</w>" for letter in alphabet)]
-    pieces += [left + right for left, right in merges]
+    stored = json.loads(tokenizer.to_str())["model"]["merges"]
+    merges: list[Any] = [tuple(pair) for pair in stored]
+    pieces = [*letters, *endings, *(left + right for left, right in merges)]
     pieces = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
     clip = CLIPTokenizer(
         vocab={piece: place for place, piece in enumerate(pieces)},
-        merges=[(left, right) for left, right in merges],
+        merges=merges,
         model_max_length=MAX_TOKENS,
     )
     clip.save_pretrained(folder)
-    vocabulary = folder / "vocab.json"
-    if not vocabulary.is_file():
-        vocabulary.write_text(json.dumps(clip.get_vocab(), ensure_ascii=False) + "\n")
-        lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
-        (folder / "merges.txt").write_text("\n".join(lines) + "\n")
     return clip

@@ -101,7 +101,8 @@ class Conditioned(nn.Module):
     def forward(self, noisy: torch.Tensor, steps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """Predicted v, [n, 4, 8, 8], of noisy latents at integer steps under token ids."""
         hidden = self.text_encoder(ids).last_hidden_state
-        return self.unet(noisy, steps, hidden).sample
+        velocity: torch.Tensor = self.unet(noisy, steps, hidden).sample
+        return velocity
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ def train_diffusion(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = model(noisy, steps, ids)
         loss = F.mse_loss(output.float(), target)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(rate)
         step += 1

@@ -16,7 +16,8 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return (wide if unit.shape[0] <= unit.shape[1] else wide.T).to(matrix.dtype)
+    turned: torch.Tensor = wide if unit.shape[0] <= unit.shape[1] else wide.T
+    return turned.to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -63,16 +64,17 @@ class MixedOptimizer:
     """
 
     def __init__(self, model: nn.Module, lr: float, edges: tuple[str, ...] = ()) -> None:
-        self.names = {p: name for name, p in model.named_parameters() if p.requires_grad}
+        own = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in own}
         inner = [
             parameter
-            for parameter, name in self.names.items()
+            for name, parameter in own
             if parameter.ndim >= 2
             and "embedding" not in name.replace("time_embedding", "time")
             and not any(edge in name for edge in edges)
         ]
         chosen = set(inner)
-        outer = [parameter for parameter in self.names if parameter not in chosen]
+        outer = [parameter for _, parameter in own if parameter not in chosen]
         self.parts: tuple[torch.optim.Optimizer, ...] = (
             Muon(inner, lr),
             torch.optim.AdamW(outer, lr=lr, betas=(0.9, 0.98), weight_decay=1e-3),

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -22,10 +22,12 @@ from coti.inversion.checkpoint import (
     tensor_hash,
     write_checkpoint,
 )
+from coti.inversion.curve import Curve, PhiValue
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.model import TextToImageModel
+from coti.inversion.norms import NormControl
 from coti.inversion.tokens import PromptEncoder, check_fits
 from coti.schedule import Action, DynamicSchedule
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
@@ -34,14 +36,6 @@ __all__ = ["PhiValue", "TrainResult", "train_cycle"]
 
 _CHECK_EVERY = 25
 """Optimizer steps between two looks at the numbers kept on a GPU; a look waits for the GPU."""
-
-
-class PhiValue(NamedTuple):
-    """One evaluation of the indicator (Eq. 12) with what it is made of, each in [0, 10]."""
-
-    phi: float
-    gamma_aes: float
-    gamma_con: float
 
 
 @dataclass(frozen=True)
@@ -107,13 +101,13 @@ def train_cycle(
         weight_decay=settings.weight_decay,
         fused=model.device.type in ("cpu", "cuda"),
     )
-    norms = _NormControl(model, token.norm_control)
+    norms = NormControl(model, token.norm_control)
     pace = DynamicSchedule(schedule, settings.learning_rates)
-    log = _Log(model.device)
+    curve = Curve()
     step, ended = 0, False
     phi_every = _phi_interval(settings, len(images))
     if saved is not None:
-        step, ended = _restore(saved, vectors, optimizer, pace, log)
+        step, ended = _restore(saved, vectors, optimizer, pace, curve)
 
     bar = tqdm(total=settings.max_steps, initial=step, desc="training", leave=False, disable=None)
     with (
@@ -150,20 +144,20 @@ def train_cycle(
             optimizer.step()
             norms.apply(vectors)
             step += 1
-            log.add(step, loss, vectors, pace)
+            curve.add(step, loss, vectors, pace)
             bar.update()
 
             last = step == settings.max_steps
             if evaluate_phi is not None and step % phi_every == 0:
-                log.check(settings)
+                curve.check()
                 value = evaluate_phi(_word(init, vectors, step), step)
-                log.add_phi(value)
+                curve.add_phi(value)
                 ended = pace.observe(value.phi) is Action.END
             keep = settings.checkpoint_every and step % settings.checkpoint_every == 0
             if keep or last or ended or terminated or step % _CHECK_EVERY == 0:
-                log.check(settings)
+                curve.check()
             if checkpoint is not None and (keep or last or ended or terminated):
-                state = _state(identity, step, ended, vectors, optimizer, pace, log)
+                state = _state(identity, step, ended, vectors, optimizer, pace, curve)
                 write_checkpoint(checkpoint, state)
             if terminated:
                 break
@@ -171,7 +165,7 @@ def train_cycle(
         _pass_on(terminated[0], step, checkpoint is not None)
     return TrainResult(
         embedding=_word(init, vectors, step),
-        curve=log.rows,
+        curve=curve.rows,
         steps=step,
         image_steps=step * settings.batch_size * settings.gradient_accumulation_steps,
         stop_reason=pace.reason if ended else f"All {settings.max_steps} steps are done.",
@@ -219,78 +213,6 @@ def _gradient_checkpointing(model: TextToImageModel, wanted: bool) -> Iterator[N
         model.unet.eval()
 
 
-class _NormControl:
-    """Keeps each vector as long as the vocabulary's are; see ``TokenSettings.norm_control``."""
-
-    def __init__(self, model: TextToImageModel, kind: str) -> None:
-        self._kind = kind
-        self._limits = []
-        for encoder in model.text_encoders:
-            lengths = encoder.get_input_embeddings().weight.detach().float().norm(dim=1)
-            self._limits.append(lengths.max() if kind == "clip" else lengths.mean())
-
-    @torch.no_grad()
-    def apply(self, vectors: Sequence[torch.Tensor]) -> None:
-        if self._kind == "none":
-            return
-        for part, limit in zip(vectors, self._limits, strict=True):
-            factor = limit / part.norm(dim=1, keepdim=True).clamp(min=1e-12)
-            part.mul_(factor.clamp(max=1.0) if self._kind == "clip" else factor)
-
-
-class _Log:
-    """The curve. Numbers of a step stay on the device until somebody looks at them."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._waiting: list[torch.Tensor] = []
-        self.rows: list[dict[str, float | int | None]] = []
-
-    @torch.no_grad()
-    def add(
-        self, step: int, loss: torch.Tensor, vectors: Sequence[torch.Tensor], pace: DynamicSchedule
-    ) -> None:
-        gradients = [v.grad.square().sum() for v in vectors if v.grad is not None]
-        lengths = [v.square().sum() for v in vectors]
-        numbers = [loss, torch.stack(gradients).sum(), torch.stack(lengths).sum()]
-        self._waiting.append(torch.stack(numbers))
-        self.rows.append(
-            {
-                "step": step,
-                "loss": None,
-                "learning_rate": pace.learning_rate,
-                "stage": pace.stage,
-                "phi": None,
-                "gamma_aes": None,
-                "gamma_con": None,
-            }
-        )
-
-    def add_phi(self, value: PhiValue) -> None:
-        self.rows[-1].update(value._asdict())
-
-    def check(self, settings: TrainSettings) -> None:
-        """Bring the waiting numbers over and stop at the first that isn't finite."""
-        if not self._waiting:
-            return
-        numbers = torch.stack(self._waiting).cpu()
-        self._waiting.clear()
-        for row, values in zip(self.rows[-len(numbers) :], numbers, strict=True):
-            bad = (~values.isfinite()).tolist()
-            if any(bad):
-                cause = ("the loss", "the gradient", "the embedding")[bad.index(True)]
-                remedy = (
-                    "The model overflows in this precision: set dtype: bfloat16 or float32."
-                    if bad[0] and row["step"] == 1
-                    else f"Lower the learning rate (it was {row['learning_rate']:g})."
-                )
-                raise TrainingError(
-                    f"Training stopped at step {row['step']}: {cause} is not finite. {remedy} The "
-                    "last checkpoint before it is kept."
-                )
-            row["loss"] = float(values[0])
-
-
 def _identity(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],
@@ -327,12 +249,12 @@ def _state(
     vectors: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
     pace: DynamicSchedule,
-    log: _Log,
+    curve: Curve,
 ) -> Checkpoint:
     tensors = {f"vectors.{i}": part for i, part in enumerate(vectors)}
     for i, part in enumerate(vectors):
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state[part].items()}
-    state = {"step": step, "ended": ended, "schedule": pace.state_dict(), "curve": log.rows}
+    state = {"step": step, "ended": ended, "schedule": pace.state_dict(), "curve": curve.rows}
     return Checkpoint(identity, state, tensors)
 
 
@@ -342,7 +264,7 @@ def _restore(
     vectors: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
     pace: DynamicSchedule,
-    log: _Log,
+    curve: Curve,
 ) -> tuple[int, bool]:
     """Put everything back where it was; returns the step and whether the cycle had ended."""
     for i, part in enumerate(vectors):
@@ -353,7 +275,7 @@ def _restore(
             if key != "vectors":
                 optimizer.state[part][key] = saved.tensors[name].to(part.device)
     pace.load_state_dict(saved.state["schedule"])
-    log.rows = list(saved.state["curve"])
+    curve.rows = list(saved.state["curve"])
     return int(saved.state["step"]), bool(saved.state["ended"])
 
 

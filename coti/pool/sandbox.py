@@ -66,6 +66,11 @@ class DecodePool:
     ) -> None:
         self.close()
 
+    @property
+    def process_id(self) -> int:
+        """The program whose children are the workers."""
+        return self._process.pid
+
     def close(self) -> None:
         """End all workers."""
         self._control.close()

@@ -144,7 +144,7 @@ class Table:
                 for i in range(batch.num_rows):
                     yield Row(number, {ours: values[i] for ours, values in columns.items()})
                     number += 1
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             text = " ".join(str(error).split())[:160]
             raise PoolError(
                 f"The table {self.path} is not a readable Parquet file ({text}): write it anew."

@@ -41,7 +41,7 @@ def test_eq_8_as_printed() -> None:
     assert torch.allclose(scorer.score(pictures), expected, atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(0, 50))
 def test_incremental_minimum_equals_the_whole(batches: list[int], seed: int) -> None:
     """Kept over cycles, batch by batch, Eq. 8's minimum is that of the whole X_T."""
@@ -54,7 +54,7 @@ def test_incremental_minimum_equals_the_whole(batches: list[int], seed: int) -> 
     assert torch.allclose(least, least_cosine(pool, torch.cat(parts)), atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 50))
 def test_minimum_only_falls(seed: int) -> None:
     """A growing X_T never raises Eq. 8's score."""

@@ -30,7 +30,7 @@ def test_worse_with_severity(kind: str) -> None:
     assert error(MAX_SEVERITY) > 2 * error(1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(sorted(DEGRADATIONS)),
     st.integers(1, MAX_SEVERITY),

@@ -49,10 +49,36 @@ def test_gate_outranks_any_score() -> None:
     """A picture below the concept gate is not picked, whatever its score; gate 0 is the paper."""
     s_int, s_con = torch.tensor([9.0, 5.0, 4.0]), torch.tensor([1.0, 6.0, 7.0])
     everything = torch.ones(3, dtype=torch.bool)
-    gated = SelectionSettings(batch=3, concept_gate=5.0)
-    printed = SelectionSettings(batch=3, concept_gate=0.0)
+    gated = SelectionSettings(batch=3, concept_gate=5.0, spread=1.0)
+    printed = SelectionSettings(batch=3, concept_gate=0.0, spread=1.0)
     assert select("coti", gated, everything, seed=0, s_int=s_int, s_con=s_con).tolist() == [1, 2]
     assert select("coti", printed, everything, seed=0, s_int=s_int).tolist() == [0, 1, 2]
+
+
+def test_aesthetic_gate() -> None:
+    """A picture below the aesthetic gate is not picked either; a gate without scores is named."""
+    s_int, s_aes = torch.tensor([9.0, 5.0]), torch.tensor([1.0, 6.0])
+    everything = torch.ones(2, dtype=torch.bool)
+    settings = SelectionSettings(batch=2, concept_gate=0.0, aesthetic_gate=5.0)
+    assert select("coti", settings, everything, seed=0, s_int=s_int, s_aes=s_aes).tolist() == [1]
+    with pytest.raises(ConfigError, match=r"aesthetic_gate is 5.0 .*: give s_aes, or set it to 0"):
+        select("coti", settings, everything, seed=0, s_int=s_int)
+    with pytest.raises(ConfigError, match=r"concept_gate is 5.0 .*: give s_con, or set it to 0"):
+        select("coti", SelectionSettings(), everything, seed=0, s_int=s_int)
+
+
+@given(st.integers(0, 1000), st.integers(1, 8), st.floats(1, 6))
+def test_spread_draws_from_the_best(seed: int, batch: int, spread: float) -> None:
+    """B different pictures of the best spread·B, best first, the same for the same seed."""
+    scores = torch.rand(40, generator=torch.Generator().manual_seed(seed))
+    everything = torch.ones(40, dtype=torch.bool)
+    settings = SelectionSettings(batch=batch, concept_gate=0.0, spread=spread)
+    picked = select("coti", settings, everything, seed=seed, s_int=scores)
+    best = scores.argsort(descending=True)[: round(spread * batch)]
+    assert len(picked) == len(set(picked.tolist())) == batch
+    assert set(picked.tolist()) <= set(best.tolist())
+    assert scores[picked].tolist() == sorted(scores[picked].tolist(), reverse=True)
+    assert torch.equal(picked, select("coti", settings, everything, seed=seed, s_int=scores))
 
 
 def test_duplicates_of_a_better_one_are_passed_over() -> None:

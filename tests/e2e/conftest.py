@@ -138,6 +138,9 @@ class Workspace:
 
     @staticmethod
     def _script(words: tuple[str, ...]) -> list[str]:
+        """A console script of the environment, run by this interpreter; ``python`` is itself."""
+        if words[0] == "python":
+            return list(words[1:])
         return [str(Path(sys.executable).parent / words[0]), *words[1:]]
 
 

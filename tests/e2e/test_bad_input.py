@@ -70,7 +70,7 @@ def messages(workspace: Workspace) -> dict[str, str]:
         ("missing_pool", "nowhere"),
         ("missing_seeds", "nowhere"),
         ("empty_pool", "empty_pool"),
-        ("bad_pool", "accepted"),
+        ("bad_pool", "not_an_image"),
         ("bad_seeds", "notes.png"),
         ("known_token", "photo"),
         ("long_initializer", "zyzzyva"),

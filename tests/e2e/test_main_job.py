@@ -24,7 +24,7 @@ UNCACHED = {"track_cycle", "register_embedding", "write_outputs"}
 def first_run(workspace: Workspace) -> tuple[Path, str]:
     """Output folder and terminal of a first undisturbed run."""
     done = workspace.run(workspace.config("first"))
-    return workspace.latest(), done.stdout
+    return workspace.latest(), done.stdout + done.stderr
 
 
 def _base(step: str) -> str:

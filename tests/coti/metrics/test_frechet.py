@@ -47,7 +47,7 @@ def test_known_gaussians() -> None:
     assert frechet_distance(a, b) == pytest.approx(9 + (2**0.5 - 8**0.5) ** 2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(1, 20), st.integers(0, 100))
 def test_metric_properties(rows: int, width: int, seed: int) -> None:
     """Identical inputs give 0, order does not matter, nothing is negative or not a number."""

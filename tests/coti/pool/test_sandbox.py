@@ -61,7 +61,7 @@ def reason(pool: DecodePool, data: bytes) -> str:
 
 def worker_of(pool: DecodePool) -> int:
     """The process id of the pool's one worker, while it is at work."""
-    children = f"/proc/{pool._process.pid}/task/{pool._process.pid}/children"
+    children = f"/proc/{pool.process_id}/task/{pool.process_id}/children"
     while True:
         with open(children) as stream:
             found = stream.read().split()
@@ -115,7 +115,7 @@ def test_the_whole_program_may_die(started: Callable[..., DecodePool]) -> None:
     """Where the forking process itself is gone it is started again."""
     pool = started()
     pool.decode(GOOD)
-    os.kill(pool._process.pid, signal.SIGKILL)
+    os.kill(pool.process_id, signal.SIGKILL)
     pool._process.wait()
     assert reason(pool, GOOD) == "decode_crashed"
     assert pool.decode(GOOD).width == 48

@@ -1,0 +1,189 @@
+"""Ingestion: pictures per second and core, stage by stage, against the bare work.
+
+    python -m benchmarks.pool_ingest                      # 400 photographs of 640x480, JPEG
+    python -m benchmarks.pool_ingest --pictures 1000 --size 1024x768
+
+The same local files, one process, one core (pinned where the system lets us), in turns:
+
+``naive``       a Pillow loop: open, load, convert, resize, save; no checks.
+``bare``        what nobody can avoid: read, sha256, decode every pixel.
+``checked``     ours, in this process: header checks, verify, fresh load, EXIF, RGB.
+``measured``    and perceptual hash, thumbnail, quality signals.
+``sanitised``   and the centre square resized, as raw pixels.
+``stored``      and PNG and Parquet: all of the work of ``ingest``, still in this process.
+``sandboxed``   ``stored`` through one worker process, as ``ingest`` does it, workers started.
+``img2dataset`` its own resizer on the same bytes, where it is installed.
+
+Rates are medians over the rounds; the last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from coti.pool.decode import Limits, decode_picture
+from coti.pool.images import ImageWriter, encode_png
+from coti.pool.sandbox import DecodePool
+
+
+def photographs(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+    """JPEG files with the detail of photographs: smooth shapes and noise."""
+    paths = []
+    for number in range(count):
+        random = np.random.default_rng(number)
+        coarse = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
+        noise = random.normal(0, 8, (size[1], size[0], 1))
+        path = folder / f"{number:05d}.jpg"
+        Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).save(path, quality=88)
+        paths.append(path)
+    return paths
+
+
+def ways(paths: list[Path], folder: Path, resolution: int) -> dict[str, Callable[[], Any]]:
+    """Each way to go through all pictures once."""
+
+    def naive() -> None:
+        for path in paths:
+            picture = Image.open(path).convert("RGB").resize((resolution, resolution))
+            picture.save(io.BytesIO(), "PNG", compress_level=1)
+
+    def bare() -> None:
+        for path in paths:
+            data = path.read_bytes()
+            hashlib.sha256(data).hexdigest()
+            Image.open(io.BytesIO(data)).load()
+
+    def ours(limits: Limits, store: bool = False) -> Callable[[], None]:
+        def run() -> None:
+            writer = ImageWriter(folder / "pictures.parquet") if store else None
+            for path in paths:
+                data = path.read_bytes()
+                name = hashlib.sha256(data).hexdigest()
+                decoded = decode_picture(data, limits)
+                if writer is not None:
+                    writer.add(name, encode_png(decoded.pixels, resolution))
+            if writer is not None:
+                writer.close()
+
+        return run
+
+    return {
+        "naive": naive,
+        "bare": bare,
+        "checked": ours(Limits(resolution, measure=False, pixels=False)),
+        "measured": ours(Limits(resolution, pixels=False)),
+        "sanitised": ours(Limits(resolution)),
+        "stored": ours(Limits(resolution), store=True),
+    }
+
+
+def sandboxed(paths: list[Path], folder: Path, resolution: int, pool: DecodePool) -> None:
+    """All of the work through a worker process, with reading and storing beside it."""
+    writer = ImageWriter(folder / "pictures.parquet")
+
+    def one(path: Path) -> tuple[str, bytes]:
+        data = path.read_bytes()
+        name = hashlib.sha256(data).hexdigest()
+        return name, encode_png(pool.decode(data).pixels, resolution)
+
+    with ThreadPoolExecutor(3) as threads:
+        for name, png in threads.map(one, paths):
+            writer.add(name, png)
+    writer.close()
+
+
+def img2dataset_way(paths: list[Path], resolution: int) -> Callable[[], Any] | None:
+    """img2dataset's resizer, or nothing where it is not installed."""
+    try:
+        from img2dataset.resizer import Resizer  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    resizer = Resizer(resolution, "center_crop", False)
+
+    def run() -> None:
+        for path in paths:
+            data = path.read_bytes()
+            hashlib.sha256(data).hexdigest()
+            resizer(io.BytesIO(data))
+
+    return run
+
+
+def main() -> None:
+    """Measure every way in turns and print a table of stages."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--size", default="640x480")
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    width, height = (int(side) for side in options.size.split("x"))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = photographs(folder, options.pictures, (width, height))
+        every = ways(paths, folder, options.resolution)
+        foreign = img2dataset_way(paths, options.resolution)
+        if foreign is not None:
+            every["img2dataset"] = foreign
+        limits = Limits(options.resolution)
+        seconds: dict[str, list[float]] = {way: [] for way in [*every, "sandboxed"]}
+        start = time.perf_counter()
+        with DecodePool(limits, workers=1, timeout=60, memory=2_000_000_000) as pool:
+            pool.decode(paths[0].read_bytes())
+            starting = time.perf_counter() - start
+            every["sandboxed"] = lambda: sandboxed(paths, folder, options.resolution, pool)
+            for _ in range(options.rounds):
+                for way, run in every.items():
+                    # CPU time, ours and the workers', since other programs share the core
+                    before = _cpu(pool)
+                    run()
+                    seconds[way].append(_cpu(pool) - before)
+    rates = {way: options.pictures / statistics.median(some) for way, some in seconds.items()}
+    print(f"{options.pictures} pictures of {options.size}, to {options.resolution}; one core")
+    for way, rate in rates.items():
+        print(f"{way:>12} {rate:8.1f} pictures/s  {rate / rates['bare']:6.2f} x bare")
+    print(f"starting a worker: {starting:.2f} s")
+    summary: dict[str, Any] = {
+        "benchmark": "pool_ingest",
+        "pictures_per_cpu_second": rates,
+        "checked_over_bare": rates["checked"] / rates["bare"],
+        "sandboxed_over_stored": rates["sandboxed"] / rates["stored"],
+        "stored_over_naive": rates["stored"] / rates["naive"],
+        "worker_start_seconds": starting,
+    }
+    print(json.dumps(summary))
+
+
+def _cpu(pool: DecodePool) -> float:
+    """CPU seconds of this process and of the decoding program's children."""
+    total = time.process_time()
+    tick = os.sysconf("SC_CLK_TCK")
+    root = pool.process_id
+    children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+    for child in [str(root), *children]:
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / tick
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""How right and how varied a selection is: each kind of S_con on pools of the bundled world.
+
+    python -m benchmarks.selection_precision                                   # all, some minutes
+    python -m benchmarks.selection_precision --concepts coat --pools 0 1 2
+
+Five cycles of 30 pictures on the real scores: S_aes fine-tuned and S_con fitted anew before each.
+Nothing is trained or generated, so γ_aes and γ_con of the generations are given (``--gammas``).
+``precision`` is the share of the picks that are clean pictures of the concept, by the answer key.
+``fd`` is the Fréchet distance of seeds and picks to held-out references on the judge's features:
+what perfect training on X_T could reach at best. ``oracle`` picks clean pictures at random, which
+no key-less method can. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from assets.build import world
+from assets.build.make_pool import make_pool
+from coti.aesthetic import (
+    Ratings,
+    degraded_ratings,
+    finetune_aesthetic_head,
+    load_aesthetic_head,
+    load_ratings,
+    rate_selected,
+)
+from coti.concept import fit_concept_scorer
+from coti.errors import PoolError
+from coti.features import OpenClipEncoder, load_image_text_encoder, normalized
+from coti.images import from_pil, read_picture
+from coti.metrics import frechet_distance
+from coti.scores import intelligent_score
+from coti.selection import select
+from coti.settings import AestheticSettings, ConceptScoreSettings, SelectionSettings
+
+CYCLES, BATCH = 5, 30
+PRINTED = SelectionSettings(batch=BATCH, weight_floor=0.0, concept_gate=0.0, spread=1.0)
+GATED = SelectionSettings(batch=BATCH, weight_floor=0.3, concept_gate=5.0, spread=1.0)
+ROWS: dict[str, tuple[ConceptScoreSettings, SelectionSettings, bool]] = {
+    "min_cosine, as printed": (ConceptScoreSettings(kind="min_cosine"), PRINTED, False),
+    "min_cosine": (ConceptScoreSettings(kind="min_cosine"), GATED, False),
+    "calibrated": (ConceptScoreSettings(kind="calibrated"), GATED, False),
+    "knn": (ConceptScoreSettings(kind="knn"), GATED, False),
+    "classifier, as printed": (ConceptScoreSettings(), PRINTED, False),
+    "classifier": (ConceptScoreSettings(), GATED, False),
+    "classifier, names given": (ConceptScoreSettings(), GATED, True),
+    "classifier, spread 6": (ConceptScoreSettings(), replace(GATED, spread=6.0), False),
+    "classifier, spread 10": (ConceptScoreSettings(), replace(GATED, spread=10.0), False),
+}
+"""What is called how: S_con, selection, and whether the other things' names are given."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pool, as features."""
+
+    seeds: torch.Tensor
+    pool: torch.Tensor
+    degraded: Ratings
+    clean: torch.Tensor
+    """bool [n], by the answer key."""
+    names: torch.Tensor
+    """Text features of the other things' names."""
+    judged_seeds: torch.Tensor
+    judged_pool: torch.Tensor
+    references: torch.Tensor
+
+
+def read(paths: list[Path]) -> tuple[list[Path], torch.Tensor]:
+    """The paths that hold a picture not seen before, and the pictures."""
+    kept, parts, seen = [], [], set()
+    for path in paths:
+        try:
+            picture = from_pil([read_picture(path)], world.RESOLUTION)
+        except PoolError:
+            continue
+        data = picture.numpy().tobytes()
+        if data not in seen:
+            seen.add(data)
+            kept.append(path)
+            parts.append(picture)
+    return kept, torch.cat(parts)
+
+
+def make_case(concept: str, seed: int, scorer: OpenClipEncoder, judge: OpenClipEncoder) -> Case:
+    """Make a pool in a temporary folder and encode it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "pool"
+        make_pool(concept, folder, seed=seed)
+        with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
+            key = {row["file_name"]: row for row in csv.DictReader(file) if row["kind"] != "broken"}
+        paths, pool = read([folder / "pool" / name for name in key])
+        seeds = read(sorted((folder / "seeds").iterdir()))[1]
+        references = read(sorted((folder / "references").iterdir()))[1]
+    rows = [key[path.name] for path in paths]
+    clean = [row["class"] == concept and row["kind"] != "degraded" for row in rows]
+    others = [f"a photo of a {name}" for name in world.CLASS_NAMES if name != concept]
+    return Case(
+        seeds=normalized(scorer.encode_images(seeds)),
+        pool=normalized(scorer.encode_images(pool)),
+        degraded=degraded_ratings(seeds, scorer, seed),
+        clean=torch.tensor(clean),
+        names=scorer.encode_texts(others),
+        judged_seeds=judge.encode_images(seeds),
+        judged_pool=judge.encode_images(pool),
+        references=judge.encode_images(references),
+    )
+
+
+def pick(
+    case: Case,
+    concept: ConceptScoreSettings,
+    selection: SelectionSettings,
+    named: bool,
+    gammas: tuple[float, float],
+) -> list[int]:
+    """Rows of the pool that five cycles pick."""
+    aesthetic = AestheticSettings()
+    start = load_aesthetic_head(str(aesthetic.head))
+    replayed = [load_ratings(str(aesthetic.ratings)), case.degraded]
+    replayed.append(Ratings(case.seeds, torch.full((len(case.seeds),), 10.0)))
+    candidates = torch.ones(len(case.pool), dtype=torch.bool)
+    picked: list[int] = []
+    for cycle in range(1, CYCLES + 1):
+        first = [1 + row // BATCH for row in range(len(picked))]
+        rising = torch.tensor([rate_selected(when, cycle, aesthetic) for when in first])
+        ratings = [*replayed, Ratings(case.pool[picked], rising)] if picked else replayed
+        head = finetune_aesthetic_head(start, ratings, aesthetic, seed=cycle)
+        train = torch.cat([case.seeds, case.pool[picked]])
+        names = case.names if named else None
+        scorer = fit_concept_scorer(concept, train, case.seeds, case.pool, names)
+        s_aes, s_con = head.score(case.pool), scorer.score(case.pool)
+        s_int = intelligent_score(s_aes, s_con, *gammas, selection.weight_floor)
+        rows = select(
+            "coti", selection, candidates, seed=cycle, s_int=s_int, s_aes=s_aes, s_con=s_con
+        )
+        candidates[rows] = False
+        picked.extend(rows.tolist())
+    return picked
+
+
+def measure(case: Case, picked: list[int]) -> tuple[float, float]:
+    """Precision of the picks, and the Fréchet distance of X_T."""
+    training_set = torch.cat([case.judged_seeds, case.judged_pool[picked]])
+    precision = float(case.clean[picked].double().mean())
+    return precision, frechet_distance(training_set, case.references)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="selection precision of each kind of S_con")
+    parser.add_argument("--concepts", nargs="+", default=list(world.BENCHMARK_CONCEPTS))
+    parser.add_argument("--pools", nargs="+", type=int, default=[0], help="seeds of the pools")
+    parser.add_argument("--gammas", nargs=2, type=float, default=[6.0, 8.0], metavar="GAMMA")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    scorer = load_image_text_encoder("assets/models/scorer")
+    judge = load_image_text_encoder("assets/models/judge")
+    found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    cases = [(concept, seed) for concept in given.concepts for seed in given.pools]
+    for concept, seed in tqdm(cases, "pools", leave=False, disable=None):
+        case = make_case(concept, seed, scorer, judge)
+        generator = torch.Generator().manual_seed(seed)
+        for name, rows in (
+            ("random", torch.arange(len(case.clean))),
+            ("oracle", case.clean.nonzero().squeeze(1)),
+        ):
+            order = torch.randperm(len(rows), generator=generator)[: CYCLES * BATCH]
+            found[name][concept].append(measure(case, rows[order].tolist()))
+        for name, (kind, selection, named) in ROWS.items():
+            picked = pick(case, kind, selection, named, tuple(given.gammas))
+            found[name][concept].append(measure(case, picked))
+    means = {
+        name: {
+            concept: torch.tensor(values).mean(dim=0).tolist() for concept, values in row.items()
+        }
+        for name, row in found.items()
+    }
+    print("precision / fd of X_T\n| |" + "|".join([*given.concepts, "mean", "worst"]) + "|")
+    print("|---|" + "---|" * (len(given.concepts) + 2))
+    for name, row in means.items():
+        both = torch.tensor([row[concept] for concept in given.concepts])
+        cells = [f"{precision:.3f} / {distance:.2f}" for precision, distance in both.tolist()]
+        mean = both.mean(dim=0).tolist()
+        cells += [f"{mean[0]:.3f} / {mean[1]:.2f}", f"{both[:, 0].min():.3f}"]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(json.dumps({"benchmark": "selection_precision", "pools": given.pools, "rows": means}))
+
+
+if __name__ == "__main__":
+    main()

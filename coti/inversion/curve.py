@@ -1,0 +1,80 @@
+"""What a training looked like, step by step, and whether it is still sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from coti.errors import TrainingError
+from coti.schedule import DynamicSchedule
+
+__all__ = ["Curve", "PhiValue"]
+
+
+class PhiValue(NamedTuple):
+    """One evaluation of the indicator (Eq. 12) with what it is made of, each in [0, 10]."""
+
+    phi: float
+    gamma_aes: float
+    gamma_con: float
+
+
+class Curve:
+    """The curve. Numbers of a step stay on the device until somebody looks at them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[torch.Tensor] = []
+        self.rows: list[dict[str, float | int | None]] = []
+        """One a step; see :class:`coti.inversion.train.TrainResult`."""
+
+    @torch.no_grad()
+    def add(
+        self, step: int, loss: torch.Tensor, vectors: Sequence[torch.Tensor], pace: DynamicSchedule
+    ) -> None:
+        """Note a step: its loss (scalar) and, from ``vectors``, gradient and length."""
+        gradients = [v.grad.square().sum() for v in vectors if v.grad is not None]
+        lengths = [v.square().sum() for v in vectors]
+        numbers = [loss, torch.stack(gradients).sum(), torch.stack(lengths).sum()]
+        self._waiting.append(torch.stack(numbers))
+        self.rows.append(
+            {
+                "step": step,
+                "loss": None,
+                "learning_rate": pace.learning_rate,
+                "stage": pace.stage,
+                "phi": None,
+                "gamma_aes": None,
+                "gamma_con": None,
+            }
+        )
+
+    def add_phi(self, value: PhiValue) -> None:
+        """Note an evaluation of φ after the latest step."""
+        self.rows[-1].update(value._asdict())
+
+    def check(self) -> None:
+        """Bring the waiting numbers over and stop at the first that isn't finite.
+
+        Raises:
+            TrainingError: naming the step, what was not finite there, and the remedy.
+        """
+        if not self._waiting:
+            return
+        numbers = torch.stack(self._waiting).cpu()
+        self._waiting.clear()
+        for row, values in zip(self.rows[-len(numbers) :], numbers, strict=True):
+            bad = (~values.isfinite()).tolist()
+            if any(bad):
+                cause = ("the loss", "the gradient", "the embedding")[bad.index(True)]
+                remedy = (
+                    "The model overflows in this precision: set dtype: bfloat16 or float32."
+                    if bad[0] and row["step"] == 1
+                    else f"Lower the learning rate (it was {row['learning_rate']:g})."
+                )
+                raise TrainingError(
+                    f"Training stopped at step {row['step']}: {cause} is not finite. {remedy} The "
+                    "last checkpoint before it is kept."
+                )
+            row["loss"] = float(values[0])
