@@ -221,17 +221,18 @@ class ConceptScoreSettings(_Strict):
 
     kind: Literal["min_cosine", "calibrated", "knn", "classifier"] = "classifier"
     """``min_cosine``: Eq. 8 as printed, ``10·max(0, least cosine to X_T)``; ``calibrated``: the
-    same cosine, mapped so that the pool's bulk is 0 and the seeds among themselves are 10;
-    ``knn``: calibrated mean of the k nearest; ``classifier``: the authors' code, a small
-    classifier of X_T against the rest of the pool."""
+    same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
+    ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
+    idea, a small classifier of X_T against the rest of the pool, so mapped."""
     encoder: Literal["scorer", "autoencoder"] = "scorer"
     """ℰ of Eq. 8: the scorer's image features, or the latents of the model's own autoencoder."""
     neighbours: int = 5
     """k of ``knn``."""
     distractors: tuple[str, ...] = ()
-    """Names of look-alikes and other things, for ``classifier``: the scorer's text features of
-    these names are negatives beside the pool's bulk."""
+    """Names of look-alikes and other things, for ``classifier``; optional: pool pictures that the
+    scorer takes for one of these rather than for a seed are sure negatives."""
     classifier_steps: int = 200
+    """Optimizer steps of each fit; more of them make up for a lower rate."""
     classifier_learning_rate: float = 1e-2
 
 
@@ -247,7 +248,7 @@ class SelectionSettings(_Strict):
     """S_con below which a picture is never picked; 0 is the paper."""
     aesthetic_gate: float = 0.0
     """S_aes below which a picture is never picked; 0 is the paper."""
-    spread: float = 6.0
+    spread: float = 10.0
     """B pictures are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
     the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
     is, at the price of a few more wrong picks. Use both gates with it."""

@@ -90,7 +90,9 @@ def _run(config: CotiConfig) -> None:
     )
 
     history: Any = None
-    evaluation = first_head = best_so_far = decision = None
+    evaluation: Any = None
+    decision: Any = None
+    first_head, best_so_far = None, None
     curves, samples, tables, batches = [], [], [], []
     cycle, go_on = 0, True
     while go_on:

@@ -22,4 +22,7 @@ def to_row(record: CycleRecord) -> dict[str, Any]:
 
 def from_row(row: dict[str, Any]) -> CycleRecord:
     """The record again."""
-    return CycleRecord(**{key: math.nan if value is None else value for key, value in row.items()})
+    values: dict[str, Any] = {
+        key: math.nan if value is None else value for key, value in row.items()
+    }
+    return CycleRecord(**values)

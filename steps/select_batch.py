@@ -40,6 +40,7 @@ def select_batch(
         seed=derived_seed(seed, "select", cycle),
         s_int=torch.tensor(scores["s_int"].to_numpy()),
         s_con=torch.tensor(scores["s_con"].to_numpy()),
+        s_aes=torch.tensor(scores["s_aes"].to_numpy()),
         features=rows_of(features, list(scores["id"])),
     )
     picked = scores.iloc[places.tolist()].reset_index(drop=True)

@@ -96,15 +96,6 @@ def save_embedding(embedding: Embedding, path: Path | str) -> Path:
     return path
 
 
-def _ordered(content: bytes) -> bytes:
-    """The same safetensors file with its header's keys in order, so that equal words are equal
-    files: safetensors writes metadata in no particular order."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[8 + size :]
-
-
 def load_embedding(path: Path | str, token: str | None = None) -> Embedding:
     """Read an embedding file of ours, of diffusers, or of a web UI (``emb_params``).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render_report"]
 
-_SAMPLE, _PER_REASON, _GROUPS, _MEMBERS = 32, 16, 12, 6
+_SAMPLE, _PER_REASON, _GROUPS, _MEMBERS, _DETAILS = 32, 16, 12, 6, 12
 _CHARTS = (
     ("Width, pixels", "width"),
     ("Height, pixels", "height"),
@@ -59,10 +60,12 @@ def render_report(
             "count": count,
             "meaning": REASONS[code],
             "rows": [row for row in rows if row["reason"] == code][:_PER_REASON],
+            "names": _names([row for row in rows if row["reason"] == code]),
         }
         for code, count in number.items()
         if code in REASONS
     ]
+    others = number.get("other_file", 0)
     return template.render(
         source=source,
         kind=kind,
@@ -71,6 +74,7 @@ def render_report(
         total=len(rows),
         accepted=number[ACCEPTED],
         quarantined=number[QUARANTINED],
+        others=others,
         groups=_groups(rows),
         most_groups=_GROUPS,
         reasons=reasons,
@@ -80,6 +84,7 @@ def render_report(
         expectations=_expectations(validation.result),
         picture=show,
         small=show.side < 96,
+        pictured=lambda found: any(row["id"] in pictures for row in found),
     )
 
 
@@ -107,6 +112,12 @@ class _Pictures:
         return Markup(
             '<figure class="{}" title="{}">{}<figcaption>{}</figcaption></figure>'
         ).format(style, title, inside, text)
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """The details of a reason's rows and how often each occurs, most frequent first."""
+    found = Counter(str(row["detail"])[:120] for row in rows)
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_DETAILS]
 
 
 def _open(png: bytes) -> Any:

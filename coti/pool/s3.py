@@ -217,6 +217,9 @@ def _client(settings: PoolSettings) -> Any:
         user_agent_extra="coti",
     )
     try:
-        return boto3.client("s3", endpoint_url=settings.s3_endpoint, config=config)
+        # a session of our own: the shared one keeps the first credentials it finds for ever
+        return boto3.session.Session().client(
+            "s3", endpoint_url=settings.s3_endpoint, config=config
+        )
     except (BotoCoreError, ValueError) as error:
         raise PoolError(f"No S3 client can be made ({error}): check pool.s3_endpoint.") from error

@@ -221,7 +221,8 @@ def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:
             reason, expectation, value = missed[identity]
             columns["status"][place], columns["reason"][place] = QUARANTINED, reason
             columns["expectation"][place] = expectation
-            said = f"{expectation.partition('(')[2].rstrip(')')} is {value}"
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            said = f"{expectation.partition('(')[2].rstrip(')')} is {shown}"
             columns["detail"][place] = "; ".join(filter(None, [columns["detail"][place], said]))
     return manifest.assign(**columns)
 
