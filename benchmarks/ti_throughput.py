@@ -40,7 +40,12 @@ from coti.inversion.batches import BatchPlan
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents, to_model_range
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.model import (
+    TextToImageModel,
+    load_text_to_image,
+    quiet_libraries,
+    training_attention,
+)
 from coti.inversion.templates import OBJECT_TEMPLATES
 from coti.inversion.tokens import PromptEncoder, initial_embedding
 from coti.inversion.train import PhiValue, train_cycle
@@ -65,7 +70,7 @@ class Example:
             self.unet = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
             # The example keeps the text encoder, whose vocabulary it trains, in float32.
             self.text_encoder.to(model.device, torch.float32)
-            self.vae.to(model.device, model.dtype).requires_grad_(False)
+            self.vae.to(model.device, model.vae.dtype).requires_grad_(False)
             self.unet.to(model.device, model.dtype).requires_grad_(False)
         self.model = model
         self.scheduler = diffusers.DDPMScheduler.from_config(model.scheduler_config)
@@ -118,8 +123,8 @@ class Example:
     def step(self) -> None:
         """One optimizer step."""
         pixels, ids = next(self.batches)
-        latents = self.vae.encode(pixels.to(self.model.dtype)).latent_dist.sample().detach()
-        latents = latents * self.vae.config.scaling_factor
+        latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.sample().detach()
+        latents = (latents * self.vae.config.scaling_factor).to(self.model.dtype)
         noise = torch.randn_like(latents)
         count = self.scheduler.config.num_train_timesteps
         timesteps = torch.randint(0, count, (len(latents),), device=latents.device).long()
@@ -146,6 +151,7 @@ class Bare:
 
     def __init__(self, model: TextToImageModel, images: torch.Tensor, batch_size: int) -> None:
         settings = TrainSettings(batch_size=batch_size)
+        self.model = model
         self.loss = DenoisingLoss(model)
         plan = BatchPlan(
             len(images), None, settings, TOKEN, model.latent_shape, self.loss.timesteps, 0
@@ -169,8 +175,9 @@ class Bare:
         """Text encoder, UNet, loss, gradient."""
         ids, which, draws = self.inputs[self.place % len(self.inputs)]
         self.place += 1
-        prompts = self.encoder(ids, self.vectors).rows(which)
-        torch.autograd.grad(self.loss(*draws, prompts), self.vectors)
+        with training_attention(self.model):
+            prompts = self.encoder(ids, self.vectors).rows(which)
+            torch.autograd.grad(self.loss(*draws, prompts), self.vectors)
 
 
 def _seconds(step: Callable[[], None], steps: int, device: torch.device) -> float:
@@ -263,14 +270,16 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
         plan.batch(1)
 
     def text() -> None:
-        torch.autograd.grad(bare.encoder(ids, bare.vectors).hidden.float().sum(), bare.vectors)
+        with training_attention(model):
+            torch.autograd.grad(bare.encoder(ids, bare.vectors).hidden.float().sum(), bare.vectors)
 
     def unet_forward() -> None:
         with torch.no_grad():
             bare.loss(*draws, leaf)
 
     def unet() -> None:
-        torch.autograd.grad(bare.loss(*draws, leaf), leaf.hidden)
+        with training_attention(model):
+            torch.autograd.grad(bare.loss(*draws, leaf), leaf.hidden)
 
     @torch.no_grad()
     def encode() -> None:
@@ -295,6 +304,7 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
 def main() -> None:
     """Print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--model", default="", help="default: bundled on CPU, random SD2 on GPU")
     parser.add_argument("--batches", default="", help="default: 16 on CPU, 1,4,16 on GPU")
     parser.add_argument("--rounds", type=int, default=7)
@@ -308,7 +318,7 @@ def main() -> None:
         name = options.model or ("" if on_gpu else "assets/models/base")
         if not name:
             name = str(write_random_sd2(Path(folder) / "sd2"))
-        model = load_text_to_image(ModelSettings(base_model=name))
+        model = load_text_to_image(ModelSettings(base_model=name, dtype=options.dtype))
         batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
         rows = [compare(model, size, options.rounds, options.steps) for size in batches]
         parts = breakdown(model, batches[-1], options.steps)

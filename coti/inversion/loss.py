@@ -56,7 +56,7 @@ def predict(
         ids = torch.tensor([size], device=noisy.device, dtype=prompts.pooled.dtype)
         added = {"text_embeds": prompts.pooled, "time_ids": ids.expand(len(noisy), -1)}
     prediction: torch.Tensor = model.unet(
-        noisy.to(dtype=model.dtype, memory_format=torch.channels_last),
+        noisy.to(dtype=model.dtype, memory_format=model.unet_format),
         timesteps,
         encoder_hidden_states=prompts.hidden,
         added_cond_kwargs=added,

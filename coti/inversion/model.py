@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coti.errors import ModelError
 from coti.settings import ModelSettings
 
-__all__ = ["TextToImageModel", "load_text_to_image", "quiet_libraries"]
+__all__ = ["TextToImageModel", "load_text_to_image", "quiet_libraries", "training_attention"]
 
 _REMEDY = (
     "Give a diffusers folder (one with model_index.json, as save_pretrained writes it) or the id "
     "of a hub repository."
 )
+_FEW_POSITIONS = 1024
+"""Latents up to which attention's table of all pairs is small; 32x32 of them."""
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
 
@@ -65,6 +68,11 @@ class TextToImageModel:
         return tuple(
             encoder.get_input_embeddings().weight.shape[1] for encoder in self.text_encoders
         )
+
+    @property
+    def unet_format(self) -> torch.memory_format:
+        """Memory format of the UNet and its input: whichever its device computes faster in."""
+        return _unet_format(self.device, self.dtype)
 
     @property
     def prediction_type(self) -> str:
@@ -111,14 +119,16 @@ def _load_folder(
             f"{name} predicts {prediction!r}: textual inversion is defined here for epsilon and "
             "v_prediction models."
         )
-    # fp16 overflows in some autoencoders, which say so themselves (SDXL's).
+    # fp16 overflows in some autoencoders, which say so themselves (SDXL's); on a CPU half
+    # precision gains the autoencoder little and costs levels of grey.
     vae_dtype = dtype
-    if dtype == torch.float16 and getattr(vae.config, "force_upcast", True):
+    overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
+    if overflows or device.type == "cpu":
         vae_dtype = torch.float32
     for module, kind in ((vae, vae_dtype), (unet, dtype), *((e, dtype) for e in text_encoders)):
         module.requires_grad_(False).eval().to(device=device, dtype=kind)
-    for module in (vae, unet):
-        module.to(memory_format=torch.channels_last)
+    vae.to(memory_format=torch.channels_last)
+    unet.to(memory_format=_unet_format(device, dtype))
     parts = ["vae", "unet", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"]
     files = sorted(
         path
@@ -258,9 +268,33 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name != "auto":
         kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
         return kinds[name]
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Without the CPU's own bfloat16 instructions it would be emulated, and slow.
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if device.type == "cpu" and native() else torch.float32
+
+
+def _unet_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
+    # A CPU's group norm in half precision is slow with channels last: a fifth of the forward pass.
+    half_on_cpu = device.type == "cpu" and dtype != torch.float32
+    return torch.contiguous_format if half_on_cpu else torch.channels_last
+
+
+@contextmanager
+def training_attention(model: TextToImageModel) -> Iterator[None]:
+    """Attention whose gradient is fast, for forward and backward passes inside.
+
+    On a CPU the gradient of torch's flash attention is slow in half precision: it was 40 % of a
+    step of the bundled model. Plain matrix products are faster as long as positions are few.
+    """
+    height, width = model.latent_shape[1:]
+    slow = model.device.type == "cpu" and model.dtype != torch.float32
+    if not slow or height * width > _FEW_POSITIONS:
+        yield
+        return
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from coti.inversion.curve import Curve, PhiValue
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import TextToImageModel
+from coti.inversion.model import TextToImageModel, training_attention
 from coti.inversion.norms import NormControl
 from coti.inversion.tokens import PromptEncoder, check_fits
 from coti.schedule import Action, DynamicSchedule
@@ -124,20 +124,14 @@ def train_cycle(
                 # The text encoder sees each caption of the batch once.
                 used, which = torch.unique(batch.prompts, return_inverse=True)
                 ids = [rows[_move(used, model.device)] for rows in prompt_ids]
-                prompts = encoder(ids, vectors).rows(_move(which, model.device))
-                share = (
-                    denoising_loss(
-                        latents.sample(
-                            batch.pictures,
-                            _move(batch.posterior_noise, model.device),
-                        ),
-                        _move(batch.noise, model.device),
-                        _move(batch.timesteps, model.device),
-                        prompts,
-                    )
-                    / settings.gradient_accumulation_steps
-                )
-                torch.autograd.backward(share)
+                noises = [_move(x, model.device) for x in (batch.posterior_noise, batch.noise)]
+                timesteps = _move(batch.timesteps, model.device)
+                with training_attention(model):
+                    prompts = encoder(ids, vectors).rows(_move(which, model.device))
+                    clean = latents.sample(batch.pictures, noises[0])
+                    share = denoising_loss(clean, noises[1], timesteps, prompts)
+                    share = share / settings.gradient_accumulation_steps
+                    torch.autograd.backward(share)
                 loss += share.detach()
             for group in optimizer.param_groups:
                 group["lr"] = pace.learning_rate

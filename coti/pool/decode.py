@@ -19,7 +19,7 @@ __all__ = ["FORMATS", "Decoded", "Limits", "decode_picture", "open_checked", "sa
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is opened at all; every further format is one more parser for a stranger to attack."""
 
-SIGNAL_SIDE = 256
+SIGNAL_SIDE = 128
 """Pixels of the longer side on which the quality signals are measured."""
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -172,7 +172,7 @@ def _grey_levels(picture: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[n
 
 
 def _measure(rgb: Image.Image, decoded: Decoded) -> None:
-    """Perceptual hash and raw quality signals, on a copy of at most 256 pixels a side."""
+    """Perceptual hash and raw quality signals, on a copy of at most 128 pixels a side."""
     import imagehash
 
     from coti.pool.quality import raw_signals

@@ -40,7 +40,7 @@ def mark_duplicates(
     first: dict[str, int] = {}
     exact = {row: first.setdefault(str(manifest["sha256"].iat[row]), row) for row in order}
     manifest = _mark(manifest, exact, "duplicate", "same bytes")
-    order = [row for row in order if exact[row] == row]
+    order = [row for row in order if exact[row] == row and manifest["thumbnail"].iat[row]]
     if near_bits < 0 or not order:
         return manifest
     hashes = [int(str(manifest["phash"].iat[row]) or "0", 16) for row in order]

@@ -144,9 +144,9 @@ def rescore(
     now, s_aes = torch.empty_like(least), torch.empty_like(least)
     count = len(new_features)
     for rows, block in _blocks(features):
-        products = block @ columns.T
+        products = columns @ block.T  # this way round: few long rows, the faster shape
         now[rows] = least[rows]
         if count:
-            now[rows] = torch.minimum(least[rows], products[:, :count].amin(dim=1))
-        s_aes[rows] = smooth_clamp(products[:, count] + bias) if affine else head.score(block)
+            now[rows] = torch.minimum(least[rows], products[:count].amin(dim=0))
+        s_aes[rows] = smooth_clamp(products[count] + bias) if affine else head.score(block)
     return now, s_aes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Validation", "profile", "validate"]
 
 _OPTED_OUT = {"1", "true", "yes", "y", "noai", "noimageai", "opt-out", "optout"}
-_REMOTE = re.compile(r"<(script|link)\b[^>]*\b(src|href)=\"https?:[^>]*>(</script>)?")
+_REMOTE = re.compile(r"<(script|link|img)\b[^>]*\b(src|href)=\"https?:[^>]*>(</script>)?")
 
 
 @dataclass
@@ -263,7 +263,7 @@ def _context() -> tuple[Any, Any]:
     """An ephemeral context and the library, imported quietly, with its analytics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     for name in ("great_expectations", "great_expectations.expectations.registry"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
@@ -312,6 +312,11 @@ def _html(outcomes: list[Any]) -> str:
     pages = []
     for outcome in outcomes:
         outcome.meta["run_id"] = None
+        for result in outcome.results:  # the page cannot print numpy's numbers
+            if "observed_value" in result.result and hasattr(
+                result.result["observed_value"], "item"
+            ):
+                result.result["observed_value"] = result.result["observed_value"].item()
         view: Any = DefaultJinjaPageView()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

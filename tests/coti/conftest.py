@@ -158,7 +158,9 @@ def load_model(model_folder: Callable[..., Path]) -> Callable[..., TextToImageMo
 
     def load(kind: str = "epsilon") -> TextToImageModel:
         if kind not in loaded:
-            settings = ModelSettings(base_model=str(model_folder(kind)), device="cpu")
+            settings = ModelSettings(
+                base_model=str(model_folder(kind)), device="cpu", dtype="float32"
+            )
             loaded[kind] = load_text_to_image(settings)
         return loaded[kind]
 

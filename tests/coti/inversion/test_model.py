@@ -86,6 +86,15 @@ def test_pickled_weights_are_refused(copied: Path) -> None:
         load_text_to_image(settings(copied))
 
 
+def test_the_precision_follows_the_machine(model_folder: Callable[..., Path]) -> None:
+    """auto is bfloat16 where the CPU computes in it; the autoencoder stays exact on a CPU."""
+    model = load_text_to_image(settings(model_folder()))
+    native = torch.cpu._is_avx512_bf16_supported()
+    assert model.dtype == (torch.bfloat16 if native else torch.float32)
+    assert model.vae.dtype == torch.float32
+    assert {p.dtype for p in model.unet.parameters()} == {model.dtype}
+
+
 def test_other_prediction_types_are_refused(copied: Path) -> None:
     """A model that predicts x_0 has no loss here."""
     path = copied / "scheduler" / "scheduler_config.json"

@@ -16,10 +16,10 @@ import torch
 from coti.errors import EmbeddingError, TrainingError
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.embedding import Embedding, load_embedding
-from coti.inversion.model import TextToImageModel
+from coti.inversion.model import TextToImageModel, load_text_to_image
 from coti.inversion.tokens import initial_embedding
 from coti.inversion.train import PhiValue, TrainResult, train_cycle
-from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
+from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
 TRAIN = TrainSettings(
@@ -118,6 +118,24 @@ def test_training_is_deterministic(model: TextToImageModel, pictures: torch.Tens
     assert torch.equal(first.embedding.vectors, again.embedding.vectors)
     assert first.curve == again.curve
     assert not torch.equal(first.embedding.vectors, other.embedding.vectors)
+
+
+def test_half_precision_trains_alike(
+    model: TextToImageModel, model_folder: Callable[..., Path], pictures: torch.Tensor
+) -> None:
+    """In bfloat16 the word is float32, deterministic, and moves as in float32 up to rounding."""
+    folder = str(model_folder())
+    half = load_text_to_image(ModelSettings(base_model=folder, device="cpu", dtype="bfloat16"))
+    settings = replace(TRAIN, max_steps=3, learning_rates=(0.01,))
+    start = initial_embedding(model, TOKEN)
+    first, again, exact = (
+        train(which, pictures, None, settings, init=start) for which in (half, half, model)
+    )
+    assert first.embedding.vectors.dtype == torch.float32
+    assert torch.equal(first.embedding.vectors, again.embedding.vectors)
+    moves = [(result.embedding.vectors - start.vectors).flatten() for result in (first, exact)]
+    assert float(torch.cosine_similarity(moves[0], moves[1], dim=0)) > 0.9
+    assert abs(float(first.curve[0]["loss"] or 0) - float(exact.curve[0]["loss"] or 0)) < 0.02
 
 
 def test_accumulated_batches_are_one_larger_batch(

@@ -1,0 +1,132 @@
+"""Pictures a second: our generation against StableDiffusionPipeline, and what steps are worth.
+
+    python -m benchmarks.generation_throughput --embedding outputs/latest/learned_embeds.safetensors
+
+Both draw the same prompt from the same noise with the same solver, guidance, precision and batch
+size, taking turns in one process; the pipeline is loaded as its documentation says, without a
+safety checker.
+Then the number of solver steps is varied, with the mean difference from 50 steps in levels of
+255. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from coti.generation import fixed_noise, generate
+from coti.inversion.embedding import Embedding, load_embedding
+from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.settings import GenerationSettings, ModelSettings
+
+STEPS = (5, 7, 10, 15, 20)
+
+
+def load_pipeline(model: TextToImageModel, settings: GenerationSettings) -> Any:
+    """The plain diffusers pipeline for the same folder, solver and precision."""
+    diffusers: Any = import_module("diffusers")
+    with quiet_libraries():
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(model.name)
+        pipe = pipe.to(model.device, model.dtype)
+        solver = getattr(diffusers, settings.scheduler)
+        pipe.scheduler = solver.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def seconds_of(draw: Callable[[], Any]) -> float:
+    """Wall-clock seconds of one call."""
+    started = time.perf_counter()
+    draw()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print a table and one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    parser.add_argument("--model", default="assets/models/base")
+    parser.add_argument("--embedding", default="", help="a word to draw; default: none")
+    parser.add_argument("--prompt", default="a photo of a {}", help="{} stands for the word")
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model = load_text_to_image(ModelSettings(base_model=options.model))
+    settings = GenerationSettings(batch_size=options.pictures)
+    words: list[Embedding] = [load_embedding(options.embedding)] if options.embedding else []
+    prompt = options.prompt.replace("{}", words[0].token if words else "photo")
+    prompts = [prompt] * options.pictures
+    pipe = load_pipeline(model, settings)
+    if words:
+        with quiet_libraries():
+            pipe.load_textual_inversion(options.embedding)
+    noise = fixed_noise(model, range(options.pictures), 0)
+
+    def ours() -> torch.Tensor:
+        return generate(model, prompts, words, settings, 0)
+
+    def theirs() -> None:
+        with quiet_libraries():
+            pipe(
+                prompts,
+                num_inference_steps=settings.num_inference_steps,
+                guidance_scale=settings.guidance_scale,
+                latents=noise.to(model.device, model.dtype),
+                output_type="np",
+            )
+
+    ours()
+    theirs()
+    pairs = [(seconds_of(ours), seconds_of(theirs)) for _ in range(options.rounds)]
+    our_rate, their_rate = (
+        options.pictures / statistics.median(t) for t in zip(*pairs, strict=True)
+    )
+    ratio = statistics.median(b / a for a, b in pairs)
+    print(f"pictures a second: ours {our_rate:.1f}, pipeline {their_rate:.1f}, ratio {ratio:.2f}")
+
+    finest = generate(model, prompts, words, replace(settings, num_inference_steps=50), 0).float()
+    rows = []
+    for steps in STEPS:
+        how = replace(settings, num_inference_steps=steps)
+        started = time.perf_counter()
+        pictures = generate(model, prompts, words, how, 0).float()
+        seconds = time.perf_counter() - started
+        rows.append(
+            {
+                "steps": steps,
+                "pictures_a_second": options.pictures / seconds,
+                "difference": float((pictures - finest).abs().mean()),
+            }
+        )
+        print(
+            f"{steps:>3} steps: {rows[-1]['pictures_a_second']:7.1f} pictures a second, "
+            f"{rows[-1]['difference']:5.2f} levels from 50 steps"
+        )
+    result = {
+        "benchmark": "generation_throughput",
+        "device": str(model.device),
+        "threads": torch.get_num_threads(),
+        "dtype": str(model.dtype),
+        "ours": our_rate,
+        "pipeline": their_rate,
+        "ratio": ratio,
+        "rows": rows,
+        "gpu": "measured" if model.device.type == "cuda" else "not measured",
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
