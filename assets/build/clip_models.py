@@ -7,8 +7,8 @@ which load like any other model of open_clip::
     model, _, preprocess = open_clip.create_model_and_transforms("local-dir:assets/models/scorer")
     tokenizer = open_clip.get_tokenizer("local-dir:assets/models/scorer")
 
-The two share nothing but the recipe: the scorer (a VoVNet) sees split ``base``, the judge (a
-ResNet) split ``judge``, so that metrics do not grade their own teacher.
+The two share nothing but the recipe: the scorer (a ModifiedResNet, as in CLIP) sees split
+``base``, the judge (a RegNet) split ``judge``, so that metrics do not grade their own teacher.
 
 Training is CLIP's contrast of a batch against its captions (Radford et al. 2021), with equal
 captions of a batch merged into one. A caption names the thing and, for a picture that was
@@ -64,11 +64,11 @@ class Recipe:
     copies: int
     """Degraded copies made of each picture; an epoch takes others than the last one."""
     batch: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     erase: float = 0.0
-    """Chance that a box is erased, against overfitting; not for a model that judges occlusion."""
+    """Chance that a box of a clean picture is erased, against overfitting on few pictures."""
     seed: int = 0
     text: dict[str, Any] = field(
         default_factory=lambda: {
@@ -104,17 +104,11 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "scorer": Recipe(
         split="base",
-        vision={
-            "timm_model_name": "ese_vovnet19b_slim",
-            "timm_model_pretrained": False,
-            "timm_pool": "avg",
-            "timm_proj": "linear",
-            "image_size": 32,
-        },
+        vision={"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},
         embed_dim=128,
-        epochs=10,
+        epochs=5,
         degraded=0.5,
-        copies=3,
+        copies=2,
     ),
     "judge": Recipe(
         split="judge",
@@ -129,6 +123,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=24,
         degraded=0.25,
         copies=4,
+        learning_rate=3e-3,
         label_smoothing=0.1,
         erase=0.3,
     ),
