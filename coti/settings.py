@@ -68,7 +68,7 @@ class TokenSettings(_Strict):
     placeholder_token: str = "<concept>"
     """The word to be learned; must not be in the vocabulary yet."""
     initializer: str = "object"
-    """Where it starts: a word (every vector starts as the mean of its tokens), or the path of an
+    """Where it starts: a word (one token of the model), or the path of an
     embedding file of the same width. A word near the concept saves steps."""
     num_vectors: int = 4
     """Vectors a token. More fit the concept closer and leave less room for the prompt."""

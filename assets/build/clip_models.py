@@ -8,7 +8,7 @@ which load like any other model of open_clip::
     tokenizer = open_clip.get_tokenizer("local-dir:assets/models/scorer")
 
 The two share nothing but the recipe: the scorer (a ModifiedResNet, as in CLIP) sees split
-``base``, the judge (a RegNet) split ``judge``, so that metrics do not grade their own teacher.
+``base``, the judge (a ResNet) split ``judge``, so that metrics do not grade their own teacher.
 
 Training is CLIP's contrast of a batch against its captions (Radford et al. 2021), with equal
 captions of a batch merged into one. A caption names the thing and, for a picture that was
