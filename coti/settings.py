@@ -50,7 +50,7 @@ class ModelSettings(_Strict):
     """The text-to-image model that learns the word."""
 
     base_model: str = "assets/models/base"
-    """A diffusers folder, a hub id, or a single-file ``.safetensors`` checkpoint."""
+    """A diffusers folder or a hub id; a single-file checkpoint has to be converted first."""
     revision: str | None = None
     """Commit of the hub repository; pin it, or a moved branch changes your results."""
     device: str = "auto"
