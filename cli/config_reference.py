@@ -13,12 +13,16 @@ from cli.quiet import ROOT
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-SOURCES = (("pipelines/config.py", "CotiConfig"), ("coti/settings.py", None))
+PARTS = ("model", "training", "selection", "evaluation", "pool")
+SOURCES = (
+    ("pipelines/config.py", "CotiConfig"),
+    *((f"coti/settings/{part}.py", None) for part in PARTS),
+)
 
 HEAD = """# Configuration
 
 Written by `python -m cli.config_reference` from the classes in `pipelines/config.py` and
-`coti/settings.py`; a test keeps it up to date. A run file holds these keys under
+`coti/settings/`; a test keeps it up to date. A run file holds these keys under
 `parameters: config:`; the parts are nested under the names that `CotiConfig` gives them.
 """
 

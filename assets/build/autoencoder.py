@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import open_clip
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
@@ -158,16 +159,53 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
     return model.to(memory_format=torch.channels_last).eval()
 
 
+class FeatureDistance(torch.nn.Module):
+    """How far apart two pictures are in the scorer's first layers, as LPIPS (Zhang et al. 2018).
+
+    The judge would be a better teacher of what it grades, and is kept out of this.
+    """
+
+    def __init__(self, scorer: Path) -> None:
+        super().__init__()
+        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{scorer}")
+        config = json.loads((scorer / "open_clip_config.json").read_text())["preprocess_cfg"]
+        self.size, self.mean, self.std = config["size"], config["mean"][0], config["std"][0]
+        self.trunk = model.visual.requires_grad_(False).float().eval()
+
+    def _layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Features of each stage, unit length over the channels."""
+        larger = F.interpolate(pictures, self.size, mode="bicubic", align_corners=False)
+        features = self.trunk.stem((0.5 * larger + 0.5 - self.mean) / self.std)
+        found = [features]
+        for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
+            features = stage(features)
+            found.append(features)
+        return [F.normalize(layer, dim=1, eps=1e-4) for layer in found]
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean over the layers of the squared distance of pictures [n, 3, 32, 32] in [-1, 1]."""
+        with torch.no_grad():
+            wanted = self._layers(target)
+        apart = [
+            (mine - theirs).square().sum(dim=1).mean()
+            for mine, theirs in zip(self._layers(output), wanted, strict=True)
+        ]
+        return torch.stack(apart).mean()
+
+
 def train_decoder(
     folder: Path,  # where the trained autoencoder is and the better one goes
     minutes: float = 10.0,  # wall clock
     batch: int = 32,  # pictures a step
     peak_rate: float = 1.2e-3,  # learning rate after warm-up
+    scorer: Path = Path("assets/models/scorer"),  # whose features must come out alike
+    feature_weight: float = 2.0,  # of their distance, beside the reconstruction loss
 ) -> None:
     """Improve the decoder under a frozen encoder, so that latents keep their meaning.
 
     A little noise on the latents makes it forgiving towards latents that were generated.
     """
+    features = FeatureDistance(scorer)
     random = np.random.default_rng(int(time.time()))
     clean, _ = load_split("base")
     dirty, _ = degraded_split("base", folder)
@@ -184,7 +222,9 @@ def train_decoder(
         with torch.no_grad():
             latents = model.encode(pictures).latent_dist.sample()
             latents += LATENT_NOISE * torch.randn_like(latents)
-        loss = reconstruction_loss(model.decode(latents).sample, pictures)
+        output = model.decode(latents).sample
+        loss = reconstruction_loss(output, pictures)
+        loss = loss + feature_weight * features(output, pictures)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)

@@ -59,23 +59,60 @@ DEGRADATION_WORD_KEPT = 0.8
 """Chance that a degraded picture's caption says so."""
 
 VIEWS: tuple[tuple[str, int], ...] = (
-    ("pixels", 16),
     ("pixels", 96),
     ("pixels", 384),
-    ("shape", 24),
     ("shape", 128),
-    ("detail", 48),
     ("detail", 192),
+    ("edges", 48),
+    ("edges", 192),
+    ("edges", 640),
+    ("front", 128),
+    ("collar", 96),
 )
 """(feature, number of clusters) of each cluster word."""
+
+
+def edge_histograms(grey: npt.NDArray[np.uint8], bins: int = 8) -> npt.NDArray[np.float32]:
+    """Which way edges run in each 4x4 cell (Dalal and Triggs 2005): [n, bins, 8, 8].
+
+    Every cell holds the root of its edge strength by direction, unit length over the bins of the
+    whole picture's mean cell. A zip, a lapel or a button row is in here; grey levels are not.
+    """
+    pictures = grey.astype(np.float32) / 255.0
+    down, across = np.gradient(pictures, axis=1), np.gradient(pictures, axis=2)
+    strength = np.hypot(down, across)
+    direction = (np.arctan2(down, across) % np.pi) / np.pi * bins
+    lower = np.floor(direction)
+    upper_share = direction - lower
+    cells = np.empty((len(grey), bins, 8, 8), np.float32)
+    for place in range(bins):
+        weight = strength * (
+            (lower % bins == place) * (1 - upper_share)
+            + ((lower + 1) % bins == place) * upper_share
+        )
+        cells[:, place] = np.sqrt(weight.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)))
+    length = np.linalg.norm(cells, axis=1, keepdims=True).mean(axis=(2, 3), keepdims=True)
+    histograms: npt.NDArray[np.float32] = cells / (length + 0.02)
+    return histograms
+
+
+def _principal_parts(features: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """The first ``count`` principal components of [n, ...] features."""
+    flat = features.reshape(len(features), -1)
+    principal = PCA(count, svd_solver="randomized", random_state=0)
+    parts: npt.NDArray[np.float32] = principal.fit_transform(flat).astype(np.float32)
+    return parts
 
 
 def view_features(grey: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
     """What the views cluster, from grey uint8 [n, 32, 32]; no labels are used.
 
     ``pixels``: the picture at 8x8. ``shape``: its silhouette at 16x16. ``detail``: the picture
-    at 32x32 with its brightness and contrast divided out. The last two as 40 principal parts.
+    at 32x32 with its brightness and contrast divided out. ``edges``: the edge histograms of the
+    whole picture. ``front`` and ``collar``: those of its middle columns and of its upper middle.
+    All but the first as principal components.
     """
+    edges = edge_histograms(grey)
     pictures = grey.astype(np.float32) / 255.0
     blocks = pictures.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
     silhouette = (pictures > 0.08).astype(np.float32)
@@ -85,8 +122,11 @@ def view_features(grey: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
     return {
         "pixels": blocks,
-        "shape": PCA(40, random_state=0).fit_transform(shape).astype(np.float32),
-        "detail": PCA(40, random_state=0).fit_transform(flat).astype(np.float32),
+        "shape": _principal_parts(shape, 40),
+        "detail": _principal_parts(flat, 40),
+        "edges": _principal_parts(edges, 60),
+        "front": _principal_parts(edges[:, :, :, 2:6], 30),
+        "collar": _principal_parts(edges[:, :, :4, 1:7], 30),
     }
 
 

@@ -1,0 +1,39 @@
+"""What can be set, one frozen dataclass a part; the prose under a field says what more costs.
+
+These are standard-library dataclasses, so that ``coti`` needs no configuration library; the
+pipelines nest them in one pydantic model, which checks types and refuses unknown keys. Values
+that are wrong in themselves are refused here, with the remedy in the message.
+"""
+
+from __future__ import annotations
+
+from coti.settings.evaluation import EvaluationSettings, PromotionSettings
+from coti.settings.model import ModelSettings, TokenSettings
+from coti.settings.pool import FetchSettings, PoolSettings
+from coti.settings.selection import (
+    AestheticSettings,
+    ConceptScoreSettings,
+    ControllerSettings,
+    ScorerSettings,
+    SelectionSettings,
+    Strategy,
+)
+from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSettings
+
+__all__ = [
+    "AestheticSettings",
+    "ConceptScoreSettings",
+    "ControllerSettings",
+    "EvaluationSettings",
+    "FetchSettings",
+    "GenerationSettings",
+    "ModelSettings",
+    "PoolSettings",
+    "PromotionSettings",
+    "ScheduleSettings",
+    "ScorerSettings",
+    "SelectionSettings",
+    "Strategy",
+    "TokenSettings",
+    "TrainSettings",
+]

@@ -1,0 +1,53 @@
+"""What is taught, and which word it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coti.settings._base import Strict, require
+
+
+@dataclass(frozen=True)
+class ModelSettings(Strict):
+    """The text-to-image model that learns the word."""
+
+    base_model: str = "assets/models/base"
+    """A diffusers folder or a hub id; a single-file checkpoint has to be converted first."""
+    revision: str | None = None
+    """Commit of the hub repository; pin it, or a moved branch changes your results."""
+    device: str = "auto"
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the frozen parts; the embedding itself is always float32. ``auto``: bfloat16
+    on a GPU or CPU with instructions of its own for it (a CPU then trains and draws more
+    than half again as fast), float16 on an older GPU, float32 on any other CPU."""
+
+
+@dataclass(frozen=True)
+class TokenSettings(Strict):
+    """The new word."""
+
+    placeholder_token: str = "<concept>"
+    """The word to be learned; must not be in the vocabulary yet."""
+    initializer: str = "object"
+    """Where it starts: a word (one token of the model), or the path of an
+    embedding file of the same width. A word near the concept saves steps."""
+    num_vectors: int = 4
+    """Vectors a token. More fit the concept closer and leave less room for the prompt."""
+    learnable_property: Literal["object", "style"] = "object"
+    """Which of the CLIP ImageNet templates training uses: 27 for objects, 19 for styles."""
+    norm_control: Literal["none", "clip", "rescale"] = "clip"
+    """``clip`` keeps each vector's norm at or below the vocabulary's largest, ``rescale`` at the
+    vocabulary's mean; a longer one shouts down the rest of a prompt."""
+
+    def __post_init__(self) -> None:
+        token = self.placeholder_token
+        require(
+            bool(token) and not any(c.isspace() for c in token),
+            f"placeholder_token {token!r} must be one word without spaces, such as <my-concept>.",
+        )
+        require(
+            1 <= self.num_vectors <= 64,
+            f"num_vectors is {self.num_vectors}: choose 1 to 64 (the paper's code uses 8).",
+        )

@@ -1,0 +1,126 @@
+"""How the pool is fetched and validated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from coti.settings._base import Strict, require
+
+
+@dataclass(frozen=True)
+class FetchSettings(Strict):
+    """How pictures are fetched where the pool is a table of URLs."""
+
+    user_agent: str = "coti/0.1 (research crawler; set pool.fetch.user_agent to your contact)"
+    """Who asks. Put an address of yours in it; hosts refuse the anonymous."""
+    concurrency: int = 32
+    """Requests at once, over all hosts."""
+    per_host: int = 4
+    """Requests at once to one host."""
+    host_delay: float = 0.1
+    """Least seconds between the starts of two requests to one host."""
+    timeout: float = 30.0
+    """Seconds a picture may take, all of its redirects together."""
+    attempts: int = 3
+    """Tries of what is worth a retry: refused connections, cut bodies, 408, 425, 429, 5xx."""
+    backoff: float = 0.5
+    """Seconds before the second try; doubles, with jitter. ``Retry-After`` is honoured."""
+    max_redirects: int = 5
+    opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
+    """``X-Robots-Tag`` directives under which a picture is left alone."""
+    shard_size: int = 1_000
+    """URLs a shard; a broken run goes on behind its last whole shard."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks (``127.0.0.0/8``) that may be fetched from though they are not public. For tests
+    and mirrors of your own: whoever writes the table then reaches these hosts too."""
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "per_host", "attempts", "shard_size"):
+            require(
+                getattr(self, name) >= 1,
+                f"pool.fetch.{name} is {getattr(self, name)}: at least 1.",
+            )
+
+
+@dataclass(frozen=True)
+class PoolSettings(Strict):
+    """What may enter a pool."""
+
+    kind: Literal["auto", "folder", "webdataset", "url_table", "s3", "img2dataset"] = "auto"
+    """``auto`` looks at the source and says what it found."""
+    caption_language: str = ""
+    """Where sidecar captions are translated (``de.utf8=…`` lines): the language to take, or the
+    untranslated line."""
+    min_side: int = 16
+    """Pixels of the shorter side."""
+    max_pixels: int = 50_000_000
+    """More pixels than this is a decompression bomb."""
+    max_bytes: int = 50_000_000
+    """Larger files are not opened."""
+    max_aspect_ratio: float = 3.0
+    """Longer side over shorter side."""
+    max_caption_length: int = 2_000
+    """Characters; longer captions are cut, and the row says so."""
+    max_raw_caption_length: int = 100_000
+    """Characters; with more than this it is no caption, and the row is quarantined."""
+    animated: Literal["quarantine", "first_frame"] = "quarantine"
+    """A first frame is often blank or a title, so animations are not pictures by default."""
+    max_watermark: float = 0.8
+    """``pwatermark`` of the table above which a row is quarantined, where there is one."""
+    max_unsafe: float = 0.5
+    """``punsafe`` of the table above which a row is quarantined, where there is one."""
+    min_similarity: float = 0.0
+    """CLIP similarity of the table below which a row is quarantined, where there is one."""
+    allowed_licenses: tuple[str, ...] = ()
+    """Licences a row may have, where the table names one; empty: any."""
+    reject_quality: tuple[Literal["blurry", "dark", "light", "low_information"], ...] = ()
+    """Quality flags that quarantine a picture; all are recorded in any case. Empty: scoring
+    decides, which also knows a dark picture that is meant to be dark."""
+    near_duplicate_bits: int = 2
+    """Hamming distance of two 64-bit perceptual hashes up to which pictures are near duplicates;
+    -1: off."""
+    near_duplicate_difference: float = 4.0
+    """Mean grey level difference (0 to 255, on 16x16 thumbnails) that near duplicates may have
+    besides; perceptual hashes alone take two similar boots for one."""
+    decode_timeout: float = 20.0
+    """Seconds a picture may take to decode."""
+    decode_memory: int = 2_000_000_000
+    """Bytes of address space that decoding may take on top of the libraries."""
+    workers: int = 0
+    """Decoding processes; 0: one a core."""
+    read_threads: int = 8
+    """Files, objects or shard members read at once, beside decoding."""
+    min_accepted: int = 1
+    """Accepted pictures below which the run stops."""
+    max_quarantined_share: float = 0.9
+    """Quarantined share above which the run stops: a pool like that is a mistake."""
+    drift: Literal["off", "warn", "stop"] = "warn"
+    """What a drift against the last ingested version of the pool does."""
+    max_drift: float = 0.5
+    """Relative change of the mean width, height, file size, caption length and of the
+    accepted share, above which the pool has drifted."""
+    s3_endpoint: str | None = None
+    """Endpoint of an S3-compatible store; none: AWS, or ``AWS_ENDPOINT_URL``."""
+    fetch: FetchSettings = field(default_factory=FetchSettings)
+
+    def __post_init__(self) -> None:
+        require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
+        for name in ("max_pixels", "max_bytes", "max_caption_length", "read_threads"):
+            require(getattr(self, name) >= 1, f"pool.{name} is {getattr(self, name)}: at least 1.")
+        require(
+            self.max_aspect_ratio >= 1.0,
+            f"pool.max_aspect_ratio is {self.max_aspect_ratio}: longer over shorter, at least 1.",
+        )
+        require(
+            self.decode_timeout > 0,
+            f"pool.decode_timeout is {self.decode_timeout}: seconds, more than 0.",
+        )
+        require(
+            -1 <= self.near_duplicate_bits <= 16,
+            f"pool.near_duplicate_bits is {self.near_duplicate_bits}: -1 (off) to 16 of 64.",
+        )
+        require(
+            0.0 <= self.max_quarantined_share <= 1.0,
+            f"pool.max_quarantined_share is {self.max_quarantined_share}: a share from 0 to 1.",
+        )

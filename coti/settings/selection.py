@@ -1,0 +1,116 @@
+"""How pictures are scored and selected, and when the loop ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coti.settings._base import Strict, require
+
+Strategy = Literal["coti", "random", "full", "seeds"]
+"""How X_T grows: by S_int; random pool pictures (TI (RAND)); the whole pool (TI (FULL)); never."""
+
+
+@dataclass(frozen=True)
+class ScorerSettings(Strict):
+    """The image-text model whose features all scores are computed on."""
+
+    model: str = "assets/models/scorer"
+    """A folder in open_clip's format, an open_clip model name, or ``hf-hub:…``."""
+    pretrained: str | None = None
+    """The weights' tag where ``model`` is an open_clip model name."""
+    batch_size: int = 256
+
+
+@dataclass(frozen=True)
+class AestheticSettings(Strict):
+    """S_aes (Eq. 7): a head on frozen features, fine-tuned before every cycle."""
+
+    head: str | None = "assets/models/aesthetic/aesthetic_head.safetensors"
+    """The head θ_0 starts from; none: a fresh one, fitted to the ratings."""
+    ratings: str | None = "assets/models/aesthetic/ratings.safetensors"
+    """Rated features that every fine-tuning replays."""
+    user_ratings: str | None = None
+    """A CSV of yours, columns ``file_name`` (in the pool or the seeds) and ``rating`` (0 to 10)."""
+    degrade_seeds: bool = True
+    """Add graded degradations of the seeds, rated by their severity."""
+    selected_start: float = 8.0
+    """Rating of a picture in the cycle it is selected; it rises by ``selected_rise`` a cycle, up
+    to the seeds' 10."""
+    selected_rise: float = 0.5
+    steps: int = 200
+    """Optimizer steps of a fine-tuning."""
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class ConceptScoreSettings(Strict):
+    """S_con (Eq. 8)."""
+
+    kind: Literal["min_cosine", "calibrated", "knn", "classifier"] = "classifier"
+    """``min_cosine``: Eq. 8 as printed, ``10·max(0, least cosine to X_T)``; ``calibrated``: the
+    same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
+    ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
+    idea, a small classifier of X_T against the rest of the pool, so mapped."""
+    encoder: Literal["scorer", "autoencoder"] = "scorer"
+    """ℰ of Eq. 8: the scorer's image features, or the latents of the model's own autoencoder."""
+    neighbours: int = 5
+    """k of ``knn``."""
+    distractors: tuple[str, ...] = ()
+    """Names of look-alikes and other things, for ``classifier``; optional: pool pictures that the
+    scorer takes for one of these rather than for a seed are sure negatives."""
+    classifier_steps: int = 200
+    """Optimizer steps of each fit; more of them make up for a lower rate."""
+    classifier_learning_rate: float = 1e-2
+
+
+@dataclass(frozen=True)
+class SelectionSettings(Strict):
+    """Which pictures a cycle adds."""
+
+    batch: int = 30
+    """B: pictures a cycle adds."""
+    weight_floor: float = 0.3
+    """Least weight of either score in Eq. 11; 0 is Eq. 11 as printed."""
+    concept_gate: float = 5.0
+    """S_con below which a picture is never picked; 0 is the paper."""
+    aesthetic_gate: float = 0.0
+    """S_aes below which a picture is never picked; 0 is the paper."""
+    spread: float = 10.0
+    """B pictures are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
+    the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
+    is, at the price of a few more wrong picks. Use both gates with it."""
+    suppress_duplicates: float = 0.0
+    """Cosine above which two pictures of one batch count as the same, the better one stays; 0:
+    off."""
+
+    def __post_init__(self) -> None:
+        require(self.batch >= 1, f"selection.batch is {self.batch}: at least 1.")
+        require(
+            self.spread >= 1.0,
+            f"selection.spread is {self.spread}: 1 (the best B) or more.",
+        )
+        require(
+            0.0 <= self.aesthetic_gate <= 10.0,
+            f"selection.aesthetic_gate is {self.aesthetic_gate}: a score from 0 to 10.",
+        )
+        require(
+            0.0 <= self.weight_floor <= 1.0,
+            f"selection.weight_floor is {self.weight_floor}: a weight from 0 to 1.",
+        )
+        require(
+            0.0 <= self.concept_gate <= 10.0,
+            f"selection.concept_gate is {self.concept_gate}: a score from 0 to 10.",
+        )
+
+
+@dataclass(frozen=True)
+class ControllerSettings(Strict):
+    """When to stop."""
+
+    max_cycles: int = 5
+    """N: most cycles after cycle 0, which trains on the seeds alone."""
+    patience: int = 2
+    """Cycles without a better φ_ref after which the run stops."""
+    min_improvement: float = 0.0
+    """φ_ref counts as better from this much above the best so far."""

@@ -1,0 +1,103 @@
+"""How a cycle trains, and how it draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coti.settings._base import Strict, require
+
+
+@dataclass(frozen=True)
+class TrainSettings(Strict):
+    """One cycle of textual inversion."""
+
+    batch_size: int = 16
+    """Pictures a step."""
+    gradient_accumulation_steps: int = 1
+    """Batches a step; raise it where a larger batch does not fit the memory."""
+    learning_rates: tuple[float, ...] = (1e-2, 5e-3, 2.5e-3, 1e-3)
+    """r_1 > … > r_m of the dynamic schedule, an absolute AdamW rate each."""
+    max_steps: int = 100
+    """Most optimizer steps a cycle. The bundled model learns a word in 50, Stable Diffusion wants
+    some 500 to 3,000."""
+    phi_every: int = 25
+    """Optimizer steps between two evaluations of φ; each costs ``phi_images`` generations."""
+    phi_unit: Literal["steps", "epochs"] = "steps"
+    """What ``phi_every`` counts; the paper counts epochs, which grow with X_T."""
+    reinitialize: bool = False
+    """Start every cycle from the initializer again (the authors' code) instead of from the last
+    cycle's embedding."""
+    captions: Literal["templates", "pool", "both"] = "templates"
+    """``templates``: the CLIP ImageNet templates; ``pool``: the picture's own caption with the
+    token put before it; ``both``: one or the other at random."""
+    caption_dropout: float = 0.0
+    """Share of pictures trained with the bare token as caption, 0 to 1."""
+    horizontal_flip: bool = False
+    """Mirror pictures at random. Off: concepts with writing or a handedness would be spoilt."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    """AdamW decay; pulls vectors to the origin, which no word of a vocabulary sits at."""
+    gradient_checkpointing: bool = False
+    """Less memory, about a third more time."""
+    compile: bool = False
+    """``torch.compile`` the UNet; pays on GPUs after some hundred steps."""
+    checkpoint_every: int = 25
+    """Optimizer steps between checkpoints; 0 writes none."""
+
+    def __post_init__(self) -> None:
+        rates = self.learning_rates
+        require(
+            len(rates) > 0
+            and all(rate > 0 for rate in rates)
+            and list(rates) == sorted(set(rates), reverse=True),
+            f"learning_rates {list(rates)} must be positive and fall: r_1 > r_2 > … > r_m.",
+        )
+        for name in ("batch_size", "gradient_accumulation_steps", "max_steps", "phi_every"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: at least 1.")
+        require(
+            0.0 <= self.caption_dropout <= 1.0,
+            f"caption_dropout is {self.caption_dropout}: a share from 0 to 1.",
+        )
+
+
+@dataclass(frozen=True)
+class ScheduleSettings(Strict):
+    """The dynamic schedule inside a cycle, driven by φ (Eq. 12)."""
+
+    dynamic: bool = True
+    """Off: ``max_steps`` at r_1, whatever φ says."""
+    fall: float = 0.05
+    """φ fell if it is lower than the evaluation before by more than this (φ is in [0, 10])."""
+    plateau: float = 8.0
+    """A plateau counts as high from here on."""
+    plateau_width: float = 0.1
+    """Evaluations within this of each other are a plateau."""
+    plateau_evaluations: int = 3
+    """Evaluations on a high plateau that end the cycle."""
+
+
+@dataclass(frozen=True)
+class GenerationSettings(Strict):
+    """How pictures are drawn, for φ, evaluation and samples."""
+
+    num_inference_steps: int = 10
+    """Solver steps; the time is proportional. With the default solver more than ten change the
+    bundled model's metrics little; Stable Diffusion wants 20 to 25."""
+    guidance_scale: float = 2.0
+    """Weight of the prompt (classifier-free guidance). More follows the word more closely and
+    draws less varied pictures; 1 and below turn it off and halve the time. Stable Diffusion is
+    usually drawn at 7.5."""
+    scheduler: str = "DPMSolverMultistepScheduler"
+    """A scheduler class of diffusers."""
+    batch_size: int = 64
+    """Pictures at once; guidance doubles it inside."""
+    phi_images: int = 32
+    """Pictures an evaluation of φ inside a cycle, always on the same noise and prompts."""
+    cycle_images: int = 256
+    """|X_TI|: pictures at the end of a cycle, for γ of the next selection and the metrics; at
+    least the judge's feature width."""
+    sample_images: int = 16
+    """Pictures of the sample grid, on fixed noise."""
+    prompts: tuple[str, ...] = ("a photo of a {}",)
+    """Prompts of X_TI in turn; ``{}`` stands for the token."""
