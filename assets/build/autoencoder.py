@@ -197,7 +197,7 @@ def train_decoder(
     folder: Path,  # where the trained autoencoder is and the better one goes
     minutes: float = 10.0,  # wall clock
     batch: int = 32,  # pictures a step
-    peak_rate: float = 1.2e-3,  # learning rate after warm-up
+    peak_rate: float = 5e-4,  # learning rate after warm-up
     scorer: Path = Path("assets/models/scorer"),  # whose features must come out alike
     feature_weight: float = 2.0,  # of their distance, beside the reconstruction loss
 ) -> None:

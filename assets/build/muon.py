@@ -9,15 +9,17 @@ from torch import nn
 
 
 def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """About the nearest semi-orthogonal matrix to [m, n], by Newton-Schulz in bfloat16."""
+    """About the nearest semi-orthogonal matrix to [m, n], by Newton-Schulz in float32.
+
+    The paper's bfloat16 is emulated, and slower than the gradient, on a CPU without it.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    unit = (matrix / (matrix.norm() + 1e-7)).bfloat16()
+    unit = matrix / (matrix.norm() + 1e-7)
     wide = unit if unit.shape[0] <= unit.shape[1] else unit.T.contiguous()
     for _ in range(steps):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    turned: torch.Tensor = wide if unit.shape[0] <= unit.shape[1] else wide.T
-    return turned.to(matrix.dtype)
+    return wide if unit.shape[0] <= unit.shape[1] else wide.T
 
 
 class Muon(torch.optim.Optimizer):
