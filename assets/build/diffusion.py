@@ -222,7 +222,7 @@ def train_diffusion(
     book: LatentBook,
     hours: float,  # wall clock over all runs together, decay included
     decay_minutes: float = 18.0,  # linear fall of the rate to nothing, at the end
-    batch: int = 96,  # pictures a step
+    batch: int = 160,  # pictures a step
     peak_rate: float = 1.2e-3,  # learning rate between warm-up and decay
     warm_up: int = 150,  # steps
     memory: float = 0.999,  # of the average of the weights, a step

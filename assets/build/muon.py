@@ -19,7 +19,8 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide if unit.shape[0] <= unit.shape[1] else wide.T
+    turned: torch.Tensor = wide if unit.shape[0] <= unit.shape[1] else wide.T
+    return turned
 
 
 class Muon(torch.optim.Optimizer):
