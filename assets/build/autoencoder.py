@@ -27,7 +27,7 @@ KL_WEIGHT = 2e-6
 
 
 LATENT_NOISE = 0.05
-"""Standard deviation of the noise on the latents while only the decoder is trained."""
+"""Standard deviation of the noise on the latents between encoder and decoder in training."""
 
 
 def build_autoencoder() -> AutoencoderKL:
@@ -65,54 +65,101 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
     return pixels + 0.5 * edges
 
 
+class FeatureDistance(torch.nn.Module):
+    """How far apart two pictures are in the scorer's first layers, as LPIPS (Zhang et al. 2018).
+
+    The judge would be a better teacher of what it grades, and is kept out of this.
+    """
+
+    def __init__(self, scorer: Path) -> None:
+        super().__init__()
+        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{scorer}")
+        config = json.loads((scorer / "open_clip_config.json").read_text())["preprocess_cfg"]
+        self.size, self.mean, self.std = config["size"], config["mean"][0], config["std"][0]
+        self.trunk = model.visual.requires_grad_(False).float().eval()
+
+    def _layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Features of each stage, unit length over the channels."""
+        larger = F.interpolate(pictures, self.size, mode="bicubic", align_corners=False)
+        features = self.trunk.stem((0.5 * larger + 0.5 - self.mean) / self.std)
+        found = [features]
+        for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
+            features = stage(features)
+            found.append(features)
+        return [F.normalize(layer, dim=1, eps=1e-4) for layer in found]
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean over the layers of the squared distance of pictures [n, 3, 32, 32] in [-1, 1]."""
+        with torch.no_grad():
+            wanted = self._layers(target)
+        apart = [
+            (mine - theirs).square().sum(dim=1).mean()
+            for mine, theirs in zip(self._layers(output), wanted, strict=True)
+        ]
+        return torch.stack(apart).mean()
+
+
 def train_autoencoder(
     folder: Path,  # where log and final weights go, and the weights to start from, if any
     minutes: float = 12.0,  # wall clock
+    decoder_only: bool = False,  # leave the encoder as it is, so that latents keep their meaning
     batch: int = 32,  # pictures a step
     peak_rate: float = 1.5e-3,  # learning rate after warm-up
-    seed: int = 0,
+    scorer: Path = Path("assets/models/scorer"),  # whose features must come out alike
+    feature_weight: float = 2.0,  # of their distance, beside the reconstruction loss
 ) -> None:
     """Train for a fixed time with a warm-up and a linear fall of the rate.
 
     Goes on from ``autoencoder.safetensors`` where there is one. Writes that, and, with the
-    latents' measured scale, ``autoencoder.json``.
+    latents' scale, ``autoencoder.json``. A little noise on the latents makes the decoder
+    forgiving towards latents that were generated.
     """
-    random = np.random.default_rng((seed, int(time.time())))
+    features = FeatureDistance(scorer)
+    random = np.random.default_rng(int(time.time()))
     clean, _ = load_split("base")
     dirty, _ = degraded_split("base", folder)
-    model = build_autoencoder()
     kept = folder / "autoencoder.safetensors"
-    if kept.is_file():
-        model.load_state_dict(load_file(kept))
-    model.to(memory_format=torch.channels_last)
+    going_on = kept.is_file()
+    model = load_autoencoder(folder) if going_on else build_autoencoder()
+    model.to(memory_format=torch.channels_last).train()
+    if decoder_only:
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = MixedOptimizer(model, peak_rate, edges=("conv_in", "conv_out", "quant_conv"))
+    native_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     start, step, losses = time.monotonic(), 0, []
     while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
         rows = random.integers(0, len(clean), batch)
         cut = int(batch * DEGRADED_SHARE)
         pictures = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
-        posterior = model.encode(pictures).latent_dist
-        output = model.decode(posterior.sample()).sample
-        loss = reconstruction_loss(output, pictures)
-        (loss + KL_WEIGHT * posterior.kl().mean()).backward()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=native_bf16):
+            posterior = model.encode(pictures).latent_dist
+            latents = posterior.sample()
+            output = model.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample.float()
+            apart = features(output, pictures)
+        loss = reconstruction_loss(output, pictures) + feature_weight * apart
+        torch.autograd.backward(loss + KL_WEIGHT * posterior.kl().float().mean())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
         step += 1
-        losses.append(loss.item())
+        losses.append((loss.item(), apart.item()))
         with torch.no_grad():
             decay = min(0.998, step / (step + 20))
             for name, value in model.state_dict().items():
                 average[name].lerp_(value, 1.0 - decay)
         if step % 100 == 0:
             pace = (time.monotonic() - start) / step
+            whole, part = np.mean(losses[-100:], axis=0)
             print(
-                f"{spent:.3f} step {step} loss {np.mean(losses[-100:]):.4f} {pace:.3f} s a step",
+                f"{spent:.3f} step {step} loss {whole:.4f}, of features {part:.4f} "
+                f"{pace:.3f} s a step",
                 flush=True,
             )
+    scale = float(model.config.scaling_factor) if going_on and decoder_only else None
     save_tensors(average, kept)
     model.load_state_dict(average)
-    measure_latents(model, folder)
+    measure_latents(model, folder, scale)
 
 
 @torch.inference_mode()
@@ -157,86 +204,3 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
     record = json.loads((folder / "autoencoder.json").read_text())
     model.register_to_config(scaling_factor=record["scaling_factor"])
     return model.to(memory_format=torch.channels_last).eval()
-
-
-class FeatureDistance(torch.nn.Module):
-    """How far apart two pictures are in the scorer's first layers, as LPIPS (Zhang et al. 2018).
-
-    The judge would be a better teacher of what it grades, and is kept out of this.
-    """
-
-    def __init__(self, scorer: Path) -> None:
-        super().__init__()
-        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{scorer}")
-        config = json.loads((scorer / "open_clip_config.json").read_text())["preprocess_cfg"]
-        self.size, self.mean, self.std = config["size"], config["mean"][0], config["std"][0]
-        self.trunk = model.visual.requires_grad_(False).float().eval()
-
-    def _layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """Features of each stage, unit length over the channels."""
-        larger = F.interpolate(pictures, self.size, mode="bicubic", align_corners=False)
-        features = self.trunk.stem((0.5 * larger + 0.5 - self.mean) / self.std)
-        found = [features]
-        for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
-            features = stage(features)
-            found.append(features)
-        return [F.normalize(layer, dim=1, eps=1e-4) for layer in found]
-
-    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean over the layers of the squared distance of pictures [n, 3, 32, 32] in [-1, 1]."""
-        with torch.no_grad():
-            wanted = self._layers(target)
-        apart = [
-            (mine - theirs).square().sum(dim=1).mean()
-            for mine, theirs in zip(self._layers(output), wanted, strict=True)
-        ]
-        return torch.stack(apart).mean()
-
-
-def train_decoder(
-    folder: Path,  # where the trained autoencoder is and the better one goes
-    minutes: float = 10.0,  # wall clock
-    batch: int = 32,  # pictures a step
-    peak_rate: float = 5e-4,  # learning rate after warm-up
-    scorer: Path = Path("assets/models/scorer"),  # whose features must come out alike
-    feature_weight: float = 2.0,  # of their distance, beside the reconstruction loss
-) -> None:
-    """Improve the decoder under a frozen encoder, so that latents keep their meaning.
-
-    A little noise on the latents makes it forgiving towards latents that were generated.
-    """
-    features = FeatureDistance(scorer)
-    random = np.random.default_rng(int(time.time()))
-    clean, _ = load_split("base")
-    dirty, _ = degraded_split("base", folder)
-    model = load_autoencoder(folder)
-    model.encoder.requires_grad_(False)
-    model.quant_conv.requires_grad_(False)
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = MixedOptimizer(model, peak_rate, edges=("conv_in", "conv_out", "quant_conv"))
-    start, step, losses = time.monotonic(), 0, []
-    while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
-        rows = random.integers(0, len(clean), batch)
-        cut = int(batch * DEGRADED_SHARE)
-        pictures = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
-        with torch.no_grad():
-            latents = model.encode(pictures).latent_dist.sample()
-            latents += LATENT_NOISE * torch.randn_like(latents)
-        output = model.decode(latents).sample
-        loss = reconstruction_loss(output, pictures)
-        loss = loss + feature_weight * features(output, pictures)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
-        step += 1
-        losses.append(loss.item())
-        with torch.no_grad():
-            decay = min(0.998, step / (step + 20))
-            for name, value in model.state_dict().items():
-                average[name].lerp_(value, 1.0 - decay)
-        if step % 100 == 0:
-            print(f"{spent:.3f} step {step} loss {np.mean(losses[-100:]):.4f}", flush=True)
-    save_tensors(average, folder / "autoencoder.safetensors")
-    scale = float(model.config.scaling_factor)
-    model.load_state_dict(average)
-    measure_latents(model, folder, scale)

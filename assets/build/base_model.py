@@ -1,5 +1,6 @@
 """Build the bundled base text-to-image model, stage by stage.
 
+    python -m assets.build.base_model adopt        (instead of starting from nothing)
     python -m assets.build.base_model autoencoder --minutes 8
     python -m assets.build.base_model captions
     python -m assets.build.base_model diffusion --hours 1.5
@@ -9,7 +10,8 @@
 
 ``diffusion`` goes on from its last checkpoint when started again, exports now and then, and
 lets the learning rate fall over its last minutes; a file named ``finish`` in the work folder
-starts that fall at once. ``decoder`` improves the decoder alone, so that latents stay what they
+starts that fall at once. ``adopt`` takes the weights of the exported model as the first checkpoint;
+words that its vocabulary lacks start anew. ``decoder`` improves the decoder alone, so that latents stay what they
 are. ``ladder`` measures what the last checkpoint is worth. One thread is the default: on a busy
 machine two threads that wait for each other are slower than one.
 """
@@ -48,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    stages = ("autoencoder", "captions", "diffusion", "decoder", "export", "ladder")
+    stages = ("adopt", "autoencoder", "captions", "diffusion", "decoder", "export", "ladder")
     parser.add_argument("stage", choices=stages)
     parser.add_argument("--work", type=Path, default=WORK, help="checkpoints and caches")
     parser.add_argument("--target", type=Path, default=TARGET, help="the exported model")
@@ -58,7 +60,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    if options.stage == "autoencoder":
+    if options.stage == "adopt":
+        from assets.build.base_adopt import adopt
+
+        adopt(options.target, options.work)
+    elif options.stage == "autoencoder":
         from assets.build.autoencoder import train_autoencoder
 
         train_autoencoder(options.work, options.minutes)
@@ -69,9 +75,9 @@ def main() -> None:
     elif options.stage == "diffusion":
         _diffusion(options.work, options.target, options.hours)
     elif options.stage == "decoder":
-        from assets.build.autoencoder import train_decoder
+        from assets.build.autoencoder import train_autoencoder
 
-        train_decoder(options.work, options.minutes)
+        train_autoencoder(options.work, options.minutes, decoder_only=True)
     elif options.stage == "export":
         from assets.build.base_export import export
 

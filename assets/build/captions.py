@@ -59,9 +59,12 @@ DEGRADATION_WORD_KEPT = 0.8
 """Chance that a degraded picture's caption says so."""
 
 VIEWS: tuple[tuple[str, int], ...] = (
+    ("pixels", 16),
     ("pixels", 96),
     ("pixels", 384),
+    ("shape", 24),
     ("shape", 128),
+    ("detail", 48),
     ("detail", 192),
     ("edges", 48),
     ("edges", 192),
@@ -69,7 +72,8 @@ VIEWS: tuple[tuple[str, int], ...] = (
     ("front", 128),
     ("collar", 96),
 )
-"""(feature, number of clusters) of each cluster word."""
+"""(feature, number of clusters) of each cluster word. Words are numbered in this order: a new view
+goes to the end, or the words of a trained model change their meaning."""
 
 
 def edge_histograms(grey: npt.NDArray[np.uint8], bins: int = 8) -> npt.NDArray[np.float32]:
@@ -122,8 +126,8 @@ def view_features(grey: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
     return {
         "pixels": blocks,
-        "shape": _principal_parts(shape, 40),
-        "detail": _principal_parts(flat, 40),
+        "shape": PCA(40, random_state=0).fit_transform(shape).astype(np.float32),
+        "detail": PCA(40, random_state=0).fit_transform(flat).astype(np.float32),
         "edges": _principal_parts(edges, 60),
         "front": _principal_parts(edges[:, :, :, 2:6], 30),
         "collar": _principal_parts(edges[:, :, :4, 1:7], 30),
