@@ -222,9 +222,9 @@ def train_diffusion(
     folder: Path,  # checkpoint, latents, the finish flag
     book: LatentBook,
     hours: float,  # wall clock over all runs together, decay included
-    decay_minutes: float = 18.0,  # linear fall of the rate to nothing, at the end
+    decay_minutes: float = 25.0,  # linear fall of the rate to nothing, at the end
     batch: int = 160,  # pictures a step
-    peak_rate: float = 1.2e-3,  # learning rate between warm-up and decay
+    peak_rate: float = 1e-3,  # learning rate between warm-up and decay
     warm_up: int = 150,  # steps
     memory: float = 0.999,  # of the average of the weights, a step
     checkpoint_minutes: float = 4.0,
