@@ -22,7 +22,8 @@ $(STAMP): requirements.lock pyproject.toml cli/local_state.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) || true
 	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
-	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
+	  $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+	    -r requirements.lock && \
 	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \

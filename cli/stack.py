@@ -9,6 +9,7 @@ import click
 import yaml
 
 from cli.quiet import ROOT, quiet_terminal
+from cli.sqlite import use_write_ahead_log
 
 __all__ = ["stack"]
 
@@ -39,6 +40,7 @@ def up(name: str) -> None:
         kind: _component(client, kind, spec) for kind, spec in definition["components"].items()
     }
     _stack(client, definition["name"], components)
+    use_write_ahead_log(client.zen_store.url)
     _prepare_mlflow(definition["components"].get("experiment_tracker", {}))
     click.echo(f"Stack {definition['name']} is active.")
 
@@ -94,3 +96,4 @@ def _prepare_mlflow(tracker: dict[str, Any]) -> None:
 
         quiet_terminal(again=True)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+        use_write_ahead_log(uri)

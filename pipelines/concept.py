@@ -9,6 +9,7 @@ import zenml
 from pipelines.config import CotiConfig, load_config
 from pipelines.edge import announce_result, user_errors
 from pipelines.lineage import fingerprints_of, params_of, tags_of
+from pipelines.packages import remember_packages
 from pipelines.plan import plan_of
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
@@ -51,6 +52,7 @@ STEPS = [
 @zenml.pipeline(name="coti_concept", dynamic=True, depends_on=STEPS, enable_cache=True)
 def coti_concept(config: CotiConfig | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
+    remember_packages()
     with user_errors():
         _run(config or load_config())
 

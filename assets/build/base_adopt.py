@@ -14,7 +14,6 @@ from assets.build.checkpoint import save_tensors
 from assets.build.diffusion import STATE_FILE, Conditioned
 
 
-
 def adopt(target: Path, folder: Path) -> None:
     """Write the exported model in ``target`` as the first checkpoint of the work ``folder``.
 

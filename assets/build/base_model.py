@@ -8,12 +8,12 @@
     python -m assets.build.base_model export
     python -m assets.build.base_model ladder
 
-``diffusion`` goes on from its last checkpoint when started again, exports now and then, and
-lets the learning rate fall over its last minutes; a file named ``finish`` in the work folder
-starts that fall at once. ``adopt`` takes the weights of the exported model as the first checkpoint;
-words that its vocabulary lacks start anew. ``decoder`` improves the decoder alone, so that latents stay what they
-are. ``ladder`` measures what the last checkpoint is worth. One thread is the default: on a busy
-machine two threads that wait for each other are slower than one.
+``adopt`` takes the weights of the exported model as the first checkpoint; words that its vocabulary
+lacks start anew. ``diffusion`` goes on from its last checkpoint when started again, exports now and
+then, and lets the learning rate fall over its last minutes; a file named ``finish`` in the work
+folder starts that fall at once. ``decoder`` improves the decoder alone, so that latents stay what
+they are. ``ladder`` measures what the last checkpoint is worth. One thread is the default: on a
+busy machine two threads that wait for each other are slower than one.
 """
 
 from __future__ import annotations
