@@ -12,7 +12,7 @@ from coti.images import encode_png
 from coti.imageset import ImageSet
 from coti.pool.images import PoolImages
 from coti.report import Card, RunReport
-from steps.pictures import SHOWN
+from steps.pictures import refused_in, sample_of_refused
 
 __all__ = ["report_of"]
 
@@ -44,9 +44,9 @@ def report_of(
     refused_cards: list[list[Card]] = [[] for _ in range(without)]
     refused_totals = [0] * without
     for table, chosen in zip(scores, picked, strict=True):
-        refused = table[table["candidate"] & ~table["id"].isin(chosen["id"])]
-        picked_cards.append(_cards(chosen, pool_images, names, len(chosen)))
-        refused_cards.append(_cards(refused, pool_images, names, SHOWN))
+        refused = refused_in(table, chosen)
+        picked_cards.append(_cards(chosen, pool_images, names))
+        refused_cards.append(_cards(sample_of_refused(refused), pool_images, names))
         refused_totals.append(len(refused))
     return RunReport(
         concept=concept,
@@ -84,10 +84,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
-def _cards(
-    rows: pd.DataFrame, pictures: PoolImages, names: dict[str, str], most: int
-) -> list[Card]:
-    rows = rows.head(most)
+def _cards(rows: pd.DataFrame, pictures: PoolImages, names: dict[str, str]) -> list[Card]:
     pngs = pictures.png([str(name) for name in rows["id"]])
     return [
         Card(

@@ -82,7 +82,8 @@ class RunReport:
     picked: Sequence[Sequence[Card]] = ()
     refused: Sequence[Sequence[Card]] = ()
     refused_totals: Sequence[int] = ()
-    """How many were refused in each cycle, where ``refused`` holds only some of them."""
+    """How many were refused in each cycle, where ``refused`` holds only some of them, from the best
+    to the worst."""
     samples: Sequence[Sequence[bytes]] = ()
     """Pictures drawn after each cycle, the same noise at the same place."""
     start_samples: Sequence[bytes] = ()
