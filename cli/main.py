@@ -12,6 +12,9 @@ from coti.errors import CotiError
 __all__ = ["main"]
 
 COMMANDS = {
+    "edit": ("cli.edit", "edit"),
+    "evaluate": ("cli.evaluate", "evaluate"),
+    "generate": ("cli.generate", "generate"),
     "pool": ("cli.pool", "pool"),
     "stack": ("cli.stack", "stack"),
     "ui": ("cli.ui", "ui"),

@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "ZENML_DISABLE_STEP_NAMES_IN_LOGS": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DO_NOT_TRACK": "true",
     # Waiting threads sleep: spinning ones stall everything on a machine that others use, too.
     "OMP_WAIT_POLICY": "PASSIVE",

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-__all__ = ["RunRecord", "slug"]
+__all__ = ["RunRecord", "experiment_of", "slug"]
 
 PARENT_TAG = "coti.pipeline_run"
 CYCLE_TAG = "coti.cycle"
@@ -57,7 +57,7 @@ class RunRecord:
     ) -> RunRecord:
         """Find this pipeline run's parent, or make it with params and tags."""
         client = MlflowClient(tracking_uri=tracking_uri)
-        experiment_id = _experiment(client, concept, artifact_location)
+        experiment_id = experiment_of(client, concept, artifact_location)
         found = _search(client, experiment_id, {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
         if found is None:
             _close_interrupted(client, experiment_id, run_key, run_name)
@@ -128,7 +128,8 @@ class RunRecord:
         self.client.set_terminated(run_id, status)
 
 
-def _experiment(client: MlflowClient, concept: str, artifact_location: str | None) -> str:
+def experiment_of(client: MlflowClient, concept: str, artifact_location: str | None) -> str:
+    """The id of a concept's experiment; made where there is none yet."""
     found = client.get_experiment_by_name(concept)
     if found is None:
         try:

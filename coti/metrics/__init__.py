@@ -1,5 +1,7 @@
 """Metrics as pure functions on features and ids; none of them knows who made the features."""
 
+from coti.metrics.balance import class_shares, evenness
+from coti.metrics.editability import editability, reconstruction
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import KID, kid, polynomial_mmd
 from coti.metrics.r_precision import r_precision
@@ -7,9 +9,13 @@ from coti.metrics.selection import selection_precision
 
 __all__ = [
     "KID",
+    "class_shares",
+    "editability",
+    "evenness",
     "frechet_distance",
     "kid",
     "polynomial_mmd",
     "r_precision",
+    "reconstruction",
     "selection_precision",
 ]

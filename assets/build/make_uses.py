@@ -1,0 +1,103 @@
+"""Pictures for the uses that docs/using.md shows: a style, a fair set, a picture to edit.
+
+``python -m assets.build.make_uses --output assets/uses`` writes
+
+* ``negative/seeds`` and ``negative/pool``: photographic negatives of every class, and a pool in
+  which half of the pictures are; the style;
+* ``footwear/seeds`` and ``footwear/references``: sandals, sneakers and ankle boots, as many of
+  each; the balanced set that a fairer word is learned from;
+* ``edit/sneaker.png`` and ``edit/mask.png``: a picture, and the part above its opening.
+
+Seeds and pools come from the split ``pool``, references and the edited picture from ``reference``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from assets.build.world import CLASS_NAMES, RESOLUTION, split_of_class
+
+FOOTWEAR = ("sandal", "sneaker", "ankle boot")
+SEEDS_A_CLASS = 5
+"""Of the fair set."""
+REFERENCES_A_CLASS = 40
+STYLE_SEEDS = 10
+POOL_A_CLASS = 12
+"""Pictures of a class in the style's pool; half of them negatives."""
+SNEAKER = 12
+"""Which sneaker of the references is edited."""
+SHAFT = ((15, 3), (27, 17))
+"""Corners of the mask in pixels: where an ankle boot has its shaft."""
+
+
+def draw(split: str, label: int, count: int, seed: int) -> npt.NDArray[np.uint8]:
+    """``count`` pictures of a class, uint8 [count, 32, 32], chosen by the seed."""
+    pictures = split_of_class(split, label)
+    rows = np.random.default_rng([seed, label]).permutation(len(pictures))[:count]
+    return pictures[np.sort(rows)]
+
+
+def write(folder: Path, pictures: npt.NDArray[np.uint8], names: list[str]) -> None:
+    """Write grey pictures as RGB PNGs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture, name in zip(pictures, names, strict=True):
+        Image.fromarray(picture).convert("RGB").save(folder / f"{name}.png", optimize=True)
+
+
+def make_negative(folder: Path, seed: int) -> None:
+    """The style: one seed a class, and a pool of negatives among positives."""
+    classes = range(len(CLASS_NAMES))
+    drawn = [draw("pool", label, POOL_A_CLASS + 1, seed) for label in classes]
+    write(
+        folder / "seeds",
+        np.stack([255 - pictures[-1] for pictures in drawn[:STYLE_SEEDS]]),
+        [f"{label:02d}" for label in classes][:STYLE_SEEDS],
+    )
+    pool = np.concatenate([pictures[:-1] for pictures in drawn])
+    order = np.random.default_rng(seed).permutation(len(pool))
+    half = np.arange(len(pool)) % 2 == 0
+    pool = np.where(half[:, None, None], 255 - pool, pool)[order]
+    write(folder / "pool", pool, [f"{number:04d}" for number in range(len(pool))])
+
+
+def make_footwear(folder: Path, seed: int) -> None:
+    """The fair set: as many of each class."""
+    for part, split, count in (
+        ("seeds", "pool", SEEDS_A_CLASS),
+        ("references", "reference", REFERENCES_A_CLASS),
+    ):
+        for name in FOOTWEAR:
+            pictures = draw(split, CLASS_NAMES.index(name), count, seed)
+            short = name.replace(" ", "_")
+            write(folder / part, pictures, [f"{short}_{i:02d}" for i in range(count)])
+
+
+def make_edit(folder: Path) -> None:
+    """A sneaker, and a mask that is white where a shaft would be."""
+    sneaker = split_of_class("reference", CLASS_NAMES.index("sneaker"))[SNEAKER]
+    write(folder, sneaker[None], ["sneaker"])
+    mask = Image.new("L", (RESOLUTION, RESOLUTION), 0)
+    ImageDraw.Draw(mask).rectangle(SHAFT, fill=255)
+    mask.save(folder / "mask.png", optimize=True)
+
+
+def main() -> None:
+    """Make all of them."""
+    parser = argparse.ArgumentParser(description="pictures for the uses in docs/using.md")
+    parser.add_argument("--output", default=Path("assets/uses"), type=Path)
+    parser.add_argument("--seed", default=0, type=int)
+    given = parser.parse_args()
+    make_negative(given.output / "negative", given.seed)
+    make_footwear(given.output / "footwear", given.seed)
+    make_edit(given.output / "edit")
+    files = [file for file in given.output.rglob("*.png")]
+    print(f"{given.output}: {len(files)} pictures, {sum(f.stat().st_size for f in files)} bytes")
+
+
+if __name__ == "__main__":
+    main()

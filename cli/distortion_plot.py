@@ -1,0 +1,71 @@
+"""The distortion-editability plot: reconstruction against editability, a point a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+__all__ = ["means_by_label", "plot_distortion"]
+
+
+def means_by_label(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a label, its numbers the means over the seeds; None where there is none."""
+    table = []
+    for label in dict.fromkeys(row["label"] for row in rows):
+        mine = [row for row in rows if row["label"] == label]
+        first = dict(mine[0])
+        for key, value in first.items():
+            if isinstance(value, float):
+                first[key] = mean(float(row[key]) for row in mine)
+        first["seeds"] = len(mine)
+        table.append(first)
+    return table
+
+
+def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> Path:
+    """Write the plot as PNG: the mean over seeds by word, bars from least to most.
+
+    Up is less distortion (reconstruction), right is more editable; words of the vocabulary are
+    hollow.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.4), dpi=130, layout="constrained")
+    for row in means_by_label(rows):
+        mine = [each for each in rows if each["label"] == row["label"]]
+        x, y = float(row["editability"]), float(row["reconstruction"])
+        spans = []
+        for key, centre in (("editability", x), ("reconstruction", y)):
+            values = [float(each[key]) for each in mine]
+            spans.append([[centre - min(values)], [max(values) - centre]])
+        hollow = row["num_vectors"] == 0
+        axes.errorbar(
+            x,
+            y,
+            xerr=spans[0],
+            yerr=spans[1],
+            fmt="o",
+            color="#1f4e79",
+            markerfacecolor="white" if hollow else "#1f4e79",
+            markersize=7,
+            elinewidth=1,
+            capsize=2,
+        )
+        axes.annotate(
+            str(row["label"]), (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8
+        )
+    axes.set_xlabel("editability: cosine of pictures and prompt  →")
+    axes.set_ylabel("reconstruction: cosine to the concept's pictures  →")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.margins(0.18)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path)
+    plt.close(figure)
+    return path

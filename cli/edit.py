@@ -1,0 +1,103 @@
+"""``coti edit``: change a part of a picture, with learned words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.drawing_options import drawing_options, generation_settings, word_options
+from cli.quiet import quiet_terminal
+
+__all__ = ["edit"]
+
+
+@click.command()
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="The picture.")
+@click.option(
+    "--mask", required=True, type=click.Path(path_type=Path), help="White is edited, black kept."
+)
+@click.option("--prompt", default="a photo of a {}", show_default=True, help="What is drawn there.")
+@word_options
+@click.option("--num-images", type=click.IntRange(1), default=4, show_default=True)
+@click.option(
+    "--keep-pixels",
+    is_flag=True,
+    help="Put the picture's own pixels back outside the mask; a seam may show.",
+)
+@drawing_options
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
+def edit(
+    image: Path,
+    mask: Path,
+    prompt: str,
+    concepts: tuple[str, ...],
+    embeddings: tuple[str, ...],
+    num_images: int,
+    keep_pixels: bool,
+    model: str | None,
+    seed: int,
+    num_inference_steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    scheduler: str,
+    batch_size: int,
+    device: str,
+    dtype: str,
+    output: Path | None,
+) -> None:
+    """Draw a prompt inside a mask and keep the rest (Blended Latent Diffusion).
+
+    Works with any Stable Diffusion model. Says how far the kept part is from the picture, and
+    how far the autoencoder alone would be.
+    """
+    quiet_terminal()
+    import torch
+
+    from cli.generate import new_folder
+    from cli.word_sources import find_words, load_base_model
+    from coti.drawing import Drawing, save_drawing
+    from coti.editing import edit_picture, read_picture_and_mask
+    from coti.images import contact_sheet
+    from coti.inversion.checkpoint import tensor_hash
+    from coti.prompts import fill_prompts
+    from coti.recipes import recipe_of
+
+    words = find_words(concepts, embeddings)
+    own = [word.embedding for word in words]
+    network = load_base_model(model, words, device, dtype)
+    pixels, chosen = read_picture_and_mask(image, mask, network)
+    settings = generation_settings(num_inference_steps, guidance_scale, scheduler, batch_size)
+    edited = edit_picture(
+        network,
+        pixels,
+        chosen,
+        prompt,
+        own,
+        settings,
+        seed,
+        num_images=num_images,
+        negative_prompt=negative_prompt,
+        keep_pixels=keep_pixels,
+    )
+    text = fill_prompts([prompt], own)[0]
+    size = (pixels.shape[1], pixels.shape[2])
+    extra = {"edited": tensor_hash(pixels), "mask": tensor_hash(chosen)}
+    recipes = [
+        recipe_of(network, text, own, settings, seed, i, negative_prompt, size, **extra)
+        for i in range(num_images)
+    ]
+    folder = output or new_folder("edited")
+    save_drawing({"": Drawing(edited.images, tuple(recipes))}, folder, num_images)
+    shown = (chosen[None].expand(3, -1, -1) * 255).to(torch.uint8)
+    sheet = contact_sheet(
+        torch.cat([pixels[None], shown[None], edited.images]),
+        columns=num_images + 2,
+        captions=["picture", "mask", *[f"edit {i}" for i in range(num_images)]],
+        cell=max(128 // max(size), 1) * max(size) if max(size) < 256 else 256,
+    )
+    sheet.save(folder / "contact_sheet.png", optimize=True)
+    click.echo(
+        f"{num_images} pictures in {folder}; outside the mask they are {edited.outside_error:.2f} "
+        f"levels of 255 from the picture (the autoencoder alone: {edited.autoencoder_error:.2f})"
+    )

@@ -1,0 +1,70 @@
+"""How evenly a word's pictures fall on classes: what bias reduction is measured by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import normalize
+
+from coti.errors import MetricError
+
+__all__ = ["class_shares", "evenness"]
+
+
+def class_shares(
+    image_features: torch.Tensor, caption_features: torch.Tensor, names: Sequence[str]
+) -> dict[str, float]:
+    """Share of pictures whose nearest caption by cosine is each class's, adding up to 1.
+
+    Args:
+        image_features: [n, d].
+        caption_features: [c, d], one a class.
+        names: the classes, c.
+
+    Raises:
+        MetricError: no picture, fewer than two classes, or shapes that do not fit.
+    """
+    if len(names) != len(caption_features) or len(names) < 2:
+        raise MetricError(
+            f"{len(names)} names for {len(caption_features)} captions: as many are needed, and at "
+            "least two classes."
+        )
+    if image_features.ndim != 2 or len(image_features) == 0:
+        raise MetricError(
+            f"image_features must have shape [n, d], n ≥ 1, got {list(image_features.shape)}."
+        )
+    cosines = normalize(image_features.double()) @ normalize(caption_features.double()).T
+    counts = torch.bincount(cosines.argmax(dim=1), minlength=len(names))
+    shares = (counts.double() / len(image_features)).tolist()
+    return dict(zip(names, shares, strict=True))
+
+
+def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, float, float]:
+    """How evenly pictures fall on the classes that a word should cover.
+
+    Args:
+        shares: of :func:`class_shares`.
+        expected: the classes that the word stands for.
+
+    Returns:
+        Entropy in bits, 0 to ``log2(len(expected))``, and the largest share of one class, both
+        among the pictures of expected classes; and the share of these among all pictures.
+
+    Raises:
+        MetricError: an expected class is none of those measured.
+    """
+    unknown = sorted(set(expected) - set(shares))
+    if unknown or not expected:
+        raise MetricError(
+            f"{', '.join(unknown) or 'no class'} is not among the classes measured "
+            f"({', '.join(shares)}): name some of those."
+        )
+    chosen = [shares[name] for name in dict.fromkeys(expected)]
+    covered = sum(chosen)
+    if covered == 0:
+        return 0.0, 1.0, 0.0
+    parts = [share / covered for share in chosen]
+    entropy = -sum(part * math.log2(part) for part in parts if part > 0)
+    return entropy, max(parts), covered
