@@ -54,9 +54,7 @@ def test_a_word_is_measured_on_its_own_pictures(
         classes=ClassNames(("a", "bb", "ccc"), ("a", "bb")),
     )
     noise = torch.randint(0, 256, own.shape, generator=generator, dtype=torch.uint8)
-    other = measure_word(
-        model, MeanColour(), word, noise, prompts, SETTINGS, images_per_prompt=4
-    )
+    other = measure_word(model, MeanColour(), word, noise, prompts, SETTINGS, images_per_prompt=4)
     assert found.reconstruction > other.reconstruction
     assert found.editability == pytest.approx(other.editability)
     assert list(found.by_difficulty) == ["style", "place"]

@@ -1,0 +1,192 @@
+"""`coti generate`, `coti edit` and `coti evaluate` on the bundled model, from file to file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+from click import Command
+from click.testing import CliRunner
+from PIL import Image
+
+from cli.edit import edit
+from cli.evaluate import evaluate
+from cli.generate import generate
+from cli.quiet import ROOT
+from cli.word_sources import find_words
+from coti.errors import ConfigError, CotiError, EmbeddingError
+from coti.inversion.embedding import save_embedding
+from coti.inversion.model import load_text_to_image
+from coti.inversion.tokens import initial_embedding
+from coti.recipes import read_recipe
+from coti.settings import ModelSettings, TokenSettings
+
+QUICK = ("--num-inference-steps", "3", "--device", "cpu", "--dtype", "float32")
+
+
+def run(command: Command, *words: str) -> str:
+    """What the command printed; its error is raised."""
+    done = CliRunner().invoke(command, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an object's and a style's word, untrained, for the bundled model."""
+    folder = tmp_path_factory.mktemp("words")
+    model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
+    for name, token, start in (("boot", "<boot>", "foot"), ("style", "<pale>", "style")):
+        settings = TokenSettings(placeholder_token=token, initializer=start, num_vectors=2)
+        word = initial_embedding(model, settings, concept="foot")
+        save_embedding(word, folder / f"{name}.safetensors")
+    return folder
+
+
+def test_generate_draws_a_grid_with_recipes(words: Path, tmp_path: Path) -> None:
+    """Prompts from a file and from the command line, two words in one prompt, a renamed one."""
+    (tmp_path / "prompts.txt").write_text("[style]\na dark photo of a {}\n")
+    told = run(
+        generate,
+        *("--embedding", str(words / "boot.safetensors")),
+        *("--embedding", f"{words / 'style.safetensors'}=<style>"),
+        *("--prompt", "a photo of a {} in the style of <style>"),
+        *("--prompts-file", str(tmp_path / "prompts.txt")),
+        *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
+        *("--height", "32", "--width", "48", "--output", str(tmp_path / "out")),
+    )
+    assert "4 pictures in" in told
+    assert "Note" not in told
+    pictures = sorted((tmp_path / "out").glob("0*.png"))
+    assert len(pictures) == 4
+    recipe = read_recipe(pictures[1])
+    assert recipe.prompt == "a photo of a <boot> in the style of <style>"
+    assert (recipe.seed, recipe.index, recipe.width, recipe.height) == (3, 1, 48, 32)
+    assert [word.token for word in recipe.words] == ["<boot>", "<style>"]
+    assert (tmp_path / "out" / "contact_sheet.png").is_file()
+    run(
+        generate,
+        *("--embedding", str(words / "boot.safetensors"), "--prompt", "a dark photo of a {}"),
+        *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
+        *("--height", "32", "--width", "48", "--output", str(tmp_path / "again")),
+    )
+    first, second = Image.open(pictures[3]), Image.open(tmp_path / "again" / "0001.png")
+    assert first.tobytes() == second.tobytes(), "the same seed gives the same picture"
+
+
+def test_generate_compares_with_and_without_the_word(words: Path, tmp_path: Path) -> None:
+    """Same noise, two rows."""
+    told = run(
+        generate,
+        *("--embedding", str(words / "boot.safetensors"), "--compare", "without"),
+        *("--plain-word", "bag", "--num-images", "2", *QUICK, "--output", str(tmp_path)),
+    )
+    assert "4 pictures in" in told
+    assert read_recipe(tmp_path / "without-0001.png").prompt == "a photo of a bag"
+    assert read_recipe(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
+
+
+def test_bad_requests_are_one_sentence(words: Path, tmp_path: Path) -> None:
+    """Missing embedding, unknown token, collision, another model's width, no word to compare."""
+    boot = str(words / "boot.safetensors")
+    cases: list[tuple[tuple[str, ...], type[CotiError], str]] = [
+        (("--embedding", "nowhere"), EmbeddingError, "There is no embedding 'nowhere'"),
+        (("--embedding", boot, "--prompt", "a <shoe>"), EmbeddingError, "uses <shoe>"),
+        (("--embedding", boot, "--embedding", boot), EmbeddingError, "share the token <boot>"),
+        (("--prompt", "a {}"), EmbeddingError, "no embedding is given"),
+        (("--prompt", "a bag", "--compare", "without"), EmbeddingError, "needs a learned word"),
+        (("--embedding", boot, "--compare", "cycles"), EmbeddingError, "cycles of boot are not"),
+        (("--prompt", "a bag", "--height", "30"), ConfigError, "no multiple of"),
+        (("--prompt", "a bag", "--scheduler", "Best"), ConfigError, "scheduler 'Best'"),
+        (("--embedding", f"{boot}=", "--prompt", "a"), EmbeddingError, "ends in ="),
+    ]
+    for arguments, kind, text in cases:
+        with pytest.raises(kind, match=text):
+            run(generate, *arguments, *QUICK, "--output", str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists(), "nothing half-written"
+
+
+def test_a_word_that_no_prompt_uses_is_pointed_out(words: Path, tmp_path: Path) -> None:
+    """It has no effect, and people wonder why."""
+    told = run(
+        generate,
+        *("--embedding", str(words / "boot.safetensors"), "--prompt", "a photo of a bag"),
+        *("--num-images", "1", *QUICK, "--output", str(tmp_path)),
+    )
+    assert "no prompt holds <boot>" in told
+
+
+def test_a_path_with_an_equals_sign_stays_a_path(words: Path, tmp_path: Path) -> None:
+    """Only what is not there as it stands is split."""
+    odd = tmp_path / "lr=1.safetensors"
+    odd.write_bytes((words / "boot.safetensors").read_bytes())
+    assert find_words([], [str(odd)])[0].embedding.token == "<boot>"
+    assert find_words([], [f"{odd}=<x>"])[0].embedding.token == "<x>"
+
+
+def test_edit_keeps_what_is_not_masked(words: Path, tmp_path: Path) -> None:
+    """Outside the mask the bundled model's edit is hardly further off than its autoencoder."""
+    told = run(
+        edit,
+        *("--image", str(ROOT / "assets/uses/edit/sneaker.png")),
+        *("--mask", str(ROOT / "assets/uses/edit/mask.png")),
+        *("--embedding", str(words / "boot.safetensors"), "--prompt", "a photo of a {}"),
+        *("--num-images", "2", "--num-inference-steps", "8", "--device", "cpu"),
+        *("--dtype", "float32", "--output", str(tmp_path)),
+    )
+    numbers = [
+        float(part) for part in told.replace("(", " ").replace(")", " ").split() if _is(part)
+    ]
+    outside, autoencoder = numbers[-2], numbers[-1]
+    assert autoencoder < 12
+    assert outside < autoencoder + 4
+    recipe = read_recipe(tmp_path / "0000.png")
+    assert set(recipe.extra) == {"edited", "mask"}
+
+
+def _is(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_evaluate_measures_words_and_a_baseline(words: Path, tmp_path: Path) -> None:
+    """A row a word and seed, the plot, how even the pictures are."""
+    told = run(
+        evaluate,
+        *("--word", "foot", "--embedding", str(words / "boot.safetensors")),
+        *("--references", str(ROOT / "assets/uses/footwear/seeds")),
+        *("--prompts-file", str(ROOT / "configs/prompts/bundled.txt")),
+        *("--classes", "t-shirt,bag,sandal,sneaker,ankle boot"),
+        *("--expected", "sandal,sneaker,ankle boot"),
+        *("--images-per-prompt", "4", "--num-seeds", "2", "--no-track", *QUICK),
+        *("--output", str(tmp_path)),
+    )
+    assert "foot" in told
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["label"], row["seed"]) for row in rows] == [
+        ("foot", "0"), ("foot", "1"), ("boot", "0"), ("boot", "1")
+    ]  # fmt: skip
+    for row in rows:
+        assert -1 <= float(row["reconstruction"]) <= 1
+        assert -1 <= float(row["editability"]) <= 1
+        assert 0 <= float(row["entropy"]) <= math.log2(3) + 1e-9
+        assert 1 / 3 - 1e-9 <= float(row["largest_share"]) <= 1
+    assert Image.open(tmp_path / "distortion_editability.png").size[0] > 400
+
+
+def test_evaluate_refuses_nothing_and_twins(words: Path, tmp_path: Path) -> None:
+    """No word at all; two of one name; too many labels."""
+    references = ("--references", str(ROOT / "assets/uses/footwear/seeds"), "--no-track")
+    boot = ("--embedding", str(words / "boot.safetensors"))
+    with pytest.raises(ConfigError, match="nothing to evaluate"):
+        run(evaluate, *references)
+    with pytest.raises(ConfigError, match="Two words are called 'boot'"):
+        run(evaluate, *boot, *boot, *references)
+    with pytest.raises(ConfigError, match="2 labels for 1 words"):
+        run(evaluate, *boot, *references, "--label", "a", "--label", "b")
