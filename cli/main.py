@@ -17,6 +17,7 @@ COMMANDS = {
     "generate": ("cli.generate", "generate"),
     "pool": ("cli.pool", "pool"),
     "stack": ("cli.stack", "stack"),
+    "studio": ("cli.studio", "studio"),
     "ui": ("cli.ui", "ui"),
 }
 """Name -> module and object; imported when asked for, since some bring heavy libraries."""

@@ -95,7 +95,7 @@ def main() -> None:
     make_negative(given.output / "negative", given.seed)
     make_footwear(given.output / "footwear", given.seed)
     make_edit(given.output / "edit")
-    files = [file for file in given.output.rglob("*.png")]
+    files = list(given.output.rglob("*.png"))
     print(f"{given.output}: {len(files)} pictures, {sum(f.stat().st_size for f in files)} bytes")
 
 
