@@ -31,9 +31,7 @@ def studio(host: str, port: int) -> None:
             "coti studio needs the extra `studio`: install it with `pip install 'coti[studio]'`."
         )
     if not _is_loopback(host):
-        click.echo(
-            f"Note: {host} can be reached from other machines, and nobody logs in.", err=True
-        )
+        click.echo(f"Note: {host} can be reached from other machines, with no log-in.", err=True)
     click.echo(f"Studio: http://{host}:{port}  (Ctrl-C ends it)")
     sys.stdout.flush()
     os.execv(sys.executable, command_of(host, port))

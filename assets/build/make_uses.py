@@ -2,8 +2,8 @@
 
 ``python -m assets.build.make_uses --output assets/uses`` writes
 
-* ``negative/seeds`` and ``negative/pool``: photographic negatives of every class, and a pool in
-  which half of the pictures are; the style;
+* ``negative/seeds``, ``negative/pool`` and ``negative/references``: photographic negatives of
+  every class, and a pool in which half of the pictures are; the style;
 * ``footwear/seeds`` and ``footwear/references``: sandals, sneakers and ankle boots, as many of
   each; the balanced set that a fairer word is learned from;
 * ``edit/sneaker.png`` and ``edit/mask.png``: a picture, and the part above its opening.
@@ -26,7 +26,7 @@ FOOTWEAR = ("sandal", "sneaker", "ankle boot")
 SEEDS_A_CLASS = 5
 """Of the fair set."""
 REFERENCES_A_CLASS = 40
-STYLE_SEEDS = 10
+STYLE_REFERENCES_A_CLASS = 8
 POOL_A_CLASS = 12
 """Pictures of a class in the style's pool; half of them negatives."""
 SNEAKER = 12
@@ -50,19 +50,19 @@ def write(folder: Path, pictures: npt.NDArray[np.uint8], names: list[str]) -> No
 
 
 def make_negative(folder: Path, seed: int) -> None:
-    """The style: one seed a class, and a pool of negatives among positives."""
+    """The style: one seed a class, a pool of negatives among positives, held-out negatives."""
     classes = range(len(CLASS_NAMES))
     drawn = [draw("pool", label, POOL_A_CLASS + 1, seed) for label in classes]
-    write(
-        folder / "seeds",
-        np.stack([255 - pictures[-1] for pictures in drawn[:STYLE_SEEDS]]),
-        [f"{label:02d}" for label in classes][:STYLE_SEEDS],
-    )
+    seeds = np.stack([255 - pictures[-1] for pictures in drawn])
+    write(folder / "seeds", seeds, [f"{label:02d}" for label in classes])
     pool = np.concatenate([pictures[:-1] for pictures in drawn])
-    order = np.random.default_rng(seed).permutation(len(pool))
     half = np.arange(len(pool)) % 2 == 0
-    pool = np.where(half[:, None, None], 255 - pool, pool)[order]
-    write(folder / "pool", pool, [f"{number:04d}" for number in range(len(pool))])
+    pool = np.where(half[:, None, None], 255 - pool, pool)
+    order = np.random.default_rng(seed).permutation(len(pool))
+    write(folder / "pool", pool[order], [f"{number:04d}" for number in range(len(pool))])
+    held = [draw("reference", label, STYLE_REFERENCES_A_CLASS, seed) for label in classes]
+    names = [f"{number:03d}" for number in range(len(held) * STYLE_REFERENCES_A_CLASS)]
+    write(folder / "references", 255 - np.concatenate(held), names)
 
 
 def make_footwear(folder: Path, seed: int) -> None:

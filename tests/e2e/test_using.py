@@ -1,0 +1,123 @@
+"""What was learned is used: commands on the registry's champion, the studio in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Workspace
+
+pytestmark = pytest.mark.e2e
+
+LOOK = """
+import json, sys
+from cli.studio_screenshot import browser_page, serving, wait_until_drawn
+seen, told = [], {}
+with serving() as address, browser_page() as page:
+    page.on("request", lambda request: seen.append(request.url))
+    page.goto(address)
+    wait_until_drawn(page)
+    told["champion"] = page.get_by_text("Champion (the same)").count()
+    told["pictures"] = page.locator("[data-testid=stImageContainer] img").count()
+    told["address"] = address
+    before = page.get_by_text("cycle 2, the same noise").count()
+    slider = page.get_by_role("slider").last
+    slider.focus()
+    slider.press("Home")
+    page.get_by_text("cycle 0, the same noise").wait_for(timeout=120000)
+    told["cycles"] = [before, page.get_by_text("cycle 0, the same noise").count()]
+    page.get_by_label("Prompt").fill("a photo of a <unknown>")
+    page.get_by_label("Prompt").press("Enter")
+    page.get_by_text("uses <unknown>").wait_for(timeout=120000)
+    told["errors"] = page.get_by_text("uses <unknown>").count()
+    page.screenshot(path=sys.argv[1])
+own = (address, "ws" + address[4:], "data:", "blob:")
+told["elsewhere"] = [url for url in seen if not url.startswith(own)]
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def learned(workspace: Workspace) -> Workspace:
+    """A workspace after one run of the pipeline; its embedding is the champion."""
+    workspace.run(workspace.config("use"))
+    return workspace
+
+
+def test_the_champion_is_drawn_compared_edited_and_measured(learned: Workspace) -> None:
+    """By name, from the registry; cycles and versions side by side; MLflow has the evaluation."""
+    quick = ("--num-inference-steps", "2", "--concept", "ankle boot")
+    told = learned.command(
+        "coti", "generate", *quick, "--num-images", "2", "--output", "one",
+        "--compare", "without", "--compare", "cycles", "--compare", "versions",
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    names = {path.name.rsplit("-", 1)[0] for path in (learned.root / "one").glob("*-0*.png")}
+    assert {"without", "cycle-0", "cycle-1", "cycle-2"} <= names
+    assert any(name.startswith("ankle-boot-v1") for name in names)
+    assert told.stderr.strip() == "", "our lines only"
+
+    told = learned.command(
+        "coti", "evaluate", *quick, "--word", "foot", "--images-per-prompt", "2",
+        "--references", "assets/pools/ankle_boot/seeds", "--output", "three",
+        "--prompts-file", "configs/prompts/bundled.txt",
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    with (learned.root / "three" / "scores.csv").open(newline="") as file:
+        assert [row["num_vectors"] for row in csv.DictReader(file)] == ["0", "4"]
+    assert "MLflow: coti ui --run" in told.stdout
+
+
+def test_what_is_missing_is_one_line(learned: Workspace) -> None:
+    """Exit 1, one line, no traceback."""
+    for words, text in (
+        (("--concept", "bag"), "registry has no concept 'bag' (registered: ankle-boot)"),
+        (("--concept", "ankle boot@7"), "has no version '7'"),
+        (("--embedding", "nothing"), "There is no embedding 'nothing'"),
+    ):
+        done = learned.command("coti", "generate", *words)
+        assert done.returncode == 1
+        assert text in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_the_studio_in_a_browser(learned: Workspace) -> None:
+    """Samples, cycle slider, an error as a sentence; only loopback is listened on and asked."""
+    from cli.studio_screenshot import chromium
+
+    if chromium() is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    picture = learned.root / "studio.png"
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(picture)],
+        cwd=learned.root, env=learned.env, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert told["champion"] == 1
+    assert told["pictures"] >= 3
+    assert told["cycles"] == [1, 1]
+    assert told["errors"] >= 1
+    assert told["elsewhere"] == []
+    assert Image.open(picture).size[0] == 1280
+
+
+def test_the_studio_is_not_reachable_from_outside(learned: Workspace) -> None:
+    """Bound to 127.0.0.1: this machine's other addresses refuse."""
+    code = (
+        "import socket, urllib.parse\n"
+        "from cli.studio_screenshot import serving\n"
+        "with serving() as address:\n"
+        "    port = urllib.parse.urlsplit(address).port\n"
+        "    with socket.socket() as probe:\n"
+        "        print(probe.connect_ex(('127.0.0.2', port)))\n"
+    )
+    done = learned.command("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(errno.ECONNREFUSED)
