@@ -50,7 +50,7 @@ def registry() -> Published:
         from steps.published import Published
         from steps.tracking import tracking_uri
 
-    return Published.at(tracking_uri())
+        return Published.at(tracking_uri())
 
 
 def find_words(concepts: Sequence[str], files: Sequence[str]) -> list[WordSource]:

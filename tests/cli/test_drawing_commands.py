@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click import Command
 from click.testing import CliRunner
-from PIL import Image
 
 from cli.edit import edit
 from cli.evaluate import evaluate
@@ -18,6 +17,7 @@ from cli.generate import generate
 from cli.quiet import ROOT
 from cli.word_sources import find_words
 from coti.errors import ConfigError, CotiError, EmbeddingError
+from coti.images import read_picture
 from coti.inversion.embedding import save_embedding
 from coti.inversion.model import load_text_to_image
 from coti.inversion.tokens import initial_embedding
@@ -73,7 +73,7 @@ def test_generate_draws_a_grid_with_recipes(words: Path, tmp_path: Path) -> None
         *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "again")),
     )
-    first, second = Image.open(pictures[3]), Image.open(tmp_path / "again" / "0001.png")
+    first, second = read_picture(pictures[3]), read_picture(tmp_path / "again" / "0001.png")
     assert first.tobytes() == second.tobytes(), "the same seed gives the same picture"
 
 
@@ -98,7 +98,6 @@ def test_bad_requests_are_one_sentence(words: Path, tmp_path: Path) -> None:
         (("--embedding", boot, "--embedding", boot), EmbeddingError, "share the token <boot>"),
         (("--prompt", "a {}"), EmbeddingError, "no embedding is given"),
         (("--prompt", "a bag", "--compare", "without"), EmbeddingError, "needs a learned word"),
-        (("--embedding", boot, "--compare", "cycles"), EmbeddingError, "cycles of boot are not"),
         (("--prompt", "a bag", "--height", "30"), ConfigError, "no multiple of"),
         (("--prompt", "a bag", "--scheduler", "Best"), ConfigError, "scheduler 'Best'"),
         (("--embedding", f"{boot}=", "--prompt", "a"), EmbeddingError, "ends in ="),
@@ -169,7 +168,7 @@ def test_evaluate_measures_words_and_a_baseline(words: Path, tmp_path: Path) -> 
         assert -1 <= float(row["editability"]) <= 1
         assert 0 <= float(row["entropy"]) <= math.log2(3) + 1e-9
         assert 1 / 3 - 1e-9 <= float(row["largest_share"]) <= 1
-    assert Image.open(tmp_path / "distortion_editability.png").size[0] > 400
+    assert read_picture(tmp_path / "distortion_editability.png").width > 400
 
 
 def test_evaluate_refuses_nothing_and_twins(words: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from coti.drawing import compare_words, draw_prompts, save_drawing
 from coti.errors import EmbeddingError, PoolError
+from coti.images import read_picture
 from coti.inversion.embedding import Embedding
 from coti.inversion.model import TextToImageModel
 from coti.recipes import read_recipe, word_hash
@@ -47,7 +48,7 @@ def test_prompts_are_drawn_with_their_recipes(
 
     *paths, sheet = save_drawing({"": drawing}, tmp_path / "out", columns=2)
     assert len(paths) == 4
-    assert Image.open(sheet).size[0] > 2 * 48
+    assert read_picture(sheet).width > 2 * 48
     recipe = read_recipe(paths[3])
     assert recipe == drawing.recipes[3]
     assert (recipe.seed, recipe.index, recipe.model_hash) == (7, 1, model.fingerprint)

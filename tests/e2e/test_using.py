@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
 
+from coti.images import read_picture
 from tests.e2e.conftest import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -76,10 +76,16 @@ def test_the_champion_is_drawn_compared_edited_and_measured(learned: Workspace) 
 
 def test_what_is_missing_is_one_line(learned: Workspace) -> None:
     """Exit 1, one line, no traceback."""
+    copy = learned.root / "copy.safetensors"
+    copy.write_bytes((learned.latest() / "learned_embeds.safetensors").read_bytes())
     for words, text in (
         (("--concept", "bag"), "registry has no concept 'bag' (registered: ankle-boot)"),
         (("--concept", "ankle boot@7"), "has no version '7'"),
         (("--embedding", "nothing"), "There is no embedding 'nothing'"),
+        (
+            ("--embedding", "copy.safetensors", "--compare", "cycles"),
+            "cycles of copy are not",
+        ),
     ):
         done = learned.command("coti", "generate", *words)
         assert done.returncode == 1
@@ -105,7 +111,7 @@ def test_the_studio_in_a_browser(learned: Workspace) -> None:
     assert told["cycles"] == [1, 1]
     assert told["errors"] >= 1
     assert told["elsewhere"] == []
-    assert Image.open(picture).size[0] == 1280
+    assert read_picture(picture).width == 1280
 
 
 def test_the_studio_is_not_reachable_from_outside(learned: Workspace) -> None:
