@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from cli.drawing_options import drawing_options, generation_settings, word_optio
 from cli.quiet import quiet_terminal
 from coti.errors import ConfigError
 from coti.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from coti.inversion.embedding import Embedding
 
 __all__ = ["evaluate"]
 
@@ -82,7 +85,7 @@ def evaluate(
     from steps.models import image_text_encoder
 
     words = find_words(concepts, embeddings)
-    measured = [*plain_words, *(word.embedding for word in words)]
+    measured: list[Embedding | str] = [*plain_words, *(word.embedding for word in words)]
     if not measured:
         raise ConfigError("There is nothing to evaluate: give --concept, --embedding or --word.")
     names = _labels(labels, [*plain_words, *(word.label for word in words)])

@@ -111,7 +111,7 @@ def measure_word(
         progress=f"drawing {label or name}",
     )
     features = encoder.encode_images(drawn.images)
-    bare, *rest = features.split(images_per_prompt)
+    bare, *rest = torch.split(features, images_per_prompt)
     captions = encoder.encode_texts([_without_word(prompt) for prompt in texts])
     scores = {
         prompt: editability(rows, caption[None])
