@@ -22,7 +22,9 @@ __all__ = ["evaluate"]
 
 @click.command()
 @word_options
-@click.option("--label", "labels", multiple=True, help="Names of the words, in their order.")
+@click.option(
+    "--label", "labels", multiple=True, help="Names, in the order word, concept, embedding."
+)
 @click.option(
     "--word", "plain_words", multiple=True, help="A word of the vocabulary: the per-word baseline."
 )
@@ -32,6 +34,7 @@ __all__ = ["evaluate"]
     type=click.Path(path_type=Path),
     help="A folder of the concept's own pictures.",
 )
+@click.option("--prompt", "texts", multiple=True, help="A prompt; repeatable.")
 @click.option("--prompts-file", type=click.Path(path_type=Path), help="Prompts by [difficulty].")
 @click.option("--bare-prompt", default="a photo of a {}", show_default=True)
 @click.option("--images-per-prompt", type=click.IntRange(1), default=64, show_default=True)
@@ -51,6 +54,7 @@ def evaluate(
     labels: tuple[str, ...],
     plain_words: tuple[str, ...],
     references: Path,
+    texts: tuple[str, ...],
     prompts_file: Path | None,
     bare_prompt: str,
     images_per_prompt: int,
@@ -89,7 +93,10 @@ def evaluate(
     if not measured:
         raise ConfigError("There is nothing to evaluate: give --concept, --embedding or --word.")
     names = _labels(labels, [*plain_words, *(word.label for word in words)])
-    prompts = read_prompts(prompts_file) if prompts_file else EDITABILITY_PROMPTS
+    prompts = dict(read_prompts(prompts_file)) if prompts_file else {}
+    if texts:
+        prompts[""] = (*prompts.get("", ()), *texts)
+    prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
     network = load_base_model(model, words, device, dtype)

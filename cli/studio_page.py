@@ -102,7 +102,7 @@ def page() -> None:
         if sheet is None:
             st.write("Nothing: this cycle trained on what was there.")
         else:
-            st.image(sheet)
+            st.image(sheet, caption="S_aes / S_con")
 
 
 quiet_terminal()

@@ -19,7 +19,7 @@ from coti.settings import GenerationSettings
 
 __all__ = ["Drawing", "compare_words", "draw_prompts", "save_drawing"]
 
-_CAPTION = 18
+_CAPTION = 15
 """Characters of a prompt in a line below a picture of the contact sheet."""
 
 
