@@ -145,7 +145,7 @@ def save_drawing(
         for number, (image, recipe) in enumerate(zip(drawing.images, drawing.recipes, strict=True)):
             paths.append(save_picture(image, recipe, folder / f"{before}{number:04d}.png"))
             images.append(image)
-            lines = textwrap.wrap(recipe.prompt, _CAPTION)[:3]
+            lines = textwrap.wrap(recipe.prompt, _CAPTION)[:4]
             captions.append("\n".join([label, *lines] if label else lines))
     sheet = contact_sheet(
         torch.stack(images), columns=columns, captions=captions, cell=_cell(images), title=title
