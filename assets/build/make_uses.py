@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from assets.build.world import CLASS_NAMES, RESOLUTION, split_of_class
 
 FOOTWEAR = ("sandal", "sneaker", "ankle boot")
-SEEDS_A_CLASS = 5
+SEEDS_A_CLASS = 10
 """Of the fair set."""
 REFERENCES_A_CLASS = 40
 STYLE_REFERENCES_A_CLASS = 8

@@ -32,8 +32,9 @@ with serving() as address, browser_page() as page:
     slider.press("Home")
     page.get_by_text("cycle 0, the same noise").wait_for(timeout=120000)
     told["cycles"] = [before, page.get_by_text("cycle 0, the same noise").count()]
-    page.get_by_label("Prompt").fill("a photo of a <unknown>")
-    page.get_by_label("Prompt").press("Enter")
+    prompt = page.get_by_role("textbox", name="Prompt")
+    prompt.fill("a photo of a <unknown>")
+    prompt.press("Enter")
     page.get_by_text("uses <unknown>").wait_for(timeout=120000)
     told["errors"] = page.get_by_text("uses <unknown>").count()
     page.screenshot(path=sys.argv[1])
