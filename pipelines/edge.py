@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def announce_result(
     click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
 
 
-def check_command_line() -> None:
+def check_command_line(check: Callable[[Path], object] = check_run_file) -> None:
     """Check the run file of ``zenml pipeline run … -c FILE`` before ZenML does.
 
     ZenML silently ignores unknown top-level keys, and answers a wrong one below with a traceback.
@@ -58,4 +58,4 @@ def check_command_line() -> None:
     path = context.params.get("config_path") if context is not None else None
     if path is not None:
         with user_errors():
-            check_run_file(Path(path))
+            check(Path(path))
