@@ -199,7 +199,7 @@ def _train(models: CellModels, data: CellData, cell: CellSettings) -> _Run:
             start if train.reinitialize else word,
             replace(train, checkpoint_every=0),
             cell.schedule,
-            evaluate_phi,
+            evaluate_phi if cell.schedule.dynamic else None,
             derived_seed(seed, "train", cycle),
             token=cell.token,
         )

@@ -49,6 +49,8 @@ def work_of(cell: CellSettings) -> Work:
         return Work(0, ends)
     cycles = cell.controller.max_cycles + 1
     evaluations = cycles * (cell.train.max_steps // cell.train.phi_every)
+    if not cell.schedule.dynamic:
+        evaluations = 0
     looks = cycles if cell.growth == "cycles" else 1
     drawn = evaluations * how.phi_images + looks * (how.cycle_images + how.sample_images) + ends
     drawn += cell.edit_images * (1 + len(cell.edit_prompts))

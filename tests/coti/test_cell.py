@@ -35,7 +35,11 @@ TINY = CellSettings(
     selection=SelectionSettings(batch=4),
     train=TrainSettings(max_steps=2, batch_size=2, phi_every=1),
     generation=GenerationSettings(
-        num_inference_steps=1, phi_images=4, cycle_images=64, sample_images=2
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        phi_images=4,
+        cycle_images=64,
+        sample_images=2,
     ),
     evaluation=EVALUATION,
     controller=ControllerSettings(max_cycles=1),
