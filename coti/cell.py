@@ -8,7 +8,7 @@ unit that is done or not.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,18 +16,16 @@ import torch
 
 from coti.aesthetic import AestheticHead
 from coti.baselines import baseline_scores
+from coti.cell_data import CellData, CellModels, CellResult
 from coti.controller import CycleRecord, decide
-from coti.efficientnet import EfficientNetLite0
 from coti.errors import ConfigError
 from coti.evaluation import judge_images
-from coti.features import ImageEncoder, ImageTextEncoder
 from coti.generation import generate
 from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding
-from coti.inversion.model import TextToImageModel
 from coti.inversion.tokens import initial_embedding
 from coti.inversion.train import PhiValue, train_cycle
-from coti.metrics import editability, frechet_distance, reconstruction, selection_precision
+from coti.metrics import frechet_distance, selection_precision
 from coti.sampling import draw
 from coti.scoring import (
     PictureScorer,
@@ -39,59 +37,9 @@ from coti.scoring import (
 from coti.seeding import derived_seed
 from coti.settings.cell import CellSettings
 from coti.strategies import pick_at_once, pick_for_cycle
-from coti.tensors import TensorBundle
+from coti.word_metrics import measure_word
 
 __all__ = ["CellData", "CellModels", "CellResult", "run_cell"]
-
-
-@dataclass(frozen=True)
-class CellModels:
-    """Everything frozen that a cell works with."""
-
-    network: TextToImageModel
-    scorer: ImageTextEncoder
-    judge: ImageTextEncoder
-    concept_encoder: ImageEncoder | None = None
-    """ℰ of Eq. 8 where it isn't the scorer."""
-    second: EfficientNetLite0 | None = None
-
-
-@dataclass(frozen=True)
-class CellData:
-    """A concept's pictures and what is known of them before a cell starts."""
-
-    concept: str
-    seeds: ImageSet
-    pool: ImageSet
-    """The accepted pictures."""
-    captions: Sequence[str]
-    sources: Sequence[str]
-    """File names of the accepted pictures."""
-    features: TensorBundle
-    """Of :func:`coti.scoring.embed_pictures`."""
-    references: TensorBundle
-    """Of :func:`coti.evaluation.embed_references`."""
-    second_references: torch.Tensor | None = None
-    """float32 [n, 320], the references' features of the second opinion."""
-    right: Mapping[str, bool] | None = None
-    """The answer key: for the oracle, and to measure selection precision. Nothing else reads it."""
-
-
-@dataclass
-class CellResult:
-    """What a cell leaves."""
-
-    row: dict[str, Any]
-    """The cell's metrics; None where one is not defined."""
-    cycles: list[dict[str, Any]]
-    """A row a cycle, fields of :class:`~coti.controller.CycleRecord` and ``image_steps``."""
-    embedding: Embedding | None
-    """The kept word; None without TI."""
-    samples: ImageSet
-    """Pictures on fixed noise, ``sample_images`` a cycle, named ``c<cycle>-<number>``; the kept
-    word's under ``final-<number>``."""
-    picked: list[str]
-    """File names of the pool's pictures in X_T at the end."""
 
 
 @dataclass
@@ -384,20 +332,17 @@ def _textual_inversion_metrics(
     """Reconstruction and editability (Gal et al. 2022) on the judge's features."""
     if word is None or run.best is None or not cell.edit_images:
         return {"reconstruction": None, "editability": None}
-    count, how = cell.edit_images, cell.generation
-    training, _ = _training_pictures(data, run.best[1])
-    drawn = draw(models.network, word, how, count, cell.seed, "reconstruction").images
-    encode = models.judge.encode_images
-    found = []
-    for prompt in cell.edit_prompts:
-        seed = derived_seed(cell.seed, "editability", prompt)
-        with torch.inference_mode():
-            edited = generate(
-                models.network, [prompt.replace("{}", word.token)] * count, [word], how, seed
-            )
-        without = " ".join(prompt.replace("{}", "").split())
-        found.append(editability(encode(edited), models.judge.encode_texts([without])))
+    found = measure_word(
+        models.network,
+        models.judge,
+        word,
+        _training_pictures(data, run.best[1])[0],
+        settings=cell.generation,
+        seed=derived_seed(cell.seed, "editability"),
+        images_per_prompt=cell.edit_images,
+    )
     return {
-        "reconstruction": reconstruction(encode(drawn), encode(training)),
-        "editability": sum(found) / len(found) if found else None,
+        "reconstruction": found.reconstruction,
+        "editability": found.editability,
+        **{f"editability_{name}": value for name, value in found.by_difficulty.items()},
     }

@@ -10,6 +10,7 @@ import torch
 from coti.inversion.model import TextToImageModel
 from coti.inversion.tokens import initial_embedding
 from coti.inversion.train import train_cycle
+from coti.prompts import EDITABILITY_PROMPTS
 from coti.sampling import draw
 from coti.settings import CellSettings
 
@@ -53,7 +54,7 @@ def work_of(cell: CellSettings) -> Work:
         evaluations = 0
     looks = cycles if cell.growth == "cycles" else 1
     drawn = evaluations * how.phi_images + looks * (how.cycle_images + how.sample_images) + ends
-    drawn += cell.edit_images * (1 + len(cell.edit_prompts))
+    drawn += cell.edit_images * (1 + sum(map(len, EDITABILITY_PROMPTS.values())))
     return Work(cell.image_step_cap, drawn)
 
 

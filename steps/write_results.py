@@ -8,13 +8,23 @@ from typing import Annotated, Any
 from zenml import step
 
 from coti.imageset import ImageSet
+from coti.prompts import EDITABILITY_PROMPTS
 from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_markdown
 from steps.paths import ROOT
 
 __all__ = ["write_results"]
 
-DETAILS = (*COLUMNS, "kid_low", "kid_high", "reconstruction", "editability", "pictures",
-           "image_step_cap")  # fmt: skip
+DETAILS = (
+    *COLUMNS,
+    "kid_low",
+    "kid_high",
+    "reconstruction",
+    "editability",
+    *(f"editability_{name}" for name in EDITABILITY_PROMPTS),
+    "pictures",
+    "image_step_cap",
+)
+"""Columns of the second CSV."""
 
 
 @step(enable_cache=False)

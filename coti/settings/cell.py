@@ -80,14 +80,8 @@ class CellSettings(Strict):
     second_opinion: bool = True
     """Measure the Fréchet distance on EfficientNet-Lite0's features, too."""
     edit_images: int = 64
-    """Generations of reconstruction, and of each prompt of editability; 0: neither is measured."""
-    edit_prompts: tuple[str, ...] = (
-        "a photo of {} on the moon",
-        "an oil painting of {}",
-        "Elmo holding a {}",
-    )
-    """Prompts of editability (Gal et al. 2022, 5.1) by difficulty: background, style,
-    composition."""
+    """Generations of reconstruction, and of each prompt of editability
+    (:data:`coti.prompts.EDITABILITY_PROMPTS`, by difficulty); 0: neither is measured."""
     threads: int = 1
     """Processor threads of this cell. Part of what a cell is: float32 sums depend on it."""
 

@@ -71,7 +71,7 @@ def test_every_score_ranks_a_pool(
     worst = rated.images[rated.ratings <= 1.5]
     pool = torch.cat([seeds, worst])
     generator = torch.Generator().manual_seed(0)
-    features = TensorBundle({"pool": torch.randn(len(pool), 256, generator=generator)})
+    features = TensorBundle({"pool": torch.randn(len(pool), 128, generator=generator)})
     first, second = (
         baseline_scores(name, pool, seeds, features, SETTINGS, network, 0) for _ in range(2)
     )
