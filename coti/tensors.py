@@ -36,7 +36,8 @@ class TensorBundle:
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
         tensors = {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()}
-        save_file(tensors, str(path), metadata=self.metadata)
+        # Without both tensors and metadata, safetensors writes a header that it cannot read.
+        save_file(tensors, str(path), metadata=self.metadata or {"format": "pt"})
 
     @classmethod
     def load(cls, path: Path) -> TensorBundle:

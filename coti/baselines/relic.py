@@ -10,18 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from coti.baselines.degraded import RatedPictures, fit_head
-from coti.efficientnet import EfficientNetLite0, load_in_order
-from coti.errors import ModelError
+from coti.baselines.mobilenet import CHANNELS, imagenet_pixels, load_part, mobilenet_features
+from coti.efficientnet import EfficientNetLite0
 from coti.tensors import TensorBundle
 
-__all__ = ["ReLIC", "RelationHead", "fitted_relic", "mobilenet_trunk", "published_relic"]
+__all__ = ["ReLIC", "RelationHead", "fitted_relic", "published_relic"]
 
-CHANNELS = 1280
-"""Width of the last feature map, of MobileNetV2 as of EfficientNet-Lite0."""
 GRADES = torch.arange(1.0, 11.0)
 """The ten grades whose distribution is predicted."""
-IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 _CHUNK = 64
 
 
@@ -80,38 +76,22 @@ def fitted_relic(trunk: EfficientNetLite0, rated: RatedPictures, steps: int, see
     return ReLIC(maps, head)
 
 
-def mobilenet_trunk() -> nn.Module:
-    """MobileNetV2's feature layers without weights; theirs have other names, the same order."""
-    from torchvision.models import mobilenet_v2
-
-    features: nn.Module = mobilenet_v2(weights=None).features
-    return features.eval().requires_grad_(False)
-
-
-def imagenet_pixels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [n, 3, h, w] to float32 [n, 3, 224, 224] with ImageNet's mean and deviation."""
-    resized = functional.interpolate(images.float(), (224, 224), mode="bilinear", antialias=True)
-    return (resized / 255 - IMAGENET_MEAN) / IMAGENET_STD
-
-
 def published_relic(path: str | Path) -> ReLIC:
-    """The published network: two MobileNetV2 trunks (``base_model.*``) and ``head.*``.
+    """The published network: two MobileNetV2 trunks and a head.
+
+    Names: ``base_model.base_model.0.*`` (looks), ``base_model.sa_model.0.*`` (parts), ``head.*``.
 
     Raises:
         ModelError: no such safetensors file, or other tensors in it.
     """
     saved = TensorBundle.load(Path(path)).tensors
-    trunks = nn.ModuleList([mobilenet_trunk(), mobilenet_trunk()])
-    of_trunks = {k: v for k, v in saved.items() if k.startswith("base_model.")}
-    load_in_order(trunks, of_trunks, f"ReLIC ({path})")
-    head = RelationHead(49)
-    try:
-        head.load_state_dict({k: v for k, v in saved.items() if k.startswith("head.")})
-    except RuntimeError as error:
-        raise ModelError(f"{path}: not ReLIC's head: {error}") from error
+    looks, parts, head = mobilenet_features(), mobilenet_features(), RelationHead(49)
+    load_part(looks, saved, "base_model.base_model.0.", path)
+    load_part(parts, saved, "base_model.sa_model.0.", path)
+    load_part(head.head, saved, "head.", path)
 
     def maps(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = imagenet_pixels(images)
-        return trunks[0](pixels), trunks[1](pixels)
+        return looks(pixels), parts(pixels)
 
     return ReLIC(maps, head)

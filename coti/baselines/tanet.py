@@ -11,15 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from coti.baselines.degraded import RatedPictures, fit_head
-from coti.baselines.relic import (
-    CHANNELS,
-    GRADES,
-    cosine_relations,
-    imagenet_pixels,
-    mobilenet_trunk,
-)
-from coti.efficientnet import EfficientNetLite0, load_in_order
-from coti.errors import ModelError
+from coti.baselines.mobilenet import CHANNELS, imagenet_pixels, load_part, mobilenet_features
+from coti.baselines.relic import GRADES, cosine_relations
+from coti.efficientnet import EfficientNetLite0
 from coti.tensors import TensorBundle
 
 __all__ = ["TANet", "ThemeHeads", "fitted_tanet", "published_tanet"]
@@ -129,18 +123,16 @@ def published_tanet(path: str | Path) -> TANet:
     from torchvision.models import resnet18
 
     saved = TensorBundle.load(Path(path)).tensors
-    trunk, scenes = mobilenet_trunk(), resnet18(weights=None, num_classes=365)
-    heads = ThemeHeads()
-    base, places = "mobileNet.base_model.", "res365_last."
-    load_in_order(trunk, {k: v for k, v in saved.items() if k.startswith(base)}, f"TANet ({path})")
+    trunk, scenes, heads = (
+        mobilenet_features(),
+        resnet18(weights=None, num_classes=365),
+        ThemeHeads(),
+    )
+    base, places = "mobileNet.base_model.0.", "res365_last."
+    load_part(trunk, saved, base, path)
+    load_part(scenes, saved, places, path)
     rest = {k: v for k, v in saved.items() if not k.startswith((base, places))}
-    try:
-        scenes.load_state_dict(
-            {k.removeprefix(places): v for k, v in saved.items() if k.startswith(places)}
-        )
-        heads.load_state_dict(rest)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: not TANet's weights: {error}") from error
+    load_part(heads, rest, "", path)
     scenes = scenes.eval().requires_grad_(False)
 
     def inputs(images: torch.Tensor) -> Inputs:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from coti.baselines import baseline_label, baseline_scores
 from coti.baselines.degraded import graded_degradations
 from coti.baselines.inception import inception_contribution
 from coti.baselines.lpips import published_lpips
-from coti.baselines.relic import CHANNELS, RelationHead, mobilenet_trunk, published_relic
+from coti.baselines.mobilenet import imagenet_pixels, mobilenet_features
+from coti.baselines.relic import RelationHead, published_relic
 from coti.baselines.tanet import ThemeHeads, published_tanet
 from coti.baselines.vlad import aggregate, local_descriptors, vlad_similarity
 from coti.efficientnet import EfficientNetLite0, load_efficientnet
@@ -133,14 +133,20 @@ def test_published_relic_and_tanet_load_by_name(tmp_path: Path, seeds: torch.Ten
     """Files with the published layout (random weights: the real ones can't be had here) give the
     scores of the networks they were saved from; another file is refused."""
     torch.manual_seed(0)
-    trunks = nn.ModuleList([mobilenet_trunk(), mobilenet_trunk()])
+    trunks = [mobilenet_features(), mobilenet_features()]
     head = RelationHead(49)
-    relic = {f"base_model.{k}": v for k, v in trunks.state_dict().items()} | head.state_dict()
-    assert head.head[2].in_features == CHANNELS + 2401
+    relic = dict(head.state_dict())
+    for name, trunk in zip(("base_model", "sa_model"), trunks, strict=True):
+        relic |= {f"base_model.{name}.0.{k}": v for k, v in trunk.state_dict().items()}
+    assert relic["head.2.weight"].shape == (10, 3681)
+    assert "base_model.sa_model.0.1.conv.7.running_var" in relic
     TensorBundle(relic).save(tmp_path / "relic.safetensors")
     grades = published_relic(tmp_path / "relic.safetensors").score(seeds[:2], seeds)
     assert grades.shape == (2,)
-    assert ((grades >= 1) & (grades <= 10)).all()
+    with torch.inference_mode():
+        pixels = imagenet_pixels(seeds[:2])
+        expected = head.eval()(trunks[0](pixels), trunks[1](pixels))
+    assert torch.allclose(grades, expected, atol=1e-4)
 
     from torchvision.models import resnet18
 
@@ -152,5 +158,5 @@ def test_published_relic_and_tanet_load_by_name(tmp_path: Path, seeds: torch.Ten
     both = published_tanet(tmp_path / "tanet.safetensors").score(seeds[:2], seeds)
     alone = published_tanet(tmp_path / "tanet.safetensors").score(seeds[:1], seeds)
     assert torch.allclose(both[:1], alone, atol=1e-4)
-    with pytest.raises(ModelError, match="fit"):
+    with pytest.raises(ModelError, match=r"tanet\.safetensors.*fit"):
         published_relic(tmp_path / "tanet.safetensors")
