@@ -13,7 +13,7 @@ from coti.errors import CotiError
 from coti.report import cycles_table
 from pipelines.config import check_run_file
 
-__all__ = ["announce_result", "check_command_line", "user_errors"]
+__all__ = ["announce_pool", "announce_result", "check_command_line", "user_errors"]
 
 
 @contextmanager
@@ -28,6 +28,20 @@ def user_errors() -> Iterator[None]:
         if found is None:
             raise
         raise click.ClickException(str(found)) from error
+
+
+def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> None:
+    """What the pool was taken for, and that accepted and quarantined rows add up to its inputs."""
+    counts = dict(validation["counts"])
+    accepted, quarantined = counts.pop("accepted"), counts.pop("quarantined")
+    reasons = ", ".join(f"{reason} {number}" for reason, number in counts.items())
+    click.echo(
+        f"Pool        {pool_source['source']} ({pool_source['kind']}): {accepted + quarantined} "
+        f"inputs = {accepted} accepted + {quarantined} quarantined"
+        + (f" ({reasons})" if reasons else "")
+    )
+    for note in [*pool_source["notes"], *validation["drift"]]:
+        click.echo(f"            {note}")
 
 
 def announce_result(

@@ -39,7 +39,7 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         scorer=fingerprint_model(config.scorer.model, config.scorer.pretrained),
         judge=fingerprint_model(config.evaluation.judge, config.evaluation.judge_pretrained),
         seeds=fingerprint_optional("seeds", config.seeds),
-        pool=fingerprint_pool(config.pool),
+        pool=fingerprint_pool(config.pool, config.pool_rules),
         references=fingerprint_optional("references", config.references),
         truth=fingerprint_optional("truth", config.truth),
         ratings=fingerprint_optional(

@@ -7,6 +7,7 @@ from pathlib import Path
 from coti.errors import ConfigError
 from coti.fingerprint import fingerprint_files
 from coti.pool import fingerprint_source
+from coti.settings import PoolSettings
 from steps.paths import locate
 
 __all__ = ["fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
@@ -33,6 +34,6 @@ def fingerprint_optional(key: str, *names: str | None) -> str:
     return fingerprint_files(paths) if paths else ""
 
 
-def fingerprint_pool(source: str) -> str:
-    """Hash of a pool's names and bytes."""
-    return fingerprint_source(locate(source))
+def fingerprint_pool(source: str, rules: PoolSettings) -> str:
+    """Hash of a pool's names and bytes; ``rules`` say of which kind it is and where S3 answers."""
+    return fingerprint_source(locate(source), rules)

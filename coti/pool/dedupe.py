@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from coti.pool.manifest import ACCEPTED, QUARANTINED
+from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ __all__ = [
     "mark_duplicates",
     "mark_embedding_duplicates",
     "near_representatives",
+    "without_embedding_duplicates",
 ]
 
 
@@ -98,6 +99,23 @@ def mark_embedding_duplicates(
     representatives = embedding_representatives(chosen, cosine)
     marks = {order[i]: order[place] for i, place in enumerate(representatives)}
     return _mark(manifest, marks, "near_duplicate", f"embedding, cosine {cosine:g} or more")
+
+
+def without_embedding_duplicates(
+    accepted: pd.DataFrame,
+    quarantined: pd.DataFrame,
+    ids: Sequence[str],
+    features: torch.Tensor,
+    cosine: float,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accepted and quarantined rows after :func:`mark_embedding_duplicates`; they still add up."""
+    import pandas as pd
+
+    rows = pd.concat([accepted, quarantined], ignore_index=True)
+    marked = mark_embedding_duplicates(rows, ids, features, cosine)
+    check_sums(marked, len(accepted) + len(quarantined))
+    good = marked["status"] == ACCEPTED
+    return marked[good].reset_index(drop=True), marked[~good].reset_index(drop=True)
 
 
 def embedding_representatives(
