@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+_CROWD = 256
+"""Representatives with one band of the hash in common that a picture is compared with."""
+
+
 def mark_duplicates(
     manifest: pd.DataFrame, *, near_bits: int, near_difference: float
 ) -> pd.DataFrame:
@@ -61,7 +65,8 @@ def near_representatives(
 
     ``hashes`` are 64-bit, ``thumbnails`` uint8 [n, p]. Of bits + 1 bands of the hash at least one
     is equal where at most ``bits`` differ, so only representatives that share a band are looked
-    at: about linear in n for hashes that are spread out.
+    at, and of one band no more than the first :data:`_CROWD`: linear in n, also for a pool of
+    pictures that were made to have one hash.
     """
     edges = [round(64 * i / (bits + 1)) for i in range(bits + 2)]
     bands = [(low, (1 << (high - low)) - 1) for low, high in pairwise(edges)]
@@ -76,13 +81,17 @@ def near_representatives(
             for leader in bucket.get(key, ())
             if (hashes[leader] ^ value).bit_count() <= bits
         }
-        found = next(
-            (k for k in sorted(near) if np.abs(grey[k] - grey[row]).mean() <= difference), row
-        )
+        found = row
+        if near:
+            leaders = np.array(sorted(near))
+            alike = np.abs(grey[leaders] - grey[row]).mean(axis=1) <= difference
+            found = int(leaders[alike.argmax()]) if alike.any() else row
         result.append(found)
         if found == row:
             for bucket, key in zip(index, keys, strict=True):
-                bucket.setdefault(key, []).append(row)
+                crowd = bucket.setdefault(key, [])
+                if len(crowd) < _CROWD:
+                    crowd.append(row)
     return result
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from coti.errors import ConfigError
+from coti.pool import ingest
 from coti.pool.addresses import AddressPolicy
 from coti.pool.fetch import Fetched, fetch_all
 from coti.pool.reasons import Rejected
@@ -255,6 +256,20 @@ def table_of(urls: Sequence[str], path: Path) -> Path:
     lines = ["URL,TEXT,similarity"] + [f"{url},caption {n},0.3" for n, url in enumerate(urls)]
     path.write_text("\n".join(lines))
     return path
+
+
+def test_a_pipelines_ingestion_goes_on_behind_what_was_fetched(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    """With a folder for what was fetched, a second ingestion asks nobody anything."""
+    table = table_of([server.url(f"good/{n}") for n in range(3)], tmp_path / "pool.csv")
+    settings = PoolSettings(fetch=SETTINGS, workers=1)
+    first = ingest(str(table), settings, 16, fetch_dir=tmp_path / "kept")
+    assert first.kind == "url_table"
+    assert set(first.manifest["reason"]) == {""}
+    again = ingest(str(table), settings, 16, fetch_dir=tmp_path / "kept")
+    assert again.manifest.equals(first.manifest)
+    assert sum(server.hits.values()) == 3
 
 
 def test_a_table_of_urls_is_resumed_by_shard(server: HostileServer, tmp_path: Path) -> None:
