@@ -54,7 +54,7 @@ def hash_of_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, 
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         if tensor.numel():
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     for name in sorted(metadata):
         digest.update(f"{name}={metadata[name]}".encode())
     return digest.hexdigest()

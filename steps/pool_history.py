@@ -25,7 +25,7 @@ def remember_profile(pool_source: dict[str, Any], profile: dict[str, float]) -> 
         _FINGERPRINT: str(pool_source["fingerprint"]),
         _PROFILE: json.dumps(profile),
     }
-    log_metadata(said, infer_artifact=True, artifact_name=ARTIFACT)
+    log_metadata(metadata=said, infer_artifact=True, artifact_name=ARTIFACT)
 
 
 def last_profile(source: str, fingerprint: str) -> dict[str, float] | None:
