@@ -19,6 +19,10 @@ from coti.errors import ModelError
 __all__ = ["TensorBundle"]
 
 
+_STRINGS = ".json"
+"""Ends the names of the tensors that hold strings; a tensor and strings may share a name."""
+
+
 @dataclass
 class TensorBundle:
     """Tensors by name, and strings by name for the file's header."""
@@ -31,12 +35,12 @@ class TensorBundle:
 
     def strings(self, name: str) -> list[str]:
         """A list of strings (ids, captions) that was put in with :meth:`with_strings`."""
-        return list(json.loads(self.tensors[name].numpy().tobytes()))
+        return list(json.loads(self.tensors[name + _STRINGS].numpy().tobytes()))
 
     def with_strings(self, name: str, values: list[str]) -> TensorBundle:
         """The same bundle with a list of strings beside its tensors."""
         text = torch.frombuffer(bytearray(json.dumps(values).encode()), dtype=torch.uint8)
-        return TensorBundle({**self.tensors, name: text}, self.metadata)
+        return TensorBundle({**self.tensors, name + _STRINGS: text}, self.metadata)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
