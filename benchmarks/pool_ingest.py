@@ -164,6 +164,7 @@ def main() -> None:
         folder = Path(name)
         paths = photographs(folder, options.pictures, (width, height))
         every = ways(paths, folder, options.resolution)
+        decode_picture(paths[0].read_bytes(), Limits(options.resolution))  # imports what it needs
         foreign = None
         if options.img2dataset:
             foreign = Foreign(options.img2dataset, paths, options.resolution)
