@@ -8,9 +8,11 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -41,7 +43,7 @@ def start_workers(count: int) -> None:
     stop_workers()
     if count > 1:
         _workers = ProcessPoolExecutor(
-            count, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+            count, multiprocessing.get_context("spawn"), initializer=_begin
         )
         atexit.register(stop_workers)
 
@@ -88,8 +90,10 @@ def _second(cell: CellSettings) -> EfficientNetLite0 | None:
     return load_efficientnet(cell.baselines.efficientnet, cell.baselines.side)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed must not stay behind."""
+def _begin() -> None:
+    """A worker draws no bars over the sweep's lines, and ends with its parent, if killed, too."""
+    # Errors travel as exceptions.
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
