@@ -51,12 +51,12 @@ def _start(config: Any) -> dict[str, Any]:
     from coti.inversion.tokens import initial_embedding
     from coti.sampling import draw
     from coti.seeding import derived_seed
-    from steps.models import image_text_encoder, located_token, text_to_image
+    from steps.models import judge_of, located_token, text_to_image
     from steps.paths import locate
 
     model = text_to_image(config.model)
     settings = config.evaluation
-    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    judge = judge_of(settings)
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")

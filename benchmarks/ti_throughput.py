@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks.sd_shapes import write_random_sd2
+from benchmarks.sd_shapes import write_random
 from coti.inversion.batches import BatchPlan
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents, to_model_range
@@ -317,7 +317,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         name = options.model or ("" if on_gpu else "assets/models/base")
         if not name:
-            name = str(write_random_sd2(Path(folder) / "sd2"))
+            name = str(write_random("sd2-base", Path(folder) / "sd2"))
         model = load_text_to_image(ModelSettings(base_model=name, dtype=options.dtype))
         batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
         rows = [compare(model, size, options.rounds, options.steps) for size in batches]

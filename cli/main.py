@@ -19,6 +19,7 @@ COMMANDS = {
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
     "ui": ("cli.ui", "ui"),
+    "weights": ("cli.weights", "weights"),
 }
 """Name -> module and object; imported when asked for, since some bring heavy libraries."""
 

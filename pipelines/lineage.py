@@ -35,9 +35,17 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         raise ConfigError("concept is empty: give the concept's name.")
     aesthetic = config.aesthetic
     return Fingerprints(
-        base_model=fingerprint_model(config.model.base_model, config.model.revision),
-        scorer=fingerprint_model(config.scorer.model, config.scorer.pretrained),
-        judge=fingerprint_model(config.evaluation.judge, config.evaluation.judge_pretrained),
+        base_model=fingerprint_model(
+            config.model.base_model, config.model.revision, config.model.sha256
+        ),
+        scorer=fingerprint_model(
+            config.scorer.model, config.scorer.pretrained, config.scorer.sha256
+        ),
+        judge=fingerprint_model(
+            config.evaluation.judge,
+            config.evaluation.judge_pretrained,
+            config.evaluation.judge_sha256,
+        ),
         seeds=fingerprint_optional("seeds", config.seeds),
         pool=fingerprint_pool(config.pool, config.pool_rules),
         references=fingerprint_optional("references", config.references),

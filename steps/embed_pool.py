@@ -14,7 +14,7 @@ from coti.shards import embed_shard
 from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, image_text_encoder
+from steps.models import concept_encoder, scorer_of
 
 __all__ = ["embed_pool"]
 
@@ -34,6 +34,6 @@ def embed_pool(
 ) -> Annotated[TensorBundle, "shard_features"]:
     """Features of the shard's pictures, with their ids; a finished shard comes from the cache."""
     with _LOADING:
-        encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+        encoder = scorer_of(scorer)
         other = concept_encoder(concept_score, encoder, model)
     return embed_shard(encoder, other, ImageSet(shard, pool_images.tensor(shard)))

@@ -18,7 +18,10 @@ class ScorerSettings(Strict):
     model: str = "assets/models/scorer"
     """A folder in open_clip's format, an open_clip model name, or ``hf-hub:…``."""
     pretrained: str | None = None
-    """The weights' tag where ``model`` is an open_clip model name."""
+    """Where ``model`` is an open_clip model name: the weights' tag, or a file of them: a path,
+    ``hf://owner/name@revision/file``, ``s3://bucket/key``."""
+    sha256: str | None = None
+    """Pinned hash of the folder or the weights' file, as ``coti weights hash`` prints it."""
     batch_size: int = 256
 
 
@@ -27,7 +30,10 @@ class AestheticSettings(Strict):
     """S_aes (Eq. 7): a head on frozen features, fine-tuned before every cycle."""
 
     head: str | None = "assets/models/aesthetic/aesthetic_head.safetensors"
-    """The head θ_0 starts from; none: a fresh one, fitted to the ratings."""
+    """The head θ_0 starts from; none: a fresh one, fitted to the ratings. LAION's has to be
+    converted once: ``coti weights aesthetic-head``."""
+    head_sha256: str | None = None
+    """Pinned hash of the head's file; ``s3://`` needs it."""
     ratings: str | None = "assets/models/aesthetic/ratings.safetensors"
     """Rated features that every fine-tuning replays."""
     user_ratings: str | None = None
