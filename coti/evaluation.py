@@ -73,6 +73,8 @@ def embed_references(
     if images is not None:
         tensors["references"] = judge.encode_images(images)
         if inception is not None:
+            # Said here, before anything is trained.
+            _enough(inception.size, len(images), inception.size, "Inception's")
             tensors["inception"] = inception.encode_images(images)
     return TensorBundle(tensors).with_strings("captions", captions)
 

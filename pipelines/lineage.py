@@ -38,9 +38,7 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         base_model=fingerprint_model(
             config.model.base_model, config.model.revision, config.model.sha256
         ),
-        scorer=fingerprint_model(
-            config.scorer.model, config.scorer.pretrained, config.scorer.sha256
-        ),
+        scorer=_scorers(config),
         judge=fingerprint_model(
             config.evaluation.judge,
             config.evaluation.judge_pretrained,
@@ -54,6 +52,13 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),
     )
+
+
+def _scorers(config: CotiConfig) -> str:
+    """The scorer's fingerprint, with that of S_con's own model where it has one."""
+    parts = [config.scorer, *([config.concept_score] if config.concept_score.model else [])]
+    hashes = [fingerprint_model(str(p.model), p.pretrained, p.sha256) for p in parts]
+    return "+".join(hashes)
 
 
 def params_of(config: CotiConfig) -> dict[str, Any]:

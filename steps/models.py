@@ -42,7 +42,7 @@ def text_to_image(settings: ModelSettings) -> TextToImageModel:
     return replace(model, name=settings.base_model)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _image_text_encoder(
     model: str, pretrained: str | None, sha256: str | None, batch_size: int
 ) -> ImageTextEncoder:
@@ -83,9 +83,11 @@ def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
 def concept_encoder(
     settings: ConceptScoreSettings, scorer: ImageTextEncoder, model: ModelSettings
 ) -> ImageEncoder | None:
-    """ℰ of Eq. 8 where it isn't the scorer: the model's autoencoder."""
+    """ℰ of Eq. 8 where it isn't the scorer: a model of its own, or the autoencoder."""
     if settings.encoder == "scorer":
         return None
+    if settings.encoder == "model" and settings.model is not None:
+        return _image_text_encoder(settings.model, settings.pretrained, settings.sha256, 64)
     network = text_to_image(model)
     return AutoencoderEncoder(network.vae, network.resolution)
 

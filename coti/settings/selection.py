@@ -58,8 +58,15 @@ class ConceptScoreSettings(Strict):
     same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
     ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
     idea, a small classifier of X_T against the rest of the pool, so mapped."""
-    encoder: Literal["scorer", "autoencoder"] = "scorer"
-    """ℰ of Eq. 8: the scorer's image features, or the latents of the model's own autoencoder."""
+    encoder: Literal["scorer", "autoencoder", "model"] = "scorer"
+    """ℰ of Eq. 8: the scorer's image features, the latents of the base model's own autoencoder,
+    or the image-text model below, so that looks and concept are judged by two models."""
+    model: str | None = None
+    """For ``encoder: model``, as ``scorer.model``."""
+    pretrained: str | None = None
+    """For ``encoder: model``, as ``scorer.pretrained``."""
+    sha256: str | None = None
+    """For ``encoder: model``, as ``scorer.sha256``."""
     neighbours: int = 5
     """k of ``knn``."""
     distractors: tuple[str, ...] = ()
@@ -68,6 +75,13 @@ class ConceptScoreSettings(Strict):
     classifier_steps: int = 200
     """Optimizer steps of each fit; more of them make up for a lower rate."""
     classifier_learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        require(
+            (self.encoder == "model") == (self.model is not None),
+            "concept_score.model and concept_score.encoder: model belong together: set both or "
+            "neither.",
+        )
 
 
 @dataclass(frozen=True)
