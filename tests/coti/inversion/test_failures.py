@@ -120,7 +120,7 @@ def test_out_of_memory_names_the_knobs_and_keeps_the_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The error is torch's own, raised in the seventh forward pass: there is no GPU to fill here."""
+    """torch's own error, raised in the seventh forward pass: there is no GPU to fill here."""
     store = FolderCheckpointStore(tmp_path)
     forward = model.unet.forward
     calls: list[int] = []

@@ -120,19 +120,17 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
         table = text.get_input_embeddings().weight
         table.data[-2:] = part
         tables.append(table)
-    expanded = [prompt.replace("<t>", "<t> <t>_1") for prompt in prompts]
     added = None
-    # The pipeline encodes without a gradient unless its undecorated method is called.
     if kind == "sdxl":
         hidden, _, pooled, _ = pipe.encode_prompt(
-            expanded, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+            prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
         )
         sizes = pipe._get_add_time_ids(
             (64, 64), (0, 0), (64, 64), hidden.dtype, pipe.text_encoder_2.config.projection_dim
         )
         added = {"text_embeds": pooled, "time_ids": sizes.repeat(2, 1)}
     else:
-        hidden, _ = pipe.encode_prompt(expanded, "cpu", 1, False)
+        hidden, _ = pipe.encode_prompt(prompts, "cpu", 1, False)
     noisy = scheduler.add_noise(latents, noise, timesteps).double()
     predicted = pipe.unet(noisy, timesteps, hidden, added_cond_kwargs=added).sample
     velocity = scheduler.config.prediction_type == "v_prediction"
