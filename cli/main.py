@@ -18,6 +18,7 @@ COMMANDS = {
     "pool": ("cli.pool", "pool"),
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
+    "train": ("cli.train", "train"),
     "ui": ("cli.ui", "ui"),
     "weights": ("cli.weights", "weights"),
 }

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,7 +90,11 @@ def read_pickled(path: Path, sha256: str | None = None) -> Any:
         check_hash(path, sha256, str(path))
     try:
         # Containers of tensors that older tools wrote; their reconstruction runs no other code.
-        with torch.serialization.safe_globals([ParameterDict, ParameterList]):
+        with (
+            torch.serialization.safe_globals([ParameterDict, ParameterList]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # of old pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ModelError(

@@ -56,9 +56,11 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
 
 def _scorers(config: CotiConfig) -> str:
     """The scorer's fingerprint, with that of S_con's own model where it has one."""
-    parts = [config.scorer, *([config.concept_score] if config.concept_score.model else [])]
-    hashes = [fingerprint_model(str(p.model), p.pretrained, p.sha256) for p in parts]
-    return "+".join(hashes)
+    scorer, own = config.scorer, config.concept_score
+    found = fingerprint_model(scorer.model, scorer.pretrained, scorer.sha256)
+    if own.model is not None:
+        found += "+" + fingerprint_model(own.model, own.pretrained, own.sha256)
+    return found
 
 
 def params_of(config: CotiConfig) -> dict[str, Any]:

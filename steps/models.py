@@ -29,6 +29,7 @@ __all__ = [
     "inception_of",
     "judge_of",
     "located_aesthetic",
+    "located_model",
     "located_token",
     "scorer_of",
     "text_to_image",
@@ -38,7 +39,7 @@ __all__ = [
 @lru_cache(maxsize=1)
 def text_to_image(settings: ModelSettings) -> TextToImageModel:
     """The base model, frozen, on its device; it keeps the name that the user gave it."""
-    model = load_text_to_image(replace(settings, base_model=locate(settings.base_model)))
+    model = load_text_to_image(located_model(settings))
     return replace(model, name=settings.base_model)
 
 
@@ -104,6 +105,12 @@ def located_aesthetic(settings: AestheticSettings) -> AestheticSettings:
 
 def _head(name: str, sha256: str | None) -> Path:
     return local_weights(locate(name), sha256)
+
+
+def located_model(settings: ModelSettings) -> ModelSettings:
+    """The settings with their folder or file found."""
+    config = settings.config and locate(settings.config)
+    return replace(settings, base_model=locate(settings.base_model), config=config)
 
 
 def located_token(settings: TokenSettings) -> TokenSettings:
