@@ -26,6 +26,7 @@ from steps.paths import locate
 
 __all__ = [
     "concept_encoder",
+    "image_text_encoder",
     "inception_of",
     "judge_of",
     "located_aesthetic",
@@ -44,9 +45,10 @@ def text_to_image(settings: ModelSettings) -> TextToImageModel:
 
 
 @lru_cache(maxsize=3)
-def _image_text_encoder(
-    model: str, pretrained: str | None, sha256: str | None, batch_size: int
+def image_text_encoder(
+    model: str, pretrained: str | None, batch_size: int, sha256: str | None = None
 ) -> ImageTextEncoder:
+    """An image-text model, on the GPU where there is one."""
     located = pretrained and locate(pretrained)
     return load_image_text_encoder(
         locate(model), located, device="auto", batch_size=batch_size, sha256=sha256
@@ -55,15 +57,15 @@ def _image_text_encoder(
 
 def scorer_of(settings: ScorerSettings) -> ImageTextEncoder:
     """The scorer, on the GPU where there is one."""
-    return _image_text_encoder(
-        settings.model, settings.pretrained, settings.sha256, settings.batch_size
+    return image_text_encoder(
+        settings.model, settings.pretrained, settings.batch_size, settings.sha256
     )
 
 
 def judge_of(settings: EvaluationSettings) -> ImageTextEncoder:
     """The judge, on the GPU where there is one."""
-    return _image_text_encoder(
-        settings.judge, settings.judge_pretrained, settings.judge_sha256, settings.batch_size
+    return image_text_encoder(
+        settings.judge, settings.judge_pretrained, settings.batch_size, settings.judge_sha256
     )
 
 
@@ -88,7 +90,7 @@ def concept_encoder(
     if settings.encoder == "scorer":
         return None
     if settings.encoder == "model" and settings.model is not None:
-        return _image_text_encoder(settings.model, settings.pretrained, settings.sha256, 64)
+        return image_text_encoder(settings.model, settings.pretrained, 64, settings.sha256)
     network = text_to_image(model)
     return AutoencoderEncoder(network.vae, network.resolution)
 
