@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[Words, Words]] = {
     "ti_memory": ((), ()),
     "ti_time_to_quality": (
         ("--seeds", "0", "1", "2"),
-        ("--steps", "4", "--every", "2", "--images", "4", "--pool", "80"),
+        ("--steps", "4", "--cycle-steps", "2", "--every", "2", "--images", "4", "--pool", "80"),
     ),
     "generation_throughput": (
         ("--embedding", "outputs/latest/learned_embeds.safetensors", "--metrics", "256"),

@@ -155,7 +155,11 @@ def coti(
             free = torch.tensor([name not in selected for name in scores["id"]])
             columns = {name: torch.as_tensor(scores[name]) for name in ("s_int", "s_aes", "s_con")}
             places = select(
-                "coti", config.selection, free, derived_seed(seed, "select", cycle), **columns
+                "coti",
+                config.selection,
+                free,
+                seed=derived_seed(seed, "select", cycle),
+                **columns,
             )
             names = [scores["id"][place] for place in places.tolist()]
             selected |= dict.fromkeys(names, cycle)
@@ -190,6 +194,7 @@ def coti(
             token=config.token,
         )
         word, done = result.embedding, done + result.steps
+        trial.measure(word, done * batch)
         if last:
             gammas = (last[-1].gamma_aes, last[-1].gamma_con)
         if done >= steps:
@@ -202,6 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--target", type=float, default=0.8, help="R-precision, 0 to 1")
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of each method")
+    parser.add_argument("--cycle-steps", type=int, default=0, help="of COTI; 0: the config's")
     parser.add_argument("--every", type=int, default=25, help="steps between measurements")
     parser.add_argument("--images", type=int, default=128, help="pictures a measurement")
     parser.add_argument("--pool", type=int, default=0, help="pictures of the pool; 0: all")
@@ -211,6 +217,9 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     config = load_config()
+    if given.cycle_steps:
+        train = replace(config.train, max_steps=given.cycle_steps)
+        config = config.model_copy(update={"train": train})
     model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
     scorer = load_image_text_encoder(locate(config.scorer.model))
     judge = load_image_text_encoder(locate(config.evaluation.judge))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -178,7 +179,7 @@ def train_cycle(
             if evaluate_phi is not None and step % phi_every == 0:
                 curve.check()
                 word = _word(init, vectors, step)
-                value = group.from_main(lambda word=word, at=step: evaluate_phi(word, at))
+                value = group.from_main(partial(evaluate_phi, word, step))
                 curve.add_phi(value)
                 ended = pace.observe(value.phi) is Action.END
             look = step % _CHECK_EVERY == 0
