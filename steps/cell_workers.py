@@ -20,7 +20,7 @@ from coti.baselines import NEED_EFFICIENTNET
 from coti.cell import CellData, CellModels, CellResult, run_cell
 from coti.efficientnet import EfficientNetLite0, load_efficientnet
 from coti.settings import CellSettings, ModelSettings, ScorerSettings
-from steps.models import concept_encoder, image_text_encoder, text_to_image
+from steps.models import concept_encoder, judge_of, scorer_of, text_to_image
 
 __all__ = ["CellInputs", "compute_cell", "start_workers", "stop_workers"]
 
@@ -74,11 +74,11 @@ def _compute(inputs: CellInputs) -> CellResult:
 
 def _models(inputs: CellInputs) -> CellModels:
     cell, scorer, judge = inputs.cell, inputs.scorer, inputs.cell.evaluation
-    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    encoder = scorer_of(scorer)
     return CellModels(
         text_to_image(inputs.model),
         encoder,
-        image_text_encoder(judge.judge, judge.judge_pretrained, judge.batch_size),
+        judge_of(judge),
         concept_encoder(cell.concept_score, encoder, inputs.model),
         _second(cell),
     )

@@ -15,7 +15,7 @@ from coti.tensors import TensorBundle
 from materializers.table import TableMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, image_text_encoder
+from steps.models import concept_encoder, scorer_of
 
 __all__ = ["gather_features"]
 
@@ -45,7 +45,7 @@ def gather_features(
     Annotated[pd.DataFrame, "quarantined"],
 ]:
     """What looks the same to the scorer joins the quarantine, in a group with what is kept."""
-    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    encoder = scorer_of(scorer)
     other = concept_encoder(concept_score, encoder, model)
     seeds = embed_seeds(encoder, other, seed_images, concept_score.distractors)
     features = gather_shards(shards, seeds)
