@@ -137,9 +137,8 @@ def _summary(
     validation = sum(seconds.get(name, 0.0) for name in VALIDATION)
     method = sum(seconds.values()) - tracking - validation + method_imports
     orchestration = total - method
-    print(
-        f"\n{config.strategy}, seed {seed}: {total:.0f} s from process start, {method_imports:.0f} s of it imports"
-    )
+    print(f"\n{config.strategy}, seed {seed}: {total:.0f} s from process start,", end=" ")
+    print(f"{method_imports:.0f} s of it imports")
     for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {name:28s} {value:7.1f} s")
     print(f"  {'ZenML (the rest)':28s} {orchestration - tracking - validation:7.1f} s")
