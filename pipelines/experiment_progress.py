@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -45,16 +44,15 @@ class Progress:
         self._name, self._cells = config.name, list(cells)
         self._started = time.monotonic()
         self._done = 0
-        self._work = sum((work_of(cell.settings).image_steps for cell in cells), 0)
+        self._work = sum(_pictures(cell) for cell in cells)
         self._worked = 0
 
     def show(self, cell: PlannedCell, row: dict[str, Any]) -> None:
         """A cell is done."""
         self._done += 1
-        self._worked += work_of(cell.settings).image_steps
+        self._worked += _pictures(cell)
         spent = time.monotonic() - self._started
-        share = self._worked / self._work if self._work else self._done / len(self._cells)
-        left = spent * (1 - share) / share / 60 if share else math.nan
+        left = spent * (self._work / self._worked - 1) / 60
         click.echo(
             f"[{self._done}/{len(self._cells)}] {cell.concept}, {cell.label}, seed "
             f"{cell.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
@@ -68,6 +66,12 @@ class Progress:
         minutes = (time.monotonic() - self._started) / 60
         click.echo(f"{self._name}: done in {minutes:.1f} min. Results: {page}")
         click.echo(f"Side by side in MLflow: coti ui, experiment {self._name!r}")
+
+
+def _pictures(cell: PlannedCell) -> int:
+    """Pictures trained on and drawn: training and drawing one cost about the same."""
+    work = work_of(cell.settings)
+    return work.image_steps + work.drawn
 
 
 def _shown(value: float | None) -> str:
