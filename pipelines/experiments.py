@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import zenml
 
 from coti.errors import ConfigError
-from coti.settings import BaselineSettings, ConceptScoreSettings
+from coti.settings import BaselineSettings, ConceptScoreSettings, EvaluationSettings
 from pipelines.edge import user_errors
 from pipelines.experiment_config import (
     ConceptSource,
@@ -22,16 +23,19 @@ from pipelines.experiment_config import (
 )
 from pipelines.experiment_pools import sources_of
 from pipelines.experiment_progress import Progress, announce_cost, facts_of
+from pipelines.lineage import scorers_fingerprint
 from steps.caching import code_fingerprint
 from steps.cell_workers import start_workers, stop_workers
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
 from steps.embed_second_opinion import embed_second_opinion
 from steps.fingerprints import fingerprint_model, fingerprint_optional, fingerprint_pool
+from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.load_seeds import load_seeds
 from steps.models import text_to_image
 from steps.run_cell import run_cell
+from steps.shard_pool import shard_pool
 from steps.track_cell import track_cell
 from steps.validate_pool import validate_pool
 from steps.write_results import write_results
@@ -42,7 +46,9 @@ STEPS = [
     ingest_pool,
     validate_pool,
     load_seeds,
+    shard_pool,
     embed_pool,
+    gather_features,
     embed_references,
     embed_second_opinion,
     run_cell,
@@ -134,32 +140,41 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _judge_print(settings: EvaluationSettings) -> str:
+    return fingerprint_model(settings.judge, settings.judge_pretrained, settings.judge_sha256)
+
+
 class _Concept:
     """A concept's pictures and features: made once, shared by its cells."""
 
     def __init__(self, config: ExperimentConfig, source: ConceptSource, resolution: int) -> None:
         self._config, self._source, self._resolution = config, source, resolution
-        manifest, self.pool_images = ingest_pool(
-            source.pool, fingerprint_pool(source.pool), resolution, config.pool_rules
+        rules, pool_print = config.pool_rules, fingerprint_pool(source.pool, config.pool_rules)
+        manifest, self._pool_images, pool_source = ingest_pool(
+            source.pool, pool_print, resolution, rules
         )
-        self.accepted, _, _, _ = validate_pool(manifest, config.pool_rules, 0)
+        self._accepted, self._quarantined, _, _ = validate_pool(
+            manifest, pool_source, rules, 0, None
+        )
+        self._shards = shard_pool(self._accepted, rules.feature_shard)
         self.seed_images, _ = load_seeds(
             source.seeds, fingerprint_optional("seeds", source.seeds), resolution
         )
         self._references_print = fingerprint_optional("references", source.references)
-        self._model_print = fingerprint_model(config.model.base_model, config.model.revision)
-        self._scorer_print = fingerprint_model(config.scorer.model, config.scorer.pretrained)
+        model = config.model
+        self._model_print = fingerprint_model(model.base_model, model.revision, model.sha256)
         self._made: dict[str, Any] = {}
 
     def start(self, cell: PlannedCell) -> Any:
         """Submit a cell; the future of its outputs."""
         settings = cell.settings
+        features, accepted = self._features(settings.concept_score)
         return run_cell.submit(
             self._source.concept,
-            self.accepted,
-            self.pool_images,
+            accepted,
+            self._pool_images,
             self.seed_images,
-            self._features(settings.concept_score),
+            features,
             self._references(cell),
             self._second_references(cell),
             self._source.truth,
@@ -175,8 +190,8 @@ class _Concept:
         judge, aesthetic, base = settings.evaluation, settings.aesthetic, settings.baselines
         return {
             "base_model": self._model_print,
-            "scorer": self._scorer_print,
-            "judge": fingerprint_model(judge.judge, judge.judge_pretrained),
+            "scorer": scorers_fingerprint(self._config.scorer, settings.concept_score),
+            "judge": _judge_print(judge),
             "ratings": fingerprint_optional(
                 "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
             ),
@@ -209,24 +224,32 @@ class _Concept:
             self._made[key] = make()
         return self._made[key]
 
-    def _features(self, settings: ConceptScoreSettings) -> Any:
+    def _features(self, settings: ConceptScoreSettings) -> tuple[Any, Any]:
+        """Features, and the pictures that are left without near duplicates."""
         # What the features depend on; S_con's kind, for one, is no part of it.
-        part = ConceptScoreSettings(encoder=settings.encoder, distractors=settings.distractors)
-        config = self._config
-        return self._once(
-            "features",
-            part,
-            lambda: embed_pool(
-                self.accepted,
-                self.pool_images,
-                self.seed_images,
-                config.scorer,
-                self._scorer_print,
-                part,
-                config.model,
-                self._model_print,
-            ),
+        part = replace(
+            ConceptScoreSettings(),
+            encoder=settings.encoder,
+            model=settings.model,
+            pretrained=settings.pretrained,
+            sha256=settings.sha256,
+            distractors=settings.distractors,
         )
+        return self._once("features", part, lambda: self._embedded(part))  # type: ignore[no-any-return]
+
+    def _embedded(self, part: ConceptScoreSettings) -> tuple[Any, Any]:
+        config = self._config
+        scorer_print = scorers_fingerprint(config.scorer, part)
+        encoders = (config.scorer, scorer_print, part, config.model, self._model_print)
+        features, accepted, _ = gather_features(
+            embed_pool.map(self._shards, self._pool_images, *map(zenml.unmapped, encoders)),
+            self._accepted,
+            self._quarantined,
+            self.seed_images,
+            config.pool_rules,
+            *encoders,
+        )
+        return features, accepted
 
     def _references(self, cell: PlannedCell) -> Any:
         settings = cell.settings.evaluation
@@ -238,7 +261,7 @@ class _Concept:
                 self._source.references,
                 self._references_print,
                 settings,
-                fingerprint_model(settings.judge, settings.judge_pretrained),
+                _judge_print(settings),
                 self._resolution,
             ),
         )

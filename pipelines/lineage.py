@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from coti.errors import ConfigError
+from coti.settings import ConceptScoreSettings, ScorerSettings
 from pipelines.config import CotiConfig
 from steps.caching import code_fingerprint
 from steps.fingerprints import fingerprint_model, fingerprint_optional, fingerprint_pool
 from steps.paths import ROOT
 
-__all__ = ["Fingerprints", "fingerprints_of", "params_of", "tags_of"]
+__all__ = ["Fingerprints", "fingerprints_of", "params_of", "scorers_fingerprint", "tags_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         base_model=fingerprint_model(
             config.model.base_model, config.model.revision, config.model.sha256
         ),
-        scorer=_scorers(config),
+        scorer=scorers_fingerprint(config.scorer, config.concept_score),
         judge=fingerprint_model(
             config.evaluation.judge,
             config.evaluation.judge_pretrained,
@@ -54,9 +55,8 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
     )
 
 
-def _scorers(config: CotiConfig) -> str:
+def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> str:
     """The scorer's fingerprint, with that of S_con's own model where it has one."""
-    scorer, own = config.scorer, config.concept_score
     found = fingerprint_model(scorer.model, scorer.pretrained, scorer.sha256)
     if own.model is not None:
         found += "+" + fingerprint_model(own.model, own.pretrained, own.sha256)
