@@ -70,7 +70,7 @@ class EfficientNetLite0:
         return [torch.cat(stage) for stage in zip(*self._stages(images), strict=True)]
 
     def _batches(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [self.pixels(part) for part in images.split(self.batch_size)]
+        return [self.pixels(part) for part in torch.split(images, self.batch_size)]
 
     def _stages(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
         return [

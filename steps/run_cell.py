@@ -85,7 +85,9 @@ def _located(cell: CellSettings) -> CellSettings:
     """The settings with their files found."""
     baselines = cell.baselines
     names = ("efficientnet", "lpips", "relic", "tanet", "sd_chad")
-    found = {name: getattr(baselines, name) and locate(getattr(baselines, name)) for name in names}
+    found: dict[str, Any] = {
+        name: getattr(baselines, name) and locate(getattr(baselines, name)) for name in names
+    }
     return replace(
         cell,
         aesthetic=located_aesthetic(cell.aesthetic),

@@ -6,13 +6,14 @@ graded degradations of the seeds, the ratings that every concept has; its name s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from coti.aesthetic import load_aesthetic_head
-from coti.baselines.degraded import graded_degradations
+from coti.baselines.degraded import RatedPictures, graded_degradations
 from coti.baselines.inception import inception_contribution
 from coti.baselines.lpips import fitted_lpips, published_lpips
 from coti.baselines.relic import fitted_relic, published_relic
@@ -27,6 +28,10 @@ __all__ = ["NEED_EFFICIENTNET", "baseline_label", "baseline_scores"]
 
 NEED_EFFICIENTNET = frozenset({"is", "lpips", "relic", "tanet"})
 """Baselines that stand on EfficientNet-Lite0 (the last three without published weights)."""
+
+
+class _Score(Protocol):
+    def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,11 @@ def baseline_scores(
         return load_aesthetic_head(settings.sd_chad).score(features["pool"])
     if name not in _NAMES or name in ("random", "coti"):
         raise ConfigError(f"there is no baseline score {name!r}.")
-    published = {"lpips": published_lpips, "relic": published_relic, "tanet": published_tanet}
+    published: dict[str, Callable[[str], _Score]] = {
+        "lpips": published_lpips,
+        "relic": published_relic,
+        "tanet": published_tanet,
+    }
     path = getattr(settings, _NAMES[name].weights, None) if _NAMES[name].weights else None
     if path is not None:
         return published[name](path).score(pool, seeds)
@@ -93,5 +102,9 @@ def baseline_scores(
     if name == "is":
         return inception_contribution(efficientnet.logits(pool))
     rated = graded_degradations(seeds, seed)
-    fit = {"lpips": fitted_lpips, "relic": fitted_relic, "tanet": fitted_tanet}[name]
-    return fit(efficientnet, rated, settings.steps, seed).score(pool, seeds)
+    fitted: dict[str, Callable[[EfficientNetLite0, RatedPictures, int, int], _Score]] = {
+        "lpips": fitted_lpips,
+        "relic": fitted_relic,
+        "tanet": fitted_tanet,
+    }
+    return fitted[name](efficientnet, rated, settings.steps, seed).score(pool, seeds)

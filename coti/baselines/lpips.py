@@ -44,7 +44,10 @@ class PerceptualDistance:
     def distances(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """LPIPS of n pictures to m others: float32 [n, m], 0 or more."""
         reference = self.embed(others)
-        parts = [torch.cdist(self.embed(part), reference).square() for part in images.split(_CHUNK)]
+        parts = [
+            torch.cdist(self.embed(part), reference).square()
+            for part in torch.split(images, _CHUNK)
+        ]
         return torch.cat(parts)
 
     def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
@@ -77,7 +80,7 @@ def fitted_lpips(
         torch.autograd.backward(loss)
         optimizer.step()
     weights = scale * functional.softplus(raw.detach())
-    return PerceptualDistance(trunk.stages, list(weights.split(widths)))
+    return PerceptualDistance(trunk.stages, list(torch.split(weights, widths)))
 
 
 def published_lpips(path: str | Path) -> PerceptualDistance:

@@ -58,7 +58,7 @@ class ReLIC:
     @torch.inference_mode()
     def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
         """Mean grade of uint8 [n, 3, h, w]: float32 [n]; the seeds are not looked at."""
-        return torch.cat([self._head(*self._maps(part)) for part in pool.split(_CHUNK)])
+        return torch.cat([self._head(*self._maps(part)) for part in torch.split(pool, _CHUNK)])
 
 
 def fitted_relic(trunk: EfficientNetLite0, rated: RatedPictures, steps: int, seed: int) -> ReLIC:

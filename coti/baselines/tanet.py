@@ -89,7 +89,7 @@ class TANet:
     @torch.inference_mode()
     def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
         """Mean grade of uint8 [n, 3, h, w]: float32 [n]; the seeds are not looked at."""
-        return torch.cat([self._heads(self._inputs(part)) for part in pool.split(_CHUNK)])
+        return torch.cat([self._heads(self._inputs(part)) for part in torch.split(pool, _CHUNK)])
 
 
 def _colours(pixels: torch.Tensor) -> torch.Tensor:
@@ -103,7 +103,7 @@ def fitted_tanet(trunk: EfficientNetLite0, rated: RatedPictures, steps: int, see
         pooled = trunk.maps(images).mean(dim=(2, 3))
         return Inputs(pooled, trunk.logits(images), _colours(imagenet_pixels(images)))
 
-    parts = [inputs(part) for part in rated.images.split(_CHUNK)]
+    parts = [inputs(part) for part in torch.split(rated.images, _CHUNK)]
     seen = Inputs(
         *(torch.cat([getattr(p, k) for p in parts]) for k in ("pooled", "themes", "colours"))
     )
