@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": ("cli.evaluate", "evaluate"),
     "generate": ("cli.generate", "generate"),
     "pool": ("cli.pool", "pool"),
+    "registry": ("cli.registry", "registry"),
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
     "ui": ("cli.ui", "ui"),

@@ -206,6 +206,8 @@ def _run(config: CotiConfig) -> None:
         prints.references,
         prints.judge,
         config.promotion,
+        config.model,
+        seed_images,
     )
     _, folder = write_outputs(
         config.concept,
