@@ -7,10 +7,12 @@ from typing import Any
 import zenml
 
 from pipelines.config import CotiConfig, load_config
-from pipelines.edge import announce_result, user_errors
+from pipelines.edge import user_errors
 from pipelines.lineage import fingerprints_of, params_of, tags_of
+from pipelines.loops import DynamicLoop, Loop
 from pipelines.packages import remember_packages
 from pipelines.plan import plan_of
+from steps.artifact_store import require_artifact_store
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
@@ -27,7 +29,7 @@ from steps.train_cycle import train_cycle
 from steps.validate_pool import validate_pool
 from steps.write_outputs import write_outputs
 
-__all__ = ["STEPS", "coti_concept"]
+__all__ = ["STEPS", "coti_concept", "learn"]
 
 STEPS = [
     ingest_pool,
@@ -54,10 +56,12 @@ def coti_concept(config: CotiConfig | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
     with user_errors():
-        _run(config or load_config())
+        learn(config or load_config(), DynamicLoop())
 
 
-def _run(config: CotiConfig) -> None:
+def learn(config: CotiConfig, loop: Loop) -> None:
+    """Wire the steps; ``loop`` says how a cycle follows the other."""
+    require_artifact_store()
     plan = plan_of(config)
     prints = fingerprints_of(config)
     params, tags = params_of(config), tags_of(config, prints)
@@ -98,7 +102,8 @@ def _run(config: CotiConfig) -> None:
     curves, samples, tables, batches = [], [], [], []
     cycle, go_on = 0, True
     while go_on:
-        head = finetune_aesthetic_scorer(
+        head = loop(
+            finetune_aesthetic_scorer,
             features,
             accepted,
             seed_images,
@@ -112,7 +117,8 @@ def _run(config: CotiConfig) -> None:
         first_head = first_head or head
         scores, picked = None, None
         if cycle > 0 or plan.selects_first:
-            scores = score_pool(
+            scores = loop(
+                score_pool,
                 features,
                 head,
                 training_set,
@@ -121,12 +127,20 @@ def _run(config: CotiConfig) -> None:
                 plan.selection,
                 seed,
             )
-            training_set, picked = select_batch(
-                scores, features, training_set, cycle, config.strategy, plan.selection, seed
+            training_set, picked = loop(
+                select_batch,
+                scores,
+                features,
+                training_set,
+                cycle,
+                config.strategy,
+                plan.selection,
+                seed,
             )
             tables.append(scores)
             batches.append(picked)
-        embedding, generated, drawn, curve, training = train_cycle(
+        embedding, generated, drawn, curve, training = loop(
+            train_cycle,
             cycle,
             training_set,
             accepted,
@@ -145,7 +159,8 @@ def _run(config: CotiConfig) -> None:
             config.generation,
             seed,
         )
-        evaluation = evaluate_cycle(
+        evaluation = loop(
+            evaluate_cycle,
             generated,
             references,
             features,
@@ -163,7 +178,8 @@ def _run(config: CotiConfig) -> None:
             prints.truth,
             seed,
         )
-        best_so_far, history, decision = control_loop(
+        best_so_far, history, decision = loop(
+            control_loop,
             cycle,
             history,
             training,
@@ -175,7 +191,8 @@ def _run(config: CotiConfig) -> None:
             plan.controller,
             f"fd_{config.evaluation.fd_name}",
         )
-        track_cycle(
+        loop(
+            track_cycle,
             config.concept,
             history,
             decision,
@@ -192,10 +209,11 @@ def _run(config: CotiConfig) -> None:
         )
         curves.append(curve)
         samples.append(drawn)
-        go_on = bool(decision.load()["go_on"])
+        go_on = loop.goes_on(decision)
         cycle += 1
 
-    registration = register_embedding(
+    registration = loop(
+        register_embedding,
         config.concept,
         best_so_far,
         history,
@@ -229,5 +247,4 @@ def _run(config: CotiConfig) -> None:
         config.model_dump(mode="json"),
         tags,
     )
-    results = (history, decision, registration, folder)
-    announce_result(*(artifact.load() for artifact in results))
+    loop.announce(history, decision, registration, folder)

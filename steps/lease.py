@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from coti.errors import RegistryError
+from steps.artifact_store import s3_client
 from steps.paths import ROOT
 
 __all__ = ["S3Lease", "hold", "lease"]
@@ -88,21 +89,10 @@ class S3Lease:
     @classmethod
     def on(cls, store: Any, name: str, holder: str) -> S3Lease:
         """On the bucket of a ZenML S3 artifact store, with its endpoint and keys."""
-        import boto3
-
         place = urlsplit(str(store.path))
-        key, secret, token, region = store.get_credentials()
-        client = boto3.session.Session().client(
-            "s3",
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            aws_session_token=token,
-            **{"region_name": region or "us-east-1", **(store.config.client_kwargs or {})},
-        )
         prefix = place.path.strip("/")
-        return cls(
-            client, place.netloc, f"{prefix}/coti_leases/{name}.json".lstrip("/"), name, holder
-        )
+        key = f"{prefix}/coti_leases/{name}.json".lstrip("/")
+        return cls(s3_client(store), place.netloc, key, name, holder)
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[Callable[[], None]]:
