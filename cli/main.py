@@ -17,6 +17,7 @@ COMMANDS = {
     "generate": ("cli.generate", "generate"),
     "pool": ("cli.pool", "pool"),
     "registry": ("cli.registry", "registry"),
+    "retrain": ("cli.retrain", "retrain"),
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
     "ui": ("cli.ui", "ui"),
