@@ -41,6 +41,8 @@ def s3_problem(store: Any) -> str | None:
     config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries=retries)
     client = s3_client(store, config=config)
     try:
+        # Some stores make a bucket when they are written to; a mistyped name must not.
+        client.head_bucket(Bucket=bucket)
         client.put_object(Bucket=bucket, Key=name, Body=b"coti")
         client.get_object(Bucket=bucket, Key=name)["Body"].read()
         client.delete_object(Bucket=bucket, Key=name)

@@ -103,9 +103,13 @@ def _kubernetes(folder: Path) -> None:
     recorder, seen = _Recorder(), []
     submit = Orchestrator.submit_dynamic_pipeline
 
-    def remember(self: Any, snapshot: Any, *rest: Any, **more: Any) -> Any:
+    def remember(
+        self: Any, snapshot: Any, stack: Any, environment: dict[str, str], **more: Any
+    ) -> Any:
         seen.append((self, snapshot))
-        submit(self, snapshot, *rest, **more)
+        # A remote server's run has one; it must go into a secret.
+        environment["ZENML_STORE_API_TOKEN"] = "planted-token"
+        submit(self, snapshot=snapshot, stack=stack, environment=environment, **more)
         raise _CapturedError
 
     with (
@@ -122,7 +126,8 @@ def _kubernetes(folder: Path) -> None:
         for name, step in snapshot.step_configurations.items():
             if step.config.runtime is None or step.config.runtime.value != "isolated":
                 continue
-            info = StepRunInfo(
+            # Without validation: there is no run of the step yet.
+            info = StepRunInfo.model_construct(
                 step_run_id=uuid.uuid4(),
                 run_id=uuid.uuid4(),
                 run_name="run",
