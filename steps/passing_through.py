@@ -61,8 +61,7 @@ def passing_through(original: BaseStep, name: str, module: str) -> BaseStep:
     through.__name__ = through.__qualname__ = name
     through.__module__ = module
     config = original.configuration
-    made: BaseStep = step(
-        through,
+    decorate = step(
         name=config.name,
         enable_cache=config.enable_cache,
         cache_policy=config.cache_policy,
@@ -72,4 +71,5 @@ def passing_through(original: BaseStep, name: str, module: str) -> BaseStep:
             if spec.materializer_source
         },
     )
+    made: BaseStep = decorate(through)
     return made

@@ -59,9 +59,9 @@ def test_the_second_is_told_and_gets_it_afterwards(endpoint: str) -> None:
 def test_a_dead_holders_lease_is_taken_over_and_the_dead_is_told(endpoint: str) -> None:
     """After its life has ended; the old holder may neither write nor delete the new one's."""
     dead = _lease(endpoint, "dead.json", "ada", life=-1.0)
-    with pytest.raises(RegistryError, match="was lost"), dead.held(0) as ada_holds:
-        with _lease(endpoint, "dead.json", "bob").held(0) as bob_holds:
-            bob_holds()
+    with dead.held(0) as ada_holds, _lease(endpoint, "dead.json", "bob").held(0) as bob_holds:
+        bob_holds()
+        with pytest.raises(RegistryError, match="was lost"):
             ada_holds()
     with _lease(endpoint, "dead.json", "eve").held(0):
         pass
