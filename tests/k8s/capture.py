@@ -141,7 +141,9 @@ def _kubernetes(folder: Path) -> None:
             orchestrator.submit_isolated_step_with_allocation(info, {"NAME": name}, None)
     from kubernetes.client import ApiClient
 
-    jobs = [ApiClient().sanitize_for_serialization(job) for job in recorder.jobs]
+    # The client leaves out what the address it posts to says.
+    kind = {"apiVersion": "batch/v1", "kind": "Job"}
+    jobs = [{**kind, **ApiClient().sanitize_for_serialization(job)} for job in recorder.jobs]
     (folder / "jobs.json").write_text(json.dumps(jobs))
 
 
