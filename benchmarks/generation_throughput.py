@@ -5,8 +5,10 @@
 Both draw the same prompt from the same noise with the same solver, guidance, precision and batch
 size, taking turns in one process; the pipeline is loaded as its documentation says, without a
 safety checker.
-Then the number of solver steps is varied, with the mean difference from 50 steps in levels of
-255. The last line is one JSON object.
+Then the number of solver steps is varied: the mean difference from 50 steps in levels of 255, and
+with ``--metrics`` what the judge says of as many pictures as it has features (Fréchet distance to
+the bundled references, R-precision), which is what a saved step could cost. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -22,10 +24,16 @@ from typing import Any
 
 import torch
 
+from coti.evaluation import embed_references, judge_images
+from coti.features import load_image_text_encoder
 from coti.generation import fixed_noise, generate
+from coti.images import read_image_folder
 from coti.inversion.embedding import Embedding, load_embedding
 from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.sampling import draw
 from coti.settings import GenerationSettings, ModelSettings
+from pipelines.config import load_config
+from steps.paths import locate
 
 STEPS = (5, 7, 10, 15, 20)
 
@@ -40,6 +48,28 @@ def load_pipeline(model: TextToImageModel, settings: GenerationSettings) -> Any:
         pipe.scheduler = solver.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+class Verdict:
+    """The bundled judge on the bundled concept, as evaluate_cycle has it."""
+
+    def __init__(self, images: int) -> None:
+        config = load_config()
+        self.config, self.settings = config, config.evaluation
+        self.judge = load_image_text_encoder(locate(self.settings.judge))
+        if images < self.judge.size:
+            raise SystemExit(f"--metrics needs at least {self.judge.size} pictures.")
+        side = ModelSettings(base_model=locate(config.model.base_model))
+        resolution = load_text_to_image(side).resolution
+        real = read_image_folder(locate(str(config.references)), resolution)[1]
+        self.references = embed_references(self.judge, config.concept, real, self.settings)
+
+    def of(self, images: torch.Tensor) -> dict[str, float]:
+        """Fréchet distance and R-precision of pictures."""
+        found = judge_images(
+            self.judge, images, self.references, self.config.concept, self.settings, 0
+        )
+        return {name: found[name] for name in ("fd_judge", "r_precision", "kid")}
 
 
 def seconds_of(draw: Callable[[], Any]) -> float:
@@ -59,6 +89,9 @@ def main() -> None:
     parser.add_argument("--prompt", default="a photo of a {}", help="{} stands for the word")
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--metrics", type=int, default=0, help="pictures the judge sees for each number of steps"
+    )
     parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
     options = parser.parse_args()
     if options.threads:
@@ -97,8 +130,9 @@ def main() -> None:
     print(f"pictures a second: ours {our_rate:.1f}, pipeline {their_rate:.1f}, ratio {ratio:.2f}")
 
     finest = generate(model, prompts, words, replace(settings, num_inference_steps=50), 0).float()
-    rows = []
-    for steps in STEPS:
+    rows: list[dict[str, Any]] = []
+    verdict = Verdict(options.metrics) if options.metrics and words else None
+    for steps in STEPS if verdict is None else (*STEPS, 50):
         how = replace(settings, num_inference_steps=steps)
         started = time.perf_counter()
         pictures = generate(model, prompts, words, how, 0).float()
@@ -110,9 +144,18 @@ def main() -> None:
                 "difference": float((pictures - finest).abs().mean()),
             }
         )
+        if verdict is not None:
+            how = replace(how, cycle_images=options.metrics)
+            drawn = draw(model, words[0], how, options.metrics, 0, "cycle")
+            rows[-1] |= verdict.of(drawn.images)
         print(
             f"{steps:>3} steps: {rows[-1]['pictures_a_second']:7.1f} pictures a second, "
             f"{rows[-1]['difference']:5.2f} levels from 50 steps"
+            + "".join(
+                f", {name} {rows[-1][name]:.3f}"
+                for name in ("fd_judge", "r_precision")
+                if name in rows[-1]
+            )
         )
     result = {
         "benchmark": "generation_throughput",

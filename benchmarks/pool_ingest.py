@@ -13,7 +13,9 @@ workers together, so that what else the machine does matters little:
 ``sanitised``   and the centre square resized, as raw pixels.
 ``stored``      and PNG and Parquet: all of the work of ``ingest``, still in this process.
 ``sandboxed``   ``stored`` through one worker process, as ``ingest`` does it, workers started.
-``img2dataset`` its own resizer on the same bytes, where it is installed.
+``img2dataset`` read, sha256 and its own resizer (decode, crop, resize, JPEG), the same bytes, with
+                ``--img2dataset PYTHON``, a Python of an environment that has it:
+                ``python -m venv E; E/bin/pip install img2dataset 'albumentations<2'``.
 
 Medians over the rounds; the last line is one JSON object.
 """
@@ -26,6 +28,7 @@ import io
 import json
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -108,21 +111,41 @@ def sandboxed(paths: list[Path], folder: Path, resolution: int, pool: DecodePool
     writer.close()
 
 
-def img2dataset_way(paths: list[Path], resolution: int) -> Callable[[], Any] | None:
-    """img2dataset's resizer, or nothing where it is not installed."""
-    try:
-        from img2dataset.resizer import Resizer  # type: ignore[import-not-found]
-    except ImportError:
-        return None
-    resizer = Resizer(resolution, "center_crop", False)
+class Foreign:
+    """img2dataset's resizer in an environment of its own: its pins and ours don't go together."""
 
-    def run() -> None:
-        for path in paths:
-            data = path.read_bytes()
-            hashlib.sha256(data).hexdigest()
-            resizer(io.BytesIO(data))
+    def __init__(self, python: str, paths: list[Path], resolution: int) -> None:
+        code = (
+            "import hashlib, io, sys, time\n"
+            "from img2dataset.resizer import Resizer\n"
+            "resizer = Resizer(int(sys.argv[1]), 'center_crop', False)\n"
+            "for _ in sys.stdin:\n"
+            "    begun = time.process_time()\n"
+            "    for path in sys.argv[2:]:\n"
+            "        data = open(path, 'rb').read()\n"
+            "        hashlib.sha256(data).hexdigest()\n"
+            "        if resizer(io.BytesIO(data))[-1]:\n"
+            "            sys.exit('img2dataset failed on ' + path)\n"
+            "    print(time.process_time() - begun, flush=True)\n"
+        )
+        self._process = subprocess.Popen(
+            [python, "-W", "ignore", "-c", code, str(resolution), *map(str, paths)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-    return run
+    def seconds(self) -> float:
+        """CPU seconds of one turn through all pictures."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End its process."""
+        self._process.communicate()
 
 
 def main() -> None:
@@ -134,17 +157,21 @@ def main() -> None:
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--img2dataset", metavar="PYTHON", help="Python that has img2dataset")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = photographs(folder, options.pictures, (width, height))
         every = ways(paths, folder, options.resolution)
-        foreign = img2dataset_way(paths, options.resolution)
-        if foreign is not None:
-            every["img2dataset"] = foreign
+        decode_picture(paths[0].read_bytes(), Limits(options.resolution))  # imports what it needs
+        foreign = None
+        if options.img2dataset:
+            foreign = Foreign(options.img2dataset, paths, options.resolution)
         limits = Limits(options.resolution)
         seconds: dict[str, list[float]] = {way: [] for way in [*every, "sandboxed"]}
+        if foreign is not None:
+            seconds["img2dataset"] = []
         start = time.perf_counter()
         with DecodePool(limits, workers=1, timeout=60, memory=2_000_000_000) as pool:
             pool.decode(paths[0].read_bytes())
@@ -156,13 +183,22 @@ def main() -> None:
                     before = _cpu(pool)
                     run()
                     seconds[way].append(_cpu(pool) - before)
+                if foreign is not None:
+                    seconds["img2dataset"].append(foreign.seconds())
+        if foreign is not None:
+            foreign.close()
     rates = {way: options.pictures / statistics.median(some) for way, some in seconds.items()}
     print(f"{options.pictures} pictures of {options.size}, to {options.resolution}")
     for way, rate in rates.items():
         print(f"{way:>12} {rate:8.1f} pictures/CPU s  {rate / rates['bare']:6.2f} x bare")
     print(f"starting a worker: {starting:.2f} s")
+    if "img2dataset" in rates:
+        summary_of_foreign = {"stored_over_img2dataset": rates["stored"] / rates["img2dataset"]}
+    else:
+        summary_of_foreign = {}
     summary: dict[str, Any] = {
         "benchmark": "pool_ingest",
+        **summary_of_foreign,
         "pictures_per_cpu_second": rates,
         "checked_over_bare": rates["checked"] / rates["bare"],
         "sandboxed_over_stored": rates["sandboxed"] / rates["stored"],

@@ -8,7 +8,8 @@ Features are synthetic, 768 wide, L2-normalised. A cycle is what ``score_pool`` 
 best B. ``incremental`` compares the pool with the B new pictures in one pass that serves both
 scores; ``all pairs`` compares it with the whole X_T, as without a memory of the minimum.
 ``hidden head`` is incremental with a head of 64 hidden units instead of an affine one. The three
-take turns, the fastest of the rounds counts. Each size runs in a process of its own, so that the
+take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool: ``incremental`` must
+not, ``all pairs`` must. Each size runs in a process of its own, so that the
 peak is its own. The last line is one JSON object.
 """
 
@@ -33,7 +34,7 @@ from coti.pool.features import PoolFeatures, rescore, write_features
 from coti.scores import intelligent_score
 from coti.selection import select_batch
 
-WIDTH, CHUNK = 768, 65_536
+WIDTH, CHUNK = 768, 16_384
 
 
 def synthetic(rows: int) -> Iterator[torch.Tensor]:
@@ -106,6 +107,18 @@ def measure(rows: int, batch: int, train_size: int, rounds: int, mapped: str) ->
     return {"rows": rows, **best, "peak_gib": peak, "own_gib": own}
 
 
+def _child(arguments: list[str]) -> dict[str, float]:
+    """One size in a process of its own, so that its peak of memory is its own."""
+    child = subprocess.run(
+        [*(sys.executable, "-m", "benchmarks.pool_score"), *arguments],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    found: dict[str, float] = json.loads(child.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     """Run every size in its own process and print a table."""
     parser = argparse.ArgumentParser(
@@ -115,6 +128,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=10, help="B")
     parser.add_argument("--train-size", type=int, default=210, help="|X_T|")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--grow", default="60,210,1010", help="|X_T| to compare at 100k rows or less"
+    )
     parser.add_argument("--mapped", action="store_true", help="features in a file, float16")
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="where that file goes")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -130,17 +146,23 @@ def main() -> None:
     results = []
     print(f"{'rows':>10} {'incremental':>12} {'hidden head':>12} {'all pairs':>12} {'peak GiB':>9}")
     for rows in (int(part) for part in options.rows.split(",")):
-        child = subprocess.run(
-            [*(sys.executable, "-m", "benchmarks.pool_score"), *sys.argv[1:], "--one", str(rows)],
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        found = json.loads(child.stdout.splitlines()[-1])
+        found = _child([*sys.argv[1:], "--one", str(rows)])
         results.append(found)
         print(
             f"{rows:>10} {found['incremental']:>11.4f}s {found['hidden_head']:>11.4f}s "
             f"{found['all_pairs']:>11.4f}s {found['peak_gib']:>9.2f}"
+        )
+    grown = []
+    least = min(int(options.rows.split(",")[-1]), 100_000)
+    print(
+        f"{'|X_T|':>10} {'incremental':>12} {'hidden head':>12} {'all pairs':>12}   at {least} rows"
+    )
+    for size in (int(part) for part in options.grow.split(",") if part):
+        found = _child([*sys.argv[1:], "--one", str(least), "--train-size", str(size)])
+        grown.append({"train_size": size, **found})
+        print(
+            f"{size:>10} {found['incremental']:>11.4f}s {found['hidden_head']:>11.4f}s "
+            f"{found['all_pairs']:>11.4f}s"
         )
     last = results[-1]
     summary = {
@@ -150,6 +172,7 @@ def main() -> None:
         "batch": options.batch,
         "train_size": options.train_size,
         "results": results,
+        "by_train_size": grown,
         "all_pairs_over_incremental": last["all_pairs"] / last["incremental"],
         "hidden_over_affine": last["hidden_head"] / last["incremental"],
     }

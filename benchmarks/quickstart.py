@@ -1,8 +1,9 @@
 """The quickstart, itemised: where its seconds go, and what it reaches over several seeds.
 
-    python -m benchmarks.quickstart [--seeds 0 1 2] [--config configs/quickstart.yaml]
+    python -m benchmarks.quickstart [--seeds 0 1 2] [--strategies coti random] [--config FILE]
 
-Runs the real pipeline in this process with the cache off, one run a seed. The functions behind the
+Runs the real pipeline in this process with the cache off, one run a seed and strategy; a baseline
+may take as many training steps as all of COTI's cycles together. The functions behind the
 steps are timed from inside; what remains of the wall clock is orchestration: ZenML, MLflow and
 Great Expectations, their imports included. The last line is one JSON object.
 """
@@ -16,9 +17,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
+
+from coti.settings import Strategy
 
 TRACKING = ("track_cycle", "register_embedding")
 VALIDATION = ("validate_pool",)
@@ -47,12 +51,12 @@ def _start(config: Any) -> dict[str, Any]:
     from coti.inversion.tokens import initial_embedding
     from coti.sampling import draw
     from coti.seeding import derived_seed
-    from steps.models import image_text_encoder, located_token, text_to_image
+    from steps.models import judge_of, located_token, text_to_image
     from steps.paths import locate
 
     model = text_to_image(config.model)
     settings = config.evaluation
-    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    judge = judge_of(settings)
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
@@ -67,6 +71,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--strategies", nargs="+", default=["coti"], choices=get_args(Strategy))
     parser.add_argument("--config", type=Path, default=None)
     arguments = parser.parse_args()
 
@@ -87,12 +92,12 @@ def main() -> None:
     imports = time.perf_counter() - began
     config = load_config(arguments.config)
     runs = []
-    for seed in arguments.seeds:
+    for strategy, seed in product(arguments.strategies, arguments.seeds):
         seconds: dict[str, float] = defaultdict(float)
         originals = {step: type(step).entrypoint for step in STEPS}
         for step, function in originals.items():
             setattr(type(step), ENTRYPOINT, staticmethod(_timed(step.name, function, seconds)))
-        chosen = config.model_copy(update={"seed": seed})
+        chosen = config.model_copy(update={"seed": seed, "strategy": strategy})
         with TemporaryDirectory() as folder:
             path = Path(folder) / "run.yaml"
             import yaml
@@ -132,7 +137,8 @@ def _summary(
     validation = sum(seconds.get(name, 0.0) for name in VALIDATION)
     method = sum(seconds.values()) - tracking - validation + method_imports
     orchestration = total - method
-    print(f"\nseed {seed}: {total:.0f} s from process start, {method_imports:.0f} s of it imports")
+    print(f"\n{config.strategy}, seed {seed}: {total:.0f} s from process start,", end=" ")
+    print(f"{method_imports:.0f} s of it imports")
     for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {name:28s} {value:7.1f} s")
     print(f"  {'ZenML (the rest)':28s} {orchestration - tracking - validation:7.1f} s")
@@ -144,6 +150,7 @@ def _summary(
         f"selection precision {best['selection_precision']}"
     )
     return {
+        "strategy": config.strategy,
         "seed": seed,
         "seconds": round(total, 1),
         "orchestration_share": round(orchestration / total, 4),

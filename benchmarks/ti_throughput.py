@@ -34,8 +34,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.sd_shapes import write_random_sd2
+from benchmarks.sd_shapes import write_random
 from coti.inversion.batches import BatchPlan
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents, to_model_range
@@ -301,6 +302,32 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
     return {name: min(one[name] for one in rounds) for name in parts}
 
 
+def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[str, float]:
+    """Operations of the unavoidable work, and what share of the machine's matmul rate it runs at.
+
+    Args:
+        model: what is trained.
+        batch_size: pictures a step.
+        seconds: what a step of ours takes.
+    """
+    side = model.resolution
+    images = torch.randint(0, 256, (8, 3, side, side), dtype=torch.uint8)
+    bare = Bare(model, images, batch_size)
+    with FlopCounterMode(display=False) as counter:
+        bare.step()
+    size = 8192 if model.device.type == "cuda" else 1024
+    left, right = torch.randn(2, size, size, device=model.device).to(model.dtype)
+    left @ right
+    rate = 2 * size**3 / min(_seconds(lambda: left @ right, 5, model.device) for _ in range(5))
+    done = counter.get_total_flops() / seconds
+    return {
+        "flops_a_step": counter.get_total_flops(),
+        "flops_a_second": done,
+        "matmul_flops_a_second": rate,
+        "share": done / rate,
+    }
+
+
 def main() -> None:
     """Print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
@@ -317,10 +344,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         name = options.model or ("" if on_gpu else "assets/models/base")
         if not name:
-            name = str(write_random_sd2(Path(folder) / "sd2"))
+            name = str(write_random("sd2-base", Path(folder) / "sd2"))
         model = load_text_to_image(ModelSettings(base_model=name, dtype=options.dtype))
         batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
         rows = [compare(model, size, options.rounds, options.steps) for size in batches]
+        for row in rows:
+            row["compute"] = compute(model, row["batch_size"], row["seconds"]["ours"])
         parts = breakdown(model, batches[-1], options.steps)
     print(f"{'batch':>5} {'ours':>10} {'example':>10} {'bare':>10} {'ex/ours':>8} {'ours/bare':>9}")
     for row in rows:
@@ -328,6 +357,13 @@ def main() -> None:
         print(
             f"{row['batch_size']:>5} {times} {row['example_over_ours']:>7.2f} "
             f"{row['ours_over_bare']:>9.3f}"
+        )
+    for row in rows:
+        work = row["compute"]
+        print(
+            f"batch {row['batch_size']}: {work['flops_a_step'] / 1e9:.1f} GFLOP a step, "
+            f"{work['flops_a_second'] / 1e12:.2f} TFLOP/s, {work['share']:.0%} of this machine's "
+            f"own {str(model.dtype).removeprefix('torch.')} matmul rate"
         )
     print(f"\nparts of a step at batch {batches[-1]}, milliseconds:")
     for part, seconds in parts.items():
@@ -340,6 +376,7 @@ def main() -> None:
         "torch": torch.__version__,
         "rows": rows,
         "parts": parts,
+        "model": options.model or ("random sd2-base" if on_gpu else name),
         "gpu": "measured" if on_gpu else "not measured",
     }
     print(json.dumps(result))

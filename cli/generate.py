@@ -88,9 +88,7 @@ def generate(
     _say_unused(words, texts)
     variants = variants_of(words, compare) if compare else {}
     network = load_base_model(model, words, device, dtype)
-    if (height is None) != (width is None):
-        height = width = height or width
-    size = None if height is None or width is None else (height, width)
+    size = (height or network.resolution, width or network.resolution)
     settings = generation_settings(num_inference_steps, guidance_scale, scheduler, batch_size)
     if variants:
         drawings = compare_words(

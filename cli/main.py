@@ -20,7 +20,9 @@ COMMANDS = {
     "retrain": ("cli.retrain", "retrain"),
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
+    "train": ("cli.train", "train"),
     "ui": ("cli.ui", "ui"),
+    "weights": ("cli.weights", "weights"),
 }
 """Name -> module and object; imported when asked for, since some bring heavy libraries."""
 

@@ -26,7 +26,11 @@ def pool() -> None:
     help="Folder for report.html, manifest.parquet, validation.html and validation.json.",
 )
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A pool setting.")
-@click.option("--previous", type=click.Path(exists=True), help="Manifest to measure drift against.")
+@click.option(
+    "--previous",
+    type=click.Path(exists=True),
+    help="Manifest to measure drift against; else the one already in the output folder.",
+)
 @click.option("--resolution", default=256, show_default=True, help="Pixels a side in the report.")
 def check(
     path: str, output: Path, changes: tuple[str, ...], previous: str | None, resolution: int

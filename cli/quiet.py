@@ -15,6 +15,8 @@ NOISY = ("zenml", "mlflow", "alembic", "great_expectations", "transformers", "di
 """Loggers whose console handlers are taken away; the last is the root."""
 
 ENVIRONMENT = {
+    # Shards of a mapped step that run at once on this machine; each of them uses all cores.
+    "ZENML_DYNAMIC_PIPELINE_WORKER_COUNT": str(min(4, max(2, os.cpu_count() or 1))),
     "ZENML_PARAMETER_SIZE_THRESHOLD": "-1",
     "ZENML_ANALYTICS_OPT_IN": "false",
     "ZENML_DISABLE_STEP_NAMES_IN_LOGS": "true",

@@ -72,6 +72,11 @@ class ConceptScorer:
             return smooth_clamp(nearest * self.weight + self.bias)
         return self.score_least(least_cosine(features, self.reference))
 
+    @property
+    def from_least(self) -> bool:
+        """Whether S_con is a function of Eq. 8's minimum, which can be kept over the cycles."""
+        return self.kind in ("min_cosine", "calibrated")
+
     def score_least(self, least: torch.Tensor) -> torch.Tensor:
         """S_con [n] from least cosines [n] that are kept over the cycles; Eq. 8's two kinds only.
 
@@ -183,14 +188,14 @@ def fit_concept_scorer(
     Raises:
         ConfigError: no or too few seeds, or features of different widths.
     """
-    train, seeds, pool = map(normalized, (train_features, seed_features, pool_features))
-    _check(settings, train, seeds, pool, distractor_features)
+    train, seeds = normalized(train_features), normalized(seed_features)
+    _check(settings, train, seeds, pool_features, distractor_features)
     reference = torch.cat([seeds, _without(train, seeds)])
     if settings.kind == "min_cosine":
         return ConceptScorer("min_cosine", reference, torch.tensor([TOP]), torch.zeros(1))
     generator = torch.Generator().manual_seed(seed)
-    some = torch.randperm(len(pool), generator=generator)[:_NEGATIVES].sort().values
-    pool = _without(pool[some], reference)
+    some = torch.randperm(len(pool_features), generator=generator)[:_NEGATIVES].sort().values
+    pool = _without(normalized(pool_features[some]), reference)
     if settings.kind == "classifier":
         return _fit_classifier(settings, reference, len(seeds), pool, distractor_features)
     cosines = seeds @ reference.T

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from coti.errors import MetricError, PoolError
-from coti.features import ImageTextEncoder, normalized
+from coti.features import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics import frechet_distance, kid, r_precision
 from coti.seeding import derived_seed
 from coti.settings import EvaluationSettings
@@ -20,8 +20,28 @@ __all__ = ["candidate_captions", "embed_references", "judge_images", "read_truth
 
 def candidate_captions(concept: str, settings: EvaluationSettings) -> list[str]:
     """R-precision's candidates, the concept's own caption among them, without repetition."""
-    names = list(dict.fromkeys([*settings.captions, concept]))
+    spread = _imagenet(settings.imagenet_captions) if settings.imagenet_captions else []
+    names = list(dict.fromkeys([*settings.captions, *spread, concept]))
     return [settings.caption_template.replace("{}", name) for name in names]
+
+
+def authors_captions(concept: str, settings: EvaluationSettings) -> list[str]:
+    """The concept's caption, then those of ImageNet's 1,000 classes: the authors' 1,001."""
+    return [settings.caption_template.replace("{}", name) for name in (concept, *_imagenet(1000))]
+
+
+def _imagenet(count: int) -> list[str]:
+    """``count`` names of ImageNet's classes, evenly spread over their order, which is by kind.
+
+    Raises:
+        MetricError: more than there are.
+    """
+    from open_clip import IMAGENET_CLASSNAMES
+
+    total = len(IMAGENET_CLASSNAMES)
+    if not 0 < count <= total:
+        raise MetricError(f"imagenet_captions is {count}: there are {total} classes.")
+    return [IMAGENET_CLASSNAMES[i * total // count] for i in range(count)]
 
 
 def embed_references(
@@ -29,6 +49,7 @@ def embed_references(
     concept: str,
     images: torch.Tensor | None,
     settings: EvaluationSettings,
+    inception: ImageEncoder | None = None,
 ) -> TensorBundle:
     """The judge's features of the held-out references and of the candidate captions.
 
@@ -37,15 +58,24 @@ def embed_references(
         concept: the concept's name.
         images: uint8 [n, 3, h, w]; none where the user has no references.
         settings: the captions.
+        inception: what FID is measured on, where it is wanted.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
-        any; the captions' texts as strings ``captions``.
+        any; the captions' texts as strings ``captions``. Where wanted, ``authors_captions``
+        [1001, d], the own one first, and ``inception`` [n, 2048].
     """
     captions = candidate_captions(concept, settings)
     tensors = {"captions": normalized(judge.encode_texts(captions))}
+    if settings.authors_r_precision:
+        texts = authors_captions(concept, settings)
+        tensors["authors_captions"] = normalized(judge.encode_texts(texts))
     if images is not None:
         tensors["references"] = judge.encode_images(images)
+        if inception is not None:
+            # Said here, before anything is trained.
+            _enough(inception.size, len(images), inception.size, "Inception's")
+            tensors["inception"] = inception.encode_images(images)
     return TensorBundle(tensors).with_strings("captions", captions)
 
 
@@ -56,6 +86,7 @@ def judge_images(
     concept: str,
     settings: EvaluationSettings,
     seed: int,
+    inception: ImageEncoder | None = None,
 ) -> dict[str, Any]:
     """Fréchet distance, KID with its interval, and R-precision of generated pictures.
 
@@ -66,11 +97,12 @@ def judge_images(
         concept: the concept's name.
         settings: the name of the distance, and the subsets of KID.
         seed: of KID's subsets.
+        inception: what ``references`` were embedded with for FID, where it is wanted.
 
     Returns:
         ``fd_<name>``, ``kid``, ``kid_low``, ``kid_high``, ``r_precision`` (top 1),
         ``r_precision_candidates``, ``generated`` and ``references`` (counts); what has no
-        references is None.
+        references is None. Where wanted, ``r_precision_top200_1001`` and ``fid``.
 
     Raises:
         MetricError: fewer generated or reference pictures than the judge's features are wide.
@@ -88,16 +120,16 @@ def judge_images(
         "kid_low": None,
         "kid_high": None,
     }
+    if "authors_captions" in references.tensors:
+        result["r_precision_top200_1001"] = r_precision(
+            normalized(features), references["authors_captions"], own=0, top=200
+        )
+    if inception is not None:
+        result["fid"] = None
     if "references" not in references.tensors:
         return result
     real = references["references"]
-    for name, count in (("generated", len(features)), ("reference", len(real))):
-        if count < judge.size:
-            raise MetricError(
-                f"{count} {name} pictures are fewer than the judge's {judge.size} features, so no "
-                f"Fréchet distance is defined on them; give at least {judge.size} (generated: "
-                "generation.cycle_images)."
-            )
+    _enough(len(features), len(real), judge.size, "the judge's")
     distance = kid(
         features,
         real,
@@ -114,7 +146,21 @@ def judge_images(
             "references": len(real),
         }
     )
+    if inception is not None and "inception" in references.tensors:
+        _enough(len(features), len(real), inception.size, "Inception's")
+        result["fid"] = frechet_distance(inception.encode_images(images), references["inception"])
     return result
+
+
+def _enough(generated: int, references: int, size: int, whose: str) -> None:
+    """Refuse a Fréchet distance on fewer pictures than features."""
+    for name, count in (("generated", generated), ("reference", references)):
+        if count < size:
+            raise MetricError(
+                f"{count} {name} pictures are fewer than {whose} {size} features, so no "
+                f"Fréchet distance is defined on them; give at least {size} (generated: "
+                "generation.cycle_images)."
+            )
 
 
 def read_truth(path: Path, concept: str) -> dict[str, bool]:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from coti.errors import ModelError
+from coti.weights import check_hash, local_weights
 
 __all__ = [
     "AutoencoderEncoder",
@@ -167,20 +168,26 @@ def load_image_text_encoder(
     *,
     device: str = "cpu",
     batch_size: int = 256,
+    sha256: str | None = None,
 ) -> OpenClipEncoder:
     """Load an image-text model through open_clip, in float32.
 
     Args:
         model: a folder with ``open_clip_config.json`` and safetensors weights,
             ``hf-hub:owner/name``, or the name of a model that open_clip knows, with ``pretrained``.
-        pretrained: the weights' tag or file for a model known by name.
+        pretrained: for a model known by name, the weights' tag, or a file: a path,
+            ``hf://owner/name@revision/file`` or ``s3://bucket/key``.
         device: a torch device, or ``auto`` for CUDA where there is one.
         batch_size: pictures or texts at once.
+        sha256: pinned hash of the folder or the weights' file; ``s3://`` needs it.
 
     Raises:
         ModelError: nothing can be loaded from that; says what to do.
     """
+    if model.startswith("s3://"):
+        model = str(local_weights(model, sha256))
     where = _resolve(model, pretrained)
+    pretrained = _pinned(model, where, pretrained, sha256)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     import_error = "open_clip is not installed: `pip install open_clip_torch`."
@@ -232,6 +239,37 @@ def _resolve(model: str, pretrained: str | None) -> str:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)[:6])
         raise ModelError(f"{model!r} needs pretrained, the tag of its weights, such as {tags}.")
     return model
+
+
+def _pinned(model: str, where: str, pretrained: str | None, sha256: str | None) -> str | None:
+    """``pretrained`` as a file on this machine where it names one or has a pinned hash."""
+    if where.startswith("local-dir:"):
+        if sha256:
+            check_hash(Path(where.removeprefix("local-dir:")), sha256, model)
+        return pretrained
+    if pretrained is not None and (
+        pretrained.startswith(("s3://", "hf://")) or Path(pretrained).expanduser().is_file()
+    ):
+        return str(local_weights(pretrained, sha256))
+    if not sha256:
+        return pretrained
+    if where.startswith("hf-hub:"):
+        raise ModelError(
+            f"{model} cannot be pinned by one hash, it is several files: give model and "
+            "pretrained: hf://owner/name@revision/file, or a local copy of the folder."
+        )
+    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    with _quiet():
+        try:
+            file = download_pretrained(get_pretrained_cfg(model, pretrained))
+        except Exception as error:  # open_clip lets every kind of exception through
+            raise ModelError(
+                f"open_clip cannot fetch {model!r} with pretrained {pretrained!r}: "
+                f"{_first_line(error)}. Give a local file or s3:// instead."
+            ) from error
+    check_hash(Path(file), sha256, f"{model} ({pretrained})")
+    return str(file)
 
 
 def _first_line(error: Exception) -> str:

@@ -23,13 +23,15 @@ from coti.aesthetic import (
     load_user_ratings,
     rate_selected,
 )
-from coti.concept import ConceptScorer, fit_concept_scorer
+from coti.concept import ConceptScorer, fit_concept_scorer, update_least_cosine
 from coti.features import ImageEncoder, ImageTextEncoder, normalized
 from coti.imageset import ImageSet
 from coti.inversion.train import PhiValue
+from coti.pool.features import rescore
 from coti.scores import TOP, gamma, indicator, intelligent_score
 from coti.seeding import derived_seed
 from coti.settings import AestheticSettings, ConceptScoreSettings
+from coti.shards import embed_seeds, embed_shard, gather_shards
 from coti.tensors import TensorBundle
 
 __all__ = [
@@ -58,18 +60,10 @@ def embed_pictures(
         seeds: the seed pictures.
         distractors: names of look-alikes, or none.
     """
-    tensors = {
-        "pool": normalized(encoder.encode_images(pool.images)),
-        "seeds": normalized(encoder.encode_images(seeds.images)),
-    }
-    if concept_encoder is not None:
-        tensors["pool_concept"] = normalized(concept_encoder.encode_images(pool.images))
-        tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
-    elif distractors:
-        captions = [f"a photo of a {name}" for name in distractors]
-        tensors["distractors"] = normalized(encoder.encode_texts(captions))
-    bundle = TensorBundle(tensors)
-    return bundle.with_strings("pool_ids", pool.names).with_strings("seed_ids", seeds.names)
+    return gather_shards(
+        [embed_shard(encoder, concept_encoder, pool)],
+        embed_seeds(encoder, concept_encoder, seeds, distractors),
+    )
 
 
 def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch.Tensor:
@@ -80,10 +74,16 @@ def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch
         ids: in the order wanted.
         kind: ``""`` for the scorer's, ``"_concept"`` for those of another ℰ.
     """
-    names = [*features.strings("seed_ids"), *features.strings("pool_ids")]
-    place = {name: i for i, name in enumerate(names)}
-    table = torch.cat([features[f"seeds{kind}"], features[f"pool{kind}"]])
-    return table[torch.tensor([place[name] for name in ids], dtype=torch.int64)]
+    seeds, pool = features[f"seeds{kind}"], features[f"pool{kind}"]
+    wanted = set(ids)
+    place: dict[str, torch.Tensor] = {}
+    # the pool wins where a seed is in it too; only the rows wanted are read
+    for names, table in (
+        (features.strings("seed_ids"), seeds),
+        (features.strings("pool_ids"), pool),
+    ):
+        place.update({name: table[i] for i, name in enumerate(names) if name in wanted})
+    return torch.stack([place[name] for name in ids]) if ids else seeds[:0]
 
 
 def _kind(features: TensorBundle) -> str:
@@ -108,6 +108,7 @@ def fit_concept(
     )
 
 
+@torch.no_grad()
 def score_candidates(
     features: TensorBundle,
     head: AestheticHead,
@@ -115,16 +116,50 @@ def score_candidates(
     gamma_aes: float,
     gamma_con: float,
     weight_floor: float,
+    *,
+    least: torch.Tensor | None = None,
+    joined: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order."""
-    s_aes = head.score(features["pool"])
-    s_con = concept.score(features[f"pool{_kind(features)}"])
+    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order.
+
+    Where S_con is a function of Eq. 8's minimum, so is the column ``least_cosine``: given back in
+    the next cycle, only the pictures that joined X_T since are compared with the pool.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        head: θ of this cycle.
+        concept: of :func:`fit_concept`, for the whole X_T.
+        gamma_aes: mean S_aes of the last generations.
+        gamma_con: mean S_con of the last generations.
+        weight_floor: least weight of either score.
+        least: [n], ``least_cosine`` of the cycle before; none compares with the whole X_T.
+        joined: ids of all pictures that joined X_T since ``least`` was made, or more.
+    """
+    kind = _kind(features)
+    pool, none = features["pool"], features["pool"][:0]
+    extra: dict[str, Any] = {}
+    if concept.from_least:
+        if least is None:
+            least, new = torch.full((len(pool),), torch.inf), concept.reference
+        else:
+            new = rows_of(features, list(joined), kind)
+        if kind:  # two encoders, two passes
+            least = update_least_cosine(least, new, features[f"pool{kind}"])
+            s_aes = rescore(pool, none, least, head)[1]
+        else:
+            least, s_aes = rescore(pool, new, least, head)
+        s_con = concept.score_least(least)
+        extra["least_cosine"] = least.numpy()
+    else:
+        s_aes = rescore(pool, none, torch.zeros(len(pool)), head)[1]
+        s_con = concept.score(features[f"pool{kind}"])
     s_int = intelligent_score(s_aes, s_con, gamma_aes, gamma_con, weight_floor)
     return {
         "id": features.strings("pool_ids"),
         "s_aes": s_aes.numpy(),
         "s_con": s_con.numpy(),
         "s_int": s_int.numpy(),
+        **extra,
     }
 
 

@@ -1,4 +1,8 @@
-"""Named tensors with a little text beside them: what a safetensors file holds."""
+"""Named tensors with a little text beside them: what a safetensors file holds.
+
+Loading maps the file instead of reading it: a tensor larger than the memory is read where it is
+used. Lists of strings are tensors of bytes too, since a file's header may hold 100 MB at most.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ from coti.errors import ModelError
 __all__ = ["TensorBundle"]
 
 
+_STRINGS = ".json"
+"""Ends the names of the tensors that hold strings; a tensor and strings may share a name."""
+
+
 @dataclass
 class TensorBundle:
     """Tensors by name, and strings by name for the file's header."""
@@ -27,16 +35,18 @@ class TensorBundle:
 
     def strings(self, name: str) -> list[str]:
         """A list of strings (ids, captions) that was put in with :meth:`with_strings`."""
-        return list(json.loads(self.metadata[name]))
+        return list(json.loads(self.tensors[name + _STRINGS].numpy().tobytes()))
 
     def with_strings(self, name: str, values: list[str]) -> TensorBundle:
         """The same bundle with a list of strings beside its tensors."""
-        return TensorBundle(self.tensors, {**self.metadata, name: json.dumps(values)})
+        text = torch.frombuffer(bytearray(json.dumps(values).encode()), dtype=torch.uint8)
+        return TensorBundle({**self.tensors, name + _STRINGS: text}, self.metadata)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
         tensors = {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()}
-        save_file(tensors, str(path), metadata=self.metadata)
+        # Without both tensors and metadata, safetensors writes a header that it cannot read.
+        save_file(tensors, str(path), metadata=self.metadata or {"format": "pt"})
 
     @classmethod
     def load(cls, path: Path) -> TensorBundle:

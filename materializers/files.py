@@ -17,7 +17,14 @@ __all__ = ["fetch", "hash_of_tensors", "store"]
 
 @contextmanager
 def fetch(materializer: BaseMaterializer, name: str) -> Iterator[Path]:
-    """A local copy of one file of the artifact, for as long as the context lasts."""
+    """One file of the artifact where it lies, or a copy for as long as the context lasts.
+
+    Either may be mapped into memory: a mapping outlives the file's name.
+    """
+    local = Path(materializer.uri) / name
+    if local.is_file():
+        yield local
+        return
     with TemporaryDirectory(prefix="coti-") as folder:
         path = Path(folder) / name
         with (
@@ -46,7 +53,8 @@ def hash_of_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, 
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     for name in sorted(metadata):
         digest.update(f"{name}={metadata[name]}".encode())
     return digest.hexdigest()

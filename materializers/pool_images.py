@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,18 +23,11 @@ class PoolImagesMaterializer(BaseMaterializer):
     FILE = "images.parquet"
 
     def load(self, data_type: type[Any]) -> PoolImages:
-        """Open the file where it lies, or a copy that lasts as long as the step."""
+        """Open the file where it lies; of a remote one only what is asked for travels."""
         local = Path(self.uri) / self.FILE
         if local.is_file():
             return PoolImages.load(local)
-        with self.get_temporary_directory(delete_at_exit=False) as folder:
-            path = Path(folder) / self.FILE
-            with (
-                self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb") as source,
-                path.open("wb") as target,
-            ):
-                shutil.copyfileobj(source, target, 1 << 20)
-        return PoolImages.load(path)
+        return PoolImages.load(self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb"))
 
     def save(self, data: PoolImages) -> None:
         """Write all pictures."""

@@ -18,12 +18,15 @@ from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
 from steps.evaluate_cycle import evaluate_cycle
 from steps.finetune_aesthetic_scorer import finetune_aesthetic_scorer
+from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.initialize_embedding import initialize_embedding
 from steps.load_seeds import load_seeds
+from steps.pool_history import last_profile
 from steps.register_embedding import register_embedding
 from steps.score_pool import score_pool
 from steps.select_batch import select_batch
+from steps.shard_pool import shard_pool
 from steps.track_cycle import track_cycle
 from steps.train_cycle import train_cycle
 from steps.validate_pool import validate_pool
@@ -35,7 +38,9 @@ STEPS = [
     ingest_pool,
     validate_pool,
     load_seeds,
+    shard_pool,
     embed_pool,
+    gather_features,
     embed_references,
     initialize_embedding,
     finetune_aesthetic_scorer,
@@ -71,20 +76,27 @@ def learn(config: CotiConfig, loop: Loop) -> None:
         config.concept, config.model, prints.base_model, config.token, config.generation, seed
     )
     embedding = initial
-    manifest, pool_images = ingest_pool(config.pool, prints.pool, resolution, config.pool_rules)
-    accepted, quarantined, _, validation_report = validate_pool(
-        manifest, config.pool_rules, plan.batch
+    rules = config.pool_rules
+    manifest, pool_images, pool_source = ingest_pool(config.pool, prints.pool, resolution, rules)
+    accepted, quarantined, validation, validation_report = validate_pool(
+        manifest, pool_source, rules, plan.batch, last_profile(config.pool, prints.pool)
     )
+    loop.announce_pool(pool_source, validation)
     seed_images, training_set = load_seeds(config.seeds, prints.seeds, resolution)
-    features = embed_pool(
-        accepted,
-        pool_images,
-        seed_images,
+    encoders = (
         config.scorer,
         prints.scorer,
         config.concept_score,
         config.model,
         prints.base_model,
+    )
+    features, accepted, quarantined = gather_features(
+        loop.embed_shards(accepted, rules.feature_shard, pool_images, *encoders),
+        accepted,
+        quarantined,
+        seed_images,
+        rules,
+        *encoders,
     )
     references = embed_references(
         config.concept,
@@ -99,7 +111,10 @@ def learn(config: CotiConfig, loop: Loop) -> None:
     evaluation: Any = None
     decision: Any = None
     first_head, best_so_far = None, None
-    curves, samples, tables, batches = [], [], [], []
+    curves: list[Any] = []
+    samples: list[Any] = []
+    tables: list[Any] = []
+    batches: list[Any] = []
     cycle, go_on = 0, True
     while go_on:
         head = loop(
@@ -122,6 +137,8 @@ def learn(config: CotiConfig, loop: Loop) -> None:
                 features,
                 head,
                 training_set,
+                tables[-1] if tables else None,
+                cycle,
                 evaluation,
                 config.concept_score,
                 plan.selection,
@@ -204,6 +221,7 @@ def learn(config: CotiConfig, loop: Loop) -> None:
             scores,
             picked,
             pool_images,
+            validation_report,
             params,
             tags,
         )

@@ -32,7 +32,14 @@ from coti.settings import (
 )
 from steps.paths import ROOT
 
-__all__ = ["QUICKSTART", "CotiConfig", "check_run_file", "load_config"]
+__all__ = [
+    "QUICKSTART",
+    "CotiConfig",
+    "check_parameters",
+    "check_run_file",
+    "load_config",
+    "sentences",
+]
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 """What `zenml pipeline run coti_concept` runs without a file."""
@@ -105,7 +112,7 @@ class CotiConfig(BaseModel):
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _sentences(error: ValidationError) -> str:
+def sentences(error: ValidationError) -> str:
     """Turn pydantic's list of errors into one line each, with the remedy."""
     lines = []
     for item in error.errors():
@@ -122,7 +129,7 @@ def parse_config(values: dict[str, Any], origin: str) -> CotiConfig:
     try:
         return CotiConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_sentences(error)}.") from error
+        raise ConfigError(f"{origin}: {sentences(error)}.") from error
     except CotiError as error:
         raise ConfigError(f"{origin}: {error}") from error
 
@@ -146,11 +153,11 @@ def read_run_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_run_file(path: Path, parameter: str = "config") -> CotiConfig:
-    """Check the whole run file before ZenML reads it; returns its configuration.
+def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
+    """Check a run file's frame before ZenML reads it; returns the values of our parameter.
 
     Raises:
-        ConfigError: A key is unknown, a value is wrong, or the file is no YAML mapping.
+        ConfigError: A key is unknown, or the file is no YAML mapping.
     """
     parameters = read_run_file(path).get("parameters") or {}
     if not isinstance(parameters, dict):
@@ -164,7 +171,16 @@ def check_run_file(path: Path, parameter: str = "config") -> CotiConfig:
     values = parameters.get(parameter) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: parameters.{parameter} must be a mapping of settings.")
-    return parse_config(values, str(path))
+    return values
+
+
+def check_run_file(path: Path, parameter: str = "config") -> CotiConfig:
+    """Check the whole run file before ZenML reads it; returns its configuration.
+
+    Raises:
+        ConfigError: A key is unknown, a value is wrong, or the file is no YAML mapping.
+    """
+    return parse_config(check_parameters(path, parameter), str(path))
 
 
 def load_config(path: Path | None = None) -> CotiConfig:

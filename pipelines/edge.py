@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from coti.report import cycles_table
 from pipelines.config import check_run_file
 from steps.artifact_store import storage_sentence
 
-__all__ = ["announce_result", "check_command_line", "user_errors"]
+__all__ = ["announce_pool", "announce_result", "check_command_line", "user_errors"]
 
 
 @contextmanager
@@ -30,6 +30,20 @@ def user_errors() -> Iterator[None]:
                 raise click.ClickException(said) from error
             found = found.__cause__ or found.__context__
         raise
+
+
+def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> None:
+    """What the pool was taken for, and that accepted and quarantined rows add up to its inputs."""
+    counts = dict(validation["counts"])
+    accepted, quarantined = counts.pop("accepted"), counts.pop("quarantined")
+    reasons = ", ".join(f"{reason} {number}" for reason, number in counts.items())
+    click.echo(
+        f"Pool        {pool_source['source']} ({pool_source['kind']}): {accepted + quarantined} "
+        f"inputs = {accepted} accepted + {quarantined} quarantined"
+        + (f" ({reasons})" if reasons else "")
+    )
+    for note in [*pool_source["notes"], *validation["drift"]]:
+        click.echo(f"            {note}")
 
 
 def announce_result(
@@ -51,7 +65,7 @@ def announce_result(
     click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
 
 
-def check_command_line() -> None:
+def check_command_line(check: Callable[[Path], object] = check_run_file) -> None:
     """Check the run file of ``zenml pipeline run … -c FILE`` before ZenML does.
 
     ZenML silently ignores unknown top-level keys, and answers a wrong one below with a traceback.
@@ -60,4 +74,4 @@ def check_command_line() -> None:
     path = context.params.get("config_path") if context is not None else None
     if path is not None:
         with user_errors():
-            check_run_file(Path(path))
+            check(Path(path))

@@ -35,17 +35,32 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         raise ConfigError("concept is empty: give the concept's name.")
     aesthetic = config.aesthetic
     return Fingerprints(
-        base_model=fingerprint_model(config.model.base_model, config.model.revision),
-        scorer=fingerprint_model(config.scorer.model, config.scorer.pretrained),
-        judge=fingerprint_model(config.evaluation.judge, config.evaluation.judge_pretrained),
+        base_model=fingerprint_model(
+            config.model.base_model, config.model.revision, config.model.sha256
+        ),
+        scorer=_scorers(config),
+        judge=fingerprint_model(
+            config.evaluation.judge,
+            config.evaluation.judge_pretrained,
+            config.evaluation.judge_sha256,
+        ),
         seeds=fingerprint_optional("seeds", config.seeds),
-        pool=fingerprint_pool(config.pool),
+        pool=fingerprint_pool(config.pool, config.pool_rules),
         references=fingerprint_optional("references", config.references),
         truth=fingerprint_optional("truth", config.truth),
         ratings=fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),
     )
+
+
+def _scorers(config: CotiConfig) -> str:
+    """The scorer's fingerprint, with that of S_con's own model where it has one."""
+    scorer, own = config.scorer, config.concept_score
+    found = fingerprint_model(scorer.model, scorer.pretrained, scorer.sha256)
+    if own.model is not None:
+        found += "+" + fingerprint_model(own.model, own.pretrained, own.sha256)
+    return found
 
 
 def params_of(config: CotiConfig) -> dict[str, Any]:

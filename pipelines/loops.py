@@ -6,13 +6,16 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import zenml
 from zenml.steps import BaseStep
 from zenml.steps.utils import parse_return_type_annotations
 
-from pipelines.edge import announce_result
+from pipelines.edge import announce_pool, announce_result
 from steps import static
+from steps.embed_pool import embed_pool, embed_whole_pool
 from steps.passing_through import previous_name
 from steps.register_embedding import register_embedding
+from steps.shard_pool import shard_pool
 from steps.track_cycle import track_cycle
 
 __all__ = ["DynamicLoop", "Loop", "StaticLoop"]
@@ -26,6 +29,12 @@ class Loop(Protocol):
 
     def goes_on(self, decision: Any) -> bool:
         """Whether another cycle follows."""
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """Features of the pool's pictures, shard by shard."""
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """What became of the pool's inputs, for the terminal."""
 
     def announce(self, *results: Any) -> None:
         """History, decision, registration and folder, for the terminal."""
@@ -41,6 +50,15 @@ class DynamicLoop:
     def goes_on(self, decision: Any) -> bool:
         """What the controller says."""
         return bool(decision.load()["go_on"])
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """One step, on Kubernetes one pod, a shard."""
+        shards = shard_pool(accepted, size)
+        return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoders))
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """Print the sums."""
+        announce_pool(source.load(), validation.load())
 
     def announce(self, *results: Any) -> None:
         """Print the table."""
@@ -84,6 +102,13 @@ class StaticLoop:
         self._decision = decision
         self._cycle += 1
         return self._cycle < self._cycles
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """One step for all: how many shards there are is not known when the graph is made."""
+        return [embed_whole_pool(accepted, pool_images, *encoders)]
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """Nothing is known yet when the graph is made."""
 
     def announce(self, *results: Any) -> None:
         """Nothing is known yet when the graph is made."""

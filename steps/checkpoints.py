@@ -12,7 +12,7 @@ from zenml import get_step_context
 from zenml.client import Client
 from zenml.io import fileio
 
-__all__ = ["ArtifactStoreCheckpoint", "checkpoint_store"]
+__all__ = ["ArtifactStoreCheckpoint", "ArtifactStoreLatents", "checkpoint_store"]
 
 
 class ArtifactStoreCheckpoint:
@@ -23,23 +23,66 @@ class ArtifactStoreCheckpoint:
 
     def read(self) -> bytes | None:
         """The checkpoint, or None where none was written yet."""
-        if not fileio.exists(self.uri):
-            return None
-        with fileio.open(self.uri, "rb") as file:
-            return bytes(file.read())
+        return read_whole(self.uri)
 
     def write(self, content: bytes) -> None:
         """Replace the checkpoint; a killed writer leaves the old one."""
-        fileio.makedirs(self.uri.rsplit("/", 1)[0])
-        beside = f"{self.uri}.part"
-        with fileio.open(beside, "wb") as file:
-            file.write(content)
-        fileio.rename(beside, self.uri, overwrite=True)
+        write_whole(self.uri, content)
 
     def clear(self) -> None:
         """Delete the checkpoint."""
         if fileio.exists(self.uri):
             fileio.remove(self.uri)
+
+
+class ArtifactStoreLatents:
+    """Latents in the artifact store, one file a set of pictures; whole or not at all."""
+
+    def __init__(self) -> None:
+        self.root = f"{Client().active_stack.artifact_store.path}/coti_latents"
+
+    def read(self, key: str) -> bytes | None:
+        """The latents, or None."""
+        return read_whole(f"{self.root}/{key}.safetensors")
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep latents."""
+        write_whole(f"{self.root}/{key}.safetensors", content)
+
+
+def read_whole(uri: str) -> bytes | None:
+    """A file of the artifact store, or None where there is none.
+
+    Raises:
+        OSError: the store cannot be reached.
+    """
+    try:
+        if not fileio.exists(uri):
+            return None
+        with fileio.open(uri, "rb") as file:
+            return bytes(file.read())
+    except OSError:
+        raise
+    except Exception as error:  # each store's client has exceptions of its own
+        raise OSError(f"{uri} cannot be read: {error}") from error
+
+
+def write_whole(uri: str, content: bytes) -> None:
+    """Write a file of the artifact store under another name, then move it there.
+
+    Raises:
+        OSError: the store is full or cannot be reached; the file before is kept.
+    """
+    beside = f"{uri}.part"
+    try:
+        fileio.makedirs(uri.rsplit("/", 1)[0])
+        with fileio.open(beside, "wb") as file:
+            file.write(content)
+        fileio.rename(beside, uri, overwrite=True)
+    except OSError:
+        raise
+    except Exception as error:  # each store's client has exceptions of its own
+        raise OSError(f"{uri} cannot be written: {error}") from error
 
 
 @contextmanager

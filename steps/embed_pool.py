@@ -1,7 +1,8 @@
-"""Image features of pool and seeds, once; every later cycle is matrix algebra on them."""
+"""Image features of one shard of the pool, once; every later cycle is matrix algebra on them."""
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Annotated
 
 import pandas as pd
@@ -9,34 +10,54 @@ from zenml import step
 
 from coti.imageset import ImageSet
 from coti.pool.images import PoolImages
-from coti.scoring import embed_pictures
 from coti.settings import ConceptScoreSettings, ModelSettings, ScorerSettings
+from coti.shards import embed_shard
 from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, image_text_encoder
+from steps.models import concept_encoder, scorer_of
 
-__all__ = ["embed_pool"]
+__all__ = ["embed_pool", "embed_whole_pool"]
+
+_LOADING = Lock()
+"""On one machine shards run as threads, and the model is to be loaded once."""
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"features": TensorBundleMaterializer})
+@step(cache_policy=CACHE_POLICY, output_materializers={"shard_features": TensorBundleMaterializer})
 def embed_pool(
-    accepted: pd.DataFrame,
+    shard: list[str],
     pool_images: PoolImages,
-    seed_images: ImageSet,
     scorer: ScorerSettings,
     scorer_fingerprint: str,
     concept_score: ConceptScoreSettings,
     model: ModelSettings,
     model_fingerprint: str,
-) -> Annotated[TensorBundle, "features"]:
-    """Features of the accepted pictures and the seeds, with their ids."""
-    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
-    ids = [str(name) for name in accepted["id"]]
-    return embed_pictures(
-        encoder,
-        concept_encoder(concept_score, encoder, model),
-        ImageSet(ids, pool_images.tensor(ids)),
-        seed_images,
-        concept_score.distractors,
+) -> Annotated[TensorBundle, "shard_features"]:
+    """Features of the shard's pictures, with their ids; a finished shard comes from the cache."""
+    with _LOADING:
+        encoder = scorer_of(scorer)
+        other = concept_encoder(concept_score, encoder, model)
+    return embed_shard(encoder, other, ImageSet(shard, pool_images.tensor(shard)))
+
+
+@step(cache_policy=CACHE_POLICY, output_materializers={"shard_features": TensorBundleMaterializer})
+def embed_whole_pool(
+    accepted: pd.DataFrame,
+    pool_images: PoolImages,
+    scorer: ScorerSettings,
+    scorer_fingerprint: str,
+    concept_score: ConceptScoreSettings,
+    model: ModelSettings,
+    model_fingerprint: str,
+) -> Annotated[TensorBundle, "shard_features"]:
+    """All accepted pictures as one shard, for graphs that are made before the pool is known."""
+    features: TensorBundle = embed_pool.entrypoint(
+        [str(name) for name in accepted["id"]],
+        pool_images,
+        scorer,
+        scorer_fingerprint,
+        concept_score,
+        model,
+        model_fingerprint,
     )
+    return features

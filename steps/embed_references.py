@@ -12,7 +12,7 @@ from coti.settings import EvaluationSettings
 from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
-from steps.models import image_text_encoder
+from steps.models import inception_of, judge_of
 from steps.paths import locate
 
 __all__ = ["embed_references"]
@@ -28,6 +28,6 @@ def embed_references(
     resolution: int,
 ) -> Annotated[TensorBundle, "references"]:
     """Without references the Fréchet distance and KID of this run stay empty."""
-    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
+    judge = judge_of(settings)
     images = None if source is None else read_image_folder(locate(source), resolution)[1]
-    return embed(judge, concept, images, settings)
+    return embed(judge, concept, images, settings, inception_of(settings))

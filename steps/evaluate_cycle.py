@@ -18,7 +18,7 @@ from coti.scoring import PictureScorer, fit_concept
 from coti.settings import ConceptScoreSettings, EvaluationSettings, ModelSettings, ScorerSettings
 from coti.tensors import TensorBundle
 from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, image_text_encoder
+from steps.models import concept_encoder, inception_of, judge_of, scorer_of
 from steps.paths import locate
 
 __all__ = ["evaluate_cycle"]
@@ -45,7 +45,7 @@ def evaluate_cycle(
 ) -> Annotated[dict[str, Any], "evaluation"]:
     """γ_aes, γ_con and φ with this cycle's scorers, φ_ref with the first; FD, KID, R-precision."""
     started = time.monotonic()
-    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    encoder = scorer_of(scorer)
     other = concept_encoder(concept_score, encoder, model)
     seeds = training_set["origin"] == "seed"
     values = [
@@ -60,8 +60,10 @@ def evaluate_cycle(
             (first_aesthetic_head, training_set.loc[seeds, "id"]),
         )
     ]
-    judge = image_text_encoder(settings.judge, settings.judge_pretrained, settings.batch_size)
-    verdict = judge_images(judge, generated.images, references, concept, settings, seed)
+    judge = judge_of(settings)
+    verdict = judge_images(
+        judge, generated.images, references, concept, settings, seed, inception_of(settings)
+    )
     precision = None
     picked = list(training_set.loc[~seeds, "id"])
     if truth is not None and picked:

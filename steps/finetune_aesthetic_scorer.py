@@ -14,7 +14,7 @@ from coti.settings import AestheticSettings, ScorerSettings
 from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
-from steps.models import image_text_encoder, located_aesthetic
+from steps.models import located_aesthetic, scorer_of
 
 __all__ = ["finetune_aesthetic_scorer"]
 
@@ -38,7 +38,7 @@ def finetune_aesthetic_scorer(
         seed_images,
         dict(zip(training_set["id"], training_set["cycle"], strict=True)),
         cycle,
-        image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size),
+        scorer_of(scorer),
         located_aesthetic(settings),
         derived_seed(seed, "aesthetic", cycle),
     )

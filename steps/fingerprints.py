@@ -7,13 +7,16 @@ from pathlib import Path
 from coti.errors import ConfigError
 from coti.fingerprint import fingerprint_files
 from coti.pool import fingerprint_source
+from coti.settings import PoolSettings
 from steps.paths import locate
 
 __all__ = ["fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
 
 
-def fingerprint_model(name: str, revision: str | None = None) -> str:
-    """Hash of a model's files; of its name and revision where it lies on a hub."""
+def fingerprint_model(name: str, revision: str | None = None, sha256: str | None = None) -> str:
+    """Hash of a model's files; of its name, revision and pin where it lies on a hub or S3."""
+    if sha256 is not None:
+        return f"{name}@{revision or ''}#{sha256}"
     path = Path(locate(name))
     if path.exists() or path.is_absolute():
         return fingerprint_files([path])
@@ -26,13 +29,15 @@ def fingerprint_optional(key: str, *names: str | None) -> str:
     Raises:
         ConfigError: one of them does not exist; names the configuration's key.
     """
-    paths = [Path(locate(name)) for name in names if name is not None]
+    fetched = [name for name in names if name is not None and "://" in name]
+    paths = [Path(locate(name)) for name in names if name is not None and name not in fetched]
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{key}: {path} does not exist; mend the path in the configuration.")
-    return fingerprint_files(paths) if paths else ""
+    # What is fetched is pinned by a hash in the settings.
+    return "".join([fingerprint_files(paths) if paths else "", *fetched])
 
 
-def fingerprint_pool(source: str) -> str:
-    """Hash of a pool's names and bytes."""
-    return fingerprint_source(locate(source))
+def fingerprint_pool(source: str, rules: PoolSettings) -> str:
+    """Hash of a pool's names and bytes; ``rules`` say of which kind it is and where S3 answers."""
+    return fingerprint_source(locate(source), rules)

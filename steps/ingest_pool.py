@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
 
-from coti.pool import ingest
+from coti.pool import ingest, manifest_hash
 from coti.pool.images import PoolImages
 from coti.settings import PoolSettings
 from materializers.pool_images import PoolImagesMaterializer
 from materializers.table import TableMaterializer
 from steps.caching import CACHE_POLICY
-from steps.paths import locate
+from steps.paths import ROOT, locate
 
 __all__ = ["ingest_pool"]
 
@@ -27,7 +28,19 @@ __all__ = ["ingest_pool"]
 )
 def ingest_pool(
     source: str, source_fingerprint: str, resolution: int, settings: PoolSettings
-) -> tuple[Annotated[pd.DataFrame, "manifest"], Annotated[PoolImages, "pool_images"]]:
+) -> tuple[
+    Annotated[pd.DataFrame, "manifest"],
+    Annotated[PoolImages, "pool_images"],
+    Annotated[dict[str, Any], "pool_source"],
+]:
     """Every input ends in the manifest; ``source_fingerprint`` lets the cache see changes."""
-    pool = ingest(locate(source), settings, resolution)
-    return pool.manifest, pool.pictures
+    fetched = ROOT / Path(settings.fetch.cache).expanduser()
+    pool = ingest(locate(source), settings, resolution, fetch_dir=fetched)
+    taken_for = {
+        "source": source,
+        "kind": pool.kind,
+        "notes": pool.notes,
+        "version": manifest_hash(pool.manifest),
+        "fingerprint": source_fingerprint,
+    }
+    return pool.manifest, pool.pictures, taken_for

@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from zenml import step
 
-from coti.scoring import rows_of
 from coti.seeding import derived_seed
 from coti.selection import select
 from coti.settings import SelectionSettings, Strategy
@@ -33,6 +32,10 @@ def select_batch(
     seed: int,
 ) -> tuple[Annotated[pd.DataFrame, "training_set"], Annotated[pd.DataFrame, "picked"]]:
     """X_T with the picked pictures added, and their rows of the score table, best first."""
+    compared = None
+    if settings.suppress_duplicates:  # in the pool's order, as the features lie
+        scores = scores.set_index("id").loc[features.strings("pool_ids")].reset_index()
+        compared = features["pool"]
     places = select(
         strategy,
         settings,
@@ -41,7 +44,7 @@ def select_batch(
         s_int=torch.tensor(scores["s_int"].to_numpy()),
         s_con=torch.tensor(scores["s_con"].to_numpy()),
         s_aes=torch.tensor(scores["s_aes"].to_numpy()),
-        features=rows_of(features, list(scores["id"])),
+        features=compared,
     )
     picked = scores.iloc[places.tolist()].reset_index(drop=True)
     added = pd.DataFrame({"id": picked["id"], "origin": "pool", "cycle": cycle})

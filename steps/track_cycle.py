@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from zenml import step
+from zenml.types import HTMLString
 
 from coti.images import contact_sheet
 from coti.imageset import ImageSet
@@ -33,6 +34,7 @@ def track_cycle(
     scores: pd.DataFrame | None,
     picked: pd.DataFrame | None,
     pool_images: PoolImages,
+    validation_report: HTMLString,
     params: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
@@ -52,6 +54,10 @@ def track_cycle(
     curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
     record.log_curve(run_id, _renamed(curve_rows))
     with TemporaryDirectory(prefix="coti-") as folder:
+        if cycle == 0:
+            page = Path(folder) / "validation.html"
+            page.write_text(str(validation_report), encoding="utf-8")
+            record.log_file(record.parent_id, page, "pool")
         path = save_embedding(embedding, Path(folder) / "learned_embeds.safetensors")
         record.log_file(run_id, path, "embedding")
         if scores is not None and picked is not None:

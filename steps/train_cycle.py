@@ -31,8 +31,8 @@ from materializers.embedding import EmbeddingMaterializer
 from materializers.image_set import ImageSetMaterializer
 from materializers.table import TableMaterializer
 from steps.caching import CACHE_POLICY
-from steps.checkpoints import checkpoint_store
-from steps.models import concept_encoder, image_text_encoder, text_to_image
+from steps.checkpoints import ArtifactStoreLatents, checkpoint_store
+from steps.models import concept_encoder, scorer_of, text_to_image
 from steps.training_data import training_images
 
 __all__ = ["train_cycle"]
@@ -75,7 +75,7 @@ def train_cycle(
     """The embedding, X_TI, the sample grid, the curve of loss, rate and φ, and a summary."""
     started = time.monotonic()
     network = text_to_image(model)
-    encoder = image_text_encoder(scorer.model, scorer.pretrained, scorer.batch_size)
+    encoder = scorer_of(scorer)
     picture_scorer = PictureScorer(
         encoder,
         concept_encoder(concept_score, encoder, model),
@@ -101,6 +101,7 @@ def train_cycle(
             train_seed,
             store,
             token=token,
+            latent_store=ArtifactStoreLatents(),
         )
         generated = draw(
             network, result.embedding, generation, generation.cycle_images, seed, "cycle"
@@ -115,6 +116,7 @@ def train_cycle(
         "lr_stage": int(curve["stage"].iloc[-1]),
         "stop_reason": result.stop_reason,
         "train_size": len(images),
+        "compile_seconds": result.compile_seconds,
         "seconds": time.monotonic() - started,
     }
     return result.embedding, generated, samples, curve, summary

@@ -13,6 +13,7 @@ from coti.pool import validate
 from coti.settings import PoolSettings
 from materializers.table import TableMaterializer
 from steps.caching import CACHE_POLICY
+from steps.pool_history import remember_profile
 
 __all__ = ["validate_pool"]
 
@@ -22,7 +23,11 @@ __all__ = ["validate_pool"]
     output_materializers={"accepted": TableMaterializer, "quarantined": TableMaterializer},
 )
 def validate_pool(
-    manifest: pd.DataFrame, settings: PoolSettings, batch: int
+    manifest: pd.DataFrame,
+    pool_source: dict[str, Any],
+    settings: PoolSettings,
+    batch: int,
+    last_profile: dict[str, float] | None,
 ) -> tuple[
     Annotated[pd.DataFrame, "accepted"],
     Annotated[pd.DataFrame, "quarantined"],
@@ -31,9 +36,11 @@ def validate_pool(
 ]:
     """Accepted and quarantined rows add up to the manifest, or the run stops.
 
-    It stops here, too, where the pool has fewer pictures than one cycle is to add.
+    It stops here, too, where the pool has fewer pictures than one cycle is to add, or where it
+    has drifted from ``last_profile``, of the version before it, and ``pool.drift`` is ``stop``.
     """
-    validation = validate(manifest, settings)
+    validation = validate(manifest, settings, previous=last_profile)
+    remember_profile(pool_source, validation.result["profile"])
     if len(validation.accepted) < batch:
         raise PoolError(
             f"{batch} pictures are to be added at once and the pool has {len(validation.accepted)} "

@@ -35,7 +35,7 @@ TOKEN = "<concept>"
 class Inversion:
     """How a word is learned and drawn; the same for every concept and every set of pictures."""
 
-    phases: tuple[tuple[float, int], ...] = ((1e-2, 200), (2.5e-3, 100))
+    phases: tuple[tuple[float, int], ...] = ((1e-2, 350), (2.5e-3, 200))
     """(AdamW learning rate, optimizer steps) one after the other."""
     batch_size: int = 32
     num_vectors: int = 4
@@ -43,7 +43,7 @@ class Inversion:
     """A word that is no concept's supercategory."""
     samples: int = 512
     """Pictures drawn for the judge."""
-    guidance_scale: float = 2.0
+    guidance_scale: float = 2.5
     seed: int = 0
 
     def token(self) -> TokenSettings:

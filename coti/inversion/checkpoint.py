@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
 from coti.errors import TrainingError
-from coti.inversion.files import tensor_bytes, write_whole
+from coti.inversion.files import tensor_bytes, tensor_hash, write_whole
 
 __all__ = [
     "Checkpoint",
@@ -99,7 +98,13 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
     Raises:
         TrainingError: it is damaged, or it belongs to another training; what differs is named.
     """
-    content = store.read()
+    try:
+        content = store.read()
+    except OSError as error:
+        raise TrainingError(
+            f"Whether there is a checkpoint to go on from cannot be seen: {error}. Nothing was "
+            "changed; run the same command again when the store can be reached."
+        ) from error
     if content is None:
         return None
     place = f" ({store.path})" if isinstance(store, FolderCheckpointStore) else ""
@@ -128,13 +133,3 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
             "anew."
         )
     return found
-
-
-def tensor_hash(*tensors: torch.Tensor) -> str:
-    """Twelve hexadecimal digits that change with any byte, shape or dtype of the tensors."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        whole = tensor.detach().cpu().contiguous()
-        digest.update(f"{whole.dtype}{list(whole.shape)}".encode())
-        digest.update(whole.view(torch.uint8).numpy().tobytes() if whole.numel() else b"")
-    return digest.hexdigest()[:12]

@@ -13,8 +13,18 @@ from safetensors import SafetensorError, safe_open
 from coti.errors import EmbeddingError
 from coti.inversion.files import tensor_bytes, write_whole
 
-__all__ = ["Embedding", "describe_width", "embedding_file_name", "load_embedding", "save_embedding"]
+__all__ = [
+    "Embedding",
+    "describe_embedding",
+    "describe_width",
+    "embedding_file_name",
+    "load_embedding",
+    "save_embedding",
+    "word_of",
+]
 
+_MOST_KEYS = 64
+"""More tensors than any embedding file has."""
 _SDXL_KEYS = ("clip_l", "clip_g")
 """Keys of the two vectors of an SDXL word, in the order of the text encoders."""
 
@@ -114,25 +124,39 @@ def load_embedding(path: Path | str, token: str | None = None) -> Embedding:
     if path.suffix != ".safetensors":
         raise EmbeddingError(
             f"{path} is no safetensors file; .pt and .bin embeddings can run code when they are "
-            "loaded, convert them first."
+            f"loaded: `coti weights embedding {path.name} {path.stem}.safetensors` converts them, "
+            "reading the tensors only."
         )
     try:
         with safe_open(str(path), framework="pt") as file:
+            if len(keys := list(file.keys())) > _MOST_KEYS:
+                raise EmbeddingError(
+                    f"{path} holds {len(keys)} tensors, such as {keys[0]}: a model or a LoRA, not "
+                    "an embedding."
+                )
             metadata = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise EmbeddingError(f"{path} is damaged or no safetensors file: {error}.") from error
-    parts, key = _word_of(tensors, path)
+    parts, key = word_of(tensors, path)
     name = token or metadata.get("placeholder_token") or key or path.stem
     vectors = [part if part.ndim == 2 else part.reshape(1, -1) for part in parts]
     metadata = {name: value for name, value in metadata.items() if name != "format"}
     return Embedding(name, vectors[0], metadata, vectors[1] if len(vectors) > 1 else None)
 
 
-def _word_of(
+def word_of(
     tensors: Mapping[str, torch.Tensor], path: Path
 ) -> tuple[tuple[torch.Tensor, ...], str | None]:
-    """The vectors in a file and, where it names one, the token."""
+    """The vectors in a file and, where it names one, the token.
+
+    Besides our own: AUTOMATIC1111's ``emb_params`` and ``string_to_param.*`` (its dictionary,
+    flattened), ComfyUI's ``clip_l``, ``clip_g`` or ``clip_h`` alone, diffusers' token.
+
+    Raises:
+        EmbeddingError: it holds something else.
+    """
+    tensors = {key.removeprefix("string_to_param."): value for key, value in tensors.items()}
     if all(key in tensors for key in _SDXL_KEYS):
         return tuple(tensors[key] for key in _SDXL_KEYS), None
     if "emb_params" in tensors:
@@ -140,11 +164,19 @@ def _word_of(
     if len(tensors) == 1:
         key, vectors = next(iter(tensors.items()))
         if 1 <= vectors.ndim <= 2:
-            return (vectors,), None if key == "*" else key
+            return (vectors,), None if key in ("*", "clip_l", "clip_g", "clip_h") else key
     raise EmbeddingError(
         f"{path} holds {sorted(tensors)[:4]}, not one word: expected one key with [num_vectors, "
         "width], emb_params, or clip_l and clip_g."
     )
+
+
+def describe_embedding(embedding: Embedding) -> str:
+    """Which base model an embedding is for, from the widths of its vectors."""
+    widths = tuple(part.shape[1] for part in embedding.parts)
+    if widths == (768, 1280):
+        return "for SDXL"
+    return "for " + " and ".join(describe_width(width) for width in widths)
 
 
 def describe_width(width: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-__all__ = ["tensor_bytes", "write_whole"]
+__all__ = ["tensor_bytes", "tensor_hash", "write_whole"]
 
 
 def tensor_bytes(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -25,6 +26,16 @@ def tensor_bytes(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def tensor_hash(*tensors: torch.Tensor) -> str:
+    """Twelve hexadecimal digits that change with any byte, shape or dtype of the tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        whole = tensor.detach().cpu().contiguous()
+        digest.update(f"{whole.dtype}{list(whole.shape)}".encode())
+        digest.update(whole.view(torch.uint8).numpy().tobytes() if whole.numel() else b"")
+    return digest.hexdigest()[:12]
 
 
 def write_whole(path: Path, content: bytes) -> None:

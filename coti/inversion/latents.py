@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
 from tqdm import tqdm
 
 from coti.errors import TrainingError
+from coti.inversion.files import tensor_bytes, tensor_hash, write_whole
 from coti.inversion.model import TextToImageModel
 
-__all__ = ["LatentCache", "decode_latents", "encode_latents", "fit_to_resolution"]
+__all__ = [
+    "FolderLatentStore",
+    "LatentCache",
+    "LatentStore",
+    "decode_latents",
+    "encode_latents",
+    "fit_to_resolution",
+]
 
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 pictures at 512² fit."""
+_MEMORY_BYTES = 16 << 30
+"""Latents larger than this go to a memory-mapped file; 128,000 pictures at 512² fit."""
+
+
+class LatentStore(Protocol):
+    """Where latents are kept between runs: a folder, or an object store such as S3."""
+
+    def read(self, key: str) -> bytes | None:
+        """The latents written under this key, or None."""
+        ...
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep latents; whole or not at all."""
+        ...
+
+
+class FolderLatentStore:
+    """Latents as files in a folder, one a key."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def read(self, key: str) -> bytes | None:
+        """The file's bytes, or None."""
+        try:
+            return (self.folder / f"{key}.safetensors").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write beside, flush to disk, rename."""
+        write_whole(self.folder / f"{key}.safetensors", content)
 
 
 @dataclass(frozen=True)
@@ -77,40 +124,92 @@ def encode_latents(
     images: torch.Tensor | Sequence[torch.Tensor],
     mirrored: bool = False,
     batch_size: int = 32,
+    store: LatentStore | None = None,
+    keep_from: int = 256 << 20,
 ) -> LatentCache:
-    """Encode pictures once.
+    """Encode pictures once; the latents lie on the device, in main memory or on disk by size.
 
     Args:
         model: whose autoencoder encodes.
         images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
         mirrored: encode mirror images too; they follow at n, n + 1, ….
         batch_size: pictures at once.
+        store: where latents of at least ``keep_from`` bytes are kept between runs.
+        keep_from: bytes; 0 keeps none.
 
     Raises:
         TrainingError: there is no picture, or the autoencoder gives values that are not finite.
     """
     if len(images) == 0:
         raise TrainingError("There is no picture to train on: X_T is empty.")
-    channels, height, width = model.latent_shape
-    size = 8 * channels * height * width * len(images) * (2 if mirrored else 1)
-    keep = model.device if size <= _DEVICE_BYTES else torch.device("cpu")
-    means, stds = [], []
+    rows = len(images) * (2 if mirrored else 1)
+    shape = (rows, *model.latent_shape)
+    size = 8 * math.prod(shape)
+    scale = float(model.vae.config.scaling_factor)
+    kept = store if store is not None and 0 < keep_from <= size <= _MEMORY_BYTES else None
+    where = model.device if size <= _DEVICE_BYTES else torch.device("cpu")
+    key = ""
+    if kept is not None:
+        key = f"{model.fingerprint[:12]}-{tensor_hash(*images)}-{model.vae.dtype}-{mirrored:d}"
+        found = _read_kept(kept, key, shape)
+        if found is not None:
+            return LatentCache(found["mean"].to(where), found["std"].to(where), scale)
+    mean, std = (_empty(shape, size, where) for _ in range(2))
+    first_row = 0
     rounds = [False, True] if mirrored else [False]
     starts = [(flip, first) for flip in rounds for first in range(0, len(images), batch_size)]
     for flip, first in tqdm(starts, desc="encoding pictures", leave=False, disable=None):
         batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
         pixels = to_model_range(batch.flip(-1) if flip else batch, model)
         posterior = model.vae.encode(pixels).latent_dist
-        means.append(posterior.mean.to(keep, torch.float32).contiguous())
-        stds.append(posterior.std.to(keep, torch.float32).contiguous())
-    mean, std = torch.cat(means), torch.cat(stds)
+        place = slice(first_row, first_row + len(batch))
+        mean[place], std[place] = posterior.mean, posterior.std
+        first_row += len(batch)
     bad = ~(mean.isfinite() & std.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise TrainingError(
             f"The autoencoder of {model.name} gives values that are not finite for picture "
             f"{int(bad.nonzero()[0]) % len(images)} in {model.vae.dtype}; set dtype: float32."
         )
-    return LatentCache(mean, std, float(model.vae.config.scaling_factor))
+    if kept is not None:
+        _keep(kept, key, {"mean": mean, "std": std})
+    return LatentCache(mean, std, scale)
+
+
+def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tensor:
+    """Room for latents; in an unnamed file where they are too many for the memory."""
+    if size <= _MEMORY_BYTES:
+        return torch.empty(shape, dtype=torch.float32, device=where)
+    with tempfile.NamedTemporaryFile(
+        prefix="coti-latents-"
+    ) as file:  # mapped, it outlives its name
+        count = math.prod(shape)
+        file.truncate(4 * count)
+        return torch.from_file(file.name, shared=True, size=count).view(shape)
+
+
+def _read_kept(
+    store: LatentStore, key: str, shape: tuple[int, ...]
+) -> dict[str, torch.Tensor] | None:
+    """Kept latents, or None where there are none that can be used: encoding makes them anew."""
+    try:
+        content = store.read(key)
+        found = tensors_from_bytes(content) if content is not None else None
+    except (OSError, SafetensorError, ValueError) as error:
+        logging.getLogger(__name__).warning("kept latents cannot be read (%s): encoding", error)
+        return None
+    fits = found is not None and all(
+        name in found and found[name].shape == shape for name in ("mean", "std")
+    )
+    return found if fits else None
+
+
+def _keep(store: LatentStore, key: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Keep latents; a store that is full or away costs a later run time, not this one its end."""
+    try:
+        store.write(key, tensor_bytes(tensors, {"format": "pt"}))
+    except OSError as error:
+        logging.getLogger(__name__).warning("latents could not be kept: %s", error)
 
 
 def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tensor:

@@ -1,32 +1,25 @@
-"""The frozen text-to-image model: a Stable Diffusion or SDXL shaped diffusers folder or hub id."""
+"""The frozen text-to-image model, Stable Diffusion or SDXL shaped, on its device."""
 
 from __future__ import annotations
 
-import json
-import re
-import warnings
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coti.errors import ModelError
+from coti.inversion.quiet import quiet_libraries
+from coti.inversion.sources import ModelParts, locate_model, read_folder, read_single_file
 from coti.settings import ModelSettings
 
 __all__ = ["TextToImageModel", "load_text_to_image", "quiet_libraries", "training_attention"]
 
-_REMEDY = (
-    "Give a diffusers folder (one with model_index.json, as save_pretrained writes it) or the id "
-    "of a hub repository."
-)
 _FEW_POSITIONS = 1024
 """Latents up to which attention's table of all pairs is small; 32x32 of them."""
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
 
 @dataclass(frozen=True)
@@ -84,36 +77,26 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
     """Load the base model, frozen and ready on its device.
 
     Raises:
-        ModelError: the folder isn't a diffusers model, a part is missing or broken, or the hub
-            can't be reached, doesn't have it, or wants a licence accepted first.
+        ModelError: the folder isn't a diffusers model, a single file isn't one of a known shape,
+            a part is missing or broken, a pinned hash differs, or the hub can't be reached,
+            doesn't have it, or wants a licence accepted first.
     """
     device = _device(settings.device)
     dtype = _dtype(settings.dtype, device)
-    folder = _folder(settings)
+    source = locate_model(settings)
     with quiet_libraries():
-        return _load_folder(folder, settings.base_model, device, dtype)
+        if source.is_file():
+            parts = read_single_file(source, settings.base_model, settings.config)
+        else:
+            parts = read_folder(source, settings.base_model)
+        return _frozen(parts, settings.base_model, device, dtype)
 
 
-def _load_folder(
-    folder: Path, name: str, device: torch.device, dtype: torch.dtype
+def _frozen(
+    parts: ModelParts, name: str, device: torch.device, dtype: torch.dtype
 ) -> TextToImageModel:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    from coti.fingerprint import fingerprint_files
-
-    index = _read_json(folder / "model_index.json", name)
-    vae = _component(AutoencoderKL, folder, "vae", name)
-    unet = _component(UNet2DConditionModel, folder, "unet", name)
-    tokenizers = [_component(CLIPTokenizer, folder, "tokenizer", name)]
-    text_encoders = [_component(CLIPTextModel, folder, "text_encoder", name)]
-    if "text_encoder_2" in index:
-        tokenizers.append(_component(CLIPTokenizer, folder, "tokenizer_2", name))
-        text_encoders.append(
-            _component(CLIPTextModelWithProjection, folder, "text_encoder_2", name)
-        )
-    scheduler_config = _read_json(folder / "scheduler" / "scheduler_config.json", name)
-    prediction = scheduler_config.get("prediction_type", "epsilon")
+    vae, unet = parts.vae, parts.unet
+    prediction = parts.scheduler_config.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction"):
         raise ModelError(
             f"{name} predicts {prediction!r}: textual inversion is defined here for epsilon and "
@@ -125,131 +108,33 @@ def _load_folder(
     overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
     if overflows or device.type == "cpu":
         vae_dtype = torch.float32
-    for module, kind in ((vae, vae_dtype), (unet, dtype), *((e, dtype) for e in text_encoders)):
+    encoders = ((encoder, dtype) for encoder in parts.text_encoders)
+    for module, kind in ((vae, vae_dtype), (unet, dtype), *encoders):
         module.requires_grad_(False).eval().to(device=device, dtype=kind)
     vae.to(memory_format=torch.channels_last)
     unet.to(memory_format=_unet_format(device, dtype))
-    parts = ["vae", "unet", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"]
-    files = sorted(
-        path
-        for part in (*parts, "scheduler")
-        for path in (folder / part).glob("*")
-        if path.suffix in (".json", ".txt", ".safetensors")
-    )
     downscale = 2 ** (len(vae.config.block_out_channels) - 1)
     return TextToImageModel(
         name=name,
         vae=vae,
         unet=unet,
-        tokenizers=tuple(tokenizers),
-        text_encoders=tuple(text_encoders),
-        scheduler_config=scheduler_config,
+        tokenizers=parts.tokenizers,
+        text_encoders=parts.text_encoders,
+        scheduler_config=parts.scheduler_config,
         resolution=int(unet.config.sample_size) * downscale,
         device=device,
         dtype=dtype,
-        fingerprint=fingerprint_files(files),
-        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
+        fingerprint=parts.fingerprint,
+        force_zeros_for_empty_prompt=bool(parts.index.get("force_zeros_for_empty_prompt", False)),
     )
-
-
-def _component(kind: Any, folder: Path, part: str, name: str) -> Any:
-    """One part of the model from its subfolder, safetensors only."""
-    where = folder / part
-    if not where.is_dir():
-        raise ModelError(f"{name} has no part {part!r} ({where} is missing). {_REMEDY}")
-    options: dict[str, Any] = {"local_files_only": True}
-    if not kind.__name__.endswith("Tokenizer"):
-        weights = list(where.glob("*.safetensors"))
-        if not weights:
-            raise ModelError(
-                f"{name} has no safetensors weights in {where}; weights in other formats can run "
-                "code when they are loaded, convert them with save_pretrained first."
-            )
-        options["use_safetensors"] = True
-        if all(".fp16." in path.name for path in weights):
-            options["variant"] = "fp16"
-    try:
-        return kind.from_pretrained(str(where), **options)
-    except Exception as error:  # libraries raise anything from KeyError to SafetensorError here
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
-        raise ModelError(
-            f"The part {part!r} of {name} cannot be loaded from {where}: {reason}. The files are "
-            "damaged or of another kind; fetch them again."
-        ) from error
-
-
-def _folder(settings: ModelSettings) -> Path:
-    """Where the model's files lie on this machine, fetched from the hub if need be."""
-    name = settings.base_model
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "model_index.json").is_file():
-            raise ModelError(f"{name} is a folder without a model_index.json. {_REMEDY}")
-        return path
-    if path.is_file():
-        raise ModelError(
-            f"{name} is a file, not a diffusers folder. {_REMEDY} A single-file checkpoint becomes "
-            "one by StableDiffusionPipeline.from_single_file(file).save_pretrained(folder)."
-        )
-    if not _HUB_ID.match(name):
-        raise ModelError(f"{name} does not exist. {_REMEDY}")
-    return _download(name, settings.revision)
-
-
-def _download(repository: str, revision: str | None) -> Path:
-    """A snapshot of a hub repository; what is cached already is not fetched again."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    where = f"{repository} (revision {revision})" if revision else repository
-    alternatives = (
-        "base_model may name a mirror's id or a local diffusers folder instead; the original "
-        "Stable Diffusion 2 repositories have moved on the hub."
-    )
-    try:
-        with quiet_libraries():
-            folder = huggingface_hub.snapshot_download(
-                repository,
-                revision=revision,
-                allow_patterns=["model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors"],
-                ignore_patterns=["safety_checker/*", "*.fp16.safetensors", "*non_ema*"],
-            )
-    except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{where} is gated: accept its licence on the hub with your account and log in with "
-            f"`hf auth login`. {alternatives}"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(f"{repository} has no revision {revision}. {alternatives}") from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelError(
-            f"{where} is neither a folder here nor on the hub (or is private). {alternatives}"
-        ) from error
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:
-        raise ModelError(
-            f"{where} is neither a folder here nor cached, and the hub cannot be reached. "
-            f"{alternatives}"
-        ) from error
-    if not (Path(folder) / "model_index.json").is_file():
-        raise ModelError(f"{where} on the hub has no model_index.json. {_REMEDY}")
-    return Path(folder)
-
-
-def _read_json(path: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{name} has no {path.parent.name}/{path.name}. {_REMEDY}") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}. Fetch the model again.") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no settings. Fetch the model again.")
-    return content
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        # `accelerate launch` gives every process a GPU of its own.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -295,33 +180,3 @@ def training_attention(model: TextToImageModel) -> Iterator[None]:
         return
     with sdpa_kernel(SDPBackend.MATH):
         yield
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """No warnings and progress bars of diffusers, transformers and the hub client inside."""
-    # Untyped modules, looked up as such.
-    diffusers_logging: Any = import_module("diffusers.utils.logging")
-    transformers_logging: Any = import_module("transformers.utils.logging")
-    hub: Any = import_module("huggingface_hub.utils")
-
-    levels = (diffusers_logging.get_verbosity(), transformers_logging.get_verbosity())
-    hub_was_off = hub.are_progress_bars_disabled()
-    bars_were_on = transformers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    hub.disable_progress_bars()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        diffusers_logging.set_verbosity(levels[0])
-        transformers_logging.set_verbosity(levels[1])
-        diffusers_logging.enable_progress_bar()
-        if bars_were_on:
-            transformers_logging.enable_progress_bar()
-        if not hub_was_off:
-            hub.enable_progress_bars()

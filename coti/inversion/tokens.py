@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from coti.errors import EmbeddingError
-from coti.inversion.embedding import Embedding, describe_width, load_embedding
+from coti.inversion.embedding import Embedding, describe_embedding, load_embedding
 from coti.inversion.model import TextToImageModel, quiet_libraries
 from coti.seeding import generator
 from coti.settings import TokenSettings
@@ -242,9 +242,7 @@ def check_fits(model: TextToImageModel, embedding: Embedding, source: str | None
     """Raise EmbeddingError where an embedding's widths are not the model's."""
     widths = tuple(part.shape[1] for part in embedding.parts)
     if widths != model.widths:
-        made_for = (
-            "SDXL" if widths == (768, 1280) else " and ".join(describe_width(w) for w in widths)
-        )
+        made_for = describe_embedding(embedding).removeprefix("for ")
         raise EmbeddingError(
             f"{source or embedding.token} has vectors of width {_list(widths)}, made for "
             f"{made_for}; {model.name} needs width {_list(model.widths)}."

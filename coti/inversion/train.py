@@ -5,31 +5,31 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from tqdm import tqdm
 
 from coti.errors import TrainingError
-from coti.inversion.batches import BatchPlan
-from coti.inversion.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
-    read_checkpoint,
-    tensor_hash,
-    write_checkpoint,
-)
+from coti.inversion.batches import Batch, BatchPlan
+from coti.inversion.checkpoint import CheckpointStore, read_checkpoint, write_checkpoint
 from coti.inversion.curve import Curve, PhiValue
+from coti.inversion.dvar import Dvar
 from coti.inversion.embedding import Embedding
-from coti.inversion.latents import encode_latents
+from coti.inversion.latents import LatentStore, encode_latents
 from coti.inversion.loss import DenoisingLoss
+from coti.inversion.memory import out_of_memory_explained
 from coti.inversion.model import TextToImageModel, training_attention
 from coti.inversion.norms import NormControl
+from coti.inversion.processes import Processes
+from coti.inversion.resume import identity_of, restore, state_of
 from coti.inversion.tokens import PromptEncoder, check_fits
 from coti.schedule import Action, DynamicSchedule
+from coti.seeding import derived_seed
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
 __all__ = ["PhiValue", "TrainResult", "train_cycle"]
@@ -48,8 +48,10 @@ class TrainResult:
     gamma_con, which are None at steps without an evaluation."""
     steps: int
     image_steps: int
-    """Pictures that went through the UNet."""
+    """Pictures that went through the UNet for a gradient, on all processes."""
     stop_reason: str
+    compile_seconds: float | None = None
+    """What the first step took where the UNet was compiled: the warm-up."""
 
 
 def train_cycle(
@@ -64,11 +66,15 @@ def train_cycle(
     checkpoint: CheckpointStore | None = None,
     *,
     token: TokenSettings | None = None,  # templates and norm control; the rest is in ``init``
+    latent_store: LatentStore | None = None,  # where many latents are kept between runs
 ) -> TrainResult:
     """Train the word's vectors, and nothing else, on X_T (Gal et al. 2022, Eq. 2).
 
     Deterministic: on a CPU the same inputs give the same bytes for one number of threads, and a
     run that was killed and goes on from its checkpoint gives what an undisturbed one gives.
+    Started by ``accelerate launch``, the processes share each step: the effective batch is
+    ``batch_size × gradient_accumulation_steps × processes``, and one process with that many
+    accumulation steps gives the same vectors up to rounding.
 
     Raises:
         TrainingError: X_T is empty, a number stopped being finite (step and cause are named),
@@ -81,17 +87,26 @@ def train_cycle(
         raise TrainingError(
             f"The initial embedding {init.token} is not finite: take another initializer."
         )
-    identity = _identity(model, images, captions, init, settings, schedule, token, seed)
+    group = Processes()
+    identity = identity_of(
+        model, images, captions, init, settings, schedule, token, seed, group.count
+    )
     saved = read_checkpoint(checkpoint, identity) if checkpoint is not None else None
+    group.wait()
 
     encoder = PromptEncoder(model, {init.token: init.num_vectors})
     denoising_loss = DenoisingLoss(_compiled(model) if settings.compile else model)
-    plan = BatchPlan(
-        len(images), captions, settings, token, model.latent_shape, denoising_loss.timesteps, seed
-    )
+    shape, timesteps = model.latent_shape, denoising_loss.timesteps
+    plan = BatchPlan(len(images), captions, settings, token, shape, timesteps, seed)
     prompt_ids = [ids.to(model.device) for ids in encoder.tokenize(plan.prompts)]
-    with _out_of_memory_explained(settings):
-        latents = encode_latents(model, images, mirrored=settings.horizontal_flip)
+    with out_of_memory_explained(settings, model):
+        latents = encode_latents(
+            model,
+            images,
+            mirrored=settings.horizontal_flip,
+            store=latent_store if group.is_main else None,
+            keep_from=settings.keep_latents_from << 20,
+        )
 
     vectors = [part.to(model.device, copy=True).requires_grad_() for part in init.parts]
     optimizer = torch.optim.AdamW(
@@ -102,76 +117,106 @@ def train_cycle(
         fused=model.device.type in ("cpu", "cuda"),
     )
     norms = NormControl(model, token.norm_control)
+    dvar: Dvar | None = None
+    if schedule.stop == "dvar":
+        dvar = Dvar(schedule.dvar_window, schedule.dvar_threshold)
+        schedule = replace(schedule, dynamic=False)
+        fixed_seed = derived_seed(seed, "dvar")
+        fixed = BatchPlan(len(images), captions, settings, token, shape, timesteps, fixed_seed)
     pace = DynamicSchedule(schedule, settings.learning_rates)
     curve = Curve()
-    step, ended = 0, False
-    phi_every = _phi_interval(settings, len(images))
+    step, ended, stopping = 0, False, False
+    phi_every = _phi_interval(settings, len(images), group.count)
     if saved is not None:
-        step, ended = _restore(saved, vectors, optimizer, pace, curve)
+        step, ended = restore(saved, vectors, optimizer, pace, dvar, curve)
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        # The text encoder sees each caption of the batch once.
+        used, which = torch.unique(batch.prompts, return_inverse=True)
+        ids = [rows[_move(used, model.device)] for rows in prompt_ids]
+        noises = [_move(x, model.device) for x in (batch.posterior_noise, batch.noise)]
+        prompts = encoder(ids, vectors).rows(_move(which, model.device))
+        clean = latents.sample(batch.pictures, noises[0])
+        return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
+
+    compile_seconds: float | None = None
+    started = time.monotonic()
 
     bar = tqdm(total=settings.max_steps, initial=step, desc="training", leave=False, disable=None)
     with (
         bar,
-        _terminations() as terminated,
-        _out_of_memory_explained(settings),
+        _terminations() as received,
+        out_of_memory_explained(settings, model),
         _gradient_checkpointing(model, settings.gradient_checkpointing),
     ):
         while step < settings.max_steps and not ended:
             optimizer.zero_grad(set_to_none=True)
             loss = torch.zeros((), device=model.device)
             for part in range(settings.gradient_accumulation_steps):
-                batch = plan.batch(step * settings.gradient_accumulation_steps + part)
-                # The text encoder sees each caption of the batch once.
-                used, which = torch.unique(batch.prompts, return_inverse=True)
-                ids = [rows[_move(used, model.device)] for rows in prompt_ids]
-                noises = [_move(x, model.device) for x in (batch.posterior_noise, batch.noise)]
-                timesteps = _move(batch.timesteps, model.device)
+                number = step * settings.gradient_accumulation_steps + part
+                batch = plan.batch(number * group.count + group.rank)
                 with training_attention(model):
-                    prompts = encoder(ids, vectors).rows(_move(which, model.device))
-                    clean = latents.sample(batch.pictures, noises[0])
-                    share = denoising_loss(clean, noises[1], timesteps, prompts)
-                    share = share / settings.gradient_accumulation_steps
+                    share = loss_of(batch) / settings.gradient_accumulation_steps
                     torch.autograd.backward(share)
                 loss += share.detach()
-            for group in optimizer.param_groups:
-                group["lr"] = pace.learning_rate
+            group.average([loss, *(v.grad for v in vectors if v.grad is not None)])
+            for rates in optimizer.param_groups:
+                rates["lr"] = pace.learning_rate
             optimizer.step()
             norms.apply(vectors)
             step += 1
             curve.add(step, loss, vectors, pace)
+            if dvar is not None:
+                with torch.no_grad():
+                    dvar.add(loss_of(fixed.batch(0)))
+            if settings.compile and compile_seconds is None:
+                curve.check()  # waits for the device
+                compile_seconds = time.monotonic() - started
+                tqdm.write(f"The first step, with compilation, took {compile_seconds:.0f} s.")
             bar.update()
 
             last = step == settings.max_steps
             if evaluate_phi is not None and step % phi_every == 0:
                 curve.check()
-                value = evaluate_phi(_word(init, vectors, step), step)
+                word = _word(init, vectors, step)
+                value = group.from_main(partial(evaluate_phi, word, step))
                 curve.add_phi(value)
                 ended = pace.observe(value.phi) is Action.END
+            look = step % _CHECK_EVERY == 0
+            if dvar is not None and look:
+                ended = ended or dvar.settled()
+            # Several processes agree on stopping when they look, alone one stops at once.
+            stopping = bool(received) if group.count == 1 else look and group.any(bool(received))
             keep = settings.checkpoint_every and step % settings.checkpoint_every == 0
-            if keep or last or ended or terminated or step % _CHECK_EVERY == 0:
+            if keep or last or ended or stopping or look:
                 curve.check()
-            if checkpoint is not None and (keep or last or ended or terminated):
-                state = _state(identity, step, ended, vectors, optimizer, pace, curve)
+            if checkpoint is not None and group.is_main and (keep or last or ended or stopping):
+                state = state_of(identity, step, ended, vectors, optimizer, pace, dvar, curve)
                 write_checkpoint(checkpoint, state)
-            if terminated:
+            if stopping:
                 break
-    if terminated and step < settings.max_steps and not ended:
-        _pass_on(terminated[0], step, checkpoint is not None)
+    if stopping and step < settings.max_steps and not ended:
+        _pass_on(step, checkpoint is not None)
     return TrainResult(
         embedding=_word(init, vectors, step),
         curve=curve.rows,
         steps=step,
-        image_steps=step * settings.batch_size * settings.gradient_accumulation_steps,
-        stop_reason=pace.reason if ended else f"All {settings.max_steps} steps are done.",
+        image_steps=step * settings.batch_size * settings.gradient_accumulation_steps * group.count,
+        stop_reason=_reason(pace, dvar) if ended else f"All {settings.max_steps} steps are done.",
+        compile_seconds=compile_seconds,
     )
 
 
-def _phi_interval(settings: TrainSettings, pictures: int) -> int:
+def _phi_interval(settings: TrainSettings, pictures: int, processes: int) -> int:
     """Optimizer steps between two evaluations of φ."""
     if settings.phi_unit == "steps":
         return settings.phi_every
-    a_step = settings.batch_size * settings.gradient_accumulation_steps
+    a_step = settings.batch_size * settings.gradient_accumulation_steps * processes
     return max(1, math.ceil(settings.phi_every * pictures / a_step))
+
+
+def _reason(pace: DynamicSchedule, dvar: Dvar | None) -> str:
+    return dvar.reason if dvar is not None and dvar.reason else pace.reason
 
 
 def _word(init: Embedding, vectors: list[torch.Tensor], step: int) -> Embedding:
@@ -207,72 +252,6 @@ def _gradient_checkpointing(model: TextToImageModel, wanted: bool) -> Iterator[N
         model.unet.eval()
 
 
-def _identity(
-    model: TextToImageModel,
-    images: torch.Tensor | Sequence[torch.Tensor],
-    captions: Sequence[str] | None,
-    init: Embedding,
-    settings: TrainSettings,
-    schedule: ScheduleSettings,
-    token: TokenSettings,
-    seed: int,
-) -> dict[str, str]:
-    """What the trained vectors depend on; a checkpoint must agree in all of it."""
-    named: dict[str, Any] = {f"train.{name}": value for name, value in asdict(settings).items()}
-    named |= {f"schedule.{name}": value for name, value in asdict(schedule).items()}
-    named |= {
-        "token.learnable_property": token.learnable_property,
-        "token.norm_control": token.norm_control,
-        "base model": model.fingerprint[:12],
-        "dtype": model.dtype,
-        "device": model.device.type,
-        "pictures": tensor_hash(*images),
-        "captions": tensor_hash(torch.tensor(list("\n".join(captions or ()).encode()))),
-        "initial embedding": f"{init.token} {tensor_hash(*init.parts)}",
-        "seed": seed,
-    }
-    # How often checkpoints are written changes nothing in what is trained.
-    del named["train.checkpoint_every"]
-    return {name: str(value) for name, value in named.items()}
-
-
-def _state(
-    identity: dict[str, str],
-    step: int,
-    ended: bool,
-    vectors: Sequence[torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-    pace: DynamicSchedule,
-    curve: Curve,
-) -> Checkpoint:
-    tensors = {f"vectors.{i}": part for i, part in enumerate(vectors)}
-    for i, part in enumerate(vectors):
-        tensors |= {f"{name}.{i}": value for name, value in optimizer.state[part].items()}
-    state = {"step": step, "ended": ended, "schedule": pace.state_dict(), "curve": curve.rows}
-    return Checkpoint(identity, state, tensors)
-
-
-@torch.no_grad()
-def _restore(
-    saved: Checkpoint,
-    vectors: Sequence[torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-    pace: DynamicSchedule,
-    curve: Curve,
-) -> tuple[int, bool]:
-    """Put everything back where it was; returns the step and whether the cycle had ended."""
-    for i, part in enumerate(vectors):
-        part.copy_(saved.tensors[f"vectors.{i}"])
-        moments = [name for name in saved.tensors if name.endswith(f".{i}")]
-        for name in moments:
-            key = name.removesuffix(f".{i}")
-            if key != "vectors":
-                optimizer.state[part][key] = saved.tensors[name].to(part.device)
-    pace.load_state_dict(saved.state["schedule"])
-    curve.rows = list(saved.state["curve"])
-    return int(saved.state["step"]), bool(saved.state["ended"])
-
-
 @contextmanager
 def _terminations() -> Iterator[list[int]]:
     """Collects SIGTERM inside, so that the step in progress can be finished and saved."""
@@ -287,29 +266,8 @@ def _terminations() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _pass_on(number: int, step: int, saved: bool) -> None:
+def _pass_on(step: int, saved: bool) -> None:
     """Hand a SIGTERM to whoever handled it before (by default: the process ends)."""
-    signal.raise_signal(number)
+    signal.raise_signal(signal.SIGTERM)
     kept = "A checkpoint is kept: the same command goes on there." if saved else "Nothing is kept."
     raise TrainingError(f"Training was told to stop (SIGTERM) after step {step}. {kept}")
-
-
-@contextmanager
-def _out_of_memory_explained(settings: TrainSettings) -> Iterator[None]:
-    """Says which knob to turn."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        knobs = []
-        if settings.batch_size > 1:
-            knobs.append(
-                f"batch_size: {settings.batch_size // 2} with gradient_accumulation_steps: "
-                f"{settings.gradient_accumulation_steps * 2} (about half)"
-            )
-        if not settings.gradient_checkpointing:
-            knobs.append("gradient_checkpointing: true (about two thirds, a third more time)")
-        knobs.append("dtype: bfloat16 if it is float32 (about half)")
-        raise TrainingError(
-            f"The device ran out of memory. Saves memory: {'; '.join(knobs)}. The last "
-            "checkpoint is kept."
-        ) from error

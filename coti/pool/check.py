@@ -42,9 +42,13 @@ def check_pool(
 ) -> CheckResult:
     """Ingest ``source``, judge it, and write report, manifest, pictures and results to ``output``.
 
-    Raises :class:`PoolError` where nothing could be read at all; then nothing is written but
-    what had been fetched.
+    Drift is measured against the manifest ``previous``, or else the one that an earlier check
+    left in ``output``. Raises :class:`PoolError` where nothing could be read at all; then nothing
+    is written but what had been fetched.
     """
+    last = output / "manifest.parquet"
+    if previous is None and last.is_file():
+        previous = str(last)
     before = profile(read_manifest(previous)) if previous else None
     ingested = ingest(source, settings, resolution, cache_dir=output)
     problem = ""

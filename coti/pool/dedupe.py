@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from coti.pool.manifest import ACCEPTED, QUARANTINED
+from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,12 @@ __all__ = [
     "mark_duplicates",
     "mark_embedding_duplicates",
     "near_representatives",
+    "without_embedding_duplicates",
 ]
+
+
+_CROWD = 256
+"""Representatives with one band of the hash in common that a picture is compared with."""
 
 
 def mark_duplicates(
@@ -60,7 +65,8 @@ def near_representatives(
 
     ``hashes`` are 64-bit, ``thumbnails`` uint8 [n, p]. Of bits + 1 bands of the hash at least one
     is equal where at most ``bits`` differ, so only representatives that share a band are looked
-    at: about linear in n for hashes that are spread out.
+    at, and of one band no more than the first :data:`_CROWD`: linear in n, also for a pool of
+    pictures that were made to have one hash.
     """
     edges = [round(64 * i / (bits + 1)) for i in range(bits + 2)]
     bands = [(low, (1 << (high - low)) - 1) for low, high in pairwise(edges)]
@@ -75,13 +81,17 @@ def near_representatives(
             for leader in bucket.get(key, ())
             if (hashes[leader] ^ value).bit_count() <= bits
         }
-        found = next(
-            (k for k in sorted(near) if np.abs(grey[k] - grey[row]).mean() <= difference), row
-        )
+        found = row
+        if near:
+            leaders = np.array(sorted(near))
+            alike = np.abs(grey[leaders] - grey[row]).mean(axis=1) <= difference
+            found = int(leaders[alike.argmax()]) if alike.any() else row
         result.append(found)
         if found == row:
             for bucket, key in zip(index, keys, strict=True):
-                bucket.setdefault(key, []).append(row)
+                crowd = bucket.setdefault(key, [])
+                if len(crowd) < _CROWD:
+                    crowd.append(row)
     return result
 
 
@@ -98,6 +108,23 @@ def mark_embedding_duplicates(
     representatives = embedding_representatives(chosen, cosine)
     marks = {order[i]: order[place] for i, place in enumerate(representatives)}
     return _mark(manifest, marks, "near_duplicate", f"embedding, cosine {cosine:g} or more")
+
+
+def without_embedding_duplicates(
+    accepted: pd.DataFrame,
+    quarantined: pd.DataFrame,
+    ids: Sequence[str],
+    features: torch.Tensor,
+    cosine: float,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accepted and quarantined rows after :func:`mark_embedding_duplicates`; they still add up."""
+    import pandas as pd
+
+    rows = pd.concat([accepted, quarantined], ignore_index=True)
+    marked = mark_embedding_duplicates(rows, ids, features, cosine)
+    check_sums(marked, len(accepted) + len(quarantined))
+    good = marked["status"] == ACCEPTED
+    return marked[good].reset_index(drop=True), marked[~good].reset_index(drop=True)
 
 
 def embedding_representatives(

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import mmap
 import struct
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from coti.aesthetic import AestheticHead
@@ -24,7 +23,7 @@ from coti.scores import smooth_clamp
 __all__ = ["PoolFeatures", "rescore", "write_features"]
 
 _BLOCK = 8192
-_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_TYPES = {"F32": torch.float32, "F16": torch.float16}
 
 
 class PoolFeatures:
@@ -40,44 +39,44 @@ class PoolFeatures:
                 header = json.loads(stream.read(size))
                 self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             entry = header["features"]
-            self._type = _TYPES[entry["dtype"]]
+            kind = _TYPES[entry["dtype"]]
             rows, width = (int(side) for side in entry["shape"])
             self._start = 8 + size + int(entry["data_offsets"][0])
-            if self._start + rows * width * self._type.itemsize > len(self._map):
+            if self._start + rows * width * kind.itemsize > len(self._map):
                 raise ValueError("cut off")
+            with warnings.catch_warnings():  # torch warns of read-only memory; nothing writes
+                warnings.simplefilter("ignore")
+                every = torch.frombuffer(
+                    self._map, dtype=kind, count=rows * width, offset=self._start
+                )
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
             raise PoolError(
                 f"{str(self.path)!r} holds no pool features ({error}): embed the pool again."
             ) from error
         self.shape = (rows, width)
+        self._rows = every.view(self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def blocks(self, rows: int = _BLOCK) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Slices and their features, float32 [m, d], from first to last."""
-        size = self.shape[1] * self._type.itemsize
+        """Slices and their features, float32 [m, d], from first to last.
+
+        A block is valid until the next one is asked for: its pages are given back then.
+        """
         released = 0
         for first in range(0, len(self), rows):
             last = min(first + rows, len(self))
-            array = np.frombuffer(
-                self._map, self._type, (last - first) * self.shape[1], self._start + first * size
-            )
-            # the copy is what later arithmetic reads; the file's pages can go
-            block = torch.from_numpy(array.reshape(-1, self.shape[1]).astype(np.float32))
-            del array
-            end = (self._start + last * size) // mmap.PAGESIZE * mmap.PAGESIZE
+            yield slice(first, last), self._rows[first:last].float()
+            end = self._start + last * self.shape[1] * self._rows.itemsize
+            end = end // mmap.PAGESIZE * mmap.PAGESIZE
             if end - released >= 1 << 26 and hasattr(mmap, "MADV_DONTNEED"):
                 self._map.madvise(mmap.MADV_DONTNEED, released, end - released)
                 released = end
-            yield slice(first, last), block
 
     def rows(self, places: Sequence[int]) -> torch.Tensor:
         """The rows at ``places``, float32 [m, d]."""
-        array = np.frombuffer(
-            self._map, self._type, self.shape[0] * self.shape[1], self._start
-        ).reshape(self.shape)
-        return torch.from_numpy(array[np.asarray(places, dtype=np.int64)].astype(np.float32))
+        return self._rows[torch.tensor(places, dtype=torch.int64)].float()
 
 
 def write_features(
@@ -100,7 +99,7 @@ def write_features(
         for block in blocks:
             if block.ndim != 2 or block.shape[1] != width:
                 raise PoolError(f"features are [n, {width}], got {list(block.shape)}.")
-            stream.write(block.numpy().astype(_TYPES[kind]).tobytes())
+            stream.write(block.to(_TYPES[kind]).contiguous().numpy().data)
             written += len(block)
     if written != rows:
         part.unlink()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from coti.errors import PoolError
 
@@ -66,19 +66,24 @@ class ImageWriter:
 
 
 class PoolImages:
-    """Pictures by id. Opens :func:`ImageWriter`'s file and reads row groups when needed."""
+    """Pictures by id. Opens :func:`ImageWriter`'s file and reads row groups when needed.
 
-    def __init__(self, path: str | Path) -> None:
+    ``source`` is a path, or an open file of a remote store: of that, only what is asked for
+    travels, so that a shard's pod doesn't copy the whole pool.
+    """
+
+    def __init__(self, source: str | Path | BinaryIO) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.path = Path(path)
+        local = isinstance(source, str | Path)
+        self._said = str(source if local else getattr(source, "name", "a remote file"))
         try:
-            self._file = pq.ParquetFile(self.path, memory_map=True)
+            self._file = pq.ParquetFile(source, memory_map=local)
             self.ids: list[str] = self._file.read(columns=["id"]).column("id").to_pylist()
         except (OSError, pa.ArrowException, KeyError) as error:
             raise PoolError(
-                f"{str(self.path)!r} is not a file of pool pictures: run the ingestion again."
+                f"{self._said!r} is not a file of pool pictures: run the ingestion again."
             ) from error
         self._place: dict[str, tuple[int, int]] = {}
         row = 0
@@ -88,9 +93,9 @@ class PoolImages:
                 row += 1
 
     @classmethod
-    def load(cls, path: str | Path) -> PoolImages:
+    def load(cls, source: str | Path | BinaryIO) -> PoolImages:
         """Open a file that :meth:`write` or the ingestion wrote."""
-        return cls(path)
+        return cls(source)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,7 +144,7 @@ class PoolImages:
         wanted: dict[int, list[tuple[int, int]]] = {}
         for position, identity in enumerate(ids):
             if identity not in self._place:
-                raise PoolError(f"There is no picture {identity!r} in {str(self.path)!r}.")
+                raise PoolError(f"There is no picture {identity!r} in {self._said!r}.")
             group, offset = self._place[identity]
             wanted.setdefault(group, []).append((position, offset))
         for group in sorted(wanted):

@@ -70,16 +70,17 @@ def ingest(
     resolution: int,
     *,
     cache_dir: str | Path | None = None,
+    fetch_dir: str | Path | None = None,
 ) -> IngestedPool:
     """Read every input of ``source`` and decode it in worker processes.
 
     Pictures are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
-    ``cache_dir`` keeps what was fetched and the pictures; without it they live as long as the
-    result. Rows that could not be decoded are already in quarantine; what decoded is judged by
-    :func:`coti.pool.validate`, which also refuses a pool without a good row. Raises
-    :class:`PoolError` where there is nothing to read.
+    ``cache_dir`` keeps what was fetched and the pictures, ``fetch_dir`` what was fetched alone;
+    without them they live as long as the result. Rows that could not be decoded are already in
+    quarantine; what decoded is judged by :func:`coti.pool.validate`, which also refuses a pool
+    without a good row. Raises :class:`PoolError` where there is nothing to read.
     """
-    pool = open_source(source, settings, cache_dir=cache_dir)
+    pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
     folder.mkdir(parents=True, exist_ok=True)
     part, path = folder / f".pictures-{os.getpid()}.part", folder / "pictures.parquet"

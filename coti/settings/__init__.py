@@ -7,6 +7,7 @@ that are wrong in themselves are refused here, with the remedy in the message.
 
 from __future__ import annotations
 
+from coti.settings.cell import BaselineSettings, CellSettings, CellStrategy
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.pool import FetchSettings, PoolSettings
@@ -22,6 +23,9 @@ from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSe
 
 __all__ = [
     "AestheticSettings",
+    "BaselineSettings",
+    "CellSettings",
+    "CellStrategy",
     "ConceptScoreSettings",
     "ControllerSettings",
     "EvaluationSettings",

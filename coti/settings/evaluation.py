@@ -14,9 +14,24 @@ class EvaluationSettings(Strict):
     judge: str = "assets/models/judge"
     """An image-text model in open_clip's format, of another family than the scorer."""
     judge_pretrained: str | None = None
+    """As ``scorer.pretrained``."""
+    judge_sha256: str | None = None
+    """As ``scorer.sha256``."""
     captions: tuple[str, ...] = ()
     """Candidate captions of R-precision; the concept's own is added where it is missing."""
     caption_template: str = "a photo of a {}"
+    imagenet_captions: int = 0
+    """ImageNet classes, evenly spread over its 1,000, that join the candidates: 99 with the
+    concept's own caption make R-precision top1/100."""
+    authors_r_precision: bool = False
+    """Also report ``r_precision_top200_1001``, the authors' form: the own caption among the 200
+    nearest of 1,001, the concept's and ImageNet's 1,000."""
+    inception: str | None = None
+    """Inception-v3's weights as torch-fidelity publishes them (``pt_inception-2015-12-05``): a
+    path, ``hf://`` or ``s3://``. With them ``fid`` is reported beside ``fd_<name>``; needs 2,048
+    pictures on both sides."""
+    inception_sha256: str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+    """Pinned hash of these weights."""
     fd_name: str = "judge"
     """The Fréchet distance is reported as ``fd_<name>``; ``fid`` is reserved for Inception-v3."""
     kid_subsets: int = 50

@@ -13,9 +13,17 @@ class ModelSettings(Strict):
     """The text-to-image model that learns the word."""
 
     base_model: str = "assets/models/base"
-    """A diffusers folder or a hub id; a single-file checkpoint has to be converted first."""
+    """A diffusers folder, a hub id, a single-file checkpoint (``.safetensors``), or one of these
+    on S3 (``s3://bucket/key``, pinned by ``sha256``)."""
     revision: str | None = None
     """Commit of the hub repository; pin it, or a moved branch changes your results."""
+    sha256: str | None = None
+    """Pinned hash of the file or folder, as ``coti weights hash`` prints it; other weights are
+    refused. ``s3://`` needs it."""
+    config: str | None = None
+    """What a single-file checkpoint is: ``sd15``, ``sd2-base`` (512²), ``sd2`` (768²,
+    v-prediction), ``sdxl``, or a diffusers folder that describes it. None: recognised where the
+    file tells; those of 2.x don't."""
     device: str = "auto"
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -31,6 +31,9 @@ class FetchSettings(Strict):
     """``X-Robots-Tag`` directives under which a picture is left alone."""
     shard_size: int = 1_000
     """URLs a shard; a broken run goes on behind its last whole shard."""
+    cache: str = ".coti/fetched"
+    """Folder in which a pipeline run keeps what it fetched, so that a broken run goes on. On
+    Kubernetes a mounted volume; delete it when the pool is done."""
     allowed_networks: tuple[str, ...] = ()
     """Networks (``127.0.0.0/8``) that may be fetched from though they are not public. For tests
     and mirrors of your own: whoever writes the table then reaches these hosts too."""
@@ -83,6 +86,13 @@ class PoolSettings(Strict):
     near_duplicate_difference: float = 4.0
     """Mean grey level difference (0 to 255, on 16x16 thumbnails) that near duplicates may have
     besides; perceptual hashes alone take two similar boots for one."""
+    near_duplicate_cosine: float = 0.0
+    """Cosine of the scorer's features from which two pictures are near duplicates; 0: off. Costs
+    pool x kept pictures once, so leave it off above some 100,000; 0.98 is usual for CLIP, a small
+    scorer calls different pictures alike."""
+    feature_shard: int = 10_000
+    """Pictures a shard of the features: a step of its own, and on Kubernetes a pod. A killed run
+    goes on behind its finished shards."""
     decode_timeout: float = 20.0
     """Seconds a picture may take to decode."""
     decode_memory: int = 2_000_000_000
@@ -106,7 +116,8 @@ class PoolSettings(Strict):
 
     def __post_init__(self) -> None:
         require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
-        for name in ("max_pixels", "max_bytes", "max_caption_length", "read_threads"):
+        positive = ("max_pixels", "max_bytes", "max_caption_length", "read_threads")
+        for name in (*positive, "feature_shard"):
             require(getattr(self, name) >= 1, f"pool.{name} is {getattr(self, name)}: at least 1.")
         require(
             self.max_aspect_ratio >= 1.0,
@@ -119,6 +130,10 @@ class PoolSettings(Strict):
         require(
             -1 <= self.near_duplicate_bits <= 16,
             f"pool.near_duplicate_bits is {self.near_duplicate_bits}: -1 (off) to 16 of 64.",
+        )
+        require(
+            0.0 <= self.near_duplicate_cosine <= 1.0,
+            f"pool.near_duplicate_cosine is {self.near_duplicate_cosine}: 0 (off) to 1.",
         )
         require(
             0.0 <= self.max_quarantined_share <= 1.0,

@@ -18,7 +18,10 @@ class ScorerSettings(Strict):
     model: str = "assets/models/scorer"
     """A folder in open_clip's format, an open_clip model name, or ``hf-hub:…``."""
     pretrained: str | None = None
-    """The weights' tag where ``model`` is an open_clip model name."""
+    """Where ``model`` is an open_clip model name: the weights' tag, or a file of them: a path,
+    ``hf://owner/name@revision/file``, ``s3://bucket/key``."""
+    sha256: str | None = None
+    """Pinned hash of the folder or the weights' file, as ``coti weights hash`` prints it."""
     batch_size: int = 256
 
 
@@ -27,7 +30,10 @@ class AestheticSettings(Strict):
     """S_aes (Eq. 7): a head on frozen features, fine-tuned before every cycle."""
 
     head: str | None = "assets/models/aesthetic/aesthetic_head.safetensors"
-    """The head θ_0 starts from; none: a fresh one, fitted to the ratings."""
+    """The head θ_0 starts from; none: a fresh one, fitted to the ratings. LAION's has to be
+    converted once: ``coti weights aesthetic-head``."""
+    head_sha256: str | None = None
+    """Pinned hash of the head's file; ``s3://`` needs it."""
     ratings: str | None = "assets/models/aesthetic/ratings.safetensors"
     """Rated features that every fine-tuning replays."""
     user_ratings: str | None = None
@@ -52,8 +58,15 @@ class ConceptScoreSettings(Strict):
     same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
     ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
     idea, a small classifier of X_T against the rest of the pool, so mapped."""
-    encoder: Literal["scorer", "autoencoder"] = "scorer"
-    """ℰ of Eq. 8: the scorer's image features, or the latents of the model's own autoencoder."""
+    encoder: Literal["scorer", "autoencoder", "model"] = "scorer"
+    """ℰ of Eq. 8: the scorer's image features, the latents of the base model's own autoencoder,
+    or the image-text model below, so that looks and concept are judged by two models."""
+    model: str | None = None
+    """For ``encoder: model``, as ``scorer.model``."""
+    pretrained: str | None = None
+    """For ``encoder: model``, as ``scorer.pretrained``."""
+    sha256: str | None = None
+    """For ``encoder: model``, as ``scorer.sha256``."""
     neighbours: int = 5
     """k of ``knn``."""
     distractors: tuple[str, ...] = ()
@@ -62,6 +75,13 @@ class ConceptScoreSettings(Strict):
     classifier_steps: int = 200
     """Optimizer steps of each fit; more of them make up for a lower rate."""
     classifier_learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        require(
+            (self.encoder == "model") == (self.model is not None),
+            "concept_score.model and concept_score.encoder: model belong together: set both or "
+            "neither.",
+        )
 
 
 @dataclass(frozen=True)

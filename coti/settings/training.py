@@ -44,6 +44,10 @@ class TrainSettings(Strict):
     """``torch.compile`` the UNet; pays on GPUs after some hundred steps."""
     checkpoint_every: int = 25
     """Optimizer steps between checkpoints; 0 writes none."""
+    keep_latents_from: int = 256
+    """MiB of latents from which they are kept in the artifact store, so that a run that was
+    killed does not encode again; fewer are encoded again faster than they are fetched. 2,000
+    pictures at 512² are 256 MiB. 0 keeps none."""
 
     def __post_init__(self) -> None:
         rates = self.learning_rates
@@ -75,6 +79,21 @@ class ScheduleSettings(Strict):
     """Evaluations within this of each other are a plateau."""
     plateau_evaluations: int = 3
     """Evaluations on a high plateau that end the cycle."""
+    stop: Literal["phi", "dvar"] = "phi"
+    """``phi``: as above. ``dvar``: one rate, and the end when the loss on a fixed batch has
+    settled (Voronov et al. 2023); φ is recorded and decides nothing. Costs a forward pass more a
+    step, about a third, and draws no pictures."""
+    dvar_window: int = 200
+    """Steps over which the variance is compared with that of all; the cycle lasts longer."""
+    dvar_threshold: float = 0.15
+    """Share of the whole variance below which the cycle ends; less trains longer."""
+
+    def __post_init__(self) -> None:
+        require(self.dvar_window >= 2, f"dvar_window is {self.dvar_window}: at least 2 steps.")
+        require(
+            0.0 < self.dvar_threshold < 1.0,
+            f"dvar_threshold is {self.dvar_threshold}: a share between 0 and 1.",
+        )
 
 
 @dataclass(frozen=True)

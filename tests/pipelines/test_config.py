@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from coti.errors import ConfigError
 from pipelines.config import QUICKSTART, CotiConfig, check_run_file, load_config
 from pipelines.plan import plan_of
+from steps.paths import ROOT
 
 MINIMAL = {"concept": "a", "seeds": "s", "pool": "p"}
 
@@ -68,6 +69,15 @@ def test_the_fingerprint_sees_settings_and_not_where_results_go() -> None:
     config = CotiConfig(**MINIMAL)
     assert config.fingerprint() != config.model_copy(update={"seed": 1}).fingerprint()
     assert config.fingerprint() == config.model_copy(update={"output": "x"}).fingerprint()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_run_file_is_valid(path: Path) -> None:
+    """No unknown key, no wrong value; hub models are pinned by a commit."""
+    config = check_run_file(path)
+    hub = not (ROOT / config.model.base_model).exists()
+    if hub and path.stem != "paper":
+        assert len(config.model.revision or "") == 40
 
 
 @given(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coti.errors import TrainingError
-from coti.inversion.latents import decode_latents, encode_latents, fit_to_resolution
+from coti.inversion import latents
+from coti.inversion.latents import (
+    FolderLatentStore,
+    decode_latents,
+    encode_latents,
+    fit_to_resolution,
+)
 from coti.inversion.model import TextToImageModel
 
 
@@ -64,3 +72,47 @@ def test_nothing_to_encode_is_an_error(model: TextToImageModel) -> None:
     """An empty X_T."""
     with pytest.raises(TrainingError, match="X_T is empty"):
         encode_latents(model, [])
+
+
+def test_many_latents_are_kept_and_found_again(
+    model: TextToImageModel,
+    pictures: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By content: the same pictures are not encoded twice, others are; damage is encoded over."""
+    store = FolderLatentStore(tmp_path)
+    first = encode_latents(model, pictures, store=store, keep_from=1)
+    assert len(list(tmp_path.iterdir())) == 1
+    encode = model.vae.encode
+    monkeypatch.setattr(model.vae, "encode", lambda *_: pytest.fail("encoded again"))
+    again = encode_latents(model, pictures, store=store, keep_from=1)
+    assert torch.equal(first.mean, again.mean)
+    assert torch.equal(first.std, again.std)
+    monkeypatch.setattr(model.vae, "encode", encode)
+    encode_latents(model, pictures.flip(0), store=store, keep_from=1)
+    assert len(list(tmp_path.iterdir())) == 2
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    assert torch.equal(encode_latents(model, pictures, store=store, keep_from=1).std, first.std)
+
+
+def test_few_latents_are_not_kept(
+    model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+) -> None:
+    """Encoding them anew is faster than fetching them; 0 keeps none at all."""
+    for keep_from in (1 << 30, 0):
+        encode_latents(model, pictures, store=FolderLatentStore(tmp_path), keep_from=keep_from)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_latents_than_memory_lie_on_disk(
+    model: TextToImageModel, pictures: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mapped file without a name; draws from it are the same."""
+    in_memory = encode_latents(model, pictures)
+    monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
+    on_disk = encode_latents(model, pictures)
+    noise = torch.randn(2, *model.latent_shape)
+    index = torch.tensor([1, 7])
+    assert torch.equal(on_disk.sample(index, noise), in_memory.sample(index, noise))

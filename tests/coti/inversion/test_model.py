@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from coti.errors import ModelError
 from coti.inversion.model import TextToImageModel, load_text_to_image
 from coti.settings import ModelSettings
+from coti.weights import hash_of
 
 
 def settings(folder: Path | str) -> ModelSettings:
@@ -51,13 +53,24 @@ def test_the_fingerprint_changes_with_a_weight(copied: Path, model: TextToImageM
     assert load_text_to_image(settings(copied)).fingerprint != model.fingerprint
 
 
+def test_a_pinned_hash_is_checked(model_folder: Callable[..., Path]) -> None:
+    """The folder's own hash loads, another one is refused before anything is read."""
+    folder = model_folder()
+    pinned = replace(settings(folder), sha256=hash_of(folder))
+    assert load_text_to_image(pinned).resolution == 32
+    with pytest.raises(ModelError, match="is not the pinned weights"):
+        load_text_to_image(replace(pinned, sha256="0" * 64))
+    with pytest.raises(ModelError, match="needs its pinned sha256"):
+        load_text_to_image(settings("s3://bucket/model"))
+
+
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     """An empty folder, a picture, a path that does not exist."""
     with pytest.raises(ModelError, match=r"folder without a model_index.json. Give a diffusers"):
         load_text_to_image(settings(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"a.png is a file, not a diffusers folder"):
-        load_text_to_image(settings(tmp_path / "a.png"))
+    (tmp_path / "a.ckpt").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"a.ckpt is a file, not .* can run code"):
+        load_text_to_image(settings(tmp_path / "a.ckpt"))
     with pytest.raises(ModelError, match="does not exist"):
         load_text_to_image(settings(tmp_path / "nowhere"))
 

@@ -11,6 +11,7 @@ from coti.pool.dedupe import (
     mark_duplicates,
     mark_embedding_duplicates,
     near_representatives,
+    without_embedding_duplicates,
 )
 from coti.pool.manifest import check_sums, to_frame
 from tests.coti.pool.conftest import encoded, picture
@@ -122,3 +123,32 @@ def test_embedding_duplicates_are_marked_in_the_manifest() -> None:
     assert list(table["reason"]) == ["", "", "near_duplicate", ""]
     assert table["duplicate_of"][2] == "id0"
     assert "embedding" in table["detail"][2]
+
+
+def test_embedding_duplicates_join_the_quarantine_and_take_their_copies_along() -> None:
+    """Accepted and quarantined still add up; an exact copy of what leaves names what is kept."""
+    good = [row(n, encoded(picture(n))) for n in range(3)]
+    copy = {**row(3, encoded(picture(2))), "status": "quarantined", "reason": "duplicate"}
+    copy |= {"duplicate_of": "id2", "group": "id2"}
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.999, 0.01]])
+    accepted, quarantined = without_embedding_duplicates(
+        to_frame(good), to_frame([copy]), ["id0", "id1", "id2"], features, 0.99
+    )
+    assert list(accepted["id"]) == ["id0", "id1"]
+    assert dict(zip(quarantined["id"], quarantined["reason"], strict=True)) == {
+        "id2": "near_duplicate",
+        "id3": "duplicate",
+    }
+    assert set(quarantined["duplicate_of"]) == {"id0"}
+
+
+def test_a_crowd_with_one_hash_costs_no_more_than_its_size() -> None:
+    """Thousands of pictures made to have one hash but different pixels: a bounded look at each."""
+    import time
+
+    count = 4_000
+    thumbnails = np.random.default_rng(0).integers(0, 256, (count, 256), dtype=np.uint8)
+    begun = time.process_time()
+    found = near_representatives([0] * count, thumbnails, 2, 4.0)
+    assert found == list(range(count))
+    assert time.process_time() - begun < 60

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ from coti.pool import (
     validate,
     write_manifest,
 )
+from coti.pool.images import ImageWriter, encode_png
 from coti.pool.manifest import COLUMNS
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, picture
@@ -97,6 +100,33 @@ def test_pictures_are_read_from_the_store_alone(
     assert images.tensor([]).shape[0] == 0
     with pytest.raises(PoolError, match="no picture"):
         images.tensor([ids[0]])
+
+
+class Counted(io.BytesIO):
+    """A remote file that counts what travels."""
+
+    travelled = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Some bytes, counted."""
+        data = super().read(size)
+        self.travelled += len(data)
+        return data
+
+
+def test_of_a_remote_store_only_the_pictures_asked_for_travel(tmp_path: Path) -> None:
+    """From an open file, two pictures of two thousand take a fraction of it."""
+    noise = np.random.default_rng(0).bytes(2_000 * 3 * 16 * 16)
+    writer = ImageWriter(tmp_path / "p.parquet")
+    for number in range(2_000):
+        start = number * 768
+        writer.add(str(number), encode_png(noise[start : start + 768], 16))
+    writer.close()
+    remote = Counted((tmp_path / "p.parquet").read_bytes())
+    images = PoolImages(remote)
+    found = images.png(["3", "1999"])
+    assert found == PoolImages(tmp_path / "p.parquet").png(["3", "1999"])
+    assert remote.travelled < 0.7 * len(remote.getvalue())
 
 
 def test_ingesting_twice_gives_the_same_manifest_anywhere(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -104,3 +106,10 @@ def test_a_lost_row_is_noticed() -> None:
     """Fewer rows than inputs stop the run."""
     with pytest.raises(PoolError, match="3 inputs, but 0 accepted"):
         check_sums(manifest({}), 3)
+
+
+def test_every_reason_is_documented() -> None:
+    """The page on pools lists each code with its meaning."""
+    page = (Path(__file__).parents[3] / "docs" / "pools.md").read_text("utf-8")
+    for code, meaning in REASONS.items():
+        assert f"| `{code}` | {meaning} |" in page, code

@@ -36,6 +36,31 @@ def test_the_usual_names_of_columns_are_known() -> None:
     assert match_columns(["Image URL", "alt-text"]) == {"url": "Image URL", "caption": "alt-text"}
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("URL", "url"),
+        ("image_url", "url"),
+        ("TEXT", "caption"),
+        ("alt_text", "caption"),
+        ("punsafe", "punsafe"),
+        ("prob_unsafe", "punsafe"),
+        ("pwatermark", "pwatermark"),
+        ("prob_watermark", "pwatermark"),
+        ("AESTHETIC_SCORE", "aesthetic"),
+        ("aesthetic_score_laion_v2", "aesthetic"),
+        ("SIMILARITY", "similarity"),
+        ("clip_l14_similarity_score", "similarity"),
+        ("LICENSE", "license"),
+        ("ORIGINAL WIDTH", "width"),
+        ("hash", "hash"),
+    ],
+)
+def test_variants_of_laions_names_are_known(name: str, ours: str) -> None:
+    """LAION-5B, LAION-Aesthetics, LAION-COCO, COYO and DataComp name the same things otherwise."""
+    assert match_columns([name]) == {ours: name}
+
+
 def test_a_column_named_twice_counts_once(tmp_path: Path) -> None:
     """The first of two columns of a name wins, and the report says that there are two."""
     table = Table(write(tmp_path / "t.csv", "file_name,text,text\na.jpg,one,two\n"))

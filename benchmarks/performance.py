@@ -1,0 +1,182 @@
+"""Writes docs/performance.md: runs the speed benchmarks and puts what they said into one page.
+
+    python -m benchmarks.performance            # for real, on an otherwise idle machine
+    python -m benchmarks.performance --quick --output x.md    # that it runs; no number counts
+
+Each benchmark runs in a process of its own; its last line, one JSON object, is all that is read.
+``--add FILE`` takes such an object, saved on another machine (a GPU), instead of running anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+Words = tuple[str, ...]
+
+COMMANDS: dict[str, tuple[Words, Words]] = {
+    "ti_throughput": ((), ("--batches", "2", "--rounds", "1", "--steps", "1")),
+    "ti_memory": ((), ()),
+    "ti_time_to_quality": (
+        ("--seeds", "0", "1", "2"),
+        ("--steps", "4", "--cycle-steps", "2", "--every", "2", "--images", "4", "--pool", "80"),
+    ),
+    "generation_throughput": (
+        ("--embedding", "outputs/latest/learned_embeds.safetensors", "--metrics", "256"),
+        ("--pictures", "2", "--rounds", "1"),
+    ),
+}
+"""Module -> arguments for real, and those of ``--quick``."""
+
+
+def run(name: str, arguments: Words) -> Result:
+    """The JSON object that a benchmark ends with."""
+    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    sys.stdout.write(done.stdout)
+    found: Result = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def throughput(result: Result) -> str:
+    """Training: the step against its peers, and where its time goes."""
+    rows = []
+    for row in result["rows"]:
+        times = [f"{1e3 * row['seconds'][name]:.1f}" for name in ("ours", "example", "bare")]
+        share = f"{row['compute']['share']:.0%}"
+        ratios = [f"{row['example_over_ours']:.2f}", f"{row['ours_over_bare']:.3f}"]
+        rows.append([str(row["batch_size"]), *times, *ratios, share])
+    head = ["batch", "ours, ms", "diffusers example, ms", "bare work, ms"]
+    head += ["example / ours", "ours / bare", "share of the matmul rate"]
+    parts = [[name, f"{1e3 * value:.1f}"] for name, value in result["parts"].items()]
+    return (
+        f"{result['model']}, {result['device']}, {result['dtype']}, {result['threads']} threads, "
+        f"torch {result['torch']}; medians of {result['rows'][0]['rounds']} paired rounds.\n\n"
+        f"{table(head, rows)}\n\nParts of a step at batch {result['rows'][-1]['batch_size']}, each "
+        f"timed alone:\n\n{table(['part', 'ms'], parts)}"
+    )
+
+
+def memory(result: Result) -> str:
+    """Peaks on the GPU."""
+    rows = [
+        [
+            str(row["batch_size"]),
+            "yes" if row["gradient_checkpointing"] else "no",
+            f"{row['allocated']:.2f} GiB" if "allocated" in row else "not measured",
+            f"{row['reserved']:.2f} GiB" if "reserved" in row else "not measured",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["batch", "gradient checkpointing", "allocated", "reserved"]
+    return (
+        f"{result['model']} at its resolution in bf16, {result['device']}; the frozen weights take "
+        f"{result['weights_gib_bf16']:.2f} GiB.\n\n{table(head, rows)}"
+    )
+
+
+def quality(result: Result) -> str:
+    """Image-steps and seconds to the target."""
+    rows = []
+    for name, trials in result["methods"].items():
+        for trial in trials:
+            reached = trial["reached"]
+            best = max((row["r_precision"] for row in trial["rows"]), default=0.0)
+            cells = ["not reached", "–"]
+            if reached:
+                cells = [f"{reached['image_steps']:.0f}", f"{reached['seconds']:.1f}"]
+            rows.append(
+                [name, str(trial["seed"]), *cells, f"{best:.3f}", f"{trial['seconds']:.1f}"]
+            )
+    head = [
+        "method",
+        "seed",
+        "image-steps to target",
+        "seconds to target",
+        "best",
+        "seconds in all",
+    ]
+    return (
+        f"R-precision top1/{result['candidates']} of {result['images']} pictures ≥ "
+        f"{result['target']:g}; {result['device']}, {result['dtype']}, {result['threads']} "
+        f"threads. The time for measuring is left out.\n\n{table(head, rows)}"
+    )
+
+
+def generation(result: Result) -> str:
+    """Pictures a second, and what fewer solver steps cost."""
+    judged = "fd_judge" in result["rows"][0]
+    head = ["solver steps", "pictures a second", "levels of 255 from 50 steps"]
+    head += ["fd_judge", "KID", "R-precision"] if judged else []
+    rows = []
+    for row in result["rows"]:
+        cells = [str(row["steps"]), f"{row['pictures_a_second']:.1f}", f"{row['difference']:.2f}"]
+        if judged:
+            cells += [f"{row['fd_judge']:.3f}", f"{row['kid']:.4f}", f"{row['r_precision']:.3f}"]
+        rows.append(cells)
+    return (
+        f"{result['device']}, {result['dtype']}, {result['threads']} threads: ours "
+        f"{result['ours']:.1f} pictures a second, StableDiffusionPipeline "
+        f"{result['pipeline']:.1f}, ratio {result['ratio']:.2f}.\n\n{table(head, rows)}"
+    )
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Result], str], bool]] = {
+    "ti_throughput": ("Training speed", throughput, True),
+    "ti_memory": ("Memory", memory, False),
+    "ti_time_to_quality": ("Time to quality", quality, False),
+    "generation_throughput": ("Generation", generation, True),
+}
+"""Module -> heading, what renders it, and whether a GPU row belongs below a CPU's."""
+
+
+def page(results: list[Result], quick: bool) -> str:
+    """The whole page."""
+    warning = "\n\n**A trial run with tiny sizes: the numbers mean nothing.**" if quick else ""
+    parts = [
+        "# Performance\n\nWritten by `python -m benchmarks.performance`; don't edit. Each number "
+        "comes from one run on one machine, each ratio from taking turns in one process: "
+        f"{platform.machine()}, Python {platform.python_version()}.{warning}"
+    ]
+    for name, (heading, render, has_gpu_row) in SECTIONS.items():
+        said = [result for result in results if result["benchmark"] == name]
+        body = "\n\n".join(render(result) for result in said) or "not measured"
+        measured = any(result.get("gpu") == "measured" for result in said)
+        if has_gpu_row and not measured:
+            body += "\n\nOn a GPU: not measured."
+        parts.append(f"## {heading}\n\n`python -m benchmarks.{name}`\n\n{body}")
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Run, then write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("docs/performance.md"))
+    parser.add_argument("--only", nargs="+", choices=sorted(COMMANDS), default=list(COMMANDS))
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="saved JSON objects")
+    parser.add_argument("--no-run", action="store_true", help="only what --add gives")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    given = parser.parse_args()
+    results = [json.loads(path.read_text().strip().splitlines()[-1]) for path in given.add]
+    for name in () if given.no_run else given.only:
+        results.append(run(name, COMMANDS[name][1 if given.quick else 0]))
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(page(results, given.quick), encoding="utf-8")
+    print(f"written: {given.output}")
+
+
+if __name__ == "__main__":
+    main()

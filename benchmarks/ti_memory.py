@@ -1,0 +1,122 @@
+"""Memory of a training step on Stable Diffusion 2's shape at 512², and what fits 8 GB.
+
+    python -m benchmarks.ti_memory
+
+On a GPU: the peak of allocated and of reserved memory over some steps of
+:func:`coti.inversion.train.train_cycle` in bf16, for batch 4 and for smaller configurations down to
+batch 1 with gradient checkpointing. Without a GPU every row says "not measured"; the bytes of the
+frozen weights, which are a fact of the shape, are printed all the same. The last line is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.sd_shapes import write_random
+from coti.inversion.architectures import ARCHITECTURES
+from coti.inversion.memory import weight_bytes
+from coti.inversion.model import load_text_to_image, quiet_libraries
+from coti.inversion.tokens import initial_embedding
+from coti.inversion.train import train_cycle
+from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
+
+GIB = 1 << 30
+ROWS: tuple[tuple[int, bool], ...] = ((4, False), (4, True), (2, False), (1, False), (1, True))
+"""Batch size, and whether activations are recomputed."""
+TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=8)
+
+
+def parameters(name: str) -> dict[str, int]:
+    """Parameters of each part, counted without making a weight."""
+    import diffusers
+    import transformers
+
+    counts: dict[str, int] = {}
+    libraries: Any = (diffusers, transformers)
+    for part, config in ARCHITECTURES[name].items():
+        if part == "scheduler":
+            continue
+        with torch.device("meta"), quiet_libraries():
+            if part.startswith("text_encoder"):
+                kind = getattr(libraries[1], config["architectures"][0])
+                model = kind(libraries[1].CLIPTextConfig(**config))
+            else:
+                model = getattr(libraries[0], config["_class_name"]).from_config(dict(config))
+        counts[part] = sum(p.numel() for p in model.parameters())
+    return counts
+
+
+def measure(name: str, steps: int) -> list[dict[str, Any]]:
+    """Peaks in GiB of each row, on the GPU."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_random(name, Path(folder) / name)
+        model = load_text_to_image(ModelSettings(base_model=str(path), dtype="bfloat16"))
+    side = model.resolution
+    images = torch.randint(0, 256, (8, 3, side, side), dtype=torch.uint8)
+    start = initial_embedding(model, TOKEN)
+    for batch, recompute in ROWS:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        settings = TrainSettings(
+            batch_size=batch,
+            gradient_checkpointing=recompute,
+            max_steps=steps,
+            checkpoint_every=0,
+        )
+        train_cycle(model, images, None, start, settings, ScheduleSettings(), None, 0)
+        rows.append(
+            {
+                "batch_size": batch,
+                "gradient_checkpointing": recompute,
+                "allocated": torch.cuda.max_memory_allocated() / GIB,
+                "reserved": torch.cuda.max_memory_reserved() / GIB,
+                "weights": weight_bytes(model) / GIB,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Print a table and one JSON object."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--model", default="sd2-base", choices=sorted(ARCHITECTURES))
+    parser.add_argument("--steps", type=int, default=5)
+    given = parser.parse_args()
+    counts = parameters(given.model)
+    weights = 2 * sum(counts.values()) / GIB
+    parts = ", ".join(f"{name} {count / 1e6:.0f} M" for name, count in counts.items())
+    print(f"{given.model}: {parts}; {weights:.2f} GiB of weights in bf16")
+    on_gpu = torch.cuda.is_available()
+    rows: list[dict[str, Any]]
+    if on_gpu:
+        rows = measure(given.model, given.steps)
+    else:
+        rows = [{"batch_size": b, "gradient_checkpointing": r} for b, r in ROWS]
+    for row in rows:
+        what = f"batch {row['batch_size']}, checkpointing {row['gradient_checkpointing']!s:<5}"
+        peak = "not measured"
+        if on_gpu:
+            peak = f"{row['allocated']:.2f} GiB allocated, {row['reserved']:.2f} reserved"
+        print(f"{what}: {peak}")
+    result = {
+        "benchmark": "ti_memory",
+        "model": given.model,
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "parameters": counts,
+        "weights_gib_bf16": weights,
+        "rows": rows,
+        "gpu": "measured" if on_gpu else "not measured",
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

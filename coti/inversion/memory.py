@@ -1,0 +1,85 @@
+"""What to turn when the device's memory is too small, and what it saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from coti.errors import TrainingError
+from coti.inversion.model import TextToImageModel
+from coti.settings import TrainSettings
+
+__all__ = ["memory_knobs", "out_of_memory_explained", "weight_bytes"]
+
+_GIB = 1 << 30
+
+
+def weight_bytes(model: TextToImageModel) -> int:
+    """Bytes of the frozen parameters of UNet, autoencoder and text encoders."""
+    parts = (model.unet, model.vae, *model.text_encoders)
+    return sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
+
+
+def memory_knobs(settings: TrainSettings, weights: int, peak: int, float32: bool) -> list[str]:
+    """What saves memory, the largest saving first, each with an estimate.
+
+    Activations, the part above the weights, grow with the batch; recomputing them keeps about a
+    third. The peak is what had been allocated when memory ran out, so the true need, and with it
+    the saving, is larger.
+
+    Args:
+        settings: what it ran with.
+        weights: bytes of the frozen parameters.
+        peak: most bytes that were allocated, 0 where the device doesn't say.
+        float32: whether the frozen parts are float32.
+    """
+    activations = max(0, peak - weights)
+
+    def about(share: float, of: int, words: str) -> str:
+        return f"saves at least {share * of / _GIB:.1f} GiB" if of else f"saves {words}"
+
+    knobs: list[tuple[float, str]] = []
+    if settings.batch_size > 1:
+        text = (
+            f"batch_size: {settings.batch_size // 2} with gradient_accumulation_steps: "
+            f"{settings.gradient_accumulation_steps * 2} "
+            f"({about(0.5, activations, 'about half of the activations')})"
+        )
+        knobs.append((0.5 * activations, text))
+    if not settings.gradient_checkpointing:
+        words = about(0.65, activations, "about two thirds of the activations")
+        knobs.append(
+            (0.65 * activations, f"gradient_checkpointing: true ({words}, a third more time)")
+        )
+    if float32:
+        words = about(0.5, peak, "about half")
+        knobs.append((0.5 * peak, f"dtype: bfloat16 ({words})"))
+    if not knobs:
+        return ["a base model with fewer pixels, or a larger device"]
+    return [text for _, text in sorted(knobs, key=lambda knob: -knob[0])]
+
+
+@contextmanager
+def out_of_memory_explained(settings: TrainSettings, model: TextToImageModel) -> Iterator[None]:
+    """Turns an out-of-memory error inside into one that says which knob to turn.
+
+    Raises:
+        TrainingError: the device's memory did not suffice.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        on_gpu = model.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(model.device) if on_gpu else 0
+        weights = weight_bytes(model)
+        knobs = memory_knobs(settings, weights, peak, model.dtype == torch.float32)
+        had = ""
+        if on_gpu:
+            total = torch.cuda.get_device_properties(model.device).total_memory
+            had = f" ({total / _GIB:.1f} GiB, of which the weights take {weights / _GIB:.1f})"
+        raise TrainingError(
+            f"The device ran out of memory{had}. Saves memory: {'; '.join(knobs)}. The last "
+            "checkpoint is kept."
+        ) from error

@@ -1,0 +1,72 @@
+"""Several processes that train one word together, started by ``accelerate launch``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+__all__ = ["Processes"]
+
+T = TypeVar("T")
+
+
+class Processes:
+    """The group this process is in; a group of one unless a launcher set ``WORLD_SIZE``.
+
+    Every process holds the frozen model and the same vectors, takes batches of its own, and
+    averages the vectors' gradient with the others: a few kilobytes a step.
+    """
+
+    def __init__(self) -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = 0
+        self._state: Any = None
+        if self.count > 1:
+            from accelerate import PartialState
+
+            self._state = PartialState(cpu=not torch.cuda.is_available())
+            self.rank, self.count = self._state.process_index, self._state.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process evaluates φ and writes checkpoints."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace tensors by their mean over all processes, in place."""
+        if self._state is None:
+            return
+        from accelerate.utils import reduce
+
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        mean = reduce(flat, reduction="mean")
+        parts = mean.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def from_main(self, produce: Callable[[], T]) -> T:
+        """What the main process computes, on all of them."""
+        if self._state is None:
+            return produce()
+        from accelerate.utils import broadcast_object_list
+
+        box: list[Any] = [produce() if self.is_main else None]
+        broadcast_object_list(box, from_process=0)
+        value: T = box[0]
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """Whether it holds on at least one process."""
+        if self._state is None:
+            return flag
+        from accelerate.utils import gather_object
+
+        return any(gather_object([flag]))
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self._state is not None:
+            self._state.wait_for_everyone()

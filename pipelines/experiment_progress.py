@@ -1,0 +1,97 @@
+"""What a sweep says: its cost before it starts, how far it is, where the results are."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from coti.inversion.model import TextToImageModel
+from coti.pace import Work, measure_pace, work_of
+from pipelines.experiment_config import ExperimentConfig, PlannedCell
+
+__all__ = ["Progress", "announce_cost", "facts_of"]
+
+
+def announce_cost(
+    config: ExperimentConfig, cells: Sequence[PlannedCell], network: TextToImageModel
+) -> float:
+    """Measure this machine's pace and print what the sweep costs at most; returns minutes."""
+    pace = measure_pace(network, cells[0].settings)
+    total = sum((work_of(cell.settings) for cell in cells), Work(0, 0))
+    minutes = pace.seconds(total) / config.parallel / 60
+    rows = Counter(cell.label for cell in cells)
+    click.echo(
+        f"{config.name}: {len(cells)} cells ({len(config.concepts)} concepts x {len(rows)} rows x "
+        f"{len(config.seeds)} seeds), {config.parallel} at once."
+    )
+    click.echo(
+        f"At most {total.image_steps:,} image-steps and {total.drawn:,} drawn pictures; at this "
+        f"machine's pace ({1000 * pace.image_step:.1f} and {1000 * pace.drawn:.1f} ms each) about "
+        f"{minutes:.0f} minutes."
+    )
+    click.echo("Cells that are done come from the cache; interrupt it, and run it again to go on.")
+    return minutes
+
+
+class Progress:
+    """A line a cell, with the time that is left by the time that cells took so far."""
+
+    def __init__(self, config: ExperimentConfig, cells: Sequence[PlannedCell]) -> None:
+        self._name, self._cells = config.name, list(cells)
+        self._started = time.monotonic()
+        self._done = 0
+        self._work = sum((work_of(cell.settings).image_steps for cell in cells), 0)
+        self._worked = 0
+
+    def show(self, cell: PlannedCell, row: dict[str, Any]) -> None:
+        """A cell is done."""
+        self._done += 1
+        self._worked += work_of(cell.settings).image_steps
+        spent = time.monotonic() - self._started
+        share = self._worked / self._work if self._work else self._done / len(self._cells)
+        left = spent * (1 - share) / share / 60 if share else math.nan
+        click.echo(
+            f"[{self._done}/{len(self._cells)}] {cell.concept}, {cell.label}, seed "
+            f"{cell.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
+            f"{_shown(row['r_precision'])}, selection {_shown(row['selection_precision'])}, "
+            f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
+            + (f"; about {left:.0f} min left" if self._done < len(self._cells) else "")
+        )
+
+    def end(self, page: str) -> None:
+        """Where everything is."""
+        minutes = (time.monotonic() - self._started) / 60
+        click.echo(f"{self._name}: done in {minutes:.1f} min. Results: {page}")
+        click.echo(f"Side by side in MLflow: coti ui, experiment {self._name!r}")
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def facts_of(config: ExperimentConfig, cells: Sequence[PlannedCell]) -> list[str]:
+    """Sentences on how it was measured, for the page."""
+    first = cells[0].settings
+    pools = config.made_pools
+    made = [name for name in config.concepts if isinstance(name, str)]
+    facts = [
+        f"{len(config.concepts)} concepts, seeds {', '.join(map(str, config.seeds))}; all cells "
+        f"start from the same seed pictures and may take at most "
+        f"{max(cell.settings.image_step_cap for cell in cells):,} image-steps.",
+        f"{first.judged_images} generated pictures a cell against all held-out references; "
+        f"fd_judge and KID on the judge's features, fd_efficientnet on the 320 of ImageNet's "
+        f"EfficientNet-Lite0 at {first.baselines.side} pixels, R-precision top 1; reconstruction "
+        f"and editability (Gal et al. 2022) on the judge's features, {first.edit_images} "
+        "generations a prompt. ± is the deviation over seeds.",
+    ]
+    if made:
+        facts.append(
+            f"Pools: recipe `{pools.recipe}`, seed {pools.seed}, of the bundled world (32x32 "
+            "pictures): the numbers say nothing about Stable Diffusion."
+        )
+    return facts

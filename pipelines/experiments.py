@@ -1,0 +1,256 @@
+"""The paper's experiments: every cell a cached step and an MLflow run, results at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import zenml
+
+from coti.errors import ConfigError
+from coti.settings import BaselineSettings, ConceptScoreSettings
+from pipelines.edge import user_errors
+from pipelines.experiment_config import (
+    ConceptSource,
+    ExperimentConfig,
+    PlannedCell,
+    planned_cells,
+)
+from pipelines.experiment_pools import sources_of
+from pipelines.experiment_progress import Progress, announce_cost, facts_of
+from steps.caching import code_fingerprint
+from steps.cell_workers import start_workers, stop_workers
+from steps.embed_pool import embed_pool
+from steps.embed_references import embed_references
+from steps.embed_second_opinion import embed_second_opinion
+from steps.fingerprints import fingerprint_model, fingerprint_optional, fingerprint_pool
+from steps.ingest_pool import ingest_pool
+from steps.load_seeds import load_seeds
+from steps.models import text_to_image
+from steps.run_cell import run_cell
+from steps.track_cell import track_cell
+from steps.validate_pool import validate_pool
+from steps.write_results import write_results
+
+__all__ = ["STEPS", "coti_experiments"]
+
+STEPS = [
+    ingest_pool,
+    validate_pool,
+    load_seeds,
+    embed_pool,
+    embed_references,
+    embed_second_opinion,
+    run_cell,
+    track_cell,
+    write_results,
+]
+"""Every step, so that settings by step in a run file reach the dynamic pipeline."""
+
+
+@zenml.pipeline(name="coti_experiments", dynamic=True, depends_on=STEPS, enable_cache=True)
+def coti_experiments(config: ExperimentConfig | None = None) -> None:
+    """Run all cells of an experiment that are not done yet, and write its results."""
+    with user_errors():
+        if config is None:
+            raise ConfigError(
+                "an experiment needs its file: zenml pipeline run coti_experiments -c "
+                "configs/experiments/table1.yaml"
+            )
+        start_workers(config.parallel)
+        try:
+            _run(config)
+        finally:
+            stop_workers()
+
+
+def _run(config: ExperimentConfig) -> None:
+    cells = planned_cells(config)
+    sources = sources_of(config)
+    network = text_to_image(config.model)
+    announce_cost(config, cells, network)
+    concepts = {name: _Concept(config, each, network.resolution) for name, each in sources.items()}
+    progress = Progress(config, cells)
+    outcomes = []
+    window = config.parallel + 1 if config.parallel > 1 else 1
+    for cell, found in _in_order(cells, lambda each: concepts[each.concept].start(each), window):
+        samples, word, row, cycles, picked = found
+        concept = concepts[cell.concept]
+        track_cell(
+            config.name,
+            cell.label,
+            concept.key(cell),
+            samples,
+            word,
+            row,
+            cycles,
+            picked,
+            _flat(dataclasses.asdict(cell.settings)),
+            concept.tags(cell),
+        )
+        progress.show(cell, row.load())
+        outcomes.append((cell.label, row, cycles, samples, concept.seed_images))
+    labels, rows, cycle_rows, pictures, reals = map(list, zip(*outcomes, strict=True))
+    page = write_results(
+        config.name,
+        config.report,
+        config.title,
+        facts_of(config, cells),
+        config.results,
+        labels,
+        rows,
+        cycle_rows,
+        pictures,
+        reals,
+    )
+    progress.end(str(page.load()))
+
+
+def _in_order(
+    cells: Sequence[PlannedCell], start: Callable[[PlannedCell], Any], window: int
+) -> Iterator[tuple[PlannedCell, Any]]:
+    """Cells with their outputs, in order; up to ``window`` are under way at once."""
+    waiting, running = deque(cells), deque[tuple[PlannedCell, Any]]()
+    while waiting or running:
+        while waiting and len(running) < window:
+            cell = waiting.popleft()
+            running.append((cell, start(cell)))
+        cell, future = running.popleft()
+        yield cell, future.artifacts()
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names, for MLflow's comparison."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+class _Concept:
+    """A concept's pictures and features: made once, shared by its cells."""
+
+    def __init__(self, config: ExperimentConfig, source: ConceptSource, resolution: int) -> None:
+        self._config, self._source, self._resolution = config, source, resolution
+        manifest, self.pool_images = ingest_pool(
+            source.pool, fingerprint_pool(source.pool), resolution, config.pool_rules
+        )
+        self.accepted, _, _, _ = validate_pool(manifest, config.pool_rules, 0)
+        self.seed_images, _ = load_seeds(
+            source.seeds, fingerprint_optional("seeds", source.seeds), resolution
+        )
+        self._references_print = fingerprint_optional("references", source.references)
+        self._model_print = fingerprint_model(config.model.base_model, config.model.revision)
+        self._scorer_print = fingerprint_model(config.scorer.model, config.scorer.pretrained)
+        self._made: dict[str, Any] = {}
+
+    def start(self, cell: PlannedCell) -> Any:
+        """Submit a cell; the future of its outputs."""
+        settings = cell.settings
+        return run_cell.submit(
+            self._source.concept,
+            self.accepted,
+            self.pool_images,
+            self.seed_images,
+            self._features(settings.concept_score),
+            self._references(cell),
+            self._second_references(cell),
+            self._source.truth,
+            self.weights(cell),
+            self._config.model,
+            self._config.scorer,
+            settings,
+        )
+
+    def weights(self, cell: PlannedCell) -> dict[str, str]:
+        """Hashes of everything that a cell reads from outside."""
+        settings = cell.settings
+        judge, aesthetic, base = settings.evaluation, settings.aesthetic, settings.baselines
+        return {
+            "base_model": self._model_print,
+            "scorer": self._scorer_print,
+            "judge": fingerprint_model(judge.judge, judge.judge_pretrained),
+            "ratings": fingerprint_optional(
+                "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
+            ),
+            "baselines": fingerprint_optional(
+                "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
+            ),
+            "truth": fingerprint_optional("truth", self._source.truth),
+        }
+
+    def tags(self, cell: PlannedCell) -> dict[str, str]:
+        """Lineage of a cell's MLflow run."""
+        prints = {f"coti.{name}_hash": value for name, value in self.weights(cell).items()}
+        return {
+            "coti.concept": cell.concept,
+            "coti.strategy": cell.label,
+            "coti.seed": str(cell.settings.seed),
+            "coti.experiment": self._config.name,
+            "coti.code_hash": code_fingerprint(),
+            **prints,
+        }
+
+    def key(self, cell: PlannedCell) -> str:
+        """A cell's identity: settings, inputs and code."""
+        values = [dataclasses.asdict(cell.settings), self.tags(cell), cell.label]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def _once(self, what: str, settings: object, make: Callable[[], Any]) -> Any:
+        key = f"{what} {settings}"
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _features(self, settings: ConceptScoreSettings) -> Any:
+        # What the features depend on; S_con's kind, for one, is no part of it.
+        part = ConceptScoreSettings(encoder=settings.encoder, distractors=settings.distractors)
+        config = self._config
+        return self._once(
+            "features",
+            part,
+            lambda: embed_pool(
+                self.accepted,
+                self.pool_images,
+                self.seed_images,
+                config.scorer,
+                self._scorer_print,
+                part,
+                config.model,
+                self._model_print,
+            ),
+        )
+
+    def _references(self, cell: PlannedCell) -> Any:
+        settings = cell.settings.evaluation
+        return self._once(
+            "references",
+            settings,
+            lambda: embed_references(
+                self._source.concept,
+                self._source.references,
+                self._references_print,
+                settings,
+                fingerprint_model(settings.judge, settings.judge_pretrained),
+                self._resolution,
+            ),
+        )
+
+    def _second_references(self, cell: PlannedCell) -> Any:
+        own = cell.settings.baselines
+        part = BaselineSettings(efficientnet=own.efficientnet, side=own.side)
+        wanted = cell.settings.second_opinion
+        return self._once(
+            "second opinion",
+            (part, wanted),
+            lambda: embed_second_opinion(
+                self._source.references, self._references_print, part, self._resolution, wanted
+            ),
+        )

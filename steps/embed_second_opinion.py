@@ -1,0 +1,34 @@
+"""The second opinion's features of the held-out references, once a concept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import step
+
+from coti.efficientnet import load_efficientnet
+from coti.images import read_image_folder
+from coti.settings import BaselineSettings
+from coti.tensors import TensorBundle
+from materializers.tensor_bundle import TensorBundleMaterializer
+from steps.caching import CACHE_POLICY
+from steps.paths import locate
+
+__all__ = ["embed_second_opinion"]
+
+
+@step(cache_policy=CACHE_POLICY, output_materializers={"references": TensorBundleMaterializer})
+def embed_second_opinion(
+    source: str | None,
+    source_fingerprint: str,
+    settings: BaselineSettings,
+    resolution: int,
+    wanted: bool,
+) -> Annotated[TensorBundle, "references"]:
+    """Empty where no cell wants it, or there are no references."""
+    if source is None or not wanted:
+        return TensorBundle({})
+    path = settings.efficientnet and locate(settings.efficientnet)
+    encoder = load_efficientnet(path, settings.side)
+    images = read_image_folder(locate(source), resolution)[1]
+    return TensorBundle({"references": encoder.encode_images(images)})

@@ -1,0 +1,19 @@
+"""Cut the accepted pictures into shards: what one worker, or one pod, embeds at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+
+from coti.shards import split_into_shards
+from steps.caching import CACHE_POLICY
+
+__all__ = ["shard_pool"]
+
+
+@step(cache_policy=CACHE_POLICY)
+def shard_pool(accepted: pd.DataFrame, size: int) -> Annotated[list[list[str]], "shards"]:
+    """Lists of at most ``size`` ids, in the pool's order; ``embed_pool`` is mapped over them."""
+    return split_into_shards([str(name) for name in accepted["id"]], size)

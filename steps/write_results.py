@@ -1,0 +1,67 @@
+"""The experiment's CSV, Markdown and pictures; by the command itself, never by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+
+from coti.imageset import ImageSet
+from coti.prompts import EDITABILITY_PROMPTS
+from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_markdown
+from steps.paths import ROOT
+
+__all__ = ["write_results"]
+
+DETAILS = (
+    *COLUMNS,
+    "kid_low",
+    "kid_high",
+    "reconstruction",
+    "editability",
+    *(f"editability_{name}" for name in EDITABILITY_PROMPTS),
+    "pictures",
+    "image_step_cap",
+)
+"""Columns of the second CSV."""
+
+
+@step(enable_cache=False)
+def write_results(
+    experiment: str,
+    report: str,
+    title: str,
+    facts: list[str],
+    output: str,
+    labels: list[str],
+    rows: list[dict[str, Any]],
+    cycles: list[list[dict[str, Any]]],
+    samples: list[ImageSet],
+    reals: list[ImageSet],
+) -> Annotated[str, "page"]:
+    """All lists have an entry a cell, in the sweep's order; returns the page's path."""
+    cells = [
+        Cell(str(row["concept"]), label, int(row["seed"]), row, each, pictures, real)
+        for label, row, each, pictures, real in zip(
+            labels, rows, cycles, samples, reals, strict=True
+        )
+    ]
+    folder = (ROOT / output).resolve()
+    write_csv(cells, folder / f"{experiment}.csv")
+    write_csv(cells, folder / f"{experiment}_details.csv", DETAILS)
+    names = draw_figures(report, cells, folder)
+    names = _renamed(names, report, experiment, folder)
+    page = folder / f"{experiment}.md"
+    write_markdown(cells, page, title, facts, names, compared=report == "table1")
+    return str(Path(output) / page.name)
+
+
+def _renamed(names: list[str], report: str, experiment: str, folder: Path) -> list[str]:
+    """Pictures carry the experiment's name, of which several may make one kind of report."""
+    found = []
+    for name in names:
+        new = experiment + name.removeprefix(report)
+        (folder / name).replace(folder / new)
+        found.append(new)
+    return found

@@ -1,0 +1,136 @@
+"""What a hub answers, from a small HTTP server that answers as one: no real hub can be reached."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from coti.errors import ModelError
+from coti.inversion.model import load_text_to_image
+from coti.settings import ModelSettings
+
+SHA = "0123456789012345678901234567890123456789"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Repositories by name: ``good/model``, ``gated/model``, ``cut/model``; others are unknown."""
+
+    folder: Path
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        """As GET without a body."""
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        """The API's description of a repository, or one of its files."""
+        parts = self.path.split("?")[0].strip("/").split("/")
+        api = parts[0] == "api"
+        owner = parts[2] if api else parts[0]
+        if owner == "gated":
+            return self._answer(403, b"{}", X_Error_Code="GatedRepo")
+        if owner not in ("good", "cut"):
+            return self._answer(404, b"{}", X_Error_Code="RepoNotFound")
+        revision = parts[5] if api and len(parts) > 5 else "main"
+        if revision not in ("main", SHA):
+            return self._answer(404, b"{}", X_Error_Code="RevisionNotFound")
+        names = [
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+        ]
+        if api and parts[4] == "tree":
+            files = [{"type": "file", "path": n, "size": 1, "oid": "a" * 40} for n in names]
+            return self._answer(200, json.dumps(files).encode())
+        if api:
+            described = {"id": f"{owner}/model", "sha": SHA}
+            described |= {"siblings": [{"rfilename": name} for name in names]}
+            return self._answer(200, json.dumps(described).encode())
+        content = (self.folder / "/".join(parts[4:])).read_bytes()
+        headers = {"X_Repo_Commit": SHA, "ETag": f'"{abs(hash(self.path)):040x}"'}
+        if owner == "cut" and self.command == "GET" and self.path.endswith(".safetensors"):
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            self.connection.close()
+            return None
+        return self._answer(200, content, **headers)
+
+
+@pytest.fixture
+def hub(
+    model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The hub client, pointed at the server, with an empty cache."""
+    from huggingface_hub import constants
+
+    Hub.folder = shutil.copytree(model_folder(), tmp_path / "served")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield endpoint
+    server.shutdown()
+    server.server_close()
+
+
+def load(name: str, revision: str | None = None) -> object:
+    """A model of the hub on the CPU."""
+    return load_text_to_image(ModelSettings(base_model=name, revision=revision, device="cpu"))
+
+
+def test_a_model_is_fetched_at_its_pinned_revision(hub: str) -> None:
+    """Its parts load as those of a folder do; a second load finds them cached."""
+    assert load("good/model", SHA)
+    shutil.rmtree(Hub.folder)
+    assert load("good/model", SHA)
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "says"),
+    [
+        ("gated/model", None, r"gated/model is gated: accept its licence .* `hf auth login`"),
+        ("no/model", None, r"no/model is neither a folder here nor on the hub \(or is private\)"),
+        ("good/model", "nope", r"good/model has no revision nope"),
+    ],
+)
+def test_what_the_hub_refuses_is_named(
+    name: str, revision: str | None, says: str, hub: str
+) -> None:
+    """With the alternatives: another id, a local folder; SD2's repositories have moved."""
+    with pytest.raises(ModelError, match=says) as caught:
+        load(name, revision)
+    assert "may name a mirror's id or a local diffusers folder" in str(caught.value)
+    assert "Stable Diffusion 2 repositories have moved" in str(caught.value)
+
+
+def test_a_connection_lost_half_way_is_one_sentence(hub: str) -> None:
+    """The weights break off; what is whole is kept, and the next try goes on."""
+    with pytest.raises(ModelError, match=r"broke off \(\w+\); files that arrived whole are kept"):
+        load("cut/model")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.inversion.embedding import load_embedding
+from coti.inversion.processes import Processes
+
+SCRIPT = """
+import sys, torch
+from coti.inversion.checkpoint import FolderCheckpointStore
+from coti.inversion.embedding import save_embedding
+from coti.inversion.model import load_text_to_image
+from coti.inversion.tokens import initial_embedding
+from coti.inversion.train import PhiValue, train_cycle
+from coti.settings import *
+torch.set_num_threads(1)
+folder, out, accumulate = sys.argv[1:]
+model = load_text_to_image(ModelSettings(base_model=folder, device="cpu", dtype="float32"))
+token = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
+images = torch.randint(0, 256, (10, 3, 32, 32), generator=torch.Generator().manual_seed(3),
+                       dtype=torch.uint8)
+settings = TrainSettings(batch_size=2, gradient_accumulation_steps=int(accumulate), max_steps=30,
+                         checkpoint_every=10, phi_every=10, learning_rates=(0.05, 0.01))
+evaluated = []
+def phi(word, step):
+    evaluated.append(step)
+    return PhiValue(5.0 - step / 10, 5.0, 5.0)
+store = FolderCheckpointStore(out)
+result = train_cycle(model, images, None, initial_embedding(model, token), settings,
+                     ScheduleSettings(), phi, 0, store, token=token)
+import os
+rank = os.environ.get("RANK", "0")
+assert bool(evaluated) == (rank == "0"), evaluated
+save_embedding(result.embedding, f"{out}/rank{rank}.safetensors")
+print(result.image_steps, result.curve[-1]["stage"])
+"""
+
+
+def test_alone_nothing_is_shared() -> None:
+    """One process: means, broadcasts and agreements are what was given."""
+    group = Processes()
+    tensor = torch.arange(3.0)
+    group.average([tensor])
+    group.wait()
+    assert (group.rank, group.count, group.is_main) == (0, 1, True)
+    assert tensor.tolist() == [0.0, 1.0, 2.0]
+    assert group.from_main(lambda: 7) == 7
+    assert group.any(True)
+    assert not group.any(False)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(
+    model_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Real processes over gloo, as ``accelerate launch --cpu --num_processes 2`` sets them up: the
+    same effective batch gives the same vectors up to rounding, the same on both; φ is evaluated
+    and the checkpoint written by the first alone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def start(out: Path, accumulate: int, rank: int | None) -> subprocess.Popen[str]:
+        out.mkdir(exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        if rank is not None:
+            environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, "-c", textwrap.dedent(SCRIPT)]
+        command += [str(model_folder()), str(out), str(accumulate)]
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    two = [start(tmp_path / "two", 1, rank) for rank in (0, 1)]
+    said = [process.communicate(timeout=500) for process in two]
+    assert [process.returncode for process in two] == [0, 0], said
+    alone = start(tmp_path / "one", 2, None)
+    out, errors = alone.communicate(timeout=500)
+    assert alone.returncode == 0, errors
+    assert {text.strip() for text, _ in said} == {out.strip()} == {"120 1"}
+
+    expected = load_embedding(tmp_path / "one" / "rank0.safetensors").vectors
+    first, second = (load_embedding(tmp_path / "two" / f"rank{r}.safetensors") for r in (0, 1))
+    assert torch.equal(first.vectors, second.vectors)
+    torch.testing.assert_close(first.vectors, expected, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,96 @@
+"""The experiments in small: real models, real ZenML and MLflow, few steps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coti.results import COLUMNS
+from tests.e2e.conftest import ROOT, Workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+REPORTS = ("table1", "table2", "figure3", "figure4", "figure5", "figure6", "ablations")
+RESULTS = Path("outputs/experiments/mini")
+
+
+def run(workspace: Workspace, path: str | Path) -> str:
+    """``zenml pipeline run coti_experiments -c path``, which must succeed; what it printed."""
+    done = workspace.command("zenml", "pipeline", "run", "coti_experiments", "-c", str(path))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -> None:
+    """The cost comes first, a line a cell; CSV, page and pictures are written by the command."""
+    file = ROOT / "configs" / "experiments" / "mini" / f"{name}.yaml"
+    rows = yaml.safe_load(file.read_text(encoding="utf-8"))["parameters"]["config"]["rows"]
+    printed = run(workspace, f"configs/experiments/mini/{name}.yaml")
+    assert f"{name}: {len(rows)} cells" in printed
+    assert "minutes" in printed
+    assert f"[{len(rows)}/{len(rows)}]" in printed
+    folder = workspace.root / RESULTS
+    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as table:
+        found = list(csv.DictReader(table))
+    assert tuple(found[0]) == COLUMNS
+    assert len(found) == len(rows)
+    assert all(float(row["fd_judge"]) > 0 for row in found)
+    assert (folder / f"{name}.md").is_file()
+    assert list(folder.glob(f"{name}*.png"))
+    if name == "table2":
+        assert {"ReLIC (retrained)", "TANet (retrained)", "VLAD", "COTI"} <= {
+            row["strategy"] for row in found
+        }
+
+
+def test_a_sweep_goes_on_with_the_cells_that_are_left(workspace: Workspace) -> None:
+    """Cells of a table that ran before come from the cache; a new row alone is computed."""
+    path = workspace.root / "configs" / "experiments" / "mini" / "figure4.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = content["parameters"]["config"]
+    run(workspace, path)
+    config["rows"] = {**config["rows"], "seeds only": {"strategy": "seeds", "growth": "at_once"}}
+    config["cell"] = {"edit_images": 2}
+    config["name"], config["parallel"] = "grown", 2
+    grown = workspace.root / "grown.yaml"
+    grown.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    run(workspace, grown)
+    status = workspace.cached_steps()
+    cells = {name: value for name, value in status.items() if name.startswith("run_cell")}
+    assert len(cells) == 2
+    assert sorted(cells.values())[0] == "cached"
+
+
+def test_cells_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
+    """A run a cell with its metrics and settings, written once however often the sweep runs."""
+    for _ in range(2):
+        run(workspace, "configs/experiments/mini/table1.yaml")
+    found = workspace.query(
+        "import json, mlflow, glob\n"
+        "from cli.local_state import *\n"
+        "from zenml.client import Client\n"
+        "uri = Client().active_stack.experiment_tracker.get_tracking_uri()\n"
+        "client = mlflow.MlflowClient(tracking_uri=uri)\n"
+        "experiment = client.get_experiment_by_name('table1')\n"
+        "runs = client.search_runs([experiment.experiment_id])\n"
+        "print(json.dumps([[r.info.run_name, sorted(r.data.metrics), "
+        "r.data.params['row']] for r in runs]))"
+    )
+    assert len(found) == 6, json.dumps([name for name, _, _ in found])
+    assert {row for _, _, row in found} >= {"COTI", "TI (RAND)", "oracle"}
+    assert all("fd_judge" in metrics and "fd_efficientnet" in metrics for _, metrics, _ in found)
+
+
+def test_a_wrong_experiment_ends_in_one_sentence(workspace: Workspace) -> None:
+    """Exit code 1, no traceback."""
+    path = workspace.root / "wrong.yaml"
+    path.write_text("parameters: {config: {name: n, title: t, repord: x}}", encoding="utf-8")
+    done = workspace.command("zenml", "pipeline", "run", "coti_experiments", "-c", str(path))
+    assert done.returncode == 1
+    assert "repord" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

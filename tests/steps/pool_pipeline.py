@@ -1,0 +1,82 @@
+"""The pool's part of the pipeline alone, from the same steps: ``python -m … FOLDER SHARD DRIFT``.
+
+Prints one JSON object last: statuses by invocation, what the terminal is told, what was gathered.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from cli.quiet import quiet_terminal
+
+quiet_terminal()
+
+import zenml  # noqa: E402
+from zenml.client import Client  # noqa: E402
+
+from coti.settings import (  # noqa: E402
+    ConceptScoreSettings,
+    ModelSettings,
+    PoolSettings,
+    ScorerSettings,
+)
+from steps.embed_pool import embed_pool  # noqa: E402
+from steps.fingerprints import fingerprint_pool  # noqa: E402
+from steps.gather_features import gather_features  # noqa: E402
+from steps.ingest_pool import ingest_pool  # noqa: E402
+from steps.load_seeds import load_seeds  # noqa: E402
+from steps.pool_history import last_profile  # noqa: E402
+from steps.shard_pool import shard_pool  # noqa: E402
+from steps.validate_pool import validate_pool  # noqa: E402
+
+STEPS = [ingest_pool, validate_pool, load_seeds, shard_pool, embed_pool, gather_features]
+
+
+@zenml.pipeline(name="pool_only", dynamic=True, depends_on=STEPS, enable_cache=True)
+def pool_only(folder: str, shard: int) -> None:
+    """Ingest, validate, embed in shards and gather, as ``coti_concept`` does."""
+    rules = PoolSettings(
+        workers=1, feature_shard=shard, near_duplicate_cosine=0.9999, near_duplicate_bits=-1
+    )
+    fingerprint = fingerprint_pool(folder, rules)
+    manifest, images, source = ingest_pool(folder, fingerprint, 32, rules)
+    accepted, quarantined, _, _ = validate_pool(
+        manifest, source, rules, 1, last_profile(folder, fingerprint)
+    )
+    seeds, _ = load_seeds(folder, "seeds", 32)
+    encoders = (ScorerSettings(), "scorer", ConceptScoreSettings(), ModelSettings(), "model")
+    shards = shard_pool(accepted, shard)
+    gather_features(
+        embed_pool.map(shards, images, *map(zenml.unmapped, encoders)),
+        accepted,
+        quarantined,
+        seeds,
+        rules,
+        *encoders,
+    )
+
+
+def main(folder: str, shard: int) -> dict[str, Any]:
+    """Run it and say what came of it."""
+    pool_only(folder=folder, shard=shard)
+    run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
+    gathered = {k: v[0].load() for k, v in run.steps["gather_features"].outputs.items()}
+    validation = run.steps["validate_pool"].outputs["validation_result"][0].load()
+    return {
+        "status": run.status.value,
+        "steps": {name: step.status.value for name, step in run.steps.items()},
+        "source": run.steps["ingest_pool"].outputs["pool_source"][0].load(),
+        "drift": validation["drift"],
+        "ids": gathered["features"].strings("pool_ids"),
+        "rows": len(gathered["features"]["pool"]),
+        "accepted": list(gathered["accepted"]["id"]),
+        "quarantined": dict(
+            zip(gathered["quarantined"]["source"], gathered["quarantined"]["reason"], strict=True)
+        ),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]))))

@@ -1,0 +1,78 @@
+"""The pool's steps in a real dynamic pipeline on a real ZenML, without the model's part."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.coti.pool.conftest import encoded, picture
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(folder: Path, state: Path, shard: int = 3) -> dict[str, Any]:
+    """One pipeline run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.steps.pool_pipeline", str(folder), str(shard)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "ZENML_CONFIG_PATH": str(state / "zenml"),
+            "ZENML_LOCAL_STORES_PATH": str(state / "stores"),
+            "COTI_LOG_DIR": str(state / "logs"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def shards_of(found: dict[str, Any]) -> list[str]:
+    """Statuses of the mapped step's invocations."""
+    return [status for name, status in found["steps"].items() if "embed_pool" in name]
+
+
+def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_path: Path) -> None:
+    """Seven different pictures and one that only its bytes tell from another: three shards, one
+    near duplicate by embedding, sums that add up. The same pool is a cache hit in every step, a
+    changed one is ingested again, and its drift from the last version is said.
+    """
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for number in range(7):
+        (pool / f"{number}.png").write_bytes(encoded(picture(number, (64, 64))))
+    (pool / "again.png").write_bytes(encoded(picture(6, (64, 64)), compress_level=1))
+    first = run(pool, tmp_path)
+    assert first["source"]["kind"] == "folder"
+    assert shards_of(first) == ["completed"] * 3
+    assert first["ids"] == first["accepted"]
+    assert first["rows"] == 7
+    assert list(first["quarantined"].values()) == ["near_duplicate"]
+    assert first["drift"] == []
+
+    second = run(pool, tmp_path)
+    assert set(second["steps"].values()) == {"cached"}
+    assert {**second, "steps": {}} == {**first, "steps": {}}
+
+    for number in range(7):
+        (pool / f"{number}.png").write_bytes(encoded(picture(number, (400, 400))))
+    third = run(pool, tmp_path)
+    assert third["steps"]["ingest_pool"] == "completed"
+    assert third["source"]["version"] != first["source"]["version"]
+    assert any(line.startswith("mean width was 64 and is 3") for line in third["drift"])
+
+    fourth = run(pool, tmp_path)
+    assert set(fourth["steps"].values()) == {"cached"}
+    assert fourth["drift"] == third["drift"]
