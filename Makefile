@@ -52,7 +52,8 @@ format: $(STAMP)  ## Let ruff mend what it can.
 
 lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock again.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra pipeline --extra experiments --extra dev -c configs/constraints.txt \
+	  --no-emit-index-url --no-emit-find-links --extra pipeline --extra server --extra experiments \
+	  --extra dev -c configs/constraints.txt \
 	  pyproject.toml -o requirements.lock
 
 clean:  ## Remove local state and outputs; .venv stays.

@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": ("cli.evaluate", "evaluate"),
     "generate": ("cli.generate", "generate"),
     "pool": ("cli.pool", "pool"),
+    "registry": ("cli.registry", "registry"),
+    "retrain": ("cli.retrain", "retrain"),
     "stack": ("cli.stack", "stack"),
     "studio": ("cli.studio", "studio"),
     "train": ("cli.train", "train"),

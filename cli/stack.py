@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from cli.quiet import ROOT, quiet_terminal
 from cli.sqlite import use_write_ahead_log
+from cli.stack_files import Component, StackFile, read_stack
 
 __all__ = ["stack"]
 
@@ -24,44 +25,64 @@ def stack() -> None:
 @stack.command()
 @click.argument("name", default="local")
 def up(name: str) -> None:
-    """Register the stack of configs/stacks/NAME.yaml and make it active; harmless to repeat."""
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
-        raise click.ClickException(f"no stack {name!r} in {FOLDER}: choose one of {known}.")
-    definition = yaml.safe_load(path.read_text(encoding="utf-8").replace("{root}", str(ROOT)))
+    """Register the stack of configs/stacks/NAME.yaml and make it active; harmless to repeat.
+
+    Secrets are read from the environment and kept in ZenML's secret store.
+    """
     from zenml.client import Client
+    from zenml.config.global_config import GlobalConfiguration
 
     quiet_terminal()
     if not (ROOT / ".zen").is_dir():
         Client.initialize(root=ROOT)
     client = Client(root=ROOT)
-    components = {
-        kind: _component(client, kind, spec) for kind, spec in definition["components"].items()
-    }
-    _stack(client, definition["name"], components)
+    stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
+    places = {"root": str(ROOT), "stores": str(GlobalConfiguration().local_stores_path)}
+    definition = read_stack(FOLDER, name, os.environ, places, stored)
+    for secret, values in definition.secrets.items():
+        if secret in stored:
+            client.update_secret(secret, add_or_update_values=values)
+        else:
+            client.create_secret(secret, values)
+    for component in definition.components:
+        _component(client, component)
+    _stack(client, definition)
     use_write_ahead_log(client.zen_store.url)
-    _prepare_mlflow(definition["components"].get("experiment_tracker", {}))
-    click.echo(f"Stack {definition['name']} is active.")
+    _prepare_mlflow(definition)
+    click.echo(f"Stack {definition.name} is active.")
 
 
-def _component(client: Any, kind: str, spec: dict[str, Any]) -> str:
-    """Make a component as the file says, or bring the present one up to date; its name."""
+@stack.command()
+@click.option("--gpu/--no-gpu", default=None, help="Whether a GPU must be found in the cluster.")
+def check(gpu: bool | None) -> None:
+    """Say of each component of the active stack whether it works, and what to do if it doesn't."""
+    quiet_terminal()
+    from cli.stack_check import check_stack
+
+    findings = list(check_stack(gpu))
+    quiet_terminal(again=True)
+    for each in findings:
+        click.echo(f"{each.state:<5} {each.what}: {each.said}")
+    if any(each.state == "FAIL" for each in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _component(client: Any, component: Component) -> None:
+    """Make a component as the file says, or bring the present one up to date."""
     from zenml.enums import StackComponentType
 
-    component_type = StackComponentType(kind)
-    config = spec.get("config", {})
+    component_type, config = StackComponentType(component.kind), component.config
     local_path = config.get("path")
     if local_path and "://" not in local_path:
         Path(local_path).mkdir(parents=True, exist_ok=True)
     try:
         found = client.get_stack_component(
-            component_type, spec["name"], allow_name_prefix_match=False
+            component_type, component.name, allow_name_prefix_match=False
         )
     except KeyError:
         client.create_stack_component(
-            name=spec["name"],
-            flavor=spec["flavor"],
+            name=component.name,
+            flavor=component.flavor,
             component_type=component_type,
             configuration=config,
         )
@@ -69,31 +90,34 @@ def _component(client: Any, kind: str, spec: dict[str, Any]) -> str:
         present = found.configuration
         if any(present.get(key) != value for key, value in config.items()):
             client.update_stack_component(
-                name_id_or_prefix=spec["name"], component_type=component_type, configuration=config
+                name_id_or_prefix=component.name,
+                component_type=component_type,
+                configuration=config,
             )
-    return str(spec["name"])
 
 
-def _stack(client: Any, name: str, components: dict[str, str]) -> None:
+def _stack(client: Any, definition: StackFile) -> None:
     from zenml.enums import StackComponentType
 
-    by_type: dict[Any, Any] = {StackComponentType(kind): each for kind, each in components.items()}
+    by_type: dict[Any, Any] = {StackComponentType(c.kind): c.name for c in definition.components}
     try:
-        client.get_stack(name, allow_name_prefix_match=False)
+        client.get_stack(definition.name, allow_name_prefix_match=False)
     except KeyError:
-        client.create_stack(name=name, components=by_type)
+        client.create_stack(name=definition.name, components=by_type)
     else:
         updates = {kind: [each] for kind, each in by_type.items()}
-        client.update_stack(name_id_or_prefix=name, component_updates=updates)
-    client.activate_stack(name)
+        client.update_stack(name_id_or_prefix=definition.name, component_updates=updates)
+    client.activate_stack(definition.name)
 
 
-def _prepare_mlflow(tracker: dict[str, Any]) -> None:
+def _prepare_mlflow(definition: StackFile) -> None:
     """Make a local tracking database now, so that the first run doesn't wait for it."""
-    uri = str(tracker.get("config", {}).get("tracking_uri", ""))
-    if uri.startswith("sqlite:"):
-        from mlflow import MlflowClient
+    uris = [c.config.get("tracking_uri", "") for c in definition.components]
+    for uri in uris:
+        if uri.startswith("sqlite:"):
+            from mlflow import MlflowClient
 
-        quiet_terminal(again=True)
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-        use_write_ahead_log(uri)
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            quiet_terminal(again=True)
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+            use_write_ahead_log(uri)

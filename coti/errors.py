@@ -10,7 +10,8 @@ A message says what was wrong with which input and what to do about it; whoever 
     ├── PoolError       a pool, seed or reference source cannot be used
     ├── TrainingError   training stopped: not finite, out of memory, a checkpoint that misfits
     ├── MetricError     a metric is not defined on what it was given
-    └── RegistryError   the registry refused, or is held by somebody else
+    ├── RegistryError   the registry refused, or is held by somebody else
+    └── StoreError      the artifact store or the tracking server cannot be used
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "ModelError",
     "PoolError",
     "RegistryError",
+    "StoreError",
     "TrainingError",
 ]
 
@@ -57,3 +59,7 @@ class MetricError(CotiError):
 
 class RegistryError(CotiError):
     """The registry refused, or somebody else holds its lease."""
+
+
+class StoreError(CotiError):
+    """The artifact store or the tracking server refused, or does not answer."""

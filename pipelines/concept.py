@@ -7,10 +7,12 @@ from typing import Any
 import zenml
 
 from pipelines.config import CotiConfig, load_config
-from pipelines.edge import announce_pool, announce_result, user_errors
+from pipelines.edge import user_errors
 from pipelines.lineage import fingerprints_of, params_of, tags_of
+from pipelines.loops import DynamicLoop, Loop
 from pipelines.packages import remember_packages
 from pipelines.plan import plan_of
+from steps.artifact_store import require_artifact_store
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
@@ -30,7 +32,7 @@ from steps.train_cycle import train_cycle
 from steps.validate_pool import validate_pool
 from steps.write_outputs import write_outputs
 
-__all__ = ["STEPS", "coti_concept"]
+__all__ = ["STEPS", "coti_concept", "learn"]
 
 STEPS = [
     ingest_pool,
@@ -59,10 +61,12 @@ def coti_concept(config: CotiConfig | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
     with user_errors():
-        _run(config or load_config())
+        learn(config or load_config(), DynamicLoop())
 
 
-def _run(config: CotiConfig) -> None:
+def learn(config: CotiConfig, loop: Loop) -> None:
+    """Wire the steps; ``loop`` says how a cycle follows the other."""
+    require_artifact_store()
     plan = plan_of(config)
     prints = fingerprints_of(config)
     params, tags = params_of(config), tags_of(config, prints)
@@ -77,7 +81,7 @@ def _run(config: CotiConfig) -> None:
     accepted, quarantined, validation, validation_report = validate_pool(
         manifest, pool_source, rules, plan.batch, last_profile(config.pool, prints.pool)
     )
-    announce_pool(pool_source.load(), validation.load())
+    loop.announce_pool(pool_source, validation)
     seed_images, training_set = load_seeds(config.seeds, prints.seeds, resolution)
     encoders = (
         config.scorer,
@@ -86,9 +90,8 @@ def _run(config: CotiConfig) -> None:
         config.model,
         prints.base_model,
     )
-    shards = shard_pool(accepted, rules.feature_shard)
     features, accepted, quarantined = gather_features(
-        embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoders)),
+        loop.embed_shards(accepted, rules.feature_shard, pool_images, *encoders),
         accepted,
         quarantined,
         seed_images,
@@ -114,7 +117,8 @@ def _run(config: CotiConfig) -> None:
     batches: list[Any] = []
     cycle, go_on = 0, True
     while go_on:
-        head = finetune_aesthetic_scorer(
+        head = loop(
+            finetune_aesthetic_scorer,
             features,
             accepted,
             seed_images,
@@ -128,7 +132,8 @@ def _run(config: CotiConfig) -> None:
         first_head = first_head or head
         scores, picked = None, None
         if cycle > 0 or plan.selects_first:
-            scores = score_pool(
+            scores = loop(
+                score_pool,
                 features,
                 head,
                 training_set,
@@ -139,12 +144,20 @@ def _run(config: CotiConfig) -> None:
                 plan.selection,
                 seed,
             )
-            training_set, picked = select_batch(
-                scores, features, training_set, cycle, config.strategy, plan.selection, seed
+            training_set, picked = loop(
+                select_batch,
+                scores,
+                features,
+                training_set,
+                cycle,
+                config.strategy,
+                plan.selection,
+                seed,
             )
             tables.append(scores)
             batches.append(picked)
-        embedding, generated, drawn, curve, training = train_cycle(
+        embedding, generated, drawn, curve, training = loop(
+            train_cycle,
             cycle,
             training_set,
             accepted,
@@ -163,7 +176,8 @@ def _run(config: CotiConfig) -> None:
             config.generation,
             seed,
         )
-        evaluation = evaluate_cycle(
+        evaluation = loop(
+            evaluate_cycle,
             generated,
             references,
             features,
@@ -181,7 +195,8 @@ def _run(config: CotiConfig) -> None:
             prints.truth,
             seed,
         )
-        best_so_far, history, decision = control_loop(
+        best_so_far, history, decision = loop(
+            control_loop,
             cycle,
             history,
             training,
@@ -193,7 +208,8 @@ def _run(config: CotiConfig) -> None:
             plan.controller,
             f"fd_{config.evaluation.fd_name}",
         )
-        track_cycle(
+        loop(
+            track_cycle,
             config.concept,
             history,
             decision,
@@ -211,10 +227,11 @@ def _run(config: CotiConfig) -> None:
         )
         curves.append(curve)
         samples.append(drawn)
-        go_on = bool(decision.load()["go_on"])
+        go_on = loop.goes_on(decision)
         cycle += 1
 
-    registration = register_embedding(
+    registration = loop(
+        register_embedding,
         config.concept,
         best_so_far,
         history,
@@ -225,6 +242,8 @@ def _run(config: CotiConfig) -> None:
         prints.references,
         prints.judge,
         config.promotion,
+        config.model,
+        seed_images,
     )
     _, folder = write_outputs(
         config.concept,
@@ -246,5 +265,4 @@ def _run(config: CotiConfig) -> None:
         config.model_dump(mode="json"),
         tags,
     )
-    results = (history, decision, registration, folder)
-    announce_result(*(artifact.load() for artifact in results))
+    loop.announce(history, decision, registration, folder)

@@ -12,6 +12,7 @@ import click
 from coti.errors import CotiError
 from coti.report import cycles_table
 from pipelines.config import check_run_file
+from steps.artifact_store import storage_sentence
 
 __all__ = ["announce_pool", "announce_result", "check_command_line", "user_errors"]
 
@@ -23,11 +24,12 @@ def user_errors() -> Iterator[None]:
         yield
     except Exception as error:
         found: BaseException | None = error
-        while found is not None and not isinstance(found, CotiError):
+        while found is not None:
+            said = str(found) if isinstance(found, CotiError) else storage_sentence(found)
+            if said is not None:
+                raise click.ClickException(said) from error
             found = found.__cause__ or found.__context__
-        if found is None:
-            raise
-        raise click.ClickException(str(found)) from error
+        raise
 
 
 def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> None:

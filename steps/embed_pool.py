@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import Annotated
 
+import pandas as pd
 from zenml import step
 
 from coti.imageset import ImageSet
@@ -16,7 +17,7 @@ from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
 from steps.models import concept_encoder, scorer_of
 
-__all__ = ["embed_pool"]
+__all__ = ["embed_pool", "embed_whole_pool"]
 
 _LOADING = Lock()
 """On one machine shards run as threads, and the model is to be loaded once."""
@@ -37,3 +38,26 @@ def embed_pool(
         encoder = scorer_of(scorer)
         other = concept_encoder(concept_score, encoder, model)
     return embed_shard(encoder, other, ImageSet(shard, pool_images.tensor(shard)))
+
+
+@step(cache_policy=CACHE_POLICY, output_materializers={"shard_features": TensorBundleMaterializer})
+def embed_whole_pool(
+    accepted: pd.DataFrame,
+    pool_images: PoolImages,
+    scorer: ScorerSettings,
+    scorer_fingerprint: str,
+    concept_score: ConceptScoreSettings,
+    model: ModelSettings,
+    model_fingerprint: str,
+) -> Annotated[TensorBundle, "shard_features"]:
+    """All accepted pictures as one shard, for graphs that are made before the pool is known."""
+    features: TensorBundle = embed_pool.entrypoint(
+        [str(name) for name in accepted["id"]],
+        pool_images,
+        scorer,
+        scorer_fingerprint,
+        concept_score,
+        model,
+        model_fingerprint,
+    )
+    return features

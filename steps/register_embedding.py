@@ -8,13 +8,20 @@ from typing import Annotated, Any
 
 from zenml import step
 
+from coti.images import encode_png
+from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding, save_embedding
-from coti.settings import PromotionSettings
+from coti.inversion.safety import vocabulary_of
+from coti.settings import ModelSettings, PromotionSettings
 from materializers.files import hash_of_tensors
-from steps.registry import Registry, mirror_to_zenml
+from steps.paths import locate
+from steps.registry import FILE, VOCABULARY_TAG, Registry, mirror_to_zenml
 from steps.tracking import open_record
 
 __all__ = ["register_embedding"]
+
+CONCEPT_IMAGES = 10
+"""Seeds kept with the record, for `coti registry export`."""
 
 
 @step(enable_cache=False)
@@ -29,13 +36,19 @@ def register_embedding(
     references_fingerprint: str,
     judge_fingerprint: str,
     promotion: PromotionSettings,
+    model: ModelSettings,
+    seed_images: ImageSet,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
     best = next(row for row in history if row["cycle"] == decision["best_cycle"])
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
-        path = save_embedding(best_embedding, Path(folder) / "learned_embeds.safetensors")
+        path = save_embedding(best_embedding, Path(folder) / FILE)
         record.log_file(record.parent_id, path, "embedding")
+        for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
+            picture = Path(folder) / f"{number}.png"
+            picture.write_bytes(encode_png(image))
+            record.log_file(record.parent_id, picture, "concept_images")
     metrics = {
         "fd": best["fd_judge"],
         "r_precision": best["r_precision"],
@@ -55,9 +68,9 @@ def register_embedding(
     registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     key = hash_of_tensors({best_embedding.token: best_embedding.vectors}, {})
-    version = registry.register(
-        f"{artifact}/embedding", record.parent_id, key, metrics, {**tags, "coti.concept": concept}
-    )
+    vocabulary = vocabulary_of(locate(model.base_model), model.revision)
+    lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary.to_json()}
+    version = registry.register(f"{artifact}/embedding", record.parent_id, key, metrics, lineage)
     verdict = registry.promote(version, promotion)
     record.set_tags(
         record.parent_id,

@@ -1,52 +1,51 @@
 """The registry of embeddings: MLflow's is the source of truth, ZenML's model control plane mirrors.
 
 One registered model a concept. Every best embedding of a run is a version with alias
-``challenger``; ``champion`` goes through the gate of :mod:`coti.promotion` alone.
+``challenger``; ``champion`` goes through the gate of :mod:`coti.promotion` alone, held by a lease
+and written down in the audit trail.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from coti.errors import RegistryError
+from coti.inversion.safety import Vocabulary, inspect_embedding
 from coti.promotion import Verdict, judge_promotion
 from coti.settings import PromotionSettings
+from steps.audit import actor, append, entries
+from steps.lease import lease
 from steps.mlflow_record import slug
-from steps.paths import ROOT
 
-__all__ = ["Registry", "lease"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "FILE",
+    "METRICS_TAG",
+    "VERDICT_TAG",
+    "VOCABULARY_TAG",
+    "Registry",
+    "mirror_to_zenml",
+]
 
 METRICS_TAG = "coti.metrics"
 KEY_TAG = "coti.embedding_key"
+VOCABULARY_TAG = "coti.vocabulary"
+VERDICT_TAG = "coti.verdict"
 CHALLENGER, CHAMPION = "challenger", "champion"
+FILE = "learned_embeds.safetensors"
 
-
-@contextmanager
-def lease(name: str, seconds: float = 30.0) -> Iterator[None]:
-    """Hold a concept's registry entry: MLflow's aliases know no compare-and-swap.
-
-    Raises:
-        RegistryError: somebody else holds it for longer than ``seconds``.
-    """
-    folder = ROOT / ".coti" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / f"{name}.lock", timeout=seconds):
-            yield
-    except Timeout as error:
-        raise RegistryError(
-            f"another promotion of {name!r} is under way; try again when it has ended."
-        ) from error
+Lock = Callable[[str, str, float], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass
@@ -55,6 +54,8 @@ class Registry:
 
     client: MlflowClient
     name: str
+    locked: Lock = lease
+    """Holds the entry; takes its name, who holds it, and how many seconds to wait."""
 
     @classmethod
     def of(cls, tracking_uri: str, concept: str) -> Registry:
@@ -63,17 +64,64 @@ class Registry:
         try:
             client.get_registered_model(name)
         except MlflowException:
-            client.create_registered_model(name, description=f"Textual inversion of {concept!r}.")
+            try:
+                client.create_registered_model(
+                    name, description=f"Textual inversion of {concept!r}."
+                )
+            except MlflowException:
+                # Somebody else made it in between.
+                client.get_registered_model(name)
         return cls(client, name)
+
+    @classmethod
+    def find(cls, tracking_uri: str, concept: str) -> Registry:
+        """The registry entry of a concept.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        client, name = MlflowClient(tracking_uri=tracking_uri), slug(concept)
+        try:
+            client.get_registered_model(name)
+        except MlflowException as error:
+            raise RegistryError(
+                f"no concept {concept!r} is registered; `coti registry list` shows those that are."
+            ) from error
+        return cls(client, name)
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, newest first."""
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        return sorted(found, key=lambda each: -int(each.version))
+
+    def version(self, which: str) -> ModelVersion:
+        """A version by number or alias.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        try:
+            if which.isdigit():
+                return self.client.get_model_version(self.name, which)
+            return self.client.get_model_version_by_alias(self.name, which)
+        except MlflowException as error:
+            known = ", ".join(str(each.version) for each in self.versions()) or "none"
+            raise RegistryError(
+                f"{self.name!r} has no version {which!r}: there are {known}."
+            ) from error
 
     def version_of(self, key: str) -> ModelVersion | None:
         """The version that was registered for the same embedding before, if any."""
-        found = self.client.search_model_versions(f"name = '{self.name}'")
-        return next((each for each in found if each.tags.get(KEY_TAG) == key), None)
+        return next((each for each in self.versions() if each.tags.get(KEY_TAG) == key), None)
 
     def champion(self) -> ModelVersion | None:
         """The present champion."""
         return self._alias(CHAMPION)
+
+    def aliases(self, version: ModelVersion) -> list[str]:
+        """The version's aliases, now; MLflow's search does not fill them in."""
+        held = self.client.get_registered_model(self.name).aliases
+        return sorted(name for name, number in held.items() if int(number) == int(version.version))
 
     def _alias(self, alias: str) -> ModelVersion | None:
         try:
@@ -109,25 +157,135 @@ class Registry:
         holder = self._alias(alias)
         return holder is not None and int(holder.version) == int(version.version)
 
-    def promote(self, version: ModelVersion, settings: PromotionSettings) -> Verdict:
-        """Make a version the champion if the gate lets it pass; held by a lease meanwhile."""
-        with lease(self.name):
+    def download(self, version: ModelVersion, folder: Path) -> Path:
+        """Copy a version's embedding file into ``folder``.
+
+        Raises:
+            RegistryError: the artifact store does not give it.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        try:
+            found = download_artifacts(
+                artifact_uri=f"{version.source}/{FILE}",
+                dst_path=str(folder),
+                tracking_uri=self.client._tracking_client.tracking_uri,
+            )
+        except Exception as error:
+            raise RegistryError(
+                f"the file of {self.name} version {version.version} cannot be read "
+                f"({' '.join(str(error).split())[:160]}): `coti stack check` says why."
+            ) from error
+        return Path(found)
+
+    def faults(self, version: ModelVersion) -> list[str]:
+        """What is wrong with the registered file itself, a sentence each."""
+        tag = version.tags.get(VOCABULARY_TAG)
+        with TemporaryDirectory(prefix="coti-") as folder:
+            path = self.download(version, Path(folder))
+            return inspect_embedding(path, Vocabulary.from_json(tag) if tag else None)
+
+    def promote(
+        self,
+        version: ModelVersion,
+        settings: PromotionSettings,
+        why: str = "the best cycle of a run",
+        seconds: float = 30.0,
+    ) -> Verdict:
+        """Make a version the champion if the gate lets it pass; held by a lease meanwhile.
+
+        Args:
+            version: the challenger.
+            settings: the gate's margins and floors.
+            why: for the audit trail.
+            seconds: how long to wait for somebody else's promotion to end.
+
+        Raises:
+            RegistryError: somebody else is promoting, or the file cannot be read.
+        """
+        who = actor()
+        with self.locked(self.name, who, seconds) as still_mine:
             if self._is(version, CHAMPION):
                 return Verdict(True, f"version {version.version} is the champion already.")
             champion = self.champion()
-            verdict = judge_promotion(
-                json.loads(version.tags[METRICS_TAG]),
-                None if champion is None else json.loads(champion.tags[METRICS_TAG]),
-                settings,
-            )
+            faults = self.faults(version)
+            if faults:
+                verdict = Verdict(False, f"not promoted: {faults[0]}.")
+            else:
+                verdict = judge_promotion(
+                    json.loads(version.tags[METRICS_TAG]),
+                    None if champion is None else json.loads(champion.tags[METRICS_TAG]),
+                    settings,
+                )
+            still_mine()
             if verdict.promoted:
-                self.client.set_registered_model_alias(self.name, CHAMPION, version.version)
-                if self._is(version, CHALLENGER):
-                    self.client.delete_registered_model_alias(self.name, CHALLENGER)
+                self._crown(version)
             self.client.set_model_version_tag(
-                self.name, version.version, "coti.verdict", verdict.reason
+                self.name, version.version, VERDICT_TAG, verdict.reason
+            )
+            append(
+                self.client,
+                self.name,
+                "promote" if verdict.promoted else "refuse",
+                int(version.version),
+                None if champion is None else int(champion.version),
+                who,
+                why,
+                verdict.reason,
             )
             return verdict
+
+    def rollback(self, to: str | None, why: str, seconds: float = 30.0) -> ModelVersion:
+        """Make an earlier version the champion again; its file is looked at, no metric is.
+
+        Args:
+            to: a version's number; without it, the champion before the present one.
+            why: for the audit trail.
+            seconds: how long to wait for somebody else's promotion to end.
+
+        Raises:
+            RegistryError: there is no such version, its file is not sound, or somebody else is
+                promoting.
+        """
+        who = actor()
+        with self.locked(self.name, who, seconds) as still_mine:
+            champion = self.champion()
+            target = self.version(to or str(self._before(champion)))
+            if self._is(target, CHAMPION):
+                raise RegistryError(f"version {target.version} is the champion already.")
+            faults = self.faults(target)
+            if faults:
+                raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
+            still_mine()
+            self._crown(target)
+            append(
+                self.client,
+                self.name,
+                "rollback",
+                int(target.version),
+                None if champion is None else int(champion.version),
+                who,
+                why,
+                f"version {target.version} is the champion again.",
+            )
+            return target
+
+    def _before(self, champion: ModelVersion | None) -> int:
+        """The champion before the present one, by the audit trail."""
+        for entry in reversed(entries(self.client, self.name)):
+            changed = entry.action in ("promote", "rollback")
+            if changed and champion is not None and entry.version == int(champion.version):
+                if entry.previous is not None:
+                    return entry.previous
+                break
+        raise RegistryError(
+            f"{self.name!r} had no champion before the present one; name a version with --to."
+        )
+
+    def _crown(self, version: ModelVersion) -> None:
+        self.client.set_registered_model_alias(self.name, CHAMPION, version.version)
+        if self._is(version, CHALLENGER):
+            self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
 
 def mirror_to_zenml(name: str, version: str, promoted: bool, metadata: dict[str, Any]) -> None:
@@ -150,8 +308,3 @@ def mirror_to_zenml(name: str, version: str, promoted: bool, metadata: dict[str,
         client.update_model_version(
             model_name_or_id=model.id, version_name_or_id=entry.id, stage=stage.value, force=True
         )
-
-
-def local_path(source: str) -> Path:
-    """Where a locally stored version's file lies."""
-    return Path(source.removeprefix("file://"))

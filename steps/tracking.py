@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def tracking_uri() -> str:
         raise RegistryError(f"stack {name!r} has no MLflow experiment tracker: {REMEDY}")
     if str(tracker.get_tracking_uri()).startswith("http"):
         tracker.configure_mlflow()
+    _share_s3_credentials()
     return str(tracker.get_tracking_uri())
 
 
@@ -35,10 +37,6 @@ def open_record(concept: str, params: dict[str, Any], tags: dict[str, str]) -> R
     """The MLflow record of the running pipeline run."""
     run = get_step_context().pipeline_run
     uri = tracking_uri()
-    location = None
-    if uri.startswith("sqlite:///"):
-        artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-        location = (artifacts / slug(concept)).as_uri()
     return RunRecord.open(
         tracking_uri=uri,
         concept=concept,
@@ -47,5 +45,35 @@ def open_record(concept: str, params: dict[str, Any], tags: dict[str, str]) -> R
         timestamp=int(run.created.timestamp() * 1000),
         params=params,
         tags=tags,
-        artifact_location=location,
+        artifact_location=_artifact_location(uri, concept),
     )
+
+
+def _artifact_location(uri: str, concept: str) -> str | None:
+    """Where a local database's files go: the stack's bucket, or beside it; a server knows."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    store = str(Client().active_stack.artifact_store.path)
+    if store.startswith("s3://"):
+        return f"{store}/mlflow/{slug(concept)}"
+    artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
+    return (artifacts / slug(concept)).as_uri()
+
+
+def _share_s3_credentials() -> None:
+    """MLflow's own S3 client reads the environment: it gets the artifact store's key there."""
+    store: Any = Client().active_stack.artifact_store
+    if not str(store.path).startswith("s3://"):
+        return
+    key, secret, token, region = store.get_credentials()
+    kwargs = store.config.client_kwargs or {}
+    found = {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+        "AWS_DEFAULT_REGION": region or kwargs.get("region_name"),
+        "MLFLOW_S3_ENDPOINT_URL": kwargs.get("endpoint_url"),
+    }
+    for name, value in found.items():
+        if value:
+            os.environ.setdefault(name, value)

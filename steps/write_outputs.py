@@ -43,6 +43,10 @@ def write_outputs(
     lineage: dict[str, str],
 ) -> tuple[Annotated[HTMLString, "report"], Annotated[str, "folder"]]:
     """Written beside and renamed when whole, so that no half-written folder is ever seen."""
+    # An unrolled run has more cycles than it made: those after the stop are left out.
+    beyond = len(curves) - len(history)
+    curves, samples = curves[: len(history)], samples[: len(history)]
+    scores, picked = scores[: len(scores) - beyond], picked[: len(picked) - beyond]
     run = get_step_context().pipeline_run.name
     folder = (ROOT / output / run).resolve()
     part = folder.with_name(f".{run}.part")

@@ -19,7 +19,13 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("coti", "steps", "pipelines", "materializers", "cli", "configs")
-FILES = ("coti_concept.py", "coti_experiments.py", "requirements.lock", "pyproject.toml")
+FILES = (
+    "coti_concept.py",
+    "coti_concept_static.py",
+    "coti_experiments.py",
+    "requirements.lock",
+    "pyproject.toml",
+)
 
 TINY: dict[str, Any] = {
     "concept": "ankle boot",

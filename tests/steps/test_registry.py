@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from coti.errors import RegistryError
+from coti.inversion.embedding import Embedding, save_embedding
+from coti.inversion.safety import Vocabulary
 from coti.settings import PromotionSettings
-from steps import registry as registry_module
+from steps.audit import entries
+from steps.lease import hold
 from steps.mlflow_record import RunRecord, slug
-from steps.registry import Registry, lease
+from steps.registry import VOCABULARY_TAG, Registry
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,11 +37,6 @@ pytestmark = [
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tracking database of its own."""
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def _locks_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "ROOT", tmp_path)
 
 
 def _record(uri: str, folder: Path, concept: str, name: str, key: str = "k") -> RunRecord:
@@ -83,50 +85,116 @@ def test_a_killed_runs_record_is_closed_by_its_successor(uri: str, tmp_path: Pat
     assert client.get_run(child).info.status == "KILLED"
 
 
+class _Concept:
+    """A registry entry with locks in a folder of the test, and real files behind its versions."""
+
+    def __init__(self, uri: str, folder: Path, concept: str) -> None:
+        self.record = _record(uri, folder, concept, "run-1")
+        self.folder = folder
+        found = Registry.of(uri, concept)
+        self.entry = Registry(found.client, found.name, partial(hold, folder=folder / "locks"))
+
+    def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
+        """Register a word with two vectors of norm ``2 * scale``; the vocabulary's are 1 to 3."""
+        word = Embedding("<w>", torch.full((2, 4), scale))
+        path = save_embedding(word, self.folder / key / "learned_embeds.safetensors")
+        self.record.log_file(self.record.parent_id, path, key)
+        root = self.record.client.get_run(self.record.parent_id).info.artifact_uri
+        tags = {VOCABULARY_TAG: Vocabulary((4,), (1.0,), (3.0,)).to_json()}
+        metrics = _metrics(fd, precision)
+        return self.entry.register(f"{root}/{key}", self.record.parent_id, key, metrics, tags)
+
+    def champion(self) -> int:
+        """Its number."""
+        found = self.entry.champion()
+        assert found is not None
+        return int(found.version)
+
+
+SETTINGS = PromotionSettings(r_precision_floor=0.5)
+
+
 def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
     """First champion by the floor; a worse challenger stays one; a better one takes over."""
-    record = _record(uri, tmp_path, "gate", "run-1")
-    entry = Registry.of(uri, "Gate concept!")
+    concept = _Concept(uri, tmp_path, "Gate concept!")
+    entry = concept.entry
     assert entry.name == slug("Gate concept!") == "gate-concept"
-    settings = PromotionSettings(r_precision_floor=0.5)
-
-    def register(key: str, fd: float, precision: float) -> Any:
-        source = record.client.get_run(record.parent_id).info.artifact_uri
-        return entry.register(source, record.parent_id, key, _metrics(fd, precision), {})
-
-    first = register("a", 10.0, 0.8)
-    assert entry.promote(first, settings).promoted
-    worse = register("b", 11.0, 0.9)
-    verdict = entry.promote(worse, settings)
+    first = concept.add("a", 10.0, 0.8)
+    assert entry.promote(first, SETTINGS).promoted
+    worse = concept.add("b", 11.0, 0.9)
+    verdict = entry.promote(worse, SETTINGS)
     assert not verdict.promoted
     assert "Fréchet" in verdict.reason
-    champion = entry.champion()
-    assert champion is not None
-    assert int(champion.version) == int(first.version)
-    assert entry._is(worse, "challenger")
-    better = register("c", 5.0, 0.9)
-    assert entry.promote(better, settings).promoted
-    champion = entry.champion()
-    assert champion is not None
-    assert int(champion.version) == int(better.version)
-    assert int(register("c", 5.0, 0.9).version) == int(better.version)
+    assert concept.champion() == int(first.version)
+    assert entry.aliases(worse) == ["challenger"]
+    better = concept.add("c", 5.0, 0.9)
+    assert entry.promote(better, SETTINGS).promoted
+    assert concept.champion() == int(better.version)
+    assert entry.aliases(better) == ["champion"]
+    assert int(concept.add("c", 5.0, 0.9).version) == int(better.version)
 
 
-def test_a_lease_is_held_by_one_only() -> None:
-    """The second is told within its time."""
-    held, release = threading.Event(), threading.Event()
+def test_every_change_is_written_down_and_can_be_undone(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who, why and the verdict of each; a rollback returns to the champion before, or to any."""
+    monkeypatch.setenv("COTI_ACTOR", "ada")
+    concept = _Concept(uri, tmp_path, "trail")
+    entry = concept.entry
+    one, two = concept.add("a", 10.0, 0.8), concept.add("b", 5.0, 0.9)
+    entry.promote(one, SETTINGS, "the first")
+    entry.promote(two, SETTINGS, "a better one")
+    entry.promote(two, SETTINGS, "again")
+    assert int(entry.rollback(None, "it draws sandals").version) == int(one.version)
+    assert concept.champion() == int(one.version)
+    entry.rollback(str(two.version), "no, it was the prompt")
+    assert concept.champion() == int(two.version)
+    trail = [
+        (e.action, e.version, e.previous, e.who, e.why) for e in entries(entry.client, "trail")
+    ]
+    first, second = int(one.version), int(two.version)
+    assert trail == [
+        ("promote", first, None, "ada", "the first"),
+        ("promote", second, first, "ada", "a better one"),
+        ("rollback", first, second, "ada", "it draws sandals"),
+        ("rollback", second, first, "ada", "no, it was the prompt"),
+    ]
+    with pytest.raises(RegistryError, match="has no version '99'"):
+        entry.rollback("99", "nowhere")
 
-    def hold() -> None:
-        with lease("x"):
-            held.set()
-            release.wait(20)
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(20)
-    try:
-        with pytest.raises(RegistryError, match="under way"), lease("x", seconds=0.2):
-            pass
-    finally:
-        release.set()
-        thread.join()
+def test_a_file_that_is_not_sound_is_not_promoted(uri: str, tmp_path: Path) -> None:
+    """Vectors ten times as long as the vocabulary's: the gate names them, good metrics or not."""
+    concept = _Concept(uri, tmp_path, "loud")
+    verdict = concept.entry.promote(concept.add("a", 0.1, 1.0, scale=10.0), SETTINGS)
+    assert not verdict.promoted
+    assert "norm 20 to 20, the vocabulary's are 1 to 3" in verdict.reason
+    assert concept.entry.champion() is None
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is held up inside the lease; the second, without patience, is told by whom."""
+    monkeypatch.setenv("COTI_ACTOR", "ada")
+    concept = _Concept(uri, tmp_path, "race")
+    one, two = concept.add("a", 10.0, 0.8), concept.add("b", 5.0, 0.9)
+    inside, go_on = threading.Event(), threading.Event()
+    slow = Registry(concept.entry.client, concept.entry.name, concept.entry.locked)
+    look = slow.faults
+
+    def look_slowly(version: ModelVersion) -> list[str]:
+        inside.set()
+        go_on.wait(60)
+        return look(version)
+
+    monkeypatch.setattr(slow, "faults", look_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(slow.promote, one, SETTINGS)
+        assert inside.wait(60)
+        with pytest.raises(RegistryError, match=r"under way \(by ada\)"):
+            concept.entry.promote(two, SETTINGS, seconds=0.1)
+        go_on.set()
+        assert first.result(60).promoted
+    assert concept.champion() == int(one.version)
+    assert len(entries(concept.entry.client, "race")) == 1

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,21 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 class Proxy:
-    """Passes HTTP on to ``target``; ``plan(path, turn)`` may answer ``throttle`` or ``cut``."""
+    """Passes HTTP on to ``target``, unless told otherwise.
+
+    ``plan[path][turn]`` and ``spoil(number of the request)`` may say ``throttle`` (a 503) or
+    ``cut`` (the answer ends early); while ``down``, every connection is closed at once.
+    """
 
     def __init__(self, target: str) -> None:
         self._host, _, port = target.removeprefix("http://").partition(":")
         self._port = int(port)
         self.plan: dict[str, list[str]] = {}
         self.asked: Counter[str] = Counter()
+        self.down = False
+        self.spoil: Callable[[int], str] = lambda turn: ""
+        self.requests = 0
+        self.address = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -118,7 +126,8 @@ class Proxy:
             asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
         )
         self._server = future.result(10)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self.address
 
     def stop(self) -> None:
         """Close."""
@@ -143,6 +152,11 @@ class Proxy:
             turns = self.plan.get(path, [])
             what = turns[self.asked[path]] if self.asked[path] < len(turns) else ""
             self.asked[path] += 1
+            self.requests += 1
+            what = what or self.spoil(self.requests)
+            if self.down:
+                writer.close()
+                return
             if what == "throttle":
                 body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
                 writer.write(
@@ -155,6 +169,7 @@ class Proxy:
             else:
                 source, upstream = await asyncio.open_connection(self._host, self._port)
                 upstream.write(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                body_on_its_way = asyncio.create_task(_pass_on(reader, upstream))
                 answer = await source.readuntil(b"\r\n\r\n")
                 writer.write(answer)
                 left = 100 if what == "cut" else 1 << 40
@@ -162,6 +177,15 @@ class Proxy:
                     writer.write(data)
                     await writer.drain()
                     left -= len(data)
+                body_on_its_way.cancel()
         if upstream is not None:
             upstream.close()
         writer.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A request's body, until its sender has no more."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()

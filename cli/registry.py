@@ -1,0 +1,243 @@
+"""``coti registry``: versions of a concept, promotion through the gate, rollback, export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from cli.quiet import quiet_terminal
+
+__all__ = ["registry"]
+
+
+WAIT = click.option(
+    "--wait", default=5.0, show_default=True, help="Seconds to wait for another promotion's end."
+)
+
+
+@click.group()
+def registry() -> None:
+    """List, compare, promote, roll back and export learned embeddings."""
+
+
+@contextmanager
+def _said() -> Iterator[Any]:
+    """A table for the terminal, printed at the end."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    yield table
+    if table.columns:
+        Console(soft_wrap=True).print(table)
+
+
+def _entry(concept: str) -> Any:
+    quiet_terminal()
+    from steps.registry import Registry
+    from steps.tracking import tracking_uri
+
+    uri = tracking_uri()
+    quiet_terminal(again=True)
+    return Registry.find(uri, concept)
+
+
+def _metrics(version: Any) -> dict[str, Any]:
+    from steps.registry import METRICS_TAG
+
+    return dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@registry.command("list")
+@click.argument("concept", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+def list_(concept: str | None, as_json: bool) -> None:
+    """List the registered concepts, or the versions of CONCEPT."""
+    quiet_terminal()
+    from mlflow import MlflowClient
+
+    from steps.registry import Registry
+    from steps.tracking import tracking_uri
+
+    uri = tracking_uri()
+    quiet_terminal(again=True)
+    client = MlflowClient(tracking_uri=uri)
+    names = [concept] if concept else [each.name for each in client.search_registered_models()]
+    rows = []
+    for name in names:
+        entry = Registry.find(uri, name)
+        for version in entry.versions():
+            metrics = _metrics(version)
+            rows.append(
+                {
+                    "concept": entry.name,
+                    "version": int(version.version),
+                    "aliases": entry.aliases(version),
+                    "fd": metrics.get("fd"),
+                    "r_precision": metrics.get("r_precision"),
+                    "phi_ref": metrics.get("phi_ref"),
+                    "run": version.run_id,
+                }
+            )
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    if not rows:
+        click.echo("Nothing is registered yet: `zenml pipeline run coti_concept` registers.")
+        return
+    with _said() as table:
+        for name in rows[0]:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(
+                *(", ".join(v) if isinstance(v, list) else _number(v) for v in row.values())
+            )
+
+
+@registry.command()
+@click.argument("concept")
+@click.argument("version", default="champion")
+def show(concept: str, version: str) -> None:
+    """Show a VERSION (a number or an alias): metrics, lineage, verdict, and the audit trail."""
+    entry = _entry(concept)
+    from steps.audit import entries
+    from steps.registry import METRICS_TAG
+
+    found = entry.version(version)
+    said = ", ".join(entry.aliases(found)) or "no alias"
+    click.echo(f"{entry.name} version {found.version} ({said})")
+    with _said() as table:
+        table.add_column("what")
+        table.add_column("value", overflow="fold")
+        for name, value in _metrics(found).items():
+            table.add_row(name, _number(value))
+        for name, value in sorted(found.tags.items()):
+            if name != METRICS_TAG:
+                table.add_row(name, value)
+        table.add_row("mlflow run", found.run_id)
+        table.add_row("file", f"{found.source}")
+    for each in entries(entry.client, entry.name):
+        click.echo(
+            f"{each.time} {each.action} version {each.version} (before: {each.previous or 'none'}) "
+            f"by {each.who}: {each.why} – {each.verdict}"
+        )
+
+
+@registry.command()
+@click.argument("concept")
+@click.argument("first", default="champion")
+@click.argument("second", default="challenger")
+def compare(concept: str, first: str, second: str) -> None:
+    """Compare two versions, and say whether their metrics may be compared."""
+    entry = _entry(concept)
+    from coti.promotion import SAME
+
+    versions = [entry.version(first), entry.version(second)]
+    metrics = [_metrics(each) for each in versions]
+    with _said() as table:
+        table.add_column("metric")
+        for each in versions:
+            table.add_column(f"version {each.version}")
+        for name in dict.fromkeys([*metrics[0], *metrics[1]]):
+            table.add_row(name, *(_number(each.get(name)) for each in metrics))
+    unlike = [name for name in SAME if str(metrics[0].get(name)) != str(metrics[1].get(name))]
+    if unlike:
+        click.echo(f"Not comparable: another {', '.join(unlike)}.")
+    else:
+        click.echo("Comparable: same judge, same references, same counts.")
+
+
+@registry.command()
+@click.argument("concept")
+@click.argument("version", default="challenger")
+@click.option("--why", required=True, help="For the audit trail.")
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Run file whose `promotion` holds the gate's margins; the defaults without it.",
+)
+@WAIT
+def promote(concept: str, version: str, why: str, path: Path | None, wait: float) -> None:
+    """Make VERSION the champion if the gate lets it pass; exit code 3 if it does not."""
+    entry = _entry(concept)
+    from pipelines.config import load_config
+    from steps.registry import mirror_to_zenml
+
+    found = entry.version(version)
+    verdict = entry.promote(found, load_config(path).promotion, why, wait)
+    mirror_to_zenml(entry.name, str(found.version), verdict.promoted, {})
+    click.echo(f"{entry.name} version {found.version}: {verdict.reason}")
+    if not verdict.promoted:
+        raise click.exceptions.Exit(3)
+
+
+@registry.command()
+@click.argument("concept")
+@click.option("--to", help="Version to return to; the champion before the present one without it.")
+@click.option("--why", required=True, help="For the audit trail.")
+@WAIT
+def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
+    """Make an earlier version the champion again."""
+    entry = _entry(concept)
+    from steps.registry import mirror_to_zenml
+
+    found = entry.rollback(to, why, wait)
+    mirror_to_zenml(entry.name, str(found.version), True, {})
+    click.echo(f"{entry.name} version {found.version} is the champion again.")
+
+
+@registry.command()
+@click.argument("concept")
+@click.argument("version", default="champion")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--licence", default="other", show_default=True, help="SPDX identifier.")
+def export(concept: str, version: str, output: Path, licence: str) -> None:
+    """Write a Hugging Face concept folder, with the file that the web UIs take."""
+    entry = _entry(concept)
+    from mlflow.artifacts import download_artifacts
+
+    from coti.concept_folder import ConceptCard, write_concept_folder
+    from coti.errors import RegistryError
+
+    found = entry.version(version)
+    run = entry.client.get_run(found.run_id)
+    faults = entry.faults(found)
+    if faults:
+        raise RegistryError(f"version {found.version} is not exported: {faults[0]}.")
+    card = ConceptCard(
+        concept=found.tags.get("coti.concept", concept),
+        kind="style" if run.data.params.get("token.learnable_property") == "style" else "object",
+        base_model=found.tags.get("coti.base_model", "unknown"),
+        licence=licence,
+        metrics=_metrics(found),
+        lineage={
+            "registered version": f"{entry.name} {found.version}",
+            "MLflow run": found.run_id,
+            **{k: v for k, v in sorted(found.tags.items()) if k.endswith(("_hash", "_commit"))},
+        },
+    )
+    with TemporaryDirectory(prefix="coti-") as folder:
+        file = entry.download(found, Path(folder))
+        pictures: list[Path] = []
+        if entry.client.list_artifacts(found.run_id, "concept_images"):
+            got = download_artifacts(
+                run_id=found.run_id,
+                artifact_path="concept_images",
+                dst_path=folder,
+                tracking_uri=entry.client._tracking_client.tracking_uri,
+            )
+            pictures = sorted(Path(got).glob("*.png"), key=lambda path: int(path.stem))
+        write_concept_folder(output.absolute(), file, pictures, card)
+    click.echo(f"{entry.name} version {found.version} is in {output}.")

@@ -1,0 +1,107 @@
+"""``coti retrain``: what changed, what must run, and exit codes that a CI understands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cli.quiet import ROOT, quiet_terminal
+
+__all__ = ["retrain"]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--stack", "stack_name", help="Stack of configs/stacks to make active before.")
+@click.option(
+    "--pipeline",
+    type=click.Choice(["coti_concept", "coti_concept_static"]),
+    default="coti_concept",
+    show_default=True,
+)
+@click.option("--force", is_flag=True, help="Run even where nothing changed.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what changed; exit code 20 if anything did."
+)
+@click.option("--lenient", is_flag=True, help="Exit 0, not 10, if a version stayed a challenger.")
+@click.option(
+    "--summary",
+    "summary_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append a page in Markdown; without it, to $GITHUB_STEP_SUMMARY where that is set.",
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the outcomes.")
+def retrain(
+    paths: tuple[Path, ...],
+    stack_name: str | None,
+    pipeline: str,
+    force: bool,
+    dry_run: bool,
+    lenient: bool,
+    summary_path: Path | None,
+    json_path: Path | None,
+) -> None:
+    """Train again the concepts whose run file, pool, seeds, references or models changed.
+
+    PATHS are run files, or folders of them. Exit codes: 0 nothing to do, or promoted; 10 trained,
+    but kept as challenger; 20 something changed (with --dry-run); 1 something failed.
+    """
+    quiet_terminal()
+    if stack_name is not None:
+        from cli.stack import up
+
+        up.main([stack_name], standalone_mode=False)
+    from mlflow import MlflowClient
+
+    from pipelines.config import check_run_file
+    from pipelines.retraining import changes, exit_code, run_files, summary
+    from pipelines.retraining import retrain as retrain_one
+    from steps.tracking import tracking_uri
+
+    uri = tracking_uri()
+    quiet_terminal(again=True)
+    files = run_files(paths)
+    if dry_run:
+        changed = False
+        for path in files:
+            found = changes(MlflowClient(tracking_uri=uri), check_run_file(path))
+            changed = changed or bool(found)
+            click.echo(f"{path}: {', '.join(found) if found else 'unchanged'}")
+        raise click.exceptions.Exit(20 if changed else 0)
+
+    def run(path: Path) -> int:
+        script = Path(sys.executable).with_name("zenml")
+        words = [
+            sys.executable,
+            str(script),
+            "pipeline",
+            "run",
+            pipeline,
+            "-c",
+            str(path.resolve()),
+        ]
+        return subprocess.run(words, cwd=ROOT, check=False).returncode
+
+    outcomes = []
+    for path in files:
+        outcome = retrain_one(path, uri, run, force)
+        click.echo(f"{outcome.concept}: {outcome.action}: {outcome.reason}")
+        outcomes.append(outcome)
+    page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
+    if page is not None:
+        with page.open("a", encoding="utf-8") as file:
+            file.write(summary(outcomes))
+    if json_path is not None:
+        json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
+    code = exit_code(outcomes)
+    raise click.exceptions.Exit(0 if lenient and code == 10 else code)
+
+
+def _in_github() -> bool:
+    return bool(os.environ.get("GITHUB_STEP_SUMMARY"))

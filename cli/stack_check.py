@@ -1,0 +1,222 @@
+"""What of the active stack works, component by component, and what to do about what doesn't."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from steps.artifact_store import s3_problem
+
+__all__ = ["Finding", "check_stack"]
+
+_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the answer."""
+
+    state: Literal["ok", "FAIL", "skip"]
+    what: str
+    """The component: its type and name."""
+    said: str
+    """What was seen, and the remedy where there is need of one."""
+
+
+def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
+    """Look at ZenML's store and each component of the active stack.
+
+    Args:
+        gpu: whether the cluster must have a GPU node; None: it must unless the stack is local.
+    """
+    from zenml.client import Client
+
+    client = Client()
+    with _as_finding("ZenML store") as found:
+        url = client.zen_store.url
+        client.zen_store.get_store_info()
+        found.append(("ok", f"answers at {urlsplit(url).scheme}://{urlsplit(url).hostname or ''}"))
+    yield _last("ZenML store", found)
+    stack = client.active_stack
+    for kind, component in stack.components.items():
+        what = f"{kind.value} {component.name} ({component.flavor})"
+        look = _CHECKS.get((kind.value, component.flavor))
+        if look is None:
+            yield Finding("skip", what, "nothing to look at.")
+            continue
+        with _as_finding(what) as found:
+            found.extend(look(component, gpu))
+        for state, said in found:
+            yield Finding(state, what, said)
+
+
+Said = tuple[Literal["ok", "FAIL", "skip"], str]
+
+
+@contextlib.contextmanager
+def _as_finding(what: str) -> Iterator[list[Said]]:
+    """An error that nobody foresaw is a finding as well: the check goes on with the next."""
+    found: list[Said] = []
+    try:
+        yield found
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        found.append(("FAIL", f"{type(error).__name__}: {words}; the log file has the rest."))
+
+
+def _last(what: str, found: list[Said]) -> Finding:
+    return Finding(found[-1][0], what, found[-1][1])
+
+
+def _local_store(store: Any, gpu: bool | None) -> Iterator[Said]:
+    path = Path(store.path)
+    probe = path / f".coti-check-{uuid.uuid4().hex}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        yield (
+            "FAIL",
+            f"{path} cannot be written ({error.strerror}): free space, or mend its rights.",
+        )
+        return
+    yield "ok", f"{path} can be written."
+
+
+def _s3_store(store: Any, gpu: bool | None) -> Iterator[Said]:
+    problem = s3_problem(store)
+    if problem is None:
+        yield "ok", f"objects below {store.path} can be written, read and deleted."
+    else:
+        yield "FAIL", problem
+
+
+def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
+    import requests
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = str(tracker.get_tracking_uri())
+    if uri.startswith("http"):
+        tracker.configure_mlflow()
+        host = urlsplit(uri)
+        said = f"{host.scheme}://{host.hostname}:{host.port or ''}"
+        try:
+            requests.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS)
+        except requests.RequestException as error:
+            yield (
+                "FAIL",
+                (
+                    f"MLflow at {said} does not answer ({type(error).__name__}): start it, or set "
+                    "MLFLOW_TRACKING_URI and repeat `coti stack up`."
+                ),
+            )
+            return
+    else:
+        said = uri
+    try:
+        MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
+    except MlflowException as error:
+        words = " ".join(str(error).split())[:160]
+        yield (
+            "FAIL",
+            (
+                f"MLflow at {said} refuses ({words}): set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD and repeat `coti stack up`."
+            ),
+        )
+        return
+    yield "ok", f"{said} answers; experiments and registry can be read."
+
+
+def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
+    import docker
+    from docker.errors import DockerException, ImageNotFound
+
+    try:
+        engine = docker.from_env(timeout=_SECONDS)
+        version = engine.version()["Version"]
+    except DockerException as error:
+        yield (
+            "FAIL",
+            (f"no Docker engine answers ({type(error).__name__}): start one, or set DOCKER_HOST."),
+        )
+        return
+    yield "ok", f"Docker engine {version} answers."
+    image = os.environ.get("COTI_IMAGE")
+    if not image:
+        yield "skip", "COTI_IMAGE is not set: no image was looked for."
+        return
+    try:
+        engine.images.get(image)
+    except ImageNotFound:
+        yield "FAIL", f"image {image} is not there: build it, `docker build -f k8s/Dockerfile .`"
+    else:
+        yield "ok", f"image {image} is there."
+
+
+def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
+    from kubernetes import client as k8s
+    from kubernetes import config as k8s_config
+    from kubernetes.client.rest import ApiException
+    from urllib3.exceptions import HTTPError
+
+    settings = orchestrator.config
+    namespace = getattr(settings, "kubernetes_namespace", None) or settings.kubeflow_namespace
+    try:
+        api = k8s_config.new_client_from_config(context=settings.kubernetes_context)
+    except k8s_config.ConfigException as error:
+        yield (
+            "FAIL",
+            (
+                f"no Kubernetes context {settings.kubernetes_context or 'that is current'} "
+                f"({error}): set KUBECONFIG and COTI_KUBERNETES_CONTEXT."
+            ),
+        )
+        return
+    core = k8s.CoreV1Api(api)
+    try:
+        core.read_namespace(namespace, _request_timeout=_SECONDS)
+        yield "ok", f"the cluster answers and has the namespace {namespace!r}."
+        nodes = core.list_node(_request_timeout=_SECONDS).items
+    except ApiException as error:
+        if error.status == 404:
+            yield "FAIL", f"no namespace {namespace!r}: `kubectl apply -k k8s/overlays/gpu`."
+        else:
+            yield "FAIL", f"the cluster refuses ({error.status} {error.reason}): mend your rights."
+        return
+    except (HTTPError, OSError) as error:
+        yield "FAIL", f"the cluster does not answer ({type(error).__name__}): check KUBECONFIG."
+        return
+    gpus = sum(int((node.status.allocatable or {}).get("nvidia.com/gpu", 0)) for node in nodes)
+    if gpus:
+        yield "ok", f"{gpus} GPUs on {len(nodes)} nodes."
+    elif gpu is False:
+        yield "skip", "no GPU node, none is wanted."
+    else:
+        yield (
+            "FAIL",
+            (
+                "no node offers nvidia.com/gpu: add a GPU node and NVIDIA's device plugin, or use "
+                "configs/kubernetes.yaml without its GPU settings and check with --no-gpu."
+            ),
+        )
+
+
+Look = Callable[[Any, bool | None], Iterator[Said]]
+_CHECKS: dict[tuple[str, str], Look] = {
+    ("artifact_store", "local"): _local_store,
+    ("artifact_store", "s3"): _s3_store,
+    ("experiment_tracker", "mlflow"): _mlflow,
+    ("orchestrator", "local_docker"): _docker,
+    ("image_builder", "local"): _docker,
+    ("orchestrator", "kubernetes"): _kubernetes,
+    ("orchestrator", "kubeflow"): _kubernetes,
+}

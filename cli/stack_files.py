@@ -1,0 +1,116 @@
+"""Read ``configs/stacks/NAME.yaml``: variables from the environment, secrets by name only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coti.errors import ConfigError
+
+__all__ = ["Component", "StackFile", "read_stack", "stack_names"]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_SECRET = re.compile(r"^\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}$")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component of a stack."""
+
+    kind: str
+    """ZenML's name of its type, such as ``artifact_store``."""
+    name: str
+    flavor: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """What a file asks for."""
+
+    name: str
+    components: tuple[Component, ...]
+    secrets: dict[str, dict[str, str]]
+    """Secret name -> key -> value, those whose variables are all set."""
+
+
+def stack_names(folder: Path) -> list[str]:
+    """Stacks that can be registered."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_stack(
+    folder: Path,
+    name: str,
+    environment: Mapping[str, str],
+    places: Mapping[str, str],
+    stored_secrets: frozenset[str] = frozenset(),
+) -> StackFile:
+    """The stack of ``folder/NAME.yaml``.
+
+    Args:
+        folder: where the files lie.
+        name: without ``.yaml``.
+        environment: for ``${NAME}`` and ``${NAME:-default}``, and for secrets.
+        places: for ``{root}`` and the like.
+        stored_secrets: names of secrets that the store has already: they need no variables. A
+            setting that refers to a secret that is neither here nor there is left out, so that
+            the machine's own identity is used.
+
+    Raises:
+        ConfigError: no such file, or a variable without a default is not set.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(stack_names(folder))
+        raise ConfigError(f"no stack {name!r} in {folder}: choose one of {known}.")
+    missing: set[str] = set()
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            whole = {key: filled(each) for key, each in value.items()}
+            return {key: each for key, each in whole.items() if each not in ("", None)}
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        if not isinstance(value, str):
+            return value
+
+        def one(found: re.Match[str]) -> str:
+            text = environment.get(found[1]) or found[3]
+            if text is None:
+                missing.add(found[1])
+            return text or ""
+
+        text = _VARIABLE.sub(one, value)
+        for word, place in places.items():
+            text = text.replace(f"{{{word}}}", place)
+        return text
+
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    secrets = {}
+    for secret, keys in (content.get("secrets") or {}).items():
+        values = {key: environment.get(variable, "") for key, variable in keys.items()}
+        if all(values.values()):
+            secrets[secret] = values
+    usable = stored_secrets | set(secrets)
+    components = tuple(
+        Component(kind, spec["name"], spec["flavor"], _usable(filled(spec.get("config")), usable))
+        for kind, spec in content["components"].items()
+    )
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise ConfigError(f"stack {name!r} needs {names} in the environment ({path.name}).")
+    return StackFile(content["name"], components, secrets)
+
+
+def _usable(config: dict[str, Any] | None, secrets: frozenset[str] | set[str]) -> dict[str, Any]:
+    def kept(value: Any) -> bool:
+        found = _SECRET.match(value) if isinstance(value, str) else None
+        return found is None or found[1] in secrets
+
+    return {key: value for key, value in (config or {}).items() if kept(value)}

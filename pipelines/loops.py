@@ -1,0 +1,114 @@
+"""The two ways in which the loop over cycles exists: as it runs, and unrolled beforehand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import zenml
+from zenml.steps import BaseStep
+from zenml.steps.utils import parse_return_type_annotations
+
+from pipelines.edge import announce_pool, announce_result
+from steps import static
+from steps.embed_pool import embed_pool, embed_whole_pool
+from steps.passing_through import previous_name
+from steps.register_embedding import register_embedding
+from steps.shard_pool import shard_pool
+from steps.track_cycle import track_cycle
+
+__all__ = ["DynamicLoop", "Loop", "StaticLoop"]
+
+
+class Loop(Protocol):
+    """Calls the steps of a run."""
+
+    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+        """The step's outputs."""
+
+    def goes_on(self, decision: Any) -> bool:
+        """Whether another cycle follows."""
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """Features of the pool's pictures, shard by shard."""
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """What became of the pool's inputs, for the terminal."""
+
+    def announce(self, *results: Any) -> None:
+        """History, decision, registration and folder, for the terminal."""
+
+
+class DynamicLoop:
+    """A step runs when it is called; the controller's artifact decides."""
+
+    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+        """Run the step."""
+        return step(*inputs)
+
+    def goes_on(self, decision: Any) -> bool:
+        """What the controller says."""
+        return bool(decision.load()["go_on"])
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """One step, on Kubernetes one pod, a shard."""
+        shards = shard_pool(accepted, size)
+        return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoders))
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """Print the sums."""
+        announce_pool(source.load(), validation.load())
+
+    def announce(self, *results: Any) -> None:
+        """Print the table."""
+        announce_result(*(artifact.load() for artifact in results))
+
+
+class StaticLoop:
+    """A fixed number of cycles; those after the controller's stop pass through unchanged."""
+
+    def __init__(self, cycles: int) -> None:
+        """``cycles``: how many to unroll, the first on the seeds alone included."""
+        self._cycles = cycles
+        self._cycle = 0
+        self._decision: Any = None
+        self._before: dict[str, Mapping[str, Any]] = {}
+        self._tracked: str | None = None
+
+    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+        """Add the step to the graph."""
+        order: dict[str, Any] = {}
+        if step in (track_cycle, register_embedding):
+            # They write to MLflow and share no artifact: one after the other, as they are called.
+            order = {"id": f"{step.name}_{self._cycle}", "after": self._tracked}
+            self._tracked = order["id"]
+        names = list(inspect.signature(step.entrypoint).parameters)
+        given = dict(zip(names, inputs, strict=True))
+        outputs = list(parse_return_type_annotations(step.entrypoint))
+        if self._cycle == 0 or not hasattr(static, f"{step.name}_or_pass"):
+            made = step(**given, **order)
+        else:
+            later: BaseStep = getattr(static, f"{step.name}_or_pass")
+            before = self._before.get(step.name, {})
+            given |= {previous_name(name): before.get(name) for name in outputs}
+            made = later(**given, last_decision=self._decision, **order)
+        found = [made] if len(outputs) == 1 else list(made or ())
+        self._before[step.name] = {each.output_name: each for each in found}
+        return made
+
+    def goes_on(self, decision: Any) -> bool:
+        """Until all cycles are unrolled."""
+        self._decision = decision
+        self._cycle += 1
+        return self._cycle < self._cycles
+
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+        """One step for all: how many shards there are is not known when the graph is made."""
+        return [embed_whole_pool(accepted, pool_images, *encoders)]
+
+    def announce_pool(self, source: Any, validation: Any) -> None:
+        """Nothing is known yet when the graph is made."""
+
+    def announce(self, *results: Any) -> None:
+        """Nothing is known yet when the graph is made."""

@@ -1,0 +1,106 @@
+"""Can the stack's artifact store be used, and if not, what is to be done."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from coti.errors import StoreError
+
+__all__ = ["require_artifact_store", "s3_client", "s3_problem", "storage_sentence"]
+
+_REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken")
+_SECONDS = 5
+
+
+def s3_client(store: Any, **options: Any) -> Any:
+    """A boto3 client with the endpoint and the key of a ZenML S3 artifact store."""
+    import boto3
+
+    key, secret, token, region = store.get_credentials()
+    return boto3.session.Session().client(
+        "s3",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
+        **{"region_name": region or "us-east-1", **(store.config.client_kwargs or {})},
+        **options,
+    )
+
+
+def s3_problem(store: Any) -> str | None:
+    """Write, read and delete an object below the store's path; a sentence if that fails."""
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    place = urlsplit(str(store.path))
+    bucket = place.netloc
+    name = f"{place.path.strip('/')}/coti_check/{uuid.uuid4().hex}".lstrip("/")
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries=retries)
+    client = s3_client(store, config=config)
+    try:
+        # Some stores make a bucket when they are written to; a mistyped name must not.
+        client.head_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key=name, Body=b"coti")
+        client.get_object(Bucket=bucket, Key=name)["Body"].read()
+        client.delete_object(Bucket=bucket, Key=name)
+    except ClientError as error:
+        return _refusal(str(error.response.get("Error", {}).get("Code", "")), bucket)
+    except BotoCoreError as error:
+        if "Credential" in type(error).__name__:
+            return (
+                "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and "
+                "repeat `coti stack up`."
+            )
+        return (
+            f"the endpoint {client.meta.endpoint_url} does not answer ({type(error).__name__}): "
+            "start it, or set COTI_S3_ENDPOINT and repeat `coti stack up`."
+        )
+    return None
+
+
+def _refusal(code: str, bucket: str) -> str:
+    if code in ("NoSuchBucket", "404"):
+        return (
+            f"there is no bucket {bucket!r}: make it, or set COTI_S3_BUCKET and repeat "
+            "`coti stack up`."
+        )
+    if code in _REFUSED:
+        return (
+            f"the key is refused ({code}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and "
+            "repeat `coti stack up`, or mend the bucket's policy."
+        )
+    return f"{bucket!r} answered {code}: look at the store's own log."
+
+
+def require_artifact_store() -> None:
+    """Before anything is computed: the active stack's bucket takes and gives objects.
+
+    Raises:
+        StoreError: it does not; says why.
+    """
+    from zenml.client import Client
+
+    store = Client().active_stack.artifact_store
+    if str(store.path).startswith("s3://"):
+        problem = s3_problem(store)
+        if problem is not None:
+            raise StoreError(f"Artifact store {store.name!r}: {problem}")
+
+
+def storage_sentence(error: BaseException) -> str | None:
+    """One sentence for a store's, the tracking server's or the disk's failure in mid-run."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+
+    words = " ".join(str(error).split())[:160]
+    again = "`coti stack check` says more; the same command goes on from where it was."
+    if isinstance(error, OSError) and error.errno == 28:
+        return f"The disk is full ({error.filename or words}): free space, then run again."
+    if isinstance(error, (BotoCoreError, ClientError)):
+        return f"The object store failed in mid-run ({type(error).__name__}: {words}). {again}"
+    if isinstance(error, MlflowException) and ("API request" in words or "refused" in words):
+        return f"MLflow failed in mid-run ({words}). {again}"
+    return None

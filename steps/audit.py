@@ -1,0 +1,71 @@
+"""Who changed a registry entry, when and why: kept where the truth is, in MLflow's registry."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from mlflow import MlflowClient
+
+__all__ = ["AuditEntry", "actor", "append", "entries"]
+
+PREFIX = "coti.audit."
+_LONGEST = 1000
+"""Characters of a sentence; a tag's value takes 5,000."""
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One change, or an attempt at one."""
+
+    time: str
+    """UTC, ISO 8601."""
+    action: Literal["promote", "refuse", "rollback"]
+    version: int
+    previous: int | None
+    """The champion before."""
+    who: str
+    why: str
+    verdict: str
+
+
+def actor() -> str:
+    """Who acts: ``COTI_ACTOR``, the CI's actor, or the user on this machine."""
+    for name in ("COTI_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+        if os.environ.get(name):
+            return os.environ[name]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
+    """All changes of a registered model, oldest first."""
+    tags = client.get_registered_model(name).tags
+    return [AuditEntry(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
+
+
+def append(
+    client: MlflowClient,
+    name: str,
+    action: Literal["promote", "refuse", "rollback"],
+    version: int,
+    previous: int | None,
+    who: str,
+    why: str,
+    verdict: str,
+) -> AuditEntry:
+    """Add a line; the caller holds the lease, so that two lines can't get the same number."""
+    number = sum(key.startswith(PREFIX) for key in client.get_registered_model(name).tags) + 1
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = AuditEntry(now, action, version, previous, who, why[:_LONGEST], verdict[:_LONGEST])
+    value = json.dumps(asdict(entry), ensure_ascii=False)
+    client.set_registered_model_tag(name, f"{PREFIX}{number:06d}", value)
+    return entry

@@ -1,0 +1,188 @@
+"""The whole tiny pipeline on the s3 stack: a real server that checks signatures."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
+from tests.e2e.conftest import Workspace, make_workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+BUCKET = "coti-artifacts"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with the bucket for artifacts."""
+    with s3_server(tmp_path_factory.mktemp("weed")) as endpoint:
+        client(endpoint).create_bucket(Bucket=BUCKET)
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def proxy(server: str) -> Iterator[Proxy]:
+    """What stands between the run and the server."""
+    found = Proxy(server)
+    found.start()
+    yield found
+    found.stop()
+
+
+def _up(space: Workspace, endpoint: str, **changes: str) -> None:
+    space.extra.update(
+        {
+            "COTI_S3_BUCKET": BUCKET,
+            "COTI_S3_PREFIX": "runs",
+            "COTI_S3_ENDPOINT": endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_CONFIG_FILE": "/nonexistent",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+            **changes,
+        }
+    )
+    done = space.command("coti", "stack", "up", "s3")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy) -> Workspace:
+    """A checkout whose stack is s3, through the proxy."""
+    found = make_workspace(tmp_path_factory.mktemp("s3"))
+    _up(found, proxy.address)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The embedding that the local stack learns."""
+    calm = make_workspace(tmp_path_factory.mktemp("calm"))
+    calm.run(calm.config("run"))
+    return _embedding(calm)
+
+
+def _embedding(space: Workspace) -> bytes:
+    return (space.latest() / "learned_embeds.safetensors").read_bytes()
+
+
+def test_a_run_survives_throttling_cut_answers_and_ten_seconds_without_a_store(
+    space: Workspace, proxy: Proxy, undisturbed: bytes
+) -> None:
+    """Every 40th request is spoilt and the store is gone for ten seconds; same embedding."""
+    proxy.spoil = lambda turn: {0: "throttle", 20: "cut"}.get(turn % 40, "")
+    outage = threading.Thread(target=_outage, args=(space, proxy))
+    outage.start()
+    try:
+        space.run(space.config("run"))
+    finally:
+        proxy.spoil = lambda turn: ""
+        proxy.down = False
+        outage.join()
+    assert proxy.requests > 100
+    assert _embedding(space) == undisturbed
+
+
+def _outage(space: Workspace, proxy: Proxy) -> None:
+    logs = space.root / ".coti" / "logs"
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
+        if "Step `train_cycle` has started" in said:
+            proxy.down = True
+            time.sleep(10)
+            proxy.down = False
+            return
+        time.sleep(0.2)
+
+
+def test_every_artifact_can_be_read_back(space: Workspace, undisturbed: bytes) -> None:
+    """Each output of each step of the run loads from the bucket, by its own materializer."""
+    loaded = space.query(
+        "import json; from zenml.client import Client\n"
+        "run = Client().list_pipeline_runs(size=1, sort_by='desc:created').items[0]\n"
+        "found = [(a.uri, type(a.load()).__name__) for s in run.steps.values()"
+        " for group in s.outputs.values() for a in group]\n"
+        "print(json.dumps(found))"
+    )
+    assert len(loaded) > 20
+    assert all(uri.startswith(f"s3://{BUCKET}/runs/") for uri, _ in loaded)
+    assert "Embedding" in {kind for _, kind in loaded}
+
+
+def test_mlflows_files_lie_in_the_bucket_too(space: Workspace, server: str) -> None:
+    """Sample grids and embeddings; and the registry's file comes back from there."""
+    found = client(server).list_objects_v2(Bucket=BUCKET, Prefix="runs/mlflow/ankle-boot/")
+    names = [item["Key"] for item in found["Contents"]]
+    assert any(name.endswith("embedding/learned_embeds.safetensors") for name in names)
+    assert any("/images/samples" in name for name in names)
+    out = space.root / "exported"
+    done = space.command("coti", "registry", "export", "ankle boot", "1", "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    assert (out / "learned_embeds.safetensors").read_bytes() == _embedding(space)
+
+
+def test_the_same_command_again_comes_from_the_cache(space: Workspace) -> None:
+    """Nothing is computed twice with artifacts on S3 either."""
+    space.run(space.config("run"))
+    status = space.cached_steps()
+    assert {name.split("_cycle")[0] for name, value in status.items() if value != "cached"} <= {
+        "track",
+        "track_cycle",
+        "register_embedding",
+        "write_outputs",
+    }
+
+
+def test_no_lease_is_left_behind(server: str) -> None:
+    """A promotion gives its lease back."""
+    found = client(server).list_objects_v2(Bucket=BUCKET, Prefix="runs/coti_leases/")
+    assert found["KeyCount"] == 0
+
+
+def test_check_says_what_works(space: Workspace) -> None:
+    """All components of a sound stack."""
+    done = space.command("coti", "stack", "check")
+    assert done.returncode == 0, done.stdout
+    assert "ok    artifact_store coti-s3" in done.stdout
+    assert "ok    experiment_tracker coti-mlflow-s3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "not-this-one"}, r"key is refused .*AWS_ACCESS_KEY_ID"),
+        ({"COTI_S3_BUCKET": "nowhere"}, r"no bucket 'nowhere'.*make it"),
+        ({"COTI_S3_ENDPOINT": "http://127.0.0.1:9"}, r"127\.0\.0\.1:9 does not answer"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence(
+    space: Workspace, proxy: Proxy, changes: dict[str, str], said: str
+) -> None:
+    """From `coti stack check` and from the run itself; nothing is written, no secret is shown."""
+    try:
+        _up(space, proxy.address, **changes)
+        checked = space.command("coti", "stack", "check")
+        ran = space.command("zenml", "pipeline", "run", "coti_concept", "-c", "run.yaml")
+    finally:
+        _up(space, proxy.address)
+    for done in (checked, ran):
+        assert done.returncode == 1
+        text = " ".join((done.stdout + done.stderr).split())
+        assert re.search(said, text), text[-2000:]
+        assert "Traceback" not in text
+        assert SECRET not in text
+        assert "not-this-one" not in text
+
+
+def test_the_root_is_clean(space: Workspace) -> None:
+    """No secret lies in the checkout's files: logs, configuration, outputs."""
+    for path in Path(space.root).rglob("*"):
+        if path.is_file() and "assets" not in path.parts and path.stat().st_size < 1 << 24:
+            assert SECRET.encode() not in path.read_bytes(), path

@@ -1,0 +1,102 @@
+"""The workflow files: valid, hardened, and honest about what they may do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    # YAML 1.1 takes the key `on` for true.
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["on"] = content.pop(True)
+    return dict(content)
+
+
+def _tool(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).with_name(name)
+    return subprocess.run([script, *words], capture_output=True, text=True, check=False)
+
+
+def test_they_are_valid() -> None:
+    """Against the published schema of workflow files."""
+    done = _tool(
+        "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FILES)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_security_linter_finds_nothing() -> None:
+    """zizmor: template injection, credentials left behind, dangerous triggers, unpinned uses."""
+    done = _tool("zizmor", "--offline", "--no-progress", "--no-config", *map(str, FILES))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_least_rights(path: Path) -> None:
+    """Nothing at the top, a list below; actions by commit; no checkout that keeps its token."""
+    content = _read(path)
+    assert content["permissions"] == {}
+    assert "pull_request_target" not in content["on"]
+    assert "workflow_run" not in content["on"]
+    for job in content["jobs"].values():
+        assert set(job["permissions"]) <= {"contents", "id-token"}
+        assert job["permissions"]["contents"] == "read"
+        assert job["timeout-minutes"]
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w/.-]+@[0-9a-f]{40}", step["uses"])
+            if "actions/checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+            assert "${{" not in step.get("run", ""), "an expression in a script can inject"
+
+
+def test_secrets_are_kept_from_pull_requests() -> None:
+    """What runs on a pull request sees no secret; what sees secrets runs on none."""
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert not ("secrets." in text and "pull_request" in _read(path)["on"])
+        assert "AWS_SECRET_ACCESS_KEY" not in text
+
+
+def test_one_run_a_concept_at_a_time() -> None:
+    """Concurrency by concept, and nothing is cancelled in mid-run."""
+    retrain = _read(ROOT / ".github/workflows/retrain.yml")
+    promote = _read(ROOT / ".github/workflows/promote.yml")
+    for group in (retrain["jobs"]["retrain"]["concurrency"], promote["concurrency"]):
+        assert "concept" in group["group"]
+        assert group["cancel-in-progress"] is False
+    assert promote["jobs"]["promote"]["environment"] == "production"
+    assert set(retrain["on"]) == {"workflow_dispatch", "schedule", "push", "repository_dispatch"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("", "ankle_boot"), ("ankle_boot", "ankle_boot"), ("$(id)", None), ("../secret", None)],
+)
+def test_only_run_files_that_exist_are_taken(wanted: str, said: str | None) -> None:
+    """A name from outside, a dispatch's payload, is looked up, never used."""
+    done = subprocess.run(
+        [sys.executable, ".github/scripts/list_concepts.py"],
+        cwd=ROOT,
+        env={**os.environ, "WANTED": wanted},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said is None:
+        assert done.returncode == 1
+        assert "concepts=" not in done.stdout
+    else:
+        assert said in json.loads(done.stdout.removeprefix("concepts="))

@@ -1,0 +1,185 @@
+"""Compile and submit in a process of its own, up to the call that would reach a cluster.
+
+Usage: ``python -m tests.k8s.capture kubernetes|kubeflow FOLDER``; writes JSON to FOLDER.
+
+There is no cluster here. What is replaced: the Kubernetes API client (it records what it is given
+to create), Kubeflow's upload (the compiled file is kept), the object store (moto), and ZenML's
+demand for a remote server. Everything before that, ZenML's compiler, its orchestrators and KFP's
+compiler, is real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "registry.example/coti@sha256:" + "0" * 64
+
+
+class _Recorder:
+    """Takes what would be created."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+
+    def create_namespaced_job(self, namespace: str, body: Any, **options: Any) -> None:
+        self.jobs.append(body)
+
+
+def main(kind: str, folder: Path) -> None:
+    """Write ``jobs.json`` (Kubernetes) or ``pipeline.yaml`` (Kubeflow)."""
+    environment = {
+        "COTI_S3_BUCKET": "coti",
+        "AWS_ACCESS_KEY_ID": "planted-access-key",
+        "AWS_SECRET_ACCESS_KEY": "planted-secret-key",
+        "MLFLOW_TRACKING_URI": "http://mlflow.example:5000",
+        "MLFLOW_TRACKING_USERNAME": "coti",
+        "MLFLOW_TRACKING_PASSWORD": "planted-password",
+        "COTI_REGISTRY": "registry.example",
+        "COTI_IMAGE": IMAGE,
+        "COTI_KUBERNETES_CONTEXT": "test",
+        "KUBECONFIG": str(folder / "kubeconfig"),
+    }
+    os.environ.update(environment)
+    os.environ["ZENML_CONFIG_PATH"] = str(folder / "zenml")
+    os.environ["COTI_LOG_DIR"] = str(folder / "logs")
+    (folder / "kubeconfig").write_text(json.dumps(_kubeconfig()))
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ["COTI_S3_ENDPOINT"] = f"http://{host}:{port}"
+    import boto3
+
+    boto3.client("s3", endpoint_url=os.environ["COTI_S3_ENDPOINT"]).create_bucket(Bucket="coti")
+    try:
+        _submit(kind, folder)
+    finally:
+        server.stop()
+
+
+def _kubeconfig() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "test", "user": {"token": "planted-token"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    }
+
+
+def _submit(kind: str, folder: Path) -> None:
+    import cli.stack
+    from cli.main import cli as command
+
+    cli.stack.ROOT = folder
+    command(["stack", "up", kind], standalone_mode=False)
+    os.chdir(folder)
+    from zenml.client import Client
+    from zenml.stack import Stack
+
+    Client().activate_root(folder)
+    with mock.patch.object(Stack, "requires_remote_server", False):
+        if kind == "kubernetes":
+            _kubernetes(folder)
+        else:
+            _kubeflow(folder)
+
+
+def _kubernetes(folder: Path) -> None:
+    from zenml.config.step_run_info import StepRunInfo
+    from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator as Orchestrator
+
+    from pipelines.concept import coti_concept
+
+    recorder, seen = _Recorder(), []
+    submit = Orchestrator.submit_dynamic_pipeline
+
+    def remember(
+        self: Any, snapshot: Any, stack: Any, environment: dict[str, str], **more: Any
+    ) -> Any:
+        seen.append((self, snapshot))
+        # A remote server's run has one; it must go into a secret.
+        environment["ZENML_STORE_API_TOKEN"] = "planted-token"
+        submit(self, snapshot=snapshot, stack=stack, environment=environment, **more)
+        raise _CapturedError
+
+    with (
+        mock.patch.object(Orchestrator, "_k8s_batch_api", recorder),
+        mock.patch.object(Orchestrator, "_k8s_core_api", mock.MagicMock()),
+        mock.patch.object(Orchestrator, "submit_dynamic_pipeline", remember),
+    ):
+        try:
+            coti_concept.with_options(config_path=str(ROOT / "configs/kubernetes.yaml"))()
+        except BaseException as error:
+            if not _is_captured(error):
+                raise
+        orchestrator, snapshot = seen[0]
+        for name, step in snapshot.step_configurations.items():
+            if step.config.runtime is None or step.config.runtime.value != "isolated":
+                continue
+            # Without validation: there is no run of the step yet.
+            info = StepRunInfo.model_construct(
+                step_run_id=uuid.uuid4(),
+                run_id=uuid.uuid4(),
+                run_name="run",
+                pipeline_step_name=name,
+                config=step.config,
+                spec=step.spec,
+                pipeline=snapshot.pipeline_configuration,
+                snapshot=snapshot,
+                force_write_logs=lambda: None,
+            )
+            orchestrator.submit_isolated_step_with_allocation(info, {"NAME": name}, None)
+    from kubernetes.client import ApiClient
+
+    # The client leaves out what the address it posts to says.
+    kind = {"apiVersion": "batch/v1", "kind": "Job"}
+    jobs = [{**kind, **ApiClient().sanitize_for_serialization(job)} for job in recorder.jobs]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+
+
+def _kubeflow(folder: Path) -> None:
+    from zenml.integrations.kubeflow.orchestrators import KubeflowOrchestrator as Orchestrator
+
+    from pipelines.concept_static import coti_concept_static
+
+    def keep(self: Any, snapshot: Any, pipeline_file_path: str, run_name: str) -> Any:
+        (folder / "pipeline.yaml").write_bytes(Path(pipeline_file_path).read_bytes())
+        steps = {
+            name: list(step.spec.upstream_steps)
+            for name, step in snapshot.step_configurations.items()
+        }
+        (folder / "upstream.json").write_text(json.dumps(steps))
+        raise _CapturedError
+
+    with mock.patch.object(Orchestrator, "_upload_and_run_pipeline", keep):
+        try:
+            coti_concept_static.with_options(config_path=str(ROOT / "configs/kubeflow.yaml"))()
+        except BaseException as error:
+            if not _is_captured(error):
+                raise
+
+
+class _CapturedError(Exception):
+    """All that is wanted has been seen."""
+
+
+def _is_captured(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, _CapturedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

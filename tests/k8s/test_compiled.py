@@ -1,0 +1,149 @@
+"""What ZenML's orchestrators make of our pipelines: Jobs for Kubernetes, a graph for Kubeflow.
+
+Compiled and submitted in process, up to the call that would reach a cluster (see
+``tests/k8s/capture.py`` for what is replaced and why): there is no cluster here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.k8s.capture import IMAGE, ROOT
+from tests.k8s.restricted import pod_specs, problems
+
+pytestmark = pytest.mark.slow
+
+PLANTED = ("planted-access-key", "planted-secret-key", "planted-password", "planted-token")
+
+
+def _captured(kind: str, folder: Path) -> Path:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.k8s.capture", kind, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert not any(word in done.stdout + done.stderr for word in PLANTED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Role or step -> Job."""
+    folder = _captured("kubernetes", tmp_path_factory.mktemp("kubernetes"))
+    found = json.loads((folder / "jobs.json").read_text())
+    return {
+        job["metadata"]["annotations"].get("zenml.io/step-name")
+        or job["spec"]["template"]["metadata"]["labels"].get("step_name", "controller"): job
+        for job in found
+    }
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The compiled KFP pipeline, and each step's upstream steps as ZenML has them."""
+    folder = _captured("kubeflow", tmp_path_factory.mktemp("kubeflow"))
+    pipeline = next(yaml.safe_load_all((folder / "pipeline.yaml").read_text()))
+    return pipeline, json.loads((folder / "upstream.json").read_text())
+
+
+def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]]) -> None:
+    """The controller's and each isolated step's."""
+    assert set(jobs) == {
+        "controller",
+        "ingest_pool",
+        "embed_pool",
+        "train_cycle",
+        "evaluate_cycle",
+    }
+    for name, job in jobs.items():
+        kubernetes_validate.validate(job, "1.32", strict=True)
+        ((_, spec),) = pod_specs(job)
+        assert problems(spec) == [], name
+        assert spec["containers"][0]["image"] == IMAGE
+
+
+def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
+    jobs: dict[str, dict[str, Any]],
+) -> None:
+    """Selector, tolerations, one GPU, shared memory, time to write a checkpoint, retries."""
+    for name in ("train_cycle", "evaluate_cycle"):
+        ((_, spec),) = pod_specs(jobs[name])
+        assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+        keys = {each["key"] for each in spec["tolerations"]}
+        assert {"nvidia.com/gpu", "coti.dev/spot"} <= keys
+        assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        shm = next(v for v in spec["volumes"] if v["name"] == "shm")
+        assert shm["emptyDir"]["medium"] == "Memory"
+        assert spec["terminationGracePeriodSeconds"] == 120
+        assert jobs[name]["spec"]["backoffLimit"] == 6
+    for name in ("ingest_pool", "embed_pool", "controller"):
+        ((_, spec),) = pod_specs(jobs[name])
+        assert "nodeSelector" not in spec
+        assert "nvidia.com/gpu" not in spec["containers"][0]["resources"]["limits"]
+
+
+def test_roles_and_identities(jobs: dict[str, dict[str, Any]]) -> None:
+    """The network policies' labels; only the controller may start pods."""
+    for name, job in jobs.items():
+        ((meta, spec),) = pod_specs(job)
+        role = {"controller": "controller", "ingest_pool": "ingest"}.get(name, "step")
+        assert meta["labels"]["coti.dev/role"] == role
+        account = "coti-controller" if name == "controller" else "coti-step"
+        assert spec["serviceAccountName"] == account
+        if name != "controller":
+            assert spec["automountServiceAccountToken"] is False
+
+
+def test_no_secret_is_in_a_job(jobs: dict[str, dict[str, Any]]) -> None:
+    """Keys stay in ZenML's secret store; a run's ZenML token in a Kubernetes secret."""
+    assert not any(word in json.dumps(jobs) for word in PLANTED)
+
+
+def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]]]) -> None:
+    """Six cycles of the same steps; each cycle's steps wait for the controller before them."""
+    pipeline, upstream = graph
+    tasks = pipeline["root"]["dag"]["tasks"]
+    assert len(tasks) == len(upstream)
+    names = {name.replace("-", "_") for name in tasks}
+    assert sum(name.startswith("train_cycle") for name in names) == 6
+    assert sum(name.startswith("select_batch") for name in names) == 5
+    for name, task in tasks.items():
+        needed = {each.replace("_", "-") for each in upstream[task["taskInfo"]["name"]]}
+        assert set(task.get("dependentTasks", [])) == needed, name
+    for cycle in range(2, 7):
+        before = "control_loop" if cycle == 2 else f"control_loop_{cycle - 1}"
+        for step in ("finetune_aesthetic_scorer", "train_cycle", "evaluate_cycle"):
+            assert before in upstream[f"{step}_{cycle}"]
+        assert f"track_cycle_{cycle - 2}" in upstream[f"track_cycle_{cycle - 1}"]
+    assert "control_loop_6" in upstream["write_outputs"]
+
+
+def test_the_static_twins_images_and_gpus(
+    graph: tuple[dict[str, Any], dict[str, list[str]]],
+) -> None:
+    """Our image in every component; a GPU for training and evaluation alone."""
+    pipeline, _ = graph
+    for name, executor in pipeline["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        assert container["image"] == IMAGE
+        wants = name.startswith(("exec-train-cycle", "exec-evaluate-cycle"))
+        assert ("accelerator" in container.get("resources", {})) == wants, name
+
+
+def test_no_secret_is_in_the_graph(graph: tuple[dict[str, Any], dict[str, list[str]]]) -> None:
+    """The compiled file may be read by others."""
+    assert not any(word in json.dumps(graph[0]) for word in PLANTED)

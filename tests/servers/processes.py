@@ -1,0 +1,144 @@
+"""Database and application servers, started for a test and stopped after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.coti.pool.s3_server import free_port
+
+__all__ = ["MARIADB", "POSTGRES", "application", "mariadb", "postgres"]
+
+PASSWORD = "planted-database-password"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _postgres_folder() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+POSTGRES = _postgres_folder()
+"""Where Debian's PostgreSQL has its programs; None without it."""
+MARIADB = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
+"""Debian's MariaDB server; None without it."""
+
+
+@contextlib.contextmanager
+def _running(words: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterator[None]:
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            words, stdout=file, stderr=file, env=dict(env), start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _until(works: Callable[[], bool], log: Path, seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if works():
+            return
+        time.sleep(0.5)
+    raise TimeoutError(log.read_text(errors="replace")[-3000:])
+
+
+def _succeeds(*words: str) -> bool:
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def _run(*words: str, stdin: str | None = None) -> str:
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words[0]}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
+    return done.stdout
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[int]:
+    """PostgreSQL with a database ``mlflow`` of the user ``mlflow``; the port."""
+    assert POSTGRES is not None
+    data, port = folder / "pg", free_port()
+    # The server refuses to run as root, and the temporary folder is root's alone.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    data.mkdir(parents=True)
+    if as_user:
+        for each in [data, *data.parents]:
+            if str(each).startswith("/tmp/"):
+                each.chmod(0o755)
+        shutil.chown(data, "postgres", "postgres")
+        data.chmod(0o700)
+    _run(*as_user, str(POSTGRES / "initdb"), "-D", str(data), "-A", "scram-sha-256", "-U", "root",
+         "--pwfile", _password_file(folder))  # fmt: skip
+    log = folder / "postgres.log"
+    words = [*as_user, str(POSTGRES / "postgres"), "-D", str(data), "-p", str(port),
+             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]  # fmt: skip
+    with _running(words, log, os.environ):
+        place = f"postgresql://root:{PASSWORD}@127.0.0.1:{port}/postgres"
+        _until(lambda: _succeeds("psql", place, "-c", "select 1"), log)
+        _run("psql", place, "-c", f"create role mlflow login password '{PASSWORD}'")
+        _run("psql", place, "-c", "create database mlflow owner mlflow")
+        yield port
+
+
+def _password_file(folder: Path) -> str:
+    path = folder / "password"
+    path.write_text(PASSWORD)
+    path.chmod(0o644)
+    return str(path)
+
+
+@contextlib.contextmanager
+def mariadb(folder: Path) -> Iterator[int]:
+    """MariaDB with a database ``zenml`` of the user ``zenml``; the port."""
+    assert MARIADB is not None
+    data, port, socket = folder / "maria", free_port(), f"/tmp/coti-{os.getpid()}.sock"
+    user = ["--user=root"] if os.getuid() == 0 else []
+    _run("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+         "--auth-root-authentication-method=normal", *user)  # fmt: skip
+    log = folder / "mariadb.log"
+    words = [MARIADB, "--no-defaults", f"--datadir={data}", f"--port={port}", *user,
+             f"--socket={socket}", "--bind-address=127.0.0.1"]  # fmt: skip
+    with _running(words, log, os.environ):
+        _until(lambda: _succeeds("mariadb-admin", "--no-defaults", f"-S{socket}", "ping"), log)
+        sql = (
+            "create database zenml character set utf8mb4;"
+            f"create user 'zenml'@'127.0.0.1' identified by '{PASSWORD}';"
+            "grant all on zenml.* to 'zenml'@'127.0.0.1';"
+        )
+        _run("mariadb", "--no-defaults", f"-S{socket}", "-uroot", stdin=sql)
+        yield port
+
+
+@contextlib.contextmanager
+def application(server: str, folder: Path, env: Mapping[str, str], health: str) -> Iterator[str]:
+    """``python -m cli.servers SERVER``, as in the image; its address once it is healthy."""
+    import requests
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    log = folder / f"{server}.log"
+    whole = {**os.environ, "PYTHONPATH": str(ROOT), "COTI_BIND": "127.0.0.1",
+             "COTI_PORT": str(port), **env}  # fmt: skip
+    with _running([sys.executable, "-m", "cli.servers", server], log, whole):
+
+        def healthy() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                return bool(requests.get(address + health, timeout=5).ok)
+            return False
+
+        _until(healthy, log, 600)
+        yield address

@@ -1,0 +1,77 @@
+"""The lease on a real S3 server: one holder at a time, whoever comes second is told by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from coti.errors import RegistryError
+from steps.lease import S3Lease, hold
+from tests.coti.pool.s3_server import client, s3_server
+
+BUCKET = "leases"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with a bucket."""
+    with s3_server(tmp_path_factory.mktemp("weed")) as found:
+        client(found).create_bucket(Bucket=BUCKET)
+        yield found
+
+
+def _lease(endpoint: str, key: str, holder: str, life: float = 60.0) -> S3Lease:
+    return S3Lease(client(endpoint), BUCKET, key, "boots", holder, life)
+
+
+@pytest.mark.slow
+def test_of_many_at_once_one_wins(endpoint: str) -> None:
+    """Eight threads, one barrier, one lease."""
+    barrier = Barrier(8)
+
+    def take(number: int) -> bool:
+        mine = _lease(endpoint, "race.json", f"holder {number}")
+        barrier.wait(30)
+        return mine._take() is None
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(8))) == 1
+
+
+@pytest.mark.slow
+def test_the_second_is_told_and_gets_it_afterwards(endpoint: str) -> None:
+    """The sentence names the holder; a lease that was given back is free."""
+    with (
+        _lease(endpoint, "one.json", "ada").held(0),
+        pytest.raises(RegistryError, match=r"'boots' is under way \(by ada\)"),
+        _lease(endpoint, "one.json", "bob").held(0.2),
+    ):
+        pass
+    with _lease(endpoint, "one.json", "bob").held(0) as still_mine:
+        still_mine()
+
+
+@pytest.mark.slow
+def test_a_dead_holders_lease_is_taken_over_and_the_dead_is_told(endpoint: str) -> None:
+    """After its life has ended; the old holder may neither write nor delete the new one's."""
+    dead = _lease(endpoint, "dead.json", "ada", life=-1.0)
+    with dead.held(0) as ada_holds, _lease(endpoint, "dead.json", "bob").held(0) as bob_holds:
+        bob_holds()
+        with pytest.raises(RegistryError, match="was lost"):
+            ada_holds()
+    with _lease(endpoint, "dead.json", "eve").held(0):
+        pass
+
+
+def test_the_lock_on_one_machine(tmp_path: Path) -> None:
+    """A second holder is told within its time, and by whom."""
+    with (
+        hold("x", "ada", folder=tmp_path),
+        pytest.raises(RegistryError, match=r"by ada"),
+        hold("x", "bob", 0.1, folder=tmp_path),
+    ):
+        pass
