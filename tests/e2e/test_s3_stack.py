@@ -13,7 +13,7 @@ import pytest
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
 from tests.e2e.conftest import Workspace, make_workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
 
 BUCKET = "coti-artifacts"
 
