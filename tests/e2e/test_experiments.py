@@ -19,10 +19,10 @@ RESULTS = Path("outputs/experiments/mini")
 
 
 def run(workspace: Workspace, path: str | Path) -> str:
-    """``zenml pipeline run coti_experiments -c path``, which must succeed; what it printed."""
+    """``zenml pipeline run coti_experiments -c path``, which must succeed; all that it printed."""
     done = workspace.command("zenml", "pipeline", "run", "coti_experiments", "-c", str(path))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", REPORTS)
