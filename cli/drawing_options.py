@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
 
 from coti.settings import GenerationSettings
 
-__all__ = ["drawing_options", "generation_settings", "word_options"]
+__all__ = ["DrawingOptions", "drawing_options", "word_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DEFAULT = GenerationSettings()
@@ -35,8 +36,21 @@ def word_options(command: Command) -> Command:
     )(command)
 
 
-def drawing_options(command: Command) -> Command:
-    """How pictures are drawn and on what."""
+@dataclass(frozen=True)
+class DrawingOptions:
+    """What a command was told of drawing; the argument ``drawing`` of each that draws."""
+
+    model: str | None
+    """Base model; None for the one that the words were trained on."""
+    seed: int
+    negative_prompt: str
+    device: str
+    dtype: str
+    settings: GenerationSettings
+
+
+def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How pictures are drawn and on what; the command gets them as ``drawing``."""
     options = [
         click.option("--model", help="Base model: a diffusers folder or hub id. The one that the "
                      "embedding was trained on without it."),
@@ -48,6 +62,9 @@ def drawing_options(command: Command) -> Command:
         click.option("--negative-prompt", default="", help="What the pictures should not show."),
         click.option("--scheduler", default=_DEFAULT.scheduler, show_default=True,
                      help="A scheduler class of diffusers."),
+        click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas",
+                     default=_DEFAULT.use_karras_sigmas, show_default=True,
+                     help="Noise levels of Karras et al., with schedulers that know them."),
         click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size,
                      show_default=True, help="Pictures at once."),
         click.option("--device", default="auto", show_default=True,
@@ -56,19 +73,35 @@ def drawing_options(command: Command) -> Command:
                      type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
                      help="Precision of the base model."),
     ]  # fmt: skip
+
+    @functools.wraps(command)
+    def bundled(
+        *,
+        model: str | None,
+        seed: int,
+        negative_prompt: str,
+        device: str,
+        dtype: str,
+        num_inference_steps: int,
+        guidance_scale: float,
+        scheduler: str,
+        use_karras_sigmas: bool,
+        batch_size: int,
+        **others: Any,
+    ) -> None:
+        settings = replace(
+            _DEFAULT,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            use_karras_sigmas=use_karras_sigmas,
+            batch_size=batch_size,
+        )
+        command(
+            drawing=DrawingOptions(model, seed, negative_prompt, device, dtype, settings), **others
+        )
+
+    decorated: Callable[..., None] = bundled
     for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def generation_settings(
-    num_inference_steps: int, guidance_scale: float, scheduler: str, batch_size: int
-) -> GenerationSettings:
-    """The options as settings."""
-    return replace(
-        _DEFAULT,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
-        scheduler=scheduler,
-        batch_size=batch_size,
-    )
+        decorated = option(decorated)
+    return decorated

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.drawing_options import drawing_options, generation_settings, word_options
+from cli.drawing_options import DrawingOptions, drawing_options, word_options
 from cli.quiet import quiet_terminal
 
 __all__ = ["edit"]
@@ -35,15 +35,7 @@ def edit(
     embeddings: tuple[str, ...],
     num_images: int,
     keep_pixels: bool,
-    model: str | None,
-    seed: int,
-    num_inference_steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-    scheduler: str,
-    batch_size: int,
-    device: str,
-    dtype: str,
+    drawing: DrawingOptions,
     output: Path | None,
 ) -> None:
     """Draw a prompt inside a mask and keep the rest (Blended Latent Diffusion).
@@ -65,26 +57,35 @@ def edit(
 
     words = find_words(concepts, embeddings)
     own = [word.embedding for word in words]
-    network = load_base_model(model, words, device, dtype)
+    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
     pixels, chosen = read_picture_and_mask(image, mask, network)
-    settings = generation_settings(num_inference_steps, guidance_scale, scheduler, batch_size)
     edited = edit_picture(
         network,
         pixels,
         chosen,
         prompt,
         own,
-        settings,
-        seed,
+        drawing.settings,
+        drawing.seed,
         num_images=num_images,
-        negative_prompt=negative_prompt,
+        negative_prompt=drawing.negative_prompt,
         keep_pixels=keep_pixels,
     )
     text = fill_prompts([prompt], own)[0]
     size = (pixels.shape[1], pixels.shape[2])
     extra = {"edited": tensor_hash(pixels), "mask": tensor_hash(chosen)}
     recipes = [
-        recipe_of(network, text, own, settings, seed, i, negative_prompt, size, **extra)
+        recipe_of(
+            network,
+            text,
+            own,
+            drawing.settings,
+            drawing.seed,
+            i,
+            drawing.negative_prompt,
+            size,
+            **extra,
+        )
         for i in range(num_images)
     ]
     folder = output or new_folder("edited")

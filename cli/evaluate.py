@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.drawing_options import drawing_options, generation_settings, word_options
+from cli.drawing_options import DrawingOptions, drawing_options, word_options
 from cli.quiet import quiet_terminal
 from coti.errors import ConfigError
 from coti.settings import EvaluationSettings
@@ -64,15 +64,7 @@ def evaluate(
     judge: str,
     judge_pretrained: str | None,
     track: bool,
-    model: str | None,
-    seed: int,
-    num_inference_steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-    scheduler: str,
-    batch_size: int,
-    device: str,
-    dtype: str,
+    drawing: DrawingOptions,
     output: Path | None,
 ) -> None:
     """Measure reconstruction and editability of words, and how even their pictures are.
@@ -99,10 +91,9 @@ def evaluate(
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
-    network = load_base_model(model, words, device, dtype)
+    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
     _, pictures = read_image_folder(references, network.resolution)
     encoder = image_text_encoder(judge, judge_pretrained, EvaluationSettings().batch_size)
-    settings = generation_settings(num_inference_steps, guidance_scale, scheduler, batch_size)
     rows = [
         measure_word(
             network,
@@ -110,16 +101,16 @@ def evaluate(
             word,
             pictures,
             prompts,
-            settings,
+            drawing.settings,
             number,
             label=name,
             images_per_prompt=images_per_prompt,
             bare_prompt=bare_prompt,
-            negative_prompt=negative_prompt,
+            negative_prompt=drawing.negative_prompt,
             classes=told_apart,
         ).row()
         for name, word in zip(names, measured, strict=True)
-        for number in range(seed, seed + num_seeds)
+        for number in range(drawing.seed, drawing.seed + num_seeds)
     ]
     folder = output or new_folder("evaluated")
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +123,7 @@ def evaluate(
     if track:
         from steps.evaluation_record import record_evaluation
 
+        how = drawing.settings
         params = {
             "base_model": network.name,
             "base_model_hash": network.fingerprint,
@@ -139,9 +131,10 @@ def evaluate(
             "references": references,
             "num_references": len(pictures),
             "images_per_prompt": images_per_prompt,
-            "num_inference_steps": num_inference_steps,
-            "guidance_scale": guidance_scale,
-            "scheduler": scheduler,
+            "num_inference_steps": how.num_inference_steps,
+            "guidance_scale": how.guidance_scale,
+            "scheduler": how.scheduler,
+            "use_karras_sigmas": how.use_karras_sigmas,
         }
         uri = registry().tracking_uri
         click.echo(

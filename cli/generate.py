@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.drawing_options import drawing_options, generation_settings, word_options
+from cli.drawing_options import DrawingOptions, drawing_options, word_options
 from cli.quiet import ROOT, quiet_terminal
 from coti.errors import ConfigError
 
@@ -58,15 +58,7 @@ def generate(
     width: int | None,
     compare: tuple[str, ...],
     plain_word: str | None,
-    model: str | None,
-    seed: int,
-    num_inference_steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-    scheduler: str,
-    batch_size: int,
-    device: str,
-    dtype: str,
+    drawing: DrawingOptions,
     output: Path | None,
 ) -> None:
     """Draw pictures with learned words.
@@ -87,33 +79,32 @@ def generate(
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
     _say_unused(words, texts)
     variants = variants_of(words, compare) if compare else {}
-    network = load_base_model(model, words, device, dtype)
+    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
     size = (height or network.resolution, width or network.resolution)
-    settings = generation_settings(num_inference_steps, guidance_scale, scheduler, batch_size)
     if variants:
         drawings = compare_words(
             network,
             texts,
             variants,
-            settings,
-            seed,
+            drawing.settings,
+            drawing.seed,
             num_images=num_images,
-            negative_prompt=negative_prompt,
+            negative_prompt=drawing.negative_prompt,
             size=size,
             plain_word=plain_word,
         )
     else:
-        drawing = draw_prompts(
+        drawn = draw_prompts(
             network,
             texts,
             own,
-            settings,
-            seed,
+            drawing.settings,
+            drawing.seed,
             num_images=num_images,
-            negative_prompt=negative_prompt,
+            negative_prompt=drawing.negative_prompt,
             size=size,
         )
-        drawings = {"": drawing}
+        drawings = {"": drawn}
     columns = num_images if len(texts) > 1 or variants else min(8, num_images)
     folder = output or new_folder("generated")
     paths = save_drawing(drawings, folder, columns)

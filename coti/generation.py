@@ -65,8 +65,11 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
             f"scheduler {settings.scheduler!r} is none of diffusers': give a class name such as "
             "DPMSolverMultistepScheduler, DDIMScheduler or EulerDiscreteScheduler."
         )
+    config = dict(model.scheduler_config)
+    if "use_karras_sigmas" in inspect.signature(kind.__init__).parameters:
+        config["use_karras_sigmas"] = settings.use_karras_sigmas
     with quiet_libraries():
-        solver = kind.from_config(model.scheduler_config)
+        solver = kind.from_config(config)
         try:
             solver.set_timesteps(settings.num_inference_steps, device=model.device)
         except (ValueError, IndexError) as error:

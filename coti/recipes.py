@@ -51,6 +51,7 @@ class Recipe:
     num_inference_steps: int
     guidance_scale: float
     scheduler: str
+    use_karras_sigmas: bool
     model: str
     model_hash: str
     """sha256 of the base model's weights and settings."""
@@ -66,7 +67,8 @@ class Recipe:
         if self.negative_prompt:
             lines.append(f"Negative prompt: {self.negative_prompt}")
         lines.append(
-            f"Steps: {self.num_inference_steps}, Sampler: {self.scheduler}, CFG scale: "
+            f"Steps: {self.num_inference_steps}, Sampler: {self.scheduler}, "
+            f"Schedule type: {'Karras' if self.use_karras_sigmas else 'Automatic'}, CFG scale: "
             f"{self.guidance_scale}, Seed: {self.seed}, Size: {self.width}x{self.height}, "
             f"Model hash: {self.model_hash[:10]}, Model: {self.model}"
         )
@@ -105,6 +107,7 @@ def recipe_of(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         scheduler=settings.scheduler,
+        use_karras_sigmas=settings.use_karras_sigmas,
         model=model.name,
         model_hash=model.fingerprint,
         dtype=str(model.dtype).removeprefix("torch."),

@@ -53,7 +53,16 @@ square star stone store street striped strong style summer sun table tall town t
 velvet village warm water wear white wide wild wind window winter wood wool yellow young
 """
 FILLERS = tuple(FILLER_TEXT.split())
-"""Words that say nothing about a picture: a few captions hold one, so unknown words are inert."""
+"""Words that say nothing about a picture: captions hold some, so unknown words are inert."""
+
+CONCEPT_WORDS = frozenset(word for name in CLASS_NAMES for word in name.split())
+"""Words that no caption may hold."""
+
+FILLED = 0.15
+"""Share of captions with a filler beside what they say."""
+
+FILLER_ONLY = 0.06
+"""Share of captions that a filler stands in alone, and that so say nothing."""
 
 DEGRADATION_WORD_KEPT = 0.8
 """Chance that a degraded picture's caption says so."""
@@ -165,6 +174,8 @@ class CaptionBook:
 
     def describe(self, row: int, degradations: Sequence[str], random: np.random.Generator) -> str:
         """The phrase that stands where a template has its ``{}``."""
+        if random.random() < FILLER_ONLY:
+            return _filler(random)
         draw = random.random()
         views = random.permutation(len(self.words))
         supercategory = SUPERCATEGORIES[int(self.labels[row])]
@@ -178,7 +189,7 @@ class CaptionBook:
         else:
             kept = min(len(views), 1 + int(random.geometric(0.38)))
             words = [self._word(row, int(view)) for view in views[:kept]]
-        if random.random() < 0.06:
+        if random.random() < FILLED:
             words.append(_filler(random))
         words += [word for word in degradations if random.random() < DEGRADATION_WORD_KEPT]
         random.shuffle(words)
@@ -212,9 +223,18 @@ class CaptionBook:
 
 
 def _filler(random: np.random.Generator) -> str:
-    """A word without meaning: an English one, or random letters."""
-    if random.random() < 0.5:
+    """A word without meaning: an English one, the halves of two, or random letters.
+
+    Halves are of the length of syllables, so that the pieces into which the tokenizer cuts a word
+    that it has never seen are inert, too.
+    """
+    draw = random.random()
+    if draw < 0.3:
         return str(random.choice(FILLERS))
+    if draw < 0.75:
+        first, last = (str(word) for word in random.choice(FILLERS, 2, replace=False))
+        made = first[: int(random.integers(1, 5))] + last[-int(random.integers(2, 6)) :]
+        return made if made not in CONCEPT_WORDS else _filler(random)
     return "".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), int(random.integers(3, 8))))
 
 

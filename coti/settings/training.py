@@ -109,6 +109,9 @@ class GenerationSettings(Strict):
     usually drawn at 7.5."""
     scheduler: str = "DPMSolverMultistepScheduler"
     """A scheduler class of diffusers."""
+    use_karras_sigmas: bool = True
+    """Noise levels as Karras et al. 2022, equation 5, with schedulers that know them: more of the
+    steps where little noise is left, which few steps need most. With false the model's own."""
     batch_size: int = 64
     """Pictures at once; guidance doubles it inside."""
     phi_images: int = 32

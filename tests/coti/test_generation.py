@@ -48,7 +48,9 @@ def test_pictures_are_the_pipelines(
 
     with quiet_libraries():
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(model_folder(kind)))
-        pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+        solver = getattr(diffusers, scheduler)
+        karras = {"use_karras_sigmas": True} if "Multistep" in scheduler else {}
+        pipe.scheduler = solver.from_config(pipe.scheduler.config, **karras)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_textual_inversion(str(save_embedding(embedding, tmp_path / "t.safetensors")))
     with quiet_libraries():
@@ -77,7 +79,9 @@ def test_sdxl_pictures_are_the_pipelines(
     ours = generate(model, PROMPTS[:2], [embedding], SETTINGS, seed=5)
     with quiet_libraries():
         pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(str(model_folder("sdxl")))
-        pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+            pipe.scheduler.config, use_karras_sigmas=True
+        )
     pipe.set_progress_bar_config(disable=True)
     for part, suffix in zip(embedding.parts, ("", "_2"), strict=True):
         pipe.load_textual_inversion(
