@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV_VERSION := 0.13.9
+# Tests run in this many processes of one thread each, a file's tests all in the same one.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: quickstart install stack test test-fast lint format lock assets clean help
 
@@ -36,10 +39,10 @@ stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of
 	@$(BIN)/coti stack up local
 
 test: $(STAMP)  ## All tests that have been seen to pass.
-	$(BIN)/python -m pytest -m "not unproven"
+	$(PYTEST) -m "not unproven"
 
 test-fast: $(STAMP)  ## The fast loop, under five minutes.
-	$(BIN)/python -m pytest -m "not slow and not e2e and not unproven"
+	$(PYTEST) -m "not slow and not e2e and not unproven"
 
 lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff check .
