@@ -21,7 +21,15 @@ from urllib.request import urlopen
 from cli.quiet import ROOT
 from cli.studio import command_of
 
-__all__ = ["browser_page", "chromium", "main", "serving", "wait_until_drawn"]
+__all__ = [
+    "browser_page",
+    "chromium",
+    "free_port",
+    "main",
+    "serving",
+    "wait_until_drawn",
+    "wait_until_served",
+]
 
 PICTURE = ROOT / "docs" / "images" / "studio.png"
 HOST = "127.0.0.1"
@@ -50,24 +58,40 @@ def serving(seconds: float = 120.0, env: dict[str, str] | None = None) -> Iterat
     Raises:
         SystemExit: it does not answer within ``seconds``.
     """
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     address = f"http://{HOST}:{port}"
     words = command_of(HOST, port)
     process = subprocess.Popen(
         words, cwd=ROOT, env=env or dict(os.environ), stdout=subprocess.DEVNULL
     )
     try:
-        until = time.monotonic() + seconds
-        while not _answers(f"{address}/_stcore/health"):
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"The studio does not answer at {address}.")
-            time.sleep(0.3)
+        wait_until_served(process, f"{address}/_stcore/health", "The studio", seconds)
         yield address
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
+
+
+def wait_until_served(
+    process: subprocess.Popen[bytes], address: str, name: str, seconds: float
+) -> None:
+    """Wait until ``address`` answers.
+
+    Raises:
+        SystemExit: it does not within ``seconds``, or ``process`` has ended.
+    """
+    until = time.monotonic() + seconds
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > until:
+            raise SystemExit(f"{name} does not answer at {address}.")
+        time.sleep(0.3)
 
 
 def _answers(address: str) -> bool:

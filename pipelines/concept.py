@@ -12,6 +12,7 @@ from pipelines.lineage import fingerprints_of, params_of, tags_of
 from pipelines.loops import DynamicLoop, Loop
 from pipelines.packages import remember_packages
 from pipelines.plan import plan_of
+from pipelines.pods import mend_pods
 from steps.artifact_store import require_artifact_store
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
@@ -33,6 +34,9 @@ from steps.validate_pool import validate_pool
 from steps.write_outputs import write_outputs
 
 __all__ = ["STEPS", "coti_concept", "learn"]
+
+# Not in the function below: the controller's own pod is made before that runs.
+mend_pods()
 
 STEPS = [
     ingest_pool,

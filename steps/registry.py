@@ -84,6 +84,8 @@ class Registry:
         try:
             client.get_registered_model(name)
         except MlflowException as error:
+            if not _is_absence(error):
+                raise
             raise RegistryError(
                 f"no concept {concept!r} is registered; `coti registry list` shows those that are."
             ) from error
@@ -105,6 +107,8 @@ class Registry:
                 return self.client.get_model_version(self.name, which)
             return self.client.get_model_version_by_alias(self.name, which)
         except MlflowException as error:
+            if not _is_absence(error):
+                raise
             known = ", ".join(str(each.version) for each in self.versions()) or "none"
             raise RegistryError(
                 f"{self.name!r} has no version {which!r}: there are {known}."
@@ -126,7 +130,10 @@ class Registry:
     def _alias(self, alias: str) -> ModelVersion | None:
         try:
             return self.client.get_model_version_by_alias(self.name, alias)
-        except MlflowException:
+        except MlflowException as error:
+            # A server that does not answer says nothing about who is the champion.
+            if not _is_absence(error):
+                raise
             return None
 
     def register(
@@ -286,6 +293,11 @@ class Registry:
         self.client.set_registered_model_alias(self.name, CHAMPION, version.version)
         if self._is(version, CHALLENGER):
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
+
+
+def _is_absence(error: MlflowException) -> bool:
+    """Whether MLflow says that there is no such thing, and not that it can't be asked."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
 def mirror_to_zenml(name: str, version: str, promoted: bool, metadata: dict[str, Any]) -> None:

@@ -73,12 +73,15 @@ class Workspace:
         path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
         return path
 
-    def command(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *words: str, cwd: Path | None = None, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of the virtual environment."""
         return subprocess.run(
             [sys.executable, *self._script(words)],
             cwd=cwd or self.root,
             env=self.env,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=900,
@@ -152,6 +155,14 @@ class Workspace:
 
 def make_workspace(folder: Path) -> Workspace:
     """Copy the code, link the assets, register the local stack."""
+    workspace = make_checkout(folder)
+    done = workspace.command("coti", "stack", "up", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workspace
+
+
+def make_checkout(folder: Path) -> Workspace:
+    """Copy the code, link the assets; ZenML knows nothing of it yet."""
     root = folder / "checkout"
     root.mkdir(parents=True)
     for name in CODE:
@@ -161,10 +172,7 @@ def make_workspace(folder: Path) -> Workspace:
     (root / "assets").mkdir()
     (root / "assets" / "models").symlink_to(ROOT / "assets" / "models")
     shutil.copytree(ROOT / "assets" / "pools", root / "assets" / "pools")
-    workspace = Workspace(root, folder / "state")
-    done = workspace.command("coti", "stack", "up", "local")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workspace
+    return Workspace(root, folder / "state")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from tests.e2e.conftest import Workspace, make_workspace
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
 
 BUCKET = "coti-artifacts"
+DATABASE = "local_stores/default_zen_store/zenml.db"
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +184,28 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
         assert "not-this-one" not in text
 
 
-def test_the_root_is_clean(space: Workspace) -> None:
-    """No secret lies in the checkout's files: logs, configuration, outputs."""
+def test_no_secret_is_left_anywhere(space: Workspace, server: str) -> None:
+    """Neither in the checkout's files, logs and databases nor in the bucket or a run's metadata.
+
+    ZenML's own secret store is where they belong; on SQLite it does not encrypt them.
+    """
     for path in Path(space.root).rglob("*"):
         if path.is_file() and "assets" not in path.parts and path.stat().st_size < 1 << 24:
             assert SECRET.encode() not in path.read_bytes(), path
+    store = client(server)
+    keys = [
+        item["Key"]
+        for page in store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        for item in page["Contents"]
+        if item["Size"] < 1 << 24
+    ]
+    assert any("/logs/" in key for key in keys)
+    for key in keys:
+        assert SECRET.encode() not in store.get_object(Bucket=BUCKET, Key=key)["Body"].read(), key
+    database = sqlite3.connect(f"file:{space.state}/zenml/{DATABASE}?mode=ro", uri=True)
+    with contextlib.closing(database):
+        tables = database.execute("select name from sqlite_master where type = 'table'")
+        for (table,) in tables.fetchall():
+            if table != "secret":
+                rows = database.execute(f'select * from "{table}"').fetchall()
+                assert SECRET not in str(rows), table

@@ -60,7 +60,6 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dic
     return pipeline, json.loads((folder / "upstream.json").read_text())
 
 
-@pytest.mark.unproven
 def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]]) -> None:
     """The controller's and each isolated step's."""
     assert set(jobs) == {
@@ -133,7 +132,6 @@ def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]
     assert "control_loop_6" in upstream["write_outputs"]
 
 
-@pytest.mark.unproven
 def test_the_static_twins_images_and_gpus(
     graph: tuple[dict[str, Any], dict[str, list[str]]],
 ) -> None:

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from tests.coti.pool.s3_server import free_port
 
-__all__ = ["MARIADB", "POSTGRES", "application", "mariadb", "postgres"]
+__all__ = [
+    "MARIADB",
+    "PASSWORD",
+    "POSTGRES",
+    "application",
+    "mariadb",
+    "postgres",
+    "tracking_server",
+]
 
 PASSWORD = "planted-database-password"
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +111,7 @@ def _password_file(folder: Path) -> str:
 
 @contextlib.contextmanager
 def mariadb(folder: Path) -> Iterator[int]:
-    """MariaDB with a database ``zenml`` of the user ``zenml``; the port."""
+    """MariaDB with the databases ``zenml`` and ``restored`` of the user ``zenml``; the port."""
     assert MARIADB is not None
     data, port, socket = folder / "maria", free_port(), f"/tmp/coti-{os.getpid()}.sock"
     user = ["--user=root"] if os.getuid() == 0 else []
@@ -116,8 +124,10 @@ def mariadb(folder: Path) -> Iterator[int]:
         _until(lambda: _succeeds("mariadb-admin", "--no-defaults", f"-S{socket}", "ping"), log)
         sql = (
             "create database zenml character set utf8mb4;"
+            "create database restored character set utf8mb4;"
             f"create user 'zenml'@'127.0.0.1' identified by '{PASSWORD}';"
             "grant all on zenml.* to 'zenml'@'127.0.0.1';"
+            "grant all on restored.* to 'zenml'@'127.0.0.1';"
         )
         _run("mariadb", "--no-defaults", f"-S{socket}", "-uroot", stdin=sql)
         yield port
@@ -126,14 +136,34 @@ def mariadb(folder: Path) -> Iterator[int]:
 @contextlib.contextmanager
 def application(server: str, folder: Path, env: Mapping[str, str], health: str) -> Iterator[str]:
     """``python -m cli.servers SERVER``, as in the image; its address once it is healthy."""
-    import requests
-
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    log = folder / f"{server}.log"
     whole = {**os.environ, "PYTHONPATH": str(ROOT), "COTI_BIND": "127.0.0.1",
              "COTI_PORT": str(port), **env}  # fmt: skip
-    with _running([sys.executable, "-m", "cli.servers", server], log, whole):
+    words = [sys.executable, "-m", "cli.servers", server]
+    with _serving(words, folder / f"{server}.log", whole, port, health) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def tracking_server(folder: Path) -> Iterator[str]:
+    """An MLflow server on SQLite with its files in ``folder``; its address."""
+    port = free_port()
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+             "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+             "--artifacts-destination", str(folder / "files")]  # fmt: skip
+    with _serving(words, folder / "mlflow.log", os.environ, port, "/health") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _serving(
+    words: Sequence[str], log: Path, env: Mapping[str, str], port: int, health: str
+) -> Iterator[str]:
+    """The address of a server, once it says that it is well."""
+    import requests
+
+    address = f"http://127.0.0.1:{port}"
+    with _running(words, log, env):
 
         def healthy() -> bool:
             with contextlib.suppress(requests.RequestException):

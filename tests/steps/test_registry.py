@@ -13,6 +13,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, save_embedding
@@ -198,3 +199,13 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
         assert first.result(60).promoted
     assert concept.champion() == int(one.version)
     assert len(entries(concept.entry.client, "race")) == 1
+
+
+def test_a_server_that_is_gone_has_not_said_that_there_is_no_champion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the gate would let anything pass while the server restarts."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = Registry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
+    with pytest.raises(MlflowException, match="refused"):
+        registry.champion()

@@ -71,8 +71,10 @@ def s3_server(folder: Path) -> Iterator[str]:
                 f"-dir={folder}",
                 "-s3",
                 f"-s3.config={config}",
-                "-volume.max=4",
-                "-master.volumeSizeLimitMB=64",
+                # As many volumes as the disk has room for: with a fixed number the store is full
+                # after so many times the limit, and answers InternalError from then on.
+                "-volume.max=0",
+                "-master.volumeSizeLimitMB=256",
                 *(f"-{name}={port}" for name, port in ports.items()),
             ],
             stdout=log,

@@ -1,0 +1,55 @@
+"""What ZenML 0.98 gets wrong in the pods that it asks for, mended here.
+
+On Kubernetes it merges our container security context into the client library's own, and from
+there come keys in Python's spelling with nothing in them (``run_as_user: null``): Kubernetes drops
+them with a warning, a strict validation refuses them. On Kubeflow it asks for a step's GPU only
+where the pod settings select an accelerator, and loses all pod settings before it looks there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+__all__ = ["mend_pods"]
+
+_MANIFESTS = "zenml.integrations.kubernetes.manifest_utils"
+_KUBEFLOW = "zenml.integrations.kubeflow.orchestrators.kubeflow_orchestrator"
+_ACCELERATOR = ("accelerator", "nvidia.com/gpu")
+"""ZenML's label for it, and the resource that NVIDIA's device plugin offers."""
+
+
+def mend_pods() -> None:
+    """Mend both, as soon as ZenML loads the integration; most runs load neither."""
+    wrapt.register_post_import_hook(_mend_manifests, _MANIFESTS)
+    wrapt.register_post_import_hook(_mend_kubeflow, _KUBEFLOW)
+
+
+def _mend_manifests(module: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(module, "add_pod_settings", _without_empty_keys)
+
+
+def _mend_kubeflow(module: ModuleType) -> None:
+    name = "KubeflowOrchestrator._configure_container_resources"
+    wrapt.wrap_function_wrapper(module, name, _with_gpus)
+
+
+def _without_empty_keys(
+    add_pod_settings: Callable[..., None], instance: object, args: Any, kwargs: dict[str, Any]
+) -> None:
+    add_pod_settings(*args, **kwargs)
+    for container in kwargs["pod_spec"].containers:
+        if isinstance(container.security_context, dict):
+            known = {k: v for k, v in container.security_context.items() if v is not None}
+            container.security_context = known
+
+
+def _with_gpus(
+    configure: Callable[..., Any], instance: object, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """A step that asks for no GPU gets no accelerator, whatever another step's settings say."""
+    task, resources = args[:2]
+    return configure(task, resources, _ACCELERATOR if resources.gpu_count else None)

@@ -1,0 +1,63 @@
+"""What a stack file comes to: variables, secrets by name, nothing of this machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.stack_files import read_stack, stack_names
+from coti.errors import ConfigError
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs" / "stacks"
+PLACES = {"root": "/somewhere", "stores": "/stores"}
+WHOLE = {
+    "COTI_S3_BUCKET": "bucket",
+    "AWS_ACCESS_KEY_ID": "planted-key",
+    "AWS_SECRET_ACCESS_KEY": "planted-secret",
+    "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+    "MLFLOW_TRACKING_USERNAME": "planted-user",
+    "MLFLOW_TRACKING_PASSWORD": "planted-password",
+    "COTI_REGISTRY": "registry.example",
+    "COTI_IMAGE": "registry.example/coti",
+    "COTI_KUBEFLOW_HOST": "http://kubeflow.example",
+}
+
+
+@pytest.mark.parametrize("name", stack_names(FOLDER))
+def test_every_stack_is_read_and_holds_no_secret(name: str) -> None:
+    """With everything set; secrets are apart, and components refer to them by name."""
+    found = read_stack(FOLDER, name, WHOLE, PLACES)
+    kinds = {each.kind for each in found.components}
+    assert {"orchestrator", "artifact_store"} <= kinds
+    assert "planted" not in str(found.components)
+    assert "${" not in str(found.components)
+
+
+def test_secrets_are_kept_apart() -> None:
+    """Their values go to ZenML's secret store, the component says where they are."""
+    found = read_stack(FOLDER, "s3", WHOLE, PLACES)
+    assert found.secrets["coti-s3"] == {"key": "planted-key", "secret": "planted-secret"}
+    (store,) = (each for each in found.components if each.kind == "artifact_store")
+    assert store.config["secret"] == "{{coti-s3.secret}}"
+    assert store.config["path"] == "s3://bucket/coti"
+
+
+def test_without_keys_the_machines_own_identity_is_used() -> None:
+    """No secret, no reference to one; a secret that is stored already needs no variable."""
+    found = read_stack(FOLDER, "s3", {"COTI_S3_BUCKET": "bucket"}, PLACES)
+    assert found.secrets == {}
+    (store,) = (each for each in found.components if each.kind == "artifact_store")
+    assert "key" not in store.config
+    again = read_stack(FOLDER, "s3", {"COTI_S3_BUCKET": "bucket"}, PLACES, frozenset({"coti-s3"}))
+    (store,) = (each for each in again.components if each.kind == "artifact_store")
+    assert store.config["key"] == "{{coti-s3.key}}"
+
+
+def test_what_is_missing_is_named() -> None:
+    """All of it at once, in one sentence; an unknown stack lists the known ones."""
+    with pytest.raises(ConfigError, match=r"needs .*COTI_REGISTRY.*COTI_S3_BUCKET.*in the env"):
+        read_stack(FOLDER, "kubernetes", {}, PLACES)
+    with pytest.raises(ConfigError, match=re.escape("choose one of docker, kubeflow, kubernetes")):
+        read_stack(FOLDER, "cloud", {}, PLACES)

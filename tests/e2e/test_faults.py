@@ -1,0 +1,120 @@
+"""Killed in mid-training, and the disk full: the same command ends with the same embedding."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Workspace, make_workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SHORT: dict[str, Any] = {
+    "train": {"max_steps": 8, "phi_every": 8, "batch_size": 4, "checkpoint_every": 2},
+    "controller": {"max_cycles": 0},
+}
+"""One cycle on the seeds alone, with three checkpoints before its last step."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The embedding of a run that nothing happens to."""
+    calm = make_workspace(tmp_path_factory.mktemp("calm"))
+    calm.run(calm.config("run", **SHORT))
+    return _embedding(calm)
+
+
+def _embedding(space: Workspace) -> bytes:
+    return (space.latest() / "learned_embeds.safetensors").read_bytes()
+
+
+def _checkpoints(space: Workspace) -> list[Path]:
+    return list((space.root / ".coti" / "artifacts" / "coti_checkpoints").rglob("*.safetensors"))
+
+
+def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, undisturbed: bytes
+) -> None:
+    """kill -9 once a checkpoint is there; it is used, removed, and registered once."""
+    space = make_workspace(tmp_path_factory.mktemp("killed"))
+    config = space.config("run", **SHORT)
+    assert space.run_and_kill(config, lambda log: bool(_checkpoints(space)))
+    (kept,) = _checkpoints(space)
+    space.run(config)
+    assert _embedding(space) == undisturbed
+    assert not kept.exists()
+    assert space.cached_steps()["gather_features"] == "cached"
+    assert _versions(space) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, undisturbed: bytes
+) -> None:
+    """No byte is left for artifacts when training starts; freed again, the run ends the same."""
+    space = make_workspace(tmp_path_factory.mktemp("full"))
+    config = space.config("run", **SHORT)
+    folder = space.root / ".coti" / "artifacts"
+    for _ in _small_disk(folder):
+        ballast = folder / "ballast"
+        filler = threading.Thread(target=_fill, args=(space, ballast))
+        filler.start()
+        done = space.command("zenml", "pipeline", "run", "coti_concept", "-c", str(config))
+        filler.join()
+        said = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == 1, said[-2000:]
+        assert "The disk is full" in said, said[-2000:]
+        assert "Traceback" not in said
+        ballast.unlink()
+        space.run(config)
+        assert _embedding(space) == undisturbed
+        assert space.cached_steps()["gather_features"] == "cached"
+        assert _versions(space) == 1
+
+
+def _small_disk(folder: Path) -> Iterator[None]:
+    """A file system of 256 MiB in memory at ``folder``."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256M", "none", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _fill(space: Workspace, ballast: Path) -> None:
+    """Take all that is left, from the start of training on."""
+    logs = space.root / ".coti" / "logs"
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
+        if "Step `train_cycle` has started" in said:
+            break
+        time.sleep(0.2)
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                continue
+
+
+def _versions(space: Workspace) -> int:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{space.root}/.coti/mlflow.db")
+    return len(client.search_model_versions("name = 'ankle-boot'"))

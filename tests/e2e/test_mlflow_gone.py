@@ -1,0 +1,102 @@
+"""A tracking server that goes away in mid-run: one sentence, and the same command goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.coti.pool.s3_server import Proxy
+from tests.e2e.conftest import Workspace, make_workspace
+from tests.servers.processes import tracking_server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SHORT: dict[str, Any] = {"controller": {"max_cycles": 0}}
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """What stands between the run and the server."""
+    with tracking_server(tmp_path_factory.mktemp("mlflow")) as address:
+        found = Proxy(address)
+        found.start()
+        yield found
+        found.stop()
+
+
+def test_the_server_gone_for_a_while(
+    tmp_path_factory: pytest.TempPathFactory, proxy: Proxy
+) -> None:
+    """From the start of training on; back again, the embedding is the undisturbed run's."""
+    calm = make_workspace(tmp_path_factory.mktemp("calm"))
+    calm.run(calm.config("run", **SHORT))
+    space = make_workspace(tmp_path_factory.mktemp("gone"))
+    _use_server(space, proxy.address)
+    # It would wait for minutes, with growing pauses.
+    space.extra["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    config = space.config("run", **SHORT)
+    outage = threading.Thread(target=_goes_away, args=(space, proxy))
+    outage.start()
+    done = space.command("zenml", "pipeline", "run", "coti_concept", "-c", str(config))
+    outage.join()
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1, said[-2000:]
+    assert "MLflow failed in mid-run" in said, said[-2000:]
+    assert "Traceback" not in said
+    assert not (space.root / "outputs" / "latest").exists()
+
+    checked = space.command("coti", "stack", "check")
+    assert checked.returncode == 1
+    assert "does not answer" in checked.stdout
+    proxy.down = False
+    assert space.command("coti", "stack", "check").returncode == 0
+
+    space.run(config)
+    assert _embedding(space) == _embedding(calm)
+    assert space.cached_steps()["train_cycle"] == "cached"
+    _check_record(proxy.address)
+
+
+def _use_server(space: Workspace, address: str) -> None:
+    """Change the stack file of this checkout; the command brings the component up to date."""
+    path = space.root / "configs" / "stacks" / "local.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("sqlite:///{root}/.coti/mlflow.db", address), encoding="utf-8")
+    done = space.command("coti", "stack", "up", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _goes_away(space: Workspace, proxy: Proxy) -> None:
+    logs = space.root / ".coti" / "logs"
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
+        if "Step `train_cycle` has started" in said:
+            proxy.down = True
+            return
+        time.sleep(0.2)
+
+
+def _check_record(address: str) -> None:
+    """One version, the champion; one finished parent, no run left open."""
+    client = MlflowClient(tracking_uri=address)
+    (version,) = client.search_model_versions("name = 'ankle-boot'")
+    champion = client.get_model_version_by_alias("ankle-boot", "champion")
+    assert champion.version == version.version
+    experiment = client.get_experiment_by_name("ankle boot")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
+    assert [run.info.status for run in parents].count("FINISHED") == 1
+    assert not [run for run in runs if run.info.status == "RUNNING"]
+
+
+def _embedding(space: Workspace) -> bytes:
+    path: Path = space.latest() / "learned_embeds.safetensors"
+    return path.read_bytes()

@@ -1,0 +1,159 @@
+"""The tracking server as the cluster has it: PostgreSQL, files on S3; backup and restore.
+
+PostgreSQL is Debian's (``apt-get install postgresql``), S3 is SeaweedFS, the server is started as
+in the image, by ``python -m cli.servers mlflow``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import torch
+from mlflow import MlflowClient
+
+from coti.inversion.embedding import Embedding, save_embedding
+from coti.settings import PromotionSettings
+from steps.audit import entries
+from steps.lease import hold
+from steps.mlflow_record import RunRecord
+from steps.registry import Registry
+from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
+from tests.servers.processes import PASSWORD, POSTGRES, application, postgres
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL: apt-get install postgresql"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+BUCKET = "coti-tracking"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the server is told: PostgreSQL and a bucket, both running."""
+    folder = tmp_path_factory.mktemp("servers")
+    with postgres(folder) as port, s3_server(folder) as endpoint:
+        client(endpoint).create_bucket(Bucket=BUCKET)
+        yield {
+            "COTI_DB_HOST": f"127.0.0.1:{port}",
+            "COTI_DB_PASSWORD": PASSWORD,
+            "COTI_S3_BUCKET": BUCKET,
+            "MLFLOW_S3_ENDPOINT_URL": endpoint,
+            "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*",
+            "AWS_ACCESS_KEY_ID": ACCESS,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+        }
+
+
+def test_a_registry_outlives_its_server_and_its_database(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Written through the server, files in the bucket; dumped, restored elsewhere: the same."""
+    with application("mlflow", tmp_path, settings, "/health") as address:
+        _fill(address, tmp_path)
+        before = _content(address)
+        stranger = requests.get(
+            f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0",
+            headers={"Host": "elsewhere.example"},
+            timeout=30,
+        )
+        assert stranger.status_code == 403
+    assert before["aliases"] == {"champion": "1"}
+    assert before["audit"] == ["promote version 1", "refuse version 2"]
+    stored = client(settings["MLFLOW_S3_ENDPOINT_URL"]).list_objects_v2(Bucket=BUCKET)
+    names = [each["Key"] for each in stored["Contents"]]
+    assert sum(name.endswith("/embedding/learned_embeds.safetensors") for name in names) == 2
+    assert all(name.startswith("mlflow/") for name in names)
+
+    _backup_and_restore(settings["COTI_DB_HOST"], tmp_path)
+    again = {**settings, "COTI_DB_NAME": "restored"}
+    with application("mlflow", tmp_path, again, "/health") as address:
+        assert _content(address) == before
+    _no_secret(tmp_path)
+
+
+def _fill(address: str, folder: Path) -> None:
+    """Two runs of a cycle each, their embeddings registered; the second is worse."""
+    registry = Registry.of(address, "Boots")
+    # No stack is active here: the lease is a lock in the test's folder.
+    registry.locked = lambda name, who, seconds: hold(name, who, seconds, folder / "locks")
+    for number, fd in ((1, 0.5), (2, 0.9)):
+        record = RunRecord.open(
+            address, "Boots", f"run {number}", "key", 1_700_000_000_000 + number, {"p": 1},
+            {"t": "x"}, None,
+        )  # fmt: skip
+        run = record.cycle_run(0, {"coti.cycle": "0"})
+        record.log_metrics(run, {"phi": 5.0 + number}, 0)
+        record.log_picture(run, "samples", np.zeros((8, 8, 3), np.uint8), 0)
+        word = Embedding("<boots>", torch.full((2, 16), 0.1 * number))
+        path = save_embedding(word, folder / "learned_embeds.safetensors")
+        record.log_file(record.parent_id, path, "embedding")
+        record.finish(run)
+        record.finish(record.parent_id)
+        source = record.client.get_run(record.parent_id).info.artifact_uri
+        version = registry.register(
+            f"{source}/embedding", record.parent_id, f"key {number}", _metrics(fd), {}
+        )
+        registry.promote(version, PromotionSettings(), "a test")
+
+
+def _metrics(fd: float) -> dict[str, Any]:
+    return {
+        "fd": fd,
+        "r_precision": 0.9,
+        "r_precision_candidates": 10,
+        "generated": 256,
+        "references": 1000,
+        "references_hash": "r",
+        "judge_hash": "j",
+    }
+
+
+def _content(address: str) -> dict[str, Any]:
+    """Everything that must come back: runs, metrics, versions, aliases, audit trail, files."""
+    tracking = MlflowClient(tracking_uri=address)
+    registry = Registry.find(address, "Boots")
+    experiment = tracking.get_experiment_by_name("Boots")
+    assert experiment is not None
+    runs = tracking.search_runs([experiment.experiment_id])
+    return {
+        "runs": sorted((r.info.run_id, r.info.status, json.dumps(r.data.metrics)) for r in runs),
+        "versions": [(v.version, v.run_id, dict(v.tags)) for v in registry.versions()],
+        "aliases": {
+            name: str(number)
+            for name, number in tracking.get_registered_model(registry.name).aliases.items()
+            if name == "champion"
+        },
+        "audit": [f"{e.action} version {e.version}" for e in entries(tracking, registry.name)],
+        "faults": [registry.faults(version) for version in registry.versions()],
+    }
+
+
+def _backup_and_restore(host: str, folder: Path) -> None:
+    """The commands of docs/operations.md."""
+    place, dump = f"postgresql://mlflow:{PASSWORD}@{host}", folder / "mlflow.dump"
+    admin = f"postgresql://root:{PASSWORD}@{host}/postgres"
+    for words in (
+        ["pg_dump", f"{place}/mlflow", "--format=custom", "--file", str(dump)],
+        ["psql", admin, "-c", "create database restored owner mlflow"],
+        ["pg_restore", "--no-owner", "--dbname", f"{place}/restored", str(dump)],
+        ["psql", admin, "-c", "drop database mlflow with (force)"],
+    ):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def _no_secret(folder: Path) -> None:
+    """Neither the database's password nor the bucket's key is in what the server wrote."""
+    log = (folder / "mlflow.log").read_text(encoding="utf-8", errors="replace")
+    assert PASSWORD not in log
+    assert SECRET not in log
