@@ -67,8 +67,9 @@ def tracking_ui(uri: str, seconds: float = 300.0) -> Iterator[str]:
         process.wait()
 
 
-def main(path: Path = PICTURE, uri: str | None = None) -> None:
+def main(path: str | Path = PICTURE, uri: str | None = None) -> None:
     """Write the screenshot; ``uri``: the active stack's tracking database without it."""
+    path = Path(path)
     quiet_terminal()
     from mlflow import MlflowClient
 
@@ -86,4 +87,4 @@ def main(path: Path = PICTURE, uri: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*([Path(sys.argv[1]), *sys.argv[2:3]] if sys.argv[1:] else []))
+    main(*sys.argv[1:3])

@@ -169,12 +169,9 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
     space: Workspace, proxy: Proxy, changes: dict[str, str], said: str
 ) -> None:
     """From `coti stack check` and from the run itself; nothing is written, no secret is shown."""
-    try:
-        _up(space, proxy.address, **changes)
-        checked = space.command("coti", "stack", "check")
-        ran = space.command("zenml", "pipeline", "run", "coti_concept", "-c", "run.yaml")
-    finally:
-        _up(space, proxy.address)
+    _up(space, proxy.address, **changes)
+    checked = space.command("coti", "stack", "check")
+    ran = space.command("zenml", "pipeline", "run", "coti_concept", "-c", "run.yaml")
     for done in (checked, ran):
         assert done.returncode == 1
         text = " ".join((done.stdout + done.stderr).split())
