@@ -19,6 +19,7 @@ from tests.servers.processes import MARIADB, PASSWORD, application, mariadb
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.unproven,
     pytest.mark.slow,
     pytest.mark.skipif(MARIADB is None, reason="no MariaDB: apt-get install mariadb-server"),
 ]
