@@ -52,9 +52,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command; our own errors are one line and exit code 1."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
+        code = cli(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -63,6 +62,7 @@ def main() -> None:
     except CotiError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import click
 from cli.quiet import ROOT, quiet_terminal
 from cli.sqlite import use_write_ahead_log
 from cli.stack_files import Component, StackFile, read_stack
+from coti.errors import ConfigError
 
 __all__ = ["stack"]
 
@@ -45,7 +48,8 @@ def up(name: str) -> None:
         else:
             client.create_secret(secret, values)
     for component in definition.components:
-        _component(client, component)
+        with _refusals(component):
+            _component(client, component)
     _stack(client, definition)
     use_write_ahead_log(client.zen_store.url)
     _prepare_mlflow(definition)
@@ -65,6 +69,25 @@ def check(gpu: bool | None) -> None:
         click.echo(f"{each.state:<5} {each.what}: {each.said}")
     if any(each.state == "FAIL" for each in findings):
         raise click.exceptions.Exit(1)
+
+
+@contextlib.contextmanager
+def _refusals(component: Component) -> Iterator[None]:
+    """What ZenML does not take in a component's configuration, in a sentence."""
+    try:
+        yield
+    except ValueError as error:
+        words = " ".join(str(error).split())
+        if "authentication method" in words:
+            raise ConfigError(
+                f"{component.name}: ZenML wants a name and a password for every MLflow server: set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; a server that asks for "
+                "none takes any."
+            ) from error
+        raise ConfigError(
+            f"ZenML does not take the configuration of {component.name} ({words[:200]}): mend "
+            "configs/stacks or the environment."
+        ) from error
 
 
 def _component(client: Any, component: Component) -> None:

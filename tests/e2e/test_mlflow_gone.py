@@ -18,6 +18,7 @@ from tests.servers.processes import tracking_server
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
 
 SHORT: dict[str, Any] = {"controller": {"max_cycles": 0}}
+SERVER = "{{tracking_uri: '{}', tracking_username: any, tracking_password: any}}"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def _use_server(space: Workspace, address: str) -> None:
     """Change the stack file of this checkout; the command brings the component up to date."""
     path = space.root / "configs" / "stacks" / "local.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("sqlite:///{root}/.coti/mlflow.db", address), encoding="utf-8")
+    local = 'tracking_uri: "sqlite:///{root}/.coti/mlflow.db"'
+    assert local in text
+    path.write_text(text.replace(local, SERVER.format(address)), encoding="utf-8")
     done = space.command("coti", "stack", "up", "local")
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -56,8 +56,15 @@ def test_a_changed_file_changes_the_component_and_makes_no_second(workspace: Wor
     before = _registered(workspace)
     path = workspace.root / "configs" / "stacks" / "local.yaml"
     text = path.read_text(encoding="utf-8")
-    moved = text.replace("sqlite:///{root}/.coti/mlflow.db", "http://127.0.0.1:9")
-    path.write_text(moved, encoding="utf-8")
+    local = 'tracking_uri: "sqlite:///{root}/.coti/mlflow.db"'
+    path.write_text(text.replace(local, "tracking_uri: http://127.0.0.1:9"), encoding="utf-8")
+    refused = workspace.command("coti", "stack", "up", "local")
+    assert refused.returncode == 1
+    said = " ".join((refused.stdout + refused.stderr).split())
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+    assert "Traceback" not in said
+    moved = "{tracking_uri: 'http://127.0.0.1:9', tracking_username: a, tracking_password: b}"
+    path.write_text(text.replace(local, moved), encoding="utf-8")
     done = workspace.command("coti", "stack", "up", "local")
     assert done.returncode == 0, done.stdout + done.stderr
     after = _registered(workspace)
