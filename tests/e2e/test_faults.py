@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -62,7 +63,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
     space = make_workspace(tmp_path_factory.mktemp("full"))
     config = space.config("run", **SHORT)
     folder = space.root / ".coti" / "artifacts"
-    for _ in _small_disk(folder):
+    with _small_disk(folder):
         ballast = folder / "ballast"
         filler = threading.Thread(target=_fill, args=(space, ballast))
         filler.start()
@@ -79,6 +80,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
         assert _versions(space) == 1
 
 
+@contextlib.contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
     """A file system of 256 MiB in memory at ``folder``."""
     mounted = subprocess.run(
