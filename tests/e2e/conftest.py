@@ -107,7 +107,7 @@ class Workspace:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + 1500
         while process.poll() is None and time.monotonic() < deadline:
             new = set(logs.glob("*.log")) - before
             if any(when(path.read_text(encoding="utf-8")) for path in new):

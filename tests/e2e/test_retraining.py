@@ -73,7 +73,11 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     assert outcome["reason"] in page
     assert _champion(workspace) == [better]
 
-    refused = workspace.command("coti", "registry", "promote", "ankle boot", "--why", "please")
+    # By the gate of the run file; the default one would let it pass.
+    gate = ("-c", "concepts/boots.yaml")
+    refused = workspace.command(
+        "coti", "registry", "promote", "ankle boot", "--why", "please", *gate
+    )
     assert refused.returncode == 3
     assert "not promoted" in refused.stdout
     compared = workspace.command("coti", "registry", "compare", "ankle boot")
