@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,19 @@ from safetensors import safe_open
 
 from assets.build.base_export import export
 from assets.build.diffusion import STATE_FILE
-from assets.build.inversion import Inversion, Workbench, judge_pictures
+from assets.build.inversion import MODELS, Inversion, Workbench, judge_pictures
 from assets.build.world import CLASS_NAMES, split_of_class
+
+LADDER = MODELS / "ladder.csv"
 
 
 def run_ladder(
-    work: Path, concepts: Sequence[str] = ("ankle boot", "bag", "coat"), pictures: int = 200
+    work: Path,
+    concepts: Sequence[str] = ("ankle boot", "coat"),
+    pictures: int = 200,
+    table: Path = LADDER,
 ) -> None:
-    """Invert each concept, judge it, and append a row to ``ladder.csv`` in the work folder."""
+    """Invert each concept with the last checkpoint, judge it, and append a row to the table."""
     how = replace(Inversion(), samples=256)
     with safe_open(work / STATE_FILE, framework="pt") as stored:
         step = float(stored.metadata()["step"])
@@ -31,15 +35,14 @@ def run_ladder(
             clean = split_of_class("pool", CLASS_NAMES.index(name))[:pictures]
             found = judge_pictures(bench.draw_word(bench.learn(clean)), name)
             row = {
-                "time": time.strftime("%H:%M:%S"),
                 "step": int(step),
                 "concept": name,
+                "guidance_scale": how.guidance_scale,
                 **{key: round(value, 4) for key, value in found.items()},
             }
             print(row, flush=True)
-            path = work / "ladder.csv"
-            fresh = not path.is_file()
-            with path.open("a", newline="") as stream:
+            fresh = not table.is_file()
+            with table.open("a", newline="") as stream:
                 writer = csv.DictWriter(stream, list(row))
                 if fresh:
                     writer.writeheader()

@@ -77,7 +77,10 @@ def main() -> None:
     elif options.stage == "decoder":
         from assets.build.autoencoder import train_autoencoder
 
-        train_autoencoder(options.work, options.minutes, decoder_only=True)
+        # Latents can't drift here, so what is drawn may follow the features more.
+        train_autoencoder(
+            options.work, options.minutes, decoder_only=True, peak_rate=8e-4, feature_weight=8.0
+        )
     elif options.stage == "export":
         from assets.build.base_export import export
 

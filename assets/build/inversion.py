@@ -43,7 +43,7 @@ class Inversion:
     """A word that is no concept's supercategory."""
     samples: int = 512
     """Pictures drawn for the judge."""
-    guidance_scale: float = 2.5
+    guidance_scale: float = 2.2
     seed: int = 0
 
     def token(self) -> TokenSettings:
