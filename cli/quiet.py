@@ -65,6 +65,8 @@ def quiet_terminal(again: bool = False) -> Path:
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     warnings.simplefilter("default")
+    # passlib, under ZenML's store, says so before ZenML's own console handler is taken away.
+    warnings.filterwarnings("ignore", message="'crypt' is deprecated", category=DeprecationWarning)
     return _log_file
 
 
