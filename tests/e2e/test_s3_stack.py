@@ -15,7 +15,7 @@ import pytest
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
 from tests.e2e.conftest import Workspace, make_workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 BUCKET = "coti-artifacts"
 DATABASE = "local_stores/default_zen_store/zenml.db"

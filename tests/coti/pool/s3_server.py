@@ -119,6 +119,8 @@ class Proxy:
         self.requests = 0
         self.address = ""
         self._loop = asyncio.new_event_loop()
+        # The loop itself holds its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> str:
@@ -136,9 +138,12 @@ class Proxy:
 
         async def close() -> None:
             self._server.close()
-            for task in asyncio.all_tasks():
-                if task is not asyncio.current_task():
-                    task.cancel()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            # Transports are closed in the loop's next rounds.
+            await asyncio.sleep(0.1)
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -146,43 +151,58 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one request on; whatever happens, both connections are closed afterwards."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        both = [writer]
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._answer(reader, writer, both)
+        finally:
+            for each in both:
+                each.close()
+            self._tasks.discard(task)
+
+    async def _answer(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        opened: list[asyncio.StreamWriter],
+    ) -> None:
         """One request a connection: the head is read, perhaps spoilt, else both ways are piped."""
-        upstream = None
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ")[1].decode().partition("?")[0]
-            turns = self.plan.get(path, [])
-            what = turns[self.asked[path]] if self.asked[path] < len(turns) else ""
-            self.asked[path] += 1
-            self.requests += 1
-            what = what or self.spoil(self.requests)
-            if self.down:
-                writer.close()
-                return
-            if what == "throttle":
-                body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
-                writer.write(
-                    b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: "
-                    + str(len(body)).encode()
-                    + b"\r\n\r\n"
-                    + body
-                )
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ")[1].decode().partition("?")[0]
+        turns = self.plan.get(path, [])
+        what = turns[self.asked[path]] if self.asked[path] < len(turns) else ""
+        self.asked[path] += 1
+        self.requests += 1
+        what = what or self.spoil(self.requests)
+        if self.down:
+            return
+        if what == "throttle":
+            body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
+            writer.write(
+                b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: "
+                + str(len(body)).encode()
+                + b"\r\n\r\n"
+                + body
+            )
+            await writer.drain()
+            return
+        source, upstream = await asyncio.open_connection(self._host, self._port)
+        opened.append(upstream)
+        upstream.write(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        body_on_its_way = asyncio.create_task(_pass_on(reader, upstream))
+        try:
+            writer.write(await source.readuntil(b"\r\n\r\n"))
+            left = 100 if what == "cut" else 1 << 40
+            while left > 0 and (data := await source.read(min(left, 65_536))):
+                writer.write(data)
                 await writer.drain()
-            else:
-                source, upstream = await asyncio.open_connection(self._host, self._port)
-                upstream.write(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-                body_on_its_way = asyncio.create_task(_pass_on(reader, upstream))
-                answer = await source.readuntil(b"\r\n\r\n")
-                writer.write(answer)
-                left = 100 if what == "cut" else 1 << 40
-                while left > 0 and (data := await source.read(min(left, 65_536))):
-                    writer.write(data)
-                    await writer.drain()
-                    left -= len(data)
-                body_on_its_way.cancel()
-        if upstream is not None:
-            upstream.close()
-        writer.close()
+                left -= len(data)
+        finally:
+            body_on_its_way.cancel()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
