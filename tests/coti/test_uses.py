@@ -69,7 +69,6 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
     assert composed > plain + 100
 
 
-@pytest.mark.unproven
 def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
     """Learned from ten pictures each of three classes: more entropy and a smaller largest share
     than the base model's own word, over three seeds, by the judge.
