@@ -4,7 +4,8 @@
 
 Every TI word gets the same number of optimizer steps at one learning rate; COTI's are the runs
 named. All are measured by ``coti.word_metrics.measure_word``, as ``coti evaluate`` does, and drawn
-in one plot. Trains eight words or so: minutes on the bundled model.
+in one plot, and tracked in MLflow like an evaluation. Trains eight words or so: minutes on the
+bundled model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 
 from cli.distortion_plot import means_by_label, plot_distortion
-from cli.word_sources import find_words
+from cli.word_sources import find_words, registry
 from coti.features import load_image_text_encoder
 from coti.images import read_image_folder
 from coti.inversion.embedding import Embedding
@@ -38,6 +39,7 @@ from coti.settings import (
     TrainSettings,
 )
 from coti.word_metrics import measure_word
+from steps.evaluation_record import record_evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -132,7 +134,11 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(rows)
     title = f"{given.concept}: {given.steps} steps, {given.num_seeds} seeds, {judge.name}"
-    plot_distortion(rows, given.output / "distortion_editability.png", title)
+    plot = plot_distortion(rows, given.output / "distortion_editability.png", title)
+    params = {"steps": given.steps, "learning_rate": given.learning_rate, "judge": judge.name}
+    params |= {"guidance_scale": given.guidance_scale, "base_model_hash": model.fingerprint}
+    table = given.output / "scores.csv"
+    record_evaluation(registry().tracking_uri, given.concept, rows, params, [table, plot])
     means = {
         row["label"]: {key: round(row[key], 4) for key in ("reconstruction", "editability")}
         for row in means_by_label(rows)

@@ -103,7 +103,7 @@ def _answers(address: str) -> bool:
 
 
 @contextmanager
-def browser_page(width: int = 1280, height: int = 1500) -> Iterator[Any]:
+def browser_page(width: int = 1280, height: int = 1800) -> Iterator[Any]:
     """Inside, a page of headless Chromium.
 
     Raises:
@@ -127,6 +127,10 @@ def wait_until_drawn(page: Any, seconds: float = 300.0) -> None:
     page.get_by_text("Refused, best first").wait_for(timeout=seconds * 1000)
     page.wait_for_selector("[data-testid=stStatusWidget]", state="detached", timeout=seconds * 1000)
     page.wait_for_load_state("networkidle")
+    page.wait_for_function(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)",
+        timeout=seconds * 1000,
+    )
 
 
 def main(path: Path = PICTURE) -> None:
