@@ -97,7 +97,13 @@ def _component(client: Any, component: Component) -> None:
     component_type, config = StackComponentType(component.kind), component.config
     local_path = config.get("path")
     if local_path and "://" not in local_path:
-        Path(local_path).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(local_path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{component.name}: {local_path} cannot be made ({error.strerror}): mend the path "
+                "or its rights."
+            ) from error
     try:
         found = client.get_stack_component(
             component_type, component.name, allow_name_prefix_match=False

@@ -36,6 +36,7 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
         gpu: whether the cluster must have a GPU node; None: it must unless the stack is local.
     """
     from zenml.client import Client
+    from zenml.stack import StackComponent
 
     client = Client()
     with _as_finding("ZenML store") as found:
@@ -43,15 +44,16 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
         client.zen_store.get_store_info()
         found.append(("ok", f"answers at {urlsplit(url).scheme}://{urlsplit(url).hostname or ''}"))
     yield _last("ZenML store", found)
-    stack = client.active_stack
-    for kind, component in stack.components.items():
-        what = f"{kind.value} {component.name} ({component.flavor})"
-        look = _CHECKS.get((kind.value, component.flavor))
+    for kind, models in client.active_stack_model.components.items():
+        model = models[0]
+        what = f"{kind.value} {model.name} ({model.flavor_name})"
+        look = _CHECKS.get((kind.value, model.flavor_name))
         if look is None:
             yield Finding("skip", what, "nothing to look at.")
             continue
         with _as_finding(what) as found:
-            found.extend(look(component, gpu))
+            # Each by itself: ZenML makes the folder of a local store, or fails at it.
+            found.extend(look(StackComponent.from_model(model), gpu))
         for state, said in found:
             yield Finding(state, what, said)
 
@@ -67,7 +69,10 @@ def _as_finding(what: str) -> Iterator[list[Said]]:
         yield found
     except Exception as error:
         words = " ".join(str(error).split())[:200]
-        found.append(("FAIL", f"{type(error).__name__}: {words}; the log file has the rest."))
+        said = f"{type(error).__name__}: {words}; the log file has the rest."
+        if isinstance(error, OSError) and error.filename:
+            said = f"{error.filename} cannot be written ({error.strerror}): mend path or rights."
+        found.append(("FAIL", said))
 
 
 def _last(what: str, found: list[Said]) -> Finding:

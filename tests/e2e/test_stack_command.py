@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 REGISTERED = (
     "import json; from zenml.client import Client\n"
