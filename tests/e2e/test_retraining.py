@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 EASY = {"r_precision_floor": 0.0, "fd_margin": -100.0, "r_precision_margin": -1.0}
 """A gate through which everything is better."""
