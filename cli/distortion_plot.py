@@ -28,7 +28,7 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
     """Write the plot as PNG: the mean over seeds by word, bars from least to most.
 
     Up is less distortion (reconstruction), right is more editable; words of the vocabulary are
-    hollow.
+    hollow. Words lie close together, so a legend names them.
     """
     import matplotlib
 
@@ -36,7 +36,9 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.4), dpi=130, layout="constrained")
-    for row in means_by_label(rows):
+    shapes = "osD^vP*X"
+    for place, row in enumerate(means_by_label(rows)):
+        colour = plt.get_cmap("tab10")(place % 10)
         mine = [each for each in rows if each["label"] == row["label"]]
         x, y = float(row["editability"]), float(row["reconstruction"])
         spans = []
@@ -49,16 +51,15 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
             y,
             xerr=spans[0],
             yerr=spans[1],
-            fmt="o",
-            color="#1f4e79",
-            markerfacecolor="white" if hollow else "#1f4e79",
+            fmt=shapes[place % len(shapes)],
+            color=colour,
+            markerfacecolor="white" if hollow else colour,
             markersize=7,
             elinewidth=1,
             capsize=2,
+            label=str(row["label"]),
         )
-        axes.annotate(
-            str(row["label"]), (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8
-        )
+    axes.legend(fontsize=8, frameon=False)
     axes.set_xlabel("editability: cosine of pictures and prompt  →")
     axes.set_ylabel("reconstruction: cosine to the concept's pictures  →")
     axes.set_title(title, fontsize=10, loc="left")

@@ -15,7 +15,7 @@ from tests.coti.pool.s3_server import Proxy
 from tests.e2e.conftest import Workspace, make_workspace
 from tests.servers.processes import tracking_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SHORT: dict[str, Any] = {"controller": {"max_cycles": 0}}
 SERVER = "{{tracking_uri: '{}', tracking_username: any, tracking_password: any}}"
