@@ -243,8 +243,10 @@ def _filler(random: np.random.Generator) -> str:
     if draw < 0.75:
         first, last = (str(word) for word in random.choice(FILLERS, 2, replace=False))
         made = first[: int(random.integers(1, 5))] + last[-int(random.integers(2, 6)) :]
-        return made if made not in CONCEPT_WORDS else _filler(random)
-    return "".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), int(random.integers(3, 8))))
+    else:
+        letters = list("abcdefghijklmnopqrstuvwxyz")
+        made = "".join(random.choice(letters, int(random.integers(3, 8))))
+    return made if made not in CONCEPT_WORDS else _filler(random)
 
 
 def build_caption_book(folder: Path, seed: int = 0) -> CaptionBook:

@@ -118,6 +118,16 @@ class Workspace:
         process.wait()
         return False
 
+    def wait_for_training(self, seconds: float = 600.0) -> None:
+        """Return once a command's log says that training has begun, or the time is up."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            logs = (self.root / ".coti" / "logs").glob("*.log")
+            said = "".join(path.read_text(encoding="utf-8") for path in logs)
+            if "Step `train_cycle` has started" in said:
+                return
+            time.sleep(0.2)
+
     def latest(self) -> Path:
         """The newest run's folder."""
         return (self.root / "outputs" / "latest").resolve()

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,13 +100,7 @@ def _small_disk(folder: Path) -> Iterator[None]:
 
 def _fill(space: Workspace, ballast: Path) -> None:
     """Take all that is left, from the start of training on."""
-    logs = space.root / ".coti" / "logs"
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
-        if "Step `train_cycle` has started" in said:
-            break
-        time.sleep(0.2)
+    space.wait_for_training()
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
             try:

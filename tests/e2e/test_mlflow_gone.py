@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,14 +75,8 @@ def _use_server(space: Workspace, address: str) -> None:
 
 
 def _goes_away(space: Workspace, proxy: Proxy) -> None:
-    logs = space.root / ".coti" / "logs"
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
-        if "Step `train_cycle` has started" in said:
-            proxy.down = True
-            return
-        time.sleep(0.2)
+    space.wait_for_training()
+    proxy.down = True
 
 
 def _check_record(address: str) -> None:

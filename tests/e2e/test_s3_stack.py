@@ -93,16 +93,10 @@ def test_a_run_survives_throttling_cut_answers_and_ten_seconds_without_a_store(
 
 
 def _outage(space: Workspace, proxy: Proxy) -> None:
-    logs = space.root / ".coti" / "logs"
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        said = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
-        if "Step `train_cycle` has started" in said:
-            proxy.down = True
-            time.sleep(10)
-            proxy.down = False
-            return
-        time.sleep(0.2)
+    space.wait_for_training()
+    proxy.down = True
+    time.sleep(10)
+    proxy.down = False
 
 
 def test_every_artifact_can_be_read_back(space: Workspace, undisturbed: bytes) -> None:
