@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 from coti.errors import ConfigError
@@ -55,6 +56,8 @@ def _is_that(folder: Path, concept: str, recipe: MadePools) -> bool:
 
 def _make(concept: str, folder: Path, recipe: MadePools) -> None:
     """Made beside and renamed when whole: an interrupted one is never taken for a pool."""
+    if str(ROOT) not in sys.path:  # assets are no installed package; the zenml command has no cwd
+        sys.path.append(str(ROOT))
     from assets.build.make_pool import make_pool
 
     part = folder.with_name(f".{folder.name}.part")

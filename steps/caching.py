@@ -19,6 +19,16 @@ __all__ = ["CACHE_POLICY", "code_fingerprint"]
 
 PACKAGES = ("coti", "steps", "materializers")
 LOCK = "requirements.lock"
+REPORTS = (
+    "coti/report",
+    "coti/results",
+    "steps/report_data.py",
+    "steps/track_cell.py",
+    "steps/write_outputs.py",
+    "steps/write_results.py",
+)
+"""What steps that are never cached write for readers: no cached result depends on it, so a plot
+can be mended without training again."""
 
 
 @cache
@@ -32,6 +42,7 @@ def code_fingerprint() -> str:
 
     digest = hashlib.sha256()
     files = [path for package in PACKAGES for path in _sources(ROOT / package)]
+    files = [path for path in files if not _is_report(path)]
     lock = ROOT / LOCK
     if lock.is_file():
         files.append(lock)
@@ -47,6 +58,10 @@ def code_fingerprint() -> str:
 def _sources(folder: Path) -> list[Path]:
     suffixes = {".py", ".html", ".j2", ".css"}
     return [path for path in folder.rglob("*") if path.suffix in suffixes]
+
+
+def _is_report(path: Path) -> bool:
+    return f"{path.relative_to(ROOT).as_posix()}/".startswith(tuple(f"{r}/" for r in REPORTS))
 
 
 CACHE_POLICY = CachePolicy.model_validate({"cache_func": "steps.caching.code_fingerprint"})
