@@ -53,11 +53,14 @@ format: $(STAMP)  ## Let ruff mend what it can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock again.
+lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock and the image's own again.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --extra pipeline --extra server --extra experiments \
 	  --extra dev -c configs/constraints.txt \
 	  pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra pipeline \
+	  --extra server -c requirements.lock pyproject.toml -o k8s/requirements.lock
 
 clean:  ## Remove local state and outputs; .venv stays.
 	rm -rf .coti .zen outputs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,7 @@
-"""Put the newest run into the README: its table and its samples. `python -m cli.readme`.
+"""Put what was measured into the README: `python -m cli.readme [quickstart|table1]`.
+
+``quickstart`` (without a word) is the newest run's table and samples, ``table1`` the headline of
+docs/results/table1.md.
 
 Numbers and pictures in the README come from here, never by hand.
 """
@@ -6,6 +9,7 @@ Numbers and pictures in the README come from here, never by hand.
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,31 @@ from cli.quiet import ROOT
 __all__ = ["main"]
 
 PICTURE = ROOT / "docs" / "images" / "cycles.png"
-BEGIN, END = "<!-- quickstart:begin -->\n", "<!-- quickstart:end -->"
+README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results" / "table1.md"
 
 
-def main(run: Path = ROOT / "outputs" / "latest") -> None:
+def main(part: str = "quickstart") -> None:
+    """Write the part's numbers."""
+    {"quickstart": write_run, "table1": write_headline}[part]()
+
+
+def write_headline(page: Path = RESULTS, readme: Path = README) -> None:
+    """Copy the page's table of means and the paper's beside it, under a heading each."""
+    sections = page.read_text(encoding="utf-8").split("\n## ")
+    chosen = [text for text in sections if text.startswith(("Mean over", "Beside the paper"))]
+    parts = [text.split("\n", 1) for text in chosen]
+    _put(readme, "table1", "\n\n".join(f"**{name}**\n\n{text.strip()}" for name, text in parts))
+
+
+def _put(readme: Path, name: str, text: str) -> None:
+    """Replace what stands between the marks of that name."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    head, rest = readme.read_text(encoding="utf-8").split(begin)
+    readme.write_text(f"{head}{begin}{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
     """Write the picture from the run's artifacts and the table from its ``cycles.csv``."""
     from coti.images import contact_sheet
     from coti.report import cycles_table
@@ -33,10 +58,7 @@ def main(run: Path = ROOT / "outputs" / "latest") -> None:
             row[key] = int(row[key] or 0)
         row["r_precision_candidates"] = int(row["r_precision_candidates"] or 0)
     table = "\n".join(line.rstrip() for line in cycles_table(rows).splitlines())
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{head}{BEGIN}```\n{table}\n```\n{END}{tail}", encoding="utf-8")
+    _put(README, "quickstart", f"```\n{table}\n```")
 
     images, count = _samples(run.name)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
@@ -59,4 +81,4 @@ def _samples(name: str) -> tuple[Any, int]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

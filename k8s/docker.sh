@@ -1,0 +1,61 @@
+#!/bin/sh
+# The whole pipeline in containers of this machine, from nothing:
+#
+#   k8s/docker.sh            engine, base image, image, stack, then zenml pipeline run coti_concept
+#   k8s/docker.sh image      as far as the image
+#
+# Needs Debian or Ubuntu, root for the engine and the base image, `make install` for the rest, and
+# some 30 GB of disk. Whatever is there already is used: an engine that answers, COTI_BASE_IMAGE
+# (then nothing is bootstrapped), COTI_IMAGE (the name of the image, coti:local). The base image is
+# Debian's own packages: no registry of images is asked.
+set -eu
+cd "$(dirname "$0")/.."
+image=${COTI_IMAGE:-coti:local}
+base=${COTI_BASE_IMAGE:-}
+suite=${COTI_DEBIAN_SUITE:-bookworm}
+say() { echo "== $*" >&2; }
+
+engine() {
+    if docker info >/dev/null 2>&1; then return; fi
+    if ! command -v dockerd >/dev/null; then
+        say "installing Debian's Docker engine"
+        apt-get update -q
+        apt-get install -q -y --no-install-recommends docker.io debootstrap
+    fi
+    say "starting dockerd (its log: /tmp/dockerd.log)"
+    dockerd >/tmp/dockerd.log 2>&1 &
+    for _ in $(seq 60); do
+        if docker info >/dev/null 2>&1; then return; fi
+        sleep 1
+    done
+    tail -5 /tmp/dockerd.log >&2
+    say "the Docker engine did not come up: see above"
+    exit 1
+}
+
+base_image() {
+    if [ -n "$base" ]; then return; fi
+    base=coti-base:$suite
+    if docker image inspect "$base" >/dev/null 2>&1; then return; fi
+    command -v debootstrap >/dev/null || apt-get install -q -y --no-install-recommends debootstrap
+    say "bootstrapping Debian $suite"
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$root"
+    # This machine's certificates: it may stand behind an authority of its own.
+    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+    rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/*
+    tar -C "$root" -c . | docker import - "$base" >/dev/null
+}
+
+engine
+base_image
+say "building $image on $base"
+DOCKER_BUILDKIT=1 docker build --network host -f k8s/Dockerfile --build-arg BASE_IMAGE="$base" \
+    ${COTI_BUILD_ARGS:-} -t "$image" .
+say "$image: $(docker image inspect -f '{{.Size}}' "$image" | awk '{printf "%.1f GB", $1 / 1e9}')"
+if [ "${1:-}" = image ]; then exit; fi
+export COTI_IMAGE="$image"
+.venv/bin/coti stack up docker
+.venv/bin/coti stack check
+exec .venv/bin/zenml pipeline run coti_concept -c configs/docker.yaml

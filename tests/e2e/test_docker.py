@@ -1,0 +1,190 @@
+"""The pipeline in real containers: ``k8s/docker.sh`` builds the image, stack ``docker`` runs it.
+
+Needs an engine that answers; building the image the first time takes minutes and gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+from docker.errors import DockerException, NotFound
+
+from tests.e2e.conftest import ROOT, TINY, Workspace, make_workspace
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+PLANTED = "planted-secret-4711"
+_EMBEDDING = """
+import hashlib, json
+from zenml.client import Client
+run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
+word = run.steps["write_outputs"].inputs["best_embedding"].load()
+print(json.dumps(hashlib.sha256(word.vectors.numpy().tobytes()).hexdigest()))
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    """The machine's Docker engine."""
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except DockerException:
+        pytest.skip("no Docker engine")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def image(engine: docker.DockerClient) -> str:
+    """The image of this checkout, built with a secret in the environment."""
+    name = os.environ.get("COTI_IMAGE", "coti:local")
+    done = subprocess.run(
+        [str(ROOT / "k8s" / "docker.sh"), "image"],
+        env={**os.environ, "COTI_IMAGE": name, "AWS_SECRET_ACCESS_KEY": PLANTED},
+        capture_output=True,
+        text=True,
+        timeout=3000,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return name
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory, image: str) -> Workspace:
+    """A checkout whose stack is docker."""
+    found = make_workspace(tmp_path_factory.mktemp("docker"))
+    found.extra["COTI_IMAGE"] = image
+    done = found.command("coti", "stack", "up", "docker")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Hash of the embedding that the local stack learns, without containers."""
+    calm = make_workspace(tmp_path_factory.mktemp("calm"))
+    calm.run(calm.config("run"))
+    return str(calm.query(_EMBEDDING))
+
+
+def _config(space: Workspace) -> Path:
+    """``configs/docker.yaml`` with the tiny run's parameters."""
+    content: dict[str, Any] = yaml.safe_load(
+        (ROOT / "configs" / "docker.yaml").read_text(encoding="utf-8")
+    )
+    content["parameters"]["config"] = {**TINY, "output": "/tmp/outputs"}
+    path = space.root / "run.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def _in_container(engine: docker.DockerClient, image: str, *words: str, **options: Any) -> str:
+    said: bytes = engine.containers.run(
+        image, list(words), remove=True, read_only=True, tmpfs={"/tmp": ""}, **options
+    )
+    return said.decode()
+
+
+def test_the_image_is_nobody_reads_only_and_is_healthy_without_a_shell(
+    engine: docker.DockerClient, image: str
+) -> None:
+    """What a cluster's "restricted" profile asks of an image."""
+    said = _in_container(
+        engine,
+        image,
+        "python",
+        "-c",
+        "import os; print(os.getuid())",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+    )
+    assert said.strip() == "10001"
+    assert "Usage: coti" in _in_container(engine, image, "coti", "--help")
+    check = engine.images.get(image).attrs["Config"]["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    _in_container(engine, image, *check[1:])
+
+
+def test_the_image_holds_no_secret_and_nothing_it_need_not(
+    engine: docker.DockerClient, image: str
+) -> None:
+    """Neither what was in the builder's environment, nor its state and history."""
+    found = engine.images.get(image)
+    assert PLANTED not in str(found.history())
+    assert PLANTED not in str(found.attrs)
+    files = _in_container(
+        engine, image, "python", "-c", "import os; print(*os.listdir('/app'), sep='\\n')"
+    ).split()
+    assert {"coti", "steps", "pipelines", "cli"} <= set(files)
+    assert not {"tests", ".git", ".coti", ".env", "benchmarks"} & set(files)
+    for name in ("pytest", "streamlit", "uv"):
+        with pytest.raises(docker.errors.ContainerError):
+            _in_container(engine, image, "python", "-c", f"import {name}")
+
+
+def test_the_stack_check_finds_engine_and_image(space: Workspace) -> None:
+    """Component by component."""
+    done = space.command("coti", "stack", "check")
+    assert done.returncode == 0, done.stdout
+    assert "Docker engine" in done.stdout
+    assert f"image {space.extra['COTI_IMAGE']} is there" in done.stdout
+
+
+def test_the_dynamic_pipeline_in_a_container_learns_the_same(
+    space: Workspace, undisturbed: str
+) -> None:
+    """A read-only root file system, no capabilities: the embedding is the local stack's."""
+    space.run(_config(space))
+    assert set(space.cached_steps().values()) <= {"completed", "cached"}
+    assert space.query(_EMBEDDING) == undisturbed
+
+
+def test_a_step_container_killed_in_mid_training_goes_on(
+    engine: docker.DockerClient,
+    image: str,
+    tmp_path: Path,
+    undisturbed: str,
+) -> None:
+    """The static twin, a container a step: the second run ends as if nothing had happened."""
+    space = make_workspace(tmp_path)
+    space.extra["COTI_IMAGE"] = image
+    assert space.command("coti", "stack", "up", "docker").returncode == 0
+    config = _config(space)
+    killed = threading.Event()
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.is_set() and not killed.is_set():
+            for container in engine.containers.list(filters={"ancestor": image}):
+                words = " ".join(container.attrs["Config"]["Cmd"] or [])
+                checkpoints = list(space.state.rglob("*checkpoint*"))
+                if "train_cycle" in words and checkpoints:
+                    try:
+                        container.kill()
+                        killed.set()
+                    except (NotFound, DockerException):
+                        continue
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=kill)
+    watcher.start()
+    words = ("zenml", "pipeline", "run", "coti_concept_static", "-c", str(config))
+    first = space.command(*words)
+    stop.set()
+    watcher.join()
+    assert killed.is_set()
+    assert first.returncode != 0
+    again = space.command(*words)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    assert space.query(_EMBEDDING) == undisturbed
