@@ -51,7 +51,8 @@ base_image() {
 engine
 base_image
 say "building $image on $base"
-DOCKER_BUILDKIT=1 docker build --network host -f k8s/Dockerfile --build-arg BASE_IMAGE="$base" \
+if docker buildx version >/dev/null 2>&1; then kit=1; else kit=0; fi
+DOCKER_BUILDKIT=$kit docker build --network host -f k8s/Dockerfile --build-arg BASE_IMAGE="$base" \
     ${COTI_BUILD_ARGS:-} -t "$image" .
 say "$image: $(docker image inspect -f '{{.Size}}' "$image" | awk '{printf "%.1f GB", $1 / 1e9}')"
 if [ "${1:-}" = image ]; then exit; fi

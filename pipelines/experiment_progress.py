@@ -15,6 +15,9 @@ from pipelines.experiment_config import ExperimentConfig, PlannedCell
 
 __all__ = ["Progress", "announce_cost", "facts_of"]
 
+ENOUGH = 0.05
+"""Share of the sweep from which on its pace says how long the rest takes."""
+
 
 def announce_cost(
     config: ExperimentConfig, cells: Sequence[PlannedCell], network: TextToImageModel
@@ -58,7 +61,7 @@ class Progress:
             f"{cell.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
             f"{_shown(row['r_precision'])}, selection {_shown(row['selection_precision'])}, "
             f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
-            + (f"; about {left:.0f} min left" if self._done < len(self._cells) else "")
+            + (f"; about {left:.0f} min left" if ENOUGH < self._worked / self._work < 1 else "")
         )
 
     def end(self, page: str) -> None:

@@ -20,6 +20,7 @@ from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "registry.example/coti@sha256:" + "0" * 64
+CPU_IMAGE = IMAGE.replace("coti@", "coti-cpu@")
 
 
 class _Recorder:
@@ -43,6 +44,7 @@ def main(kind: str, folder: Path) -> None:
         "MLFLOW_TRACKING_PASSWORD": "planted-password",
         "COTI_REGISTRY": "registry.example",
         "COTI_IMAGE": IMAGE,
+        "COTI_CPU_IMAGE": CPU_IMAGE,
         "COTI_KUBERNETES_CONTEXT": "test",
         "KUBECONFIG": str(folder / "kubeconfig"),
     }

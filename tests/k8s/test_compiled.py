@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.k8s.capture import IMAGE, ROOT
+from tests.k8s.capture import CPU_IMAGE, IMAGE, ROOT
 from tests.k8s.restricted import pod_specs, problems
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,8 @@ def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]
         kubernetes_validate.validate(job, "1.32", strict=True)
         ((_, spec),) = pod_specs(job)
         assert problems(spec) == [], name
-        assert spec["containers"][0]["image"] == IMAGE
+        image = CPU_IMAGE if name in ("ingest_pool", "embed_pool") else IMAGE
+        assert spec["containers"][0]["image"] == image
 
 
 def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
