@@ -99,15 +99,16 @@ def _run(config: ExperimentConfig) -> None:
             concept.tags(cell),
         )
         progress.show(cell, row.load())
-        outcomes.append((cell.label, row, cycles, samples, concept.seed_images))
-    labels, rows, cycle_rows, pictures, reals = map(list, zip(*outcomes, strict=True))
+        outcomes.append((row, cycles, samples, concept.seed_images))
+    columns = zip(*outcomes, strict=True)
+    rows, cycle_rows, pictures, reals = ([str(each.id) for each in column] for column in columns)
     page = write_results(
         config.name,
         config.report,
         config.title,
         facts_of(config, cells),
         config.results,
-        labels,
+        [cell.label for cell in cells],
         rows,
         cycle_rows,
         pictures,

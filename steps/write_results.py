@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 from zenml import step
+from zenml.client import Client
 
 from coti.imageset import ImageSet
 from coti.prompts import EDITABILITY_PROMPTS
@@ -35,17 +37,19 @@ def write_results(
     facts: list[str],
     output: str,
     labels: list[str],
-    rows: list[dict[str, Any]],
-    cycles: list[list[dict[str, Any]]],
-    samples: list[ImageSet],
-    reals: list[ImageSet],
+    rows: list[str],
+    cycles: list[str],
+    samples: list[str],
+    reals: list[str],
 ) -> Annotated[str, "page"]:
-    """All lists have an entry a cell, in the sweep's order; returns the page's path."""
+    """All lists have an entry a cell, in the sweep's order; returns the page's path.
+
+    The last four are ids of artifacts, not artifacts: ZenML 0.98 looks a step's inputs up page by
+    page, in an order that ties leave open, and with some hundred of them it loses a few.
+    """
     cells = [
-        Cell(str(row["concept"]), label, int(row["seed"]), row, each, pictures, real)
-        for label, row, each, pictures, real in zip(
-            labels, rows, cycles, samples, reals, strict=True
-        )
+        _cell(label, *map(_loaded, ids))
+        for label, *ids in zip(labels, rows, cycles, samples, reals, strict=True)
     ]
     folder = (ROOT / output).resolve()
     write_csv(cells, folder / f"{experiment}.csv")
@@ -55,6 +59,16 @@ def write_results(
     page = folder / f"{experiment}.md"
     write_markdown(cells, page, title, facts, names, compared=report == "table1")
     return str(Path(output) / page.name)
+
+
+def _loaded(artifact: str) -> Any:
+    return Client().get_artifact_version(UUID(artifact)).load()
+
+
+def _cell(
+    label: str, row: dict[str, Any], cycles: list[dict[str, Any]], samples: ImageSet, real: ImageSet
+) -> Cell:
+    return Cell(str(row["concept"]), label, int(row["seed"]), row, cycles, samples, real)
 
 
 def _renamed(names: list[str], report: str, experiment: str, folder: Path) -> list[str]:
