@@ -1,9 +1,10 @@
-"""What ZenML 0.98 gets wrong in the pods that it asks for, mended here.
+"""What ZenML 0.98 gets wrong in the pods and containers that it asks for, mended here.
 
 On Kubernetes it merges our container security context into the client library's own, and from
 there come keys in Python's spelling with nothing in them (``run_as_user: null``): Kubernetes drops
 them with a warning, a strict validation refuses them. On Kubeflow it asks for a step's GPU only
 where the pod settings select an accelerator, and loses all pod settings before it looks there.
+A dynamic pipeline that failed in its Docker container ends here as if it had succeeded.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import click
 import wrapt
 
 __all__ = ["mend_pods"]
 
 _MANIFESTS = "zenml.integrations.kubernetes.manifest_utils"
 _KUBEFLOW = "zenml.integrations.kubeflow.orchestrators.kubeflow_orchestrator"
+_LOCAL_DOCKER = "zenml.orchestrators.local_docker.local_docker_orchestrator"
 _ACCELERATOR = ("accelerator", "nvidia.com/gpu")
 """ZenML's label for it, and the resource that NVIDIA's device plugin offers."""
 
 
 def mend_pods() -> None:
-    """Mend both, as soon as ZenML loads the integration; most runs load neither."""
+    """Mend all, as soon as ZenML loads the orchestrator; most runs load none of them."""
     wrapt.register_post_import_hook(_mend_manifests, _MANIFESTS)
     wrapt.register_post_import_hook(_mend_kubeflow, _KUBEFLOW)
+    wrapt.register_post_import_hook(_mend_local_docker, _LOCAL_DOCKER)
 
 
 def _mend_manifests(module: ModuleType) -> None:
@@ -35,6 +39,11 @@ def _mend_manifests(module: ModuleType) -> None:
 def _mend_kubeflow(module: ModuleType) -> None:
     name = "KubeflowOrchestrator._configure_container_resources"
     wrapt.wrap_function_wrapper(module, name, _with_gpus)
+
+
+def _mend_local_docker(module: ModuleType) -> None:
+    name = "LocalDockerOrchestrator.submit_dynamic_pipeline"
+    wrapt.wrap_function_wrapper(module, name, _failing_with_its_run)
 
 
 def _without_empty_keys(
@@ -53,3 +62,26 @@ def _with_gpus(
     """A step that asks for no GPU gets no accelerator, whatever another step's settings say."""
     task, resources = args[:2]
     return configure(task, resources, _ACCELERATOR if resources.gpu_count else None)
+
+
+def _failing_with_its_run(
+    submit: Callable[..., Any], instance: object, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """The wait ends with an error where the run did; its container's log was printed by then."""
+    result, run = submit(*args, **kwargs), kwargs.get("placeholder_run")
+    if result is None or result.wait_for_completion is None or run is None:
+        return result
+    wait = result.wait_for_completion
+
+    def wait_and_look() -> None:
+        from zenml.client import Client
+
+        wait()
+        ended = Client().get_pipeline_run(run.id)
+        if not ended.status.is_successful:
+            trace = ended.exception_info.traceback.strip() if ended.exception_info else ""
+            why = (trace.splitlines() or [""])[-1].removeprefix("click.exceptions.ClickException: ")
+            raise click.ClickException(why or f"the run {run.name} {ended.status.value}.")
+
+    result.wait_for_completion = wait_and_look
+    return result

@@ -1,8 +1,8 @@
 """Who may change a registry entry now: MLflow's aliases know no compare-and-swap.
 
-A lease is a file lock on one machine, and an object written on condition where the artifacts lie
-on S3. The object names its holder and when it ends, so that a killed holder blocks nobody for
-long, and nobody deletes another's.
+A lease is a file lock beside the artifacts on one machine, its containers included, and an object
+written on condition where the artifacts lie on S3. The object names its holder and when it ends, so
+that a killed holder blocks nobody for long, and nobody deletes another's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 
 from coti.errors import RegistryError
 from steps.artifact_store import s3_client
-from steps.paths import ROOT
 
 __all__ = ["S3Lease", "hold", "lease"]
 
@@ -46,13 +45,13 @@ def lease(name: str, holder: str = "", seconds: float = 30.0) -> Iterator[Callab
         with S3Lease.on(store, name, holder).held(seconds) as still_mine:
             yield still_mine
         return
-    with hold(name, holder, seconds) as still_mine:
+    with hold(name, holder, seconds, folder=Path(store.path) / "coti_leases") as still_mine:
         yield still_mine
 
 
 @contextmanager
 def hold(
-    name: str, holder: str = "", seconds: float = 30.0, folder: Path = ROOT / ".coti" / "locks"
+    name: str, holder: str = "", seconds: float = 30.0, *, folder: Path
 ) -> Iterator[Callable[[], None]]:
     """The lease as a file lock: it ends with the process that holds it.
 

@@ -27,7 +27,7 @@ _EMBEDDING = """
 import hashlib, json
 from zenml.client import Client
 run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
-word = run.steps["write_outputs"].inputs["best_embedding"].load()
+word = run.steps["write_outputs"].inputs["best_embedding"][0].load()
 print(json.dumps(hashlib.sha256(word.vectors.numpy().tobytes()).hexdigest()))
 """
 
@@ -71,19 +71,25 @@ def space(tmp_path_factory: pytest.TempPathFactory, image: str) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Hash of the embedding that the local stack learns, without containers."""
-    calm = make_workspace(tmp_path_factory.mktemp("calm"))
-    calm.run(calm.config("run"))
-    return str(calm.query(_EMBEDDING))
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A checkout on the local stack, without containers."""
+    return make_workspace(tmp_path_factory.mktemp("calm"))
 
 
-def _config(space: Workspace) -> Path:
+ONE_CYCLE: dict[str, Any] = {"controller": {"max_cycles": 1}}
+# Long enough to be met in its middle; on the seeds alone, since each container takes seconds.
+SLOW_START: dict[str, Any] = {
+    "controller": {"max_cycles": 0},
+    "train": {"max_steps": 80, "phi_every": 40, "batch_size": 4, "checkpoint_every": 2},
+}
+
+
+def _config(space: Workspace, **changes: Any) -> Path:
     """``configs/docker.yaml`` with the tiny run's parameters."""
     content: dict[str, Any] = yaml.safe_load(
         (ROOT / "configs" / "docker.yaml").read_text(encoding="utf-8")
     )
-    content["parameters"]["config"] = {**TINY, "output": "/tmp/outputs"}
+    content["parameters"]["config"] = {**TINY, **changes, "output": "/tmp/outputs"}
     path = space.root / "run.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -142,25 +148,38 @@ def test_the_stack_check_finds_engine_and_image(space: Workspace) -> None:
 
 
 def test_the_dynamic_pipeline_in_a_container_learns_the_same(
-    space: Workspace, undisturbed: str
+    space: Workspace, calm: Workspace
 ) -> None:
     """A read-only root file system, no capabilities: the embedding is the local stack's."""
-    space.run(_config(space))
+    calm.run(calm.config("run", **ONE_CYCLE))
+    space.run(_config(space, **ONE_CYCLE))
     assert set(space.cached_steps().values()) <= {"completed", "cached"}
-    assert space.query(_EMBEDDING) == undisturbed
+    assert space.query(_EMBEDDING) == calm.query(_EMBEDDING)
+
+
+def test_a_run_that_fails_in_its_container_fails_here(space: Workspace) -> None:
+    """A pool that the image does not hold: one sentence, and an exit code that CI sees."""
+    config = _config(space)
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    content["parameters"]["config"]["pool"] = "/nowhere"
+    broken = config.with_name("broken.yaml")
+    broken.write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = space.command("zenml", "pipeline", "run", "coti_concept", "-c", str(broken))
+    assert done.returncode == 1
+    assert "/nowhere" in done.stdout + done.stderr
 
 
 def test_a_step_container_killed_in_mid_training_goes_on(
     engine: docker.DockerClient,
     image: str,
     tmp_path: Path,
-    undisturbed: str,
+    calm: Workspace,
 ) -> None:
     """The static twin, a container a step: the second run ends as if nothing had happened."""
     space = make_workspace(tmp_path)
     space.extra["COTI_IMAGE"] = image
     assert space.command("coti", "stack", "up", "docker").returncode == 0
-    config = _config(space)
+    config = _config(space, **SLOW_START)
     killed = threading.Event()
     stop = threading.Event()
 
@@ -168,7 +187,7 @@ def test_a_step_container_killed_in_mid_training_goes_on(
         while not stop.is_set() and not killed.is_set():
             for container in engine.containers.list(filters={"ancestor": image}):
                 words = " ".join(container.attrs["Config"]["Cmd"] or [])
-                checkpoints = list(space.state.rglob("*checkpoint*"))
+                checkpoints = list(space.state.rglob("coti_checkpoints/*/*/checkpoint*"))
                 if "train_cycle" in words and checkpoints:
                     try:
                         container.kill()
@@ -187,4 +206,5 @@ def test_a_step_container_killed_in_mid_training_goes_on(
     assert first.returncode != 0
     again = space.command(*words)
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
-    assert space.query(_EMBEDDING) == undisturbed
+    calm.run(calm.config("slow", **SLOW_START))
+    assert space.query(_EMBEDDING) == calm.query(_EMBEDDING)

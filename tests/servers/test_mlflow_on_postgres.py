@@ -85,7 +85,7 @@ def _fill(address: str, folder: Path) -> None:
     """Two runs of a cycle each, their embeddings registered; the second is worse."""
     registry = Registry.of(address, "Boots")
     # No stack is active here: the lease is a lock in the test's folder.
-    registry.locked = lambda name, who, seconds: hold(name, who, seconds, folder / "locks")
+    registry.locked = lambda name, who, seconds: hold(name, who, seconds, folder=folder / "locks")
     for number, fd in ((1, 0.5), (2, 0.9)):
         record = RunRecord.open(
             address, "Boots", f"run {number}", "key", 1_700_000_000_000 + number, {"p": 1},
