@@ -38,11 +38,11 @@ $(STAMP): requirements.lock pyproject.toml cli/local_state.py
 stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of its own in .coti.
 	@$(BIN)/coti stack up local
 
-test: $(STAMP)  ## All tests that have been seen to pass.
-	$(PYTEST) -m "not unproven"
+test: $(STAMP)  ## All tests.
+	$(PYTEST)
 
 test-fast: $(STAMP)  ## The fast loop, under five minutes.
-	$(PYTEST) -m "not slow and not e2e and not unproven"
+	$(PYTEST) -m "not slow and not e2e"
 
 lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff check .

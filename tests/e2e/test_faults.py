@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Workspace, make_workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.unproven]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SHORT: dict[str, Any] = {
     "train": {"max_steps": 8, "phi_every": 8, "batch_size": 4, "checkpoint_every": 2},

@@ -42,8 +42,9 @@ MARIADB = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
 @contextlib.contextmanager
 def _running(words: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterator[None]:
     with log.open("ab") as file:
+        # Not here: a ZenML server reads the repository of the folder that it is started in.
         process = subprocess.Popen(
-            words, stdout=file, stderr=file, env=dict(env), start_new_session=True
+            words, stdout=file, stderr=file, env=dict(env), cwd=log.parent, start_new_session=True
         )
     try:
         yield

@@ -19,7 +19,6 @@ from tests.servers.processes import MARIADB, PASSWORD, application, mariadb
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.unproven,
     pytest.mark.slow,
     pytest.mark.skipif(MARIADB is None, reason="no MariaDB: apt-get install mariadb-server"),
 ]
@@ -127,7 +126,8 @@ def _backup_and_restore(host: str, folder: Path) -> None:
     _output(["mariadb", *place, "-e", "drop database zenml"])
 
 
-def _output(words: list[str], stdin: str | None = None) -> str:
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def _output(words: list[str], stdin: bytes | None = None) -> bytes:
+    """Bytes: ZenML keeps compressed values in its tables."""
+    done = subprocess.run(words, input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
     return done.stdout
