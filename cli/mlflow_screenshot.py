@@ -77,7 +77,7 @@ def tracking_ui(uri: str, seconds: float = 300.0) -> Iterator[str]:
 
 
 def choose(page: Any, place: int, names: Sequence[str]) -> None:
-    """Choose axes as a user would, by typing their names and Enter.
+    """Choose axes as a user would, by typing their names and clicking.
 
     Args:
         page: the comparison.

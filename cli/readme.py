@@ -26,8 +26,10 @@ def main(part: str = "quickstart") -> None:
     """Write the part's numbers."""
     if part == "table1":
         write_headline()
-    else:
+    elif part == "quickstart":
         write_run()
+    else:
+        raise SystemExit(f"no part {part!r} of the README: choose quickstart or table1.")
 
 
 def write_headline(page: Path = RESULTS, readme: Path = README) -> None:

@@ -6,8 +6,8 @@
 #
 # Needs Debian or Ubuntu, root for the engine and the base image, `make install` for the rest, and
 # some 30 GB of disk. Whatever is there already is used: an engine that answers, COTI_BASE_IMAGE
-# (then nothing is bootstrapped), COTI_IMAGE (the name of the image, coti:local). The base image is
-# Debian's own packages: no registry of images is asked.
+# (then nothing is bootstrapped), COTI_IMAGE (the name of the image, coti:local). COTI_BUILD_ARGS goes
+# to `docker build`. The base image is Debian's own packages: no registry of images is asked.
 set -eu
 cd "$(dirname "$0")/.."
 image=${COTI_IMAGE:-coti:local}

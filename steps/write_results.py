@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +16,7 @@ from coti.prompts import EDITABILITY_PROMPTS
 from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_markdown
 from steps.paths import ROOT
 
-__all__ = ["write_results"]
+__all__ = ["draw_named", "write_results"]
 
 DETAILS = (
     *COLUMNS,
@@ -54,8 +56,7 @@ def write_results(
     folder = (ROOT / output).resolve()
     write_csv(cells, folder / f"{experiment}.csv")
     write_csv(cells, folder / f"{experiment}_details.csv", DETAILS)
-    names = draw_figures(report, cells, folder)
-    names = _renamed(names, report, experiment, folder)
+    names = draw_named(report, experiment, cells, folder)
     page = folder / f"{experiment}.md"
     write_markdown(cells, page, title, facts, names, compared=report == "table1")
     return str(Path(output) / page.name)
@@ -71,11 +72,15 @@ def _cell(
     return Cell(str(row["concept"]), label, int(row["seed"]), row, cycles, samples, real)
 
 
-def _renamed(names: list[str], report: str, experiment: str, folder: Path) -> list[str]:
-    """Pictures carry the experiment's name, of which several may make one kind of report."""
+def draw_named(report: str, experiment: str, cells: list[Cell], folder: Path) -> list[str]:
+    """Pictures with the experiment's name: several make one kind of report, side by side.
+
+    Drawn elsewhere and moved, so that none is drawn over another experiment's.
+    """
     found = []
-    for name in names:
-        new = experiment + name.removeprefix(report)
-        (folder / name).replace(folder / new)
-        found.append(new)
+    with TemporaryDirectory(prefix="coti-") as drawn:
+        for name in draw_figures(report, cells, Path(drawn)):
+            new = experiment + name.removeprefix(report)
+            shutil.move(Path(drawn) / name, folder / new)
+            found.append(new)
     return found
