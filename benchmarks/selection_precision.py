@@ -56,6 +56,7 @@ ROWS: dict[str, tuple[ConceptScoreSettings, SelectionSettings, bool]] = {
     "classifier, names given": (ConceptScoreSettings(), GATED, True),
     "classifier, spread 6": (ConceptScoreSettings(), replace(GATED, spread=6.0), False),
     "classifier, spread 10": (ConceptScoreSettings(), replace(GATED, spread=10.0), False),
+    "classifier, spread 20": (ConceptScoreSettings(), replace(GATED, spread=20.0), False),
 }
 """What is called how: S_con, selection, and whether the other things' names are given."""
 

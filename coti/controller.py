@@ -57,7 +57,7 @@ class Decision:
     reason: str
     """A sentence for the user."""
     best_cycle: int
-    """The cycle whose embedding to keep, by φ_ref."""
+    """The cycle whose embedding is kept, by φ_ref."""
 
 
 def decide(
@@ -67,7 +67,9 @@ def decide(
 
     Stops when N cycles after cycle 0 are done, when the pool is exhausted, or when φ_ref has not
     improved for ``patience`` cycles. φ_ref improves by being more than ``min_improvement`` above
-    the best so far; of equals the earlier is the best. φ_ref that is not a number never improves.
+    the kept cycle's, of equals the earlier is kept. Where ``min_improvement`` is negative the last
+    cycle is kept whose φ_ref lies less than that below the highest so far. φ_ref that is not a
+    number never improves.
 
     Args:
         history: the cycles so far in order, cycle 0 first.
@@ -79,12 +81,16 @@ def decide(
     """
     if not history:
         raise ConfigError("history must hold at least cycle 0, got no cycle.")
-    best, last = history[0], history[-1]
+    best, last, highest = history[0], history[-1], history[0].phi_ref
     for record in history[1:]:
-        least = best.phi_ref + settings.min_improvement
-        if record.phi_ref > least or (math.isnan(best.phi_ref) and not math.isnan(record.phi_ref)):
+        if math.isnan(record.phi_ref):
+            continue
+        # Small gains may add up over the cycles, small falls must not.
+        against = highest if settings.min_improvement < 0 else best.phi_ref
+        if math.isnan(highest) or record.phi_ref > against + settings.min_improvement:
             best = record
-    kept = f"the best is cycle {best.cycle} with φ_ref {best.phi_ref:.2f}"
+        highest = record.phi_ref if math.isnan(highest) else max(highest, record.phi_ref)
+    kept = f"cycle {best.cycle} is kept, with φ_ref {best.phi_ref:.2f}"
     stale = last.cycle - best.cycle
     if last.cycle >= settings.max_cycles:
         stop = f"all {settings.max_cycles} cycles are done"

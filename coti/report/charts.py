@@ -144,7 +144,7 @@ def score_charts(
             points.append((x, y, f"cycle {x:g}: {name} {format_number(y)}"))
         return Line(name, style, points)
 
-    rules = [] if best_cycle is None else [(float(best_cycle), "best")]
+    rules = [] if best_cycle is None else [(float(best_cycle), "kept")]
     ticks = _thinned(numbers)
     fd, kid = line(fd_name, "fd_judge", "d"), line("KID", "kid", "b")
     kid = Line(

@@ -173,7 +173,7 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     tiles = []
     if best is not None:
         tiles.append(
-            _tile("Best cycle", str(report.best_cycle), f"of {len(report.cycles)} trained")
+            _tile("Kept cycle", str(report.best_cycle), f"of {len(report.cycles)} trained")
         )
     end = best if best is not None else report.cycles[-1]
     tiles.append(

@@ -101,7 +101,7 @@ def cycles_table(
     console.print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
     if best_cycle is not None:
-        lines.append("* best cycle by φ_ref")
+        lines.append("* the cycle that is kept")
     return "\n".join(lines)
 
 

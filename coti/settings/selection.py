@@ -96,7 +96,7 @@ class SelectionSettings(Strict):
     """S_con below which a picture is never picked; 0 is the paper."""
     aesthetic_gate: float = 0.0
     """S_aes below which a picture is never picked; 0 is the paper."""
-    spread: float = 10.0
+    spread: float = 20.0
     """B pictures are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
     the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
     is, at the price of a few more wrong picks. Use both gates with it."""
@@ -132,5 +132,7 @@ class ControllerSettings(Strict):
     """N: most cycles after cycle 0, which trains on the seeds alone."""
     patience: int = 2
     """Cycles without a better φ_ref after which the run stops."""
-    min_improvement: float = 0.0
-    """φ_ref counts as better from this much above the best so far."""
+    min_improvement: float = -1.0
+    """φ_ref counts as better from this much above the best so far. Below 0 a later cycle is kept
+    even where φ_ref fell, by less than this: φ_ref is a mean, it favours cycles that draw few
+    kinds of pictures."""

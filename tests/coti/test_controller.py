@@ -35,16 +35,16 @@ def test_goes_on_while_it_improves() -> None:
     """Better and better: go on, the last is the best."""
     decision = decide(history(1, 2, 3), ControllerSettings(max_cycles=5, patience=2), 100)
     assert decision == Decision(
-        True, "Cycle 3 follows: the best is cycle 2 with φ_ref 3.00.", best_cycle=2
+        True, "Cycle 3 follows: cycle 2 is kept, with φ_ref 3.00.", best_cycle=2
     )
 
 
 def test_stops_at_n() -> None:
     """After N cycles beside cycle 0 it stops and says so; the best is kept, not the last."""
-    decision = decide(history(1, 3, 2), ControllerSettings(max_cycles=2), 100)
+    decision = decide(history(1, 3, 2), ControllerSettings(max_cycles=2, min_improvement=0.0), 100)
     assert not decision.go_on
     assert decision.reason == (
-        "Stopped after cycle 2: all 2 cycles are done; the best is cycle 1 with φ_ref 3.00."
+        "Stopped after cycle 2: all 2 cycles are done; cycle 1 is kept, with φ_ref 3.00."
     )
     assert decision.best_cycle == 1
 
@@ -58,7 +58,7 @@ def test_stops_without_a_pool() -> None:
 
 def test_stops_for_patience() -> None:
     """``patience`` cycles without a better φ_ref stop the run."""
-    settings = ControllerSettings(max_cycles=9, patience=2)
+    settings = ControllerSettings(max_cycles=9, patience=2, min_improvement=0.0)
     assert decide(history(3, 2), settings, 100).go_on
     decision = decide(history(3, 2, 3), settings, 100)
     assert not decision.go_on
@@ -78,10 +78,19 @@ def test_not_a_number_never_wins() -> None:
     assert decide(history(math.nan, 1.0, math.nan), ControllerSettings(), 1).best_cycle == 1
 
 
+def test_a_later_cycle_is_kept_unless_it_fell_too_far() -> None:
+    """Below 0, falls don't add up: the measure is the highest φ_ref so far."""
+    settings = ControllerSettings(max_cycles=9, patience=9, min_improvement=-1.0)
+    assert decide(history(9, 8.5), settings, 100).best_cycle == 1
+    assert decide(history(9, 8.5, 7.9), settings, 100).best_cycle == 1
+    assert decide(history(9, 7, math.nan, 8.1), settings, 100).best_cycle == 3
+
+
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=9))
 def test_best_is_the_first_maximum(values: list[float]) -> None:
     """With no least improvement the best is the earliest of the highest φ_ref."""
-    decision = decide(history(*values), ControllerSettings(max_cycles=20, patience=20), 1)
+    settings = ControllerSettings(max_cycles=20, patience=20, min_improvement=0.0)
+    decision = decide(history(*values), settings, 1)
     assert decision.best_cycle == values.index(max(values))
 
 
