@@ -157,6 +157,7 @@ def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
     yield "ok", f"Docker engine {version} answers."
     image = os.environ.get("COTI_IMAGE")
     if not image:
+        engine.close()
         yield "skip", "COTI_IMAGE is not set: no image was looked for."
         return
     try:
@@ -165,6 +166,8 @@ def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
         yield "FAIL", f"image {image} is not there: build it, `docker build -f k8s/Dockerfile .`"
     else:
         yield "ok", f"image {image} is there."
+    finally:
+        engine.close()
 
 
 def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
