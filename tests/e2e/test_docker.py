@@ -98,6 +98,9 @@ def _config(space: Workspace, **changes: Any) -> Path:
         (ROOT / "configs" / "docker.yaml").read_text(encoding="utf-8")
     )
     content["parameters"]["config"] = {**TINY, **changes, "output": "/tmp/outputs"}
+    # Bits are compared: the container computes with as many threads as these tests.
+    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
+    content["settings"]["orchestrator"]["run_args"]["environment"] = threads
     path = space.root / "run.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path

@@ -34,6 +34,7 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     status = killed.cached_steps()
     assert status["train_cycle"] == "cached"
     assert status["ingest_pool"] == "cached"
+    assert killed.registered() == 1
 
 
 def _embedding(workspace: Workspace) -> bytes:
