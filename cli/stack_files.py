@@ -86,10 +86,9 @@ def read_stack(
                 missing.add(found[1])
             return text or ""
 
-        text = _VARIABLE.sub(one, value)
-        for word, place in places.items():
-            text = text.replace(f"{{{word}}}", place)
-        return text
+        for word, place in places.items():  # first: a default may hold one, and ends at a brace
+            value = value.replace(f"{{{word}}}", place)
+        return _VARIABLE.sub(one, value)
 
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     secrets = {}

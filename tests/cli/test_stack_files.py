@@ -61,3 +61,10 @@ def test_what_is_missing_is_named() -> None:
         read_stack(FOLDER, "kubernetes", {}, PLACES)
     with pytest.raises(ConfigError, match=re.escape("choose one of docker, kubeflow, kubernetes")):
         read_stack(FOLDER, "cloud", {}, PLACES)
+
+
+def test_a_default_may_hold_a_place() -> None:
+    """Without a tracking server the s3 stack's record is a database below the root."""
+    found = read_stack(FOLDER, "s3", {"COTI_S3_BUCKET": "pool"}, PLACES)
+    (tracker,) = [each for each in found.components if each.kind == "experiment_tracker"]
+    assert tracker.config["tracking_uri"] == "sqlite:////somewhere/.coti/mlflow-s3.db"
