@@ -132,11 +132,11 @@ class Workspace:
         """The newest run's folder."""
         return (self.root / "outputs" / "latest").resolve()
 
-    def registered(self) -> int:
-        """Versions of the concept's registered model, where MLflow is the local file."""
+    def registered(self, database: str = "mlflow.db") -> int:
+        """Versions of the concept's registered model in MLflow's local database."""
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=f"sqlite:///{self.root}/.coti/mlflow.db")
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.root}/.coti/{database}")
         return len(client.search_model_versions("name = 'ankle-boot'"))
 
     def query(self, code: str) -> Any:

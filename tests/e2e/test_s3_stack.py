@@ -90,6 +90,7 @@ def test_a_run_survives_throttling_cut_answers_and_ten_seconds_without_a_store(
         outage.join()
     assert proxy.requests > 100
     assert _embedding(space) == undisturbed
+    assert space.registered("mlflow-s3.db") == 1
 
 
 def _outage(space: Workspace, proxy: Proxy) -> None:
