@@ -13,6 +13,7 @@ from pipelines.loops import DynamicLoop, Loop
 from pipelines.packages import remember_packages
 from pipelines.plan import plan_of
 from pipelines.pods import mend_pods
+from pipelines.source_hashes import hash_sources_once
 from steps.artifact_store import require_artifact_store
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
@@ -37,6 +38,7 @@ __all__ = ["STEPS", "coti_concept", "learn"]
 
 # Not in the function below: the controller's own pod is made before that runs.
 mend_pods()
+hash_sources_once()
 
 STEPS = [
     ingest_pool,

@@ -24,6 +24,7 @@ from pipelines.experiment_config import (
 from pipelines.experiment_pools import sources_of
 from pipelines.experiment_progress import Progress, announce_cost, facts_of
 from pipelines.lineage import scorers_fingerprint
+from pipelines.source_hashes import hash_sources_once
 from steps.caching import code_fingerprint
 from steps.cell_workers import start_workers, stop_workers
 from steps.embed_pool import embed_pool
@@ -41,6 +42,8 @@ from steps.validate_pool import validate_pool
 from steps.write_results import write_results
 
 __all__ = ["STEPS", "coti_experiments"]
+
+hash_sources_once()
 
 STEPS = [
     ingest_pool,
