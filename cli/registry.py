@@ -177,7 +177,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
 
     found = entry.version(version)
     verdict = entry.promote(found, load_config(path).promotion, why, wait)
-    mirror_to_zenml(entry.name, str(found.version), verdict.promoted, {})
+    mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version}: {verdict.reason}")
     if not verdict.promoted:
         raise click.exceptions.Exit(3)
@@ -194,7 +194,7 @@ def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
     from steps.registry import mirror_to_zenml
 
     found = entry.rollback(to, why, wait)
-    mirror_to_zenml(entry.name, str(found.version), True, {})
+    mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version} is the champion again.")
 
 

@@ -37,6 +37,11 @@ __all__ = ["retrain"]
     help="Append a page in Markdown; without it, to $GITHUB_STEP_SUMMARY where that is set.",
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the outcomes.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Put embedding, report and samples of what was trained here, a folder a concept.",
+)
 def retrain(
     paths: tuple[Path, ...],
     stack_name: str | None,
@@ -46,6 +51,7 @@ def retrain(
     lenient: bool,
     summary_path: Path | None,
     json_path: Path | None,
+    output: Path | None,
 ) -> None:
     """Train again the concepts whose run file, pool, seeds, references or models changed.
 
@@ -60,7 +66,7 @@ def retrain(
     from mlflow import MlflowClient
 
     from pipelines.config import check_run_file
-    from pipelines.retraining import changes, exit_code, run_files, summary
+    from pipelines.retraining import changes, download, exit_code, run_files, summary
     from pipelines.retraining import retrain as retrain_one
     from steps.tracking import tracking_uri
 
@@ -99,6 +105,8 @@ def retrain(
             file.write(summary(outcomes))
     if json_path is not None:
         json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
+    if output is not None:
+        download(outcomes, uri, output)
     code = exit_code(outcomes)
     raise click.exceptions.Exit(0 if lenient and code == 10 else code)
 

@@ -117,11 +117,13 @@ def _component(client: Any, component: Component) -> None:
         )
     else:
         present = found.configuration
-        if any(present.get(key) != value for key, value in config.items()):
+        # What is no longer said goes: a key that gave way to the machine's own identity.
+        gone = {key: None for key in ("key", "secret") if present.get(key) and key not in config}
+        if gone or any(present.get(key) != value for key, value in config.items()):
             client.update_stack_component(
                 name_id_or_prefix=component.name,
                 component_type=component_type,
-                configuration=config,
+                configuration={**config, **gone},
             )
 
 

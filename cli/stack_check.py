@@ -125,7 +125,7 @@ def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
             )
             return
     else:
-        said = uri
+        said = _without_password(uri)
     try:
         MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
     except MlflowException as error:
@@ -139,6 +139,60 @@ def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
         )
         return
     yield "ok", f"{said} answers; experiments and registry can be read."
+
+
+def _without_password(uri: str) -> str:
+    """A database's address as it may be printed."""
+    parts = urlsplit(uri)
+    return uri.replace(f":{parts.password}@", "@") if parts.password else uri
+
+
+def _builder(component: Any, gpu: bool | None) -> Iterator[Said]:
+    """The local image builder needs an engine only where ZenML itself builds."""
+    for state, said in _docker(component, gpu):
+        if state == "FAIL" and "no Docker engine" in said:
+            yield "skip", "no Docker engine answers; run files with `skip_build` need none."
+        else:
+            yield state, said
+
+
+def _registry(component: Any, gpu: bool | None) -> Iterator[Said]:
+    """Ask the registry for the images that the run files name."""
+    names = dict.fromkeys(filter(None, map(os.environ.get, ("COTI_IMAGE", "COTI_CPU_IMAGE"))))
+    if not names:
+        yield "skip", "COTI_IMAGE is not set: no image was looked for."
+    for name in names:
+        yield _pushed(name)
+
+
+def _pushed(image: str) -> Said:
+    import requests
+
+    host, _, rest = image.partition("/")
+    if not rest or not ("." in host or ":" in host or host == "localhost"):
+        return "skip", f"{image} names no registry: nothing was asked."
+    path, _, digest = rest.partition("@")
+    path, _, tag = path.partition(":")
+    local = host.split(":")[0] in ("localhost", "127.0.0.1")
+    url = f"http{'' if local else 's'}://{host}/v2/{path}/manifests/{digest or tag or 'latest'}"
+    kinds = (
+        "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+        "application/vnd.docker.distribution.manifest.list.v2+json, "
+        "application/vnd.docker.distribution.manifest.v2+json"
+    )
+    try:
+        answer = requests.head(url, headers={"Accept": kinds}, timeout=_SECONDS)
+    except requests.RequestException as error:
+        said = f"the registry {host} does not answer ({type(error).__name__}): mend COTI_REGISTRY."
+        return "FAIL", said
+    if answer.status_code == 200:
+        return "ok", f"image {image} is there."
+    if answer.status_code == 404:
+        build = "`docker build -f k8s/Dockerfile .`, then `docker push`"
+        return "FAIL", f"image {image} is not there: build it, {build}."
+    if answer.status_code in (401, 403):
+        return "skip", f"{host} asks for a login, which this check does not have."
+    return "FAIL", f"{host} answered {answer.status_code} for {image}: look at the registry's log."
 
 
 def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
@@ -179,7 +233,11 @@ def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
     settings = orchestrator.config
     namespace = getattr(settings, "kubernetes_namespace", None) or settings.kubeflow_namespace
     try:
-        api = k8s_config.new_client_from_config(context=settings.kubernetes_context)
+        if getattr(settings, "incluster", False):
+            k8s_config.load_incluster_config()
+            api = k8s.ApiClient()
+        else:
+            api = k8s_config.new_client_from_config(context=settings.kubernetes_context)
     except k8s_config.ConfigException as error:
         yield (
             "FAIL",
@@ -224,7 +282,8 @@ _CHECKS: dict[tuple[str, str], Look] = {
     ("artifact_store", "s3"): _s3_store,
     ("experiment_tracker", "mlflow"): _mlflow,
     ("orchestrator", "local_docker"): _docker,
-    ("image_builder", "local"): _docker,
+    ("image_builder", "local"): _builder,
+    ("container_registry", "default"): _registry,
     ("orchestrator", "kubernetes"): _kubernetes,
     ("orchestrator", "kubeflow"): _kubernetes,
 }

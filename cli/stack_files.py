@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -15,6 +16,8 @@ from coti.errors import ConfigError
 __all__ = ["Component", "StackFile", "read_stack", "stack_names"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_TEMPORARY = {"AWS_ACCESS_KEY_ID": "AWS_SESSION_TOKEN"}
+"""Keys that another variable makes temporary (a role taken by OIDC): never kept in a store."""
 _SECRET = re.compile(r"^\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}$")
 
 
@@ -60,10 +63,12 @@ def read_stack(
         places: for ``{root}`` and the like.
         stored_secrets: names of secrets that the store has already: they need no variables. A
             setting that refers to a secret that is neither here nor there is left out, so that
-            the machine's own identity is used.
+            the machine's own identity is used; so it is where the environment's keys are
+            temporary, whatever is stored.
 
     Raises:
-        ConfigError: no such file, or a variable without a default is not set.
+        ConfigError: no such file, a variable without a default is not set, or an address holds a
+            password.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
@@ -91,12 +96,15 @@ def read_stack(
         return _VARIABLE.sub(one, value)
 
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    secrets = {}
+    secrets, temporary = {}, set()
     for secret, keys in (content.get("secrets") or {}).items():
+        if any(environment.get(_TEMPORARY.get(variable, "")) for variable in keys.values()):
+            temporary.add(secret)
+            continue
         values = {key: environment.get(variable, "") for key, variable in keys.items()}
         if all(values.values()):
             secrets[secret] = values
-    usable = stored_secrets | set(secrets)
+    usable = (stored_secrets - temporary) | set(secrets)
     components = tuple(
         Component(kind, spec["name"], spec["flavor"], _usable(filled(spec.get("config")), usable))
         for kind, spec in content["components"].items()
@@ -104,7 +112,21 @@ def read_stack(
     if missing:
         names = ", ".join(sorted(missing))
         raise ConfigError(f"stack {name!r} needs {names} in the environment ({path.name}).")
+    for component in components:
+        _refuse_passwords(component)
     return StackFile(content["name"], components, secrets)
+
+
+def _refuse_passwords(component: Component) -> None:
+    """A component's configuration is no place for a secret: ZenML shows it to everybody."""
+    for key, value in component.config.items():
+        if isinstance(value, str) and "://" in value and urlsplit(value).password:
+            raise ConfigError(
+                f"{component.name}: {key} holds a password, and a component's settings are "
+                "readable for all: leave it out of the address. A server's goes into "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, a database's into "
+                "PGPASSWORD or ~/.pgpass."
+            )
 
 
 def _usable(config: dict[str, Any] | None, secrets: frozenset[str] | set[str]) -> dict[str, Any]:

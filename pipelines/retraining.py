@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from mlflow import MlflowClient
@@ -14,9 +17,19 @@ from mlflow.entities import Run
 from coti.errors import ConfigError, CotiError
 from pipelines.config import CotiConfig, check_run_file
 from pipelines.lineage import fingerprints_of, tags_of
+from steps.mlflow_record import slug
 from steps.registry import CHAMPION, METRICS_TAG, Registry
 
-__all__ = ["EXIT_CODES", "Outcome", "changes", "exit_code", "retrain", "run_files", "summary"]
+__all__ = [
+    "EXIT_CODES",
+    "Outcome",
+    "changes",
+    "download",
+    "exit_code",
+    "retrain",
+    "run_files",
+    "summary",
+]
 
 INPUTS = ("config", "pool", "seeds", "references", "base_model", "scorer", "judge")
 """Whose hashes say that a concept must be trained again; the code's is not among them."""
@@ -96,16 +109,21 @@ def retrain(
         if not changed and not force:
             return Outcome(config.concept, "unchanged", "no input changed; nothing to do.")
         before = Registry.of(tracking_uri, config.concept).champion()
+        known = {each.info.run_id for each in _finished(client, config.concept)}
     except CotiError as error:
         return Outcome(path.stem, "failed", str(error))
     if run(path) != 0:
         reason = "the run failed; its log says why, and the same command goes on from there."
         return Outcome(config.concept, "failed", reason, changed)
     entry = Registry.of(tracking_uri, config.concept)
-    runs = _finished(client, config.concept)
+    # A run that was there before says nothing about this one.
+    runs = [each for each in _finished(client, config.concept) if each.info.run_id not in known]
     number = runs[0].data.tags.get("coti.version") if runs else None
     if number is None:
-        reason = "the run ended without a registered version; look at its log."
+        reason = (
+            "the run ended without a registered version: look at its log; a stack whose "
+            "orchestrator does not wait for the end (`synchronous: false`) cannot be asked."
+        )
         return Outcome(config.concept, "failed", reason, changed)
     version = entry.version(number)
     promoted = CHAMPION in entry.aliases(version)
@@ -140,8 +158,43 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         lines += ["| metric | this version | champion before |", "|---|---|---|"]
         for name, value in each.metrics.items():
             lines.append(f"| {name} | {_said(value)} | {_said(each.champion.get(name))} |")
-        lines += ["", f"MLflow run `{each.run_id}`. Samples: `report.html` among the artifacts."]
+        lines += ["", f"MLflow run `{each.run_id}`: samples and `report/report.html` there."]
     return "\n".join(lines) + "\n"
+
+
+def download(outcomes: Sequence[Outcome], tracking_uri: str, folder: Path) -> None:
+    """What MLflow has of each run that ended: embedding, report, samples; wherever it ran.
+
+    Args:
+        outcomes: of :func:`retrain`.
+        tracking_uri: MLflow's.
+        folder: gets a folder a concept; one of an earlier time is replaced.
+    """
+    client = MlflowClient(tracking_uri=tracking_uri)
+    for each in outcomes:
+        if each.run_id is None:
+            continue
+        place = folder / slug(each.concept)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for part in ("embedding", "report"):
+            if client.list_artifacts(each.run_id, part):
+                client.download_artifacts(each.run_id, part, str(place))
+        grids = [
+            found.path
+            for found in client.list_artifacts(each.run_id, "images")
+            if Path(found.path).name.startswith("samples") and found.path.endswith(".png")
+        ]
+        if grids:
+            with TemporaryDirectory(prefix="coti-") as beside:
+                last = client.download_artifacts(each.run_id, max(grids, key=_step), beside)
+                shutil.move(last, place / "samples.png")
+
+
+def _step(name: str) -> int:
+    """The step in the name of a logged image, ``samples+step+5+timestamp+…``."""
+    found = re.search(r"step\W+(\d+)", name)
+    return int(found[1]) if found else -1
 
 
 def _finished(client: MlflowClient, concept: str) -> list[Run]:

@@ -77,7 +77,7 @@ def register_embedding(
         {"coti.version": str(version.version), "coti.verdict": verdict.reason},
     )
     record.finish(record.parent_id)
-    mirror_to_zenml(registry.name, str(version.version), verdict.promoted, metrics)
+    mirror_to_zenml(registry)
     return {
         "model": registry.name,
         "version": int(version.version),

@@ -300,23 +300,39 @@ def _is_absence(error: MlflowException) -> bool:
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
-def mirror_to_zenml(name: str, version: str, promoted: bool, metadata: dict[str, Any]) -> None:
-    """Keep ZenML's model control plane in step: ``staging`` is the challenger, else production."""
+def mirror_to_zenml(registry: Registry) -> None:
+    """Put ZenML's model control plane in step with MLflow's aliases.
+
+    The champion is in stage ``production``, the challenger in ``staging``; whoever was there before
+    is archived. A version's metrics are its metadata.
+    """
     from zenml.client import Client
-    from zenml.enums import ModelStages
+    from zenml.enums import MetadataResourceTypes, ModelStages
+    from zenml.models import RunMetadataResource
 
     client = Client()
     try:
-        model = client.get_model(name)
+        model = client.get_model(registry.name)
     except KeyError:
-        model = client.create_model(name)
-    number = f"mlflow-{version}"
-    try:
-        entry = client.get_model_version(model.id, number)
-    except KeyError:
-        entry = client.create_model_version(model.id, name=number)
-    stage = ModelStages.PRODUCTION if promoted else ModelStages.STAGING
-    if entry.stage != stage.value:
-        client.update_model_version(
-            model_name_or_id=model.id, version_name_or_id=entry.id, stage=stage.value, force=True
-        )
+        model = client.create_model(registry.name)
+    stages = {CHAMPION: ModelStages.PRODUCTION, CHALLENGER: ModelStages.STAGING}
+    for alias, stage in stages.items():
+        version = registry._alias(alias)
+        if version is None:
+            continue
+        number = f"mlflow-{version.version}"
+        try:
+            entry = client.get_model_version(model.id, number)
+        except KeyError:
+            entry = client.create_model_version(model.id, name=number)
+            metrics = json.loads(version.tags.get(METRICS_TAG, "{}"))
+            resource = RunMetadataResource(id=entry.id, type=MetadataResourceTypes.MODEL_VERSION)
+            known = {key: value for key, value in metrics.items() if value is not None}
+            client.create_run_metadata(known, [resource])
+        if entry.stage != stage.value:
+            client.update_model_version(
+                model_name_or_id=model.id,
+                version_name_or_id=entry.id,
+                stage=stage.value,
+                force=True,
+            )

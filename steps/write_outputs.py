@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+from mlflow import MlflowClient
 from zenml import get_step_context, step
 from zenml.types import HTMLString
 
@@ -17,6 +18,7 @@ from coti.pool.images import PoolImages
 from coti.report import write_cycles_csv, write_report
 from steps.paths import ROOT
 from steps.report_data import report_of
+from steps.tracking import tracking_uri
 
 __all__ = ["write_outputs"]
 
@@ -78,6 +80,8 @@ def write_outputs(
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     _point_latest(folder)
+    client = MlflowClient(tracking_uri=tracking_uri())
+    client.log_artifact(registration["mlflow_run"], str(folder / "report.html"), "report")
     return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
 
 

@@ -68,3 +68,24 @@ def test_a_default_may_hold_a_place() -> None:
     found = read_stack(FOLDER, "s3", {"COTI_S3_BUCKET": "pool"}, PLACES)
     (tracker,) = [each for each in found.components if each.kind == "experiment_tracker"]
     assert tracker.config["tracking_uri"] == "sqlite:////somewhere/.coti/mlflow-s3.db"
+
+
+def test_temporary_keys_are_never_kept() -> None:
+    """A role taken by OIDC: neither stored nor referred to, even where a secret is stored."""
+    taken = {**WHOLE, "AWS_SESSION_TOKEN": "planted-token"}
+    found = read_stack(FOLDER, "s3", taken, PLACES, frozenset({"coti-s3"}))
+    assert "coti-s3" not in found.secrets
+    (store,) = (each for each in found.components if each.kind == "artifact_store")
+    assert not {"key", "secret"} & set(store.config)
+    assert found.secrets["coti-mlflow"]["username"] == "planted-user"
+
+
+def test_an_address_holds_no_password() -> None:
+    """It would lie readable in ZenML, and in the log of every check."""
+    given = {**WHOLE, "MLFLOW_TRACKING_URI": "postgresql://mlflow:planted-word@db/mlflow"}
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        read_stack(FOLDER, "s3", given, PLACES)
+    assert "planted-word" not in str(caught.value)
+    read_stack(
+        FOLDER, "s3", {**WHOLE, "MLFLOW_TRACKING_URI": "postgresql://mlflow@db/mlflow"}, PLACES
+    )
