@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
 from coti.errors import StoreError
 
-__all__ = ["require_artifact_store", "s3_client", "s3_problem", "storage_sentence"]
+__all__ = [
+    "require_artifact_store",
+    "s3_client",
+    "s3_problem",
+    "share_s3_credentials",
+    "share_with_pool",
+    "storage_sentence",
+]
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken")
 _SECONDS = 5
@@ -27,6 +35,48 @@ def s3_client(store: Any, **options: Any) -> Any:
         **{"region_name": region or "us-east-1", **(store.config.client_kwargs or {})},
         **options,
     )
+
+
+def share_s3_credentials() -> None:
+    """Libraries that read the environment, MLflow's S3 client for one, get the stack's key there.
+
+    What is set already stays; without an S3 artifact store nothing happens.
+    """
+    from zenml.client import Client
+
+    store: Any = Client().active_stack.artifact_store
+    if not str(store.path).startswith("s3://"):
+        return
+    key, secret, token, region = store.get_credentials()
+    kwargs = store.config.client_kwargs or {}
+    found = {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+        "AWS_DEFAULT_REGION": region or kwargs.get("region_name"),
+        "MLFLOW_S3_ENDPOINT_URL": kwargs.get("endpoint_url"),
+    }
+    for name, value in found.items():
+        if value:
+            os.environ.setdefault(name, value)
+
+
+def share_with_pool(source: str, endpoint: str | None) -> None:
+    """A pool in the artifact store's own S3 is read with the stack's key: pods have no other.
+
+    Args:
+        source: of the pool.
+        endpoint: of the pool's store; None: AWS, or what ``AWS_ENDPOINT_URL`` says.
+    """
+    from zenml.client import Client
+
+    if not source.startswith("s3://"):
+        return
+    store: Any = Client().active_stack.artifact_store
+    kwargs = getattr(store.config, "client_kwargs", None) or {}
+    wanted = endpoint or os.environ.get("AWS_ENDPOINT_URL") or ""
+    if (kwargs.get("endpoint_url") or "").rstrip("/") == wanted.rstrip("/"):
+        share_s3_credentials()
 
 
 def s3_problem(store: Any) -> str | None:

@@ -8,6 +8,7 @@ from coti.errors import ConfigError
 from coti.fingerprint import fingerprint_files
 from coti.pool import fingerprint_source
 from coti.settings import PoolSettings
+from steps.artifact_store import share_with_pool
 from steps.paths import locate
 
 __all__ = ["fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
@@ -40,4 +41,5 @@ def fingerprint_optional(key: str, *names: str | None) -> str:
 
 def fingerprint_pool(source: str, rules: PoolSettings) -> str:
     """Hash of a pool's names and bytes; ``rules`` say of which kind it is and where S3 answers."""
+    share_with_pool(source, rules.s3_endpoint)
     return fingerprint_source(locate(source), rules)

@@ -13,6 +13,7 @@ from coti.pool.images import PoolImages
 from coti.settings import PoolSettings
 from materializers.pool_images import PoolImagesMaterializer
 from materializers.table import TableMaterializer
+from steps.artifact_store import share_with_pool
 from steps.caching import CACHE_POLICY
 from steps.paths import ROOT, locate
 
@@ -34,6 +35,7 @@ def ingest_pool(
     Annotated[dict[str, Any], "pool_source"],
 ]:
     """Every input ends in the manifest; ``source_fingerprint`` lets the cache see changes."""
+    share_with_pool(source, settings.s3_endpoint)
     fetched = ROOT / Path(settings.fetch.cache).expanduser()
     pool = ingest(locate(source), settings, resolution, fetch_dir=fetched)
     taken_for = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from zenml import get_step_context
 from zenml.client import Client
 
 from coti.errors import RegistryError
+from steps.artifact_store import share_s3_credentials
 from steps.mlflow_record import RunRecord, slug
 
 __all__ = ["open_record", "tracking_uri"]
@@ -29,7 +29,7 @@ def tracking_uri() -> str:
         raise RegistryError(f"stack {name!r} has no MLflow experiment tracker: {REMEDY}")
     if str(tracker.get_tracking_uri()).startswith("http"):
         tracker.configure_mlflow()
-    _share_s3_credentials()
+    share_s3_credentials()
     return str(tracker.get_tracking_uri())
 
 
@@ -58,22 +58,3 @@ def _artifact_location(uri: str, concept: str) -> str | None:
         return f"{store}/mlflow/{slug(concept)}"
     artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
     return (artifacts / slug(concept)).as_uri()
-
-
-def _share_s3_credentials() -> None:
-    """MLflow's own S3 client reads the environment: it gets the artifact store's key there."""
-    store: Any = Client().active_stack.artifact_store
-    if not str(store.path).startswith("s3://"):
-        return
-    key, secret, token, region = store.get_credentials()
-    kwargs = store.config.client_kwargs or {}
-    found = {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_SESSION_TOKEN": token,
-        "AWS_DEFAULT_REGION": region or kwargs.get("region_name"),
-        "MLFLOW_S3_ENDPOINT_URL": kwargs.get("endpoint_url"),
-    }
-    for name, value in found.items():
-        if value:
-            os.environ.setdefault(name, value)
