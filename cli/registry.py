@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,9 @@ def _said() -> Iterator[Any]:
     table = Table(box=None, pad_edge=False)
     yield table
     if table.columns:
-        Console(soft_wrap=True).print(table)
+        # Into a pipe nothing is cut; rich would take it for 80 columns.
+        width = None if sys.stdout.isatty() else 250
+        Console(soft_wrap=True, width=width).print(table)
 
 
 def _entry(concept: str) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from coti.errors import StoreError
 
 __all__ = [
+    "read_object",
     "require_artifact_store",
     "s3_client",
     "s3_problem",
@@ -20,6 +21,7 @@ __all__ = [
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken")
 _SECONDS = 5
+_READS = 4
 
 
 def s3_client(store: Any, **options: Any) -> Any:
@@ -35,6 +37,20 @@ def s3_client(store: Any, **options: Any) -> Any:
         **{"region_name": region or "us-east-1", **(store.config.client_kwargs or {})},
         **options,
     )
+
+
+def read_object(client: Any, bucket: str, key: str) -> tuple[bytes, str]:
+    """A small object and its ETag; boto3 asks again for an answer, but not for a body cut short."""
+    from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+
+    for left in range(_READS - 1, -1, -1):
+        answer = client.get_object(Bucket=bucket, Key=key)
+        try:
+            return bytes(answer["Body"].read()), str(answer["ETag"])
+        except (IncompleteReadError, ResponseStreamingError):
+            if not left:
+                raise
+    raise AssertionError
 
 
 def share_s3_credentials() -> None:
@@ -94,7 +110,7 @@ def s3_problem(store: Any) -> str | None:
         # Some stores make a bucket when they are written to; a mistyped name must not.
         client.head_bucket(Bucket=bucket)
         client.put_object(Bucket=bucket, Key=name, Body=b"coti")
-        client.get_object(Bucket=bucket, Key=name)["Body"].read()
+        read_object(client, bucket, name)
         client.delete_object(Bucket=bucket, Key=name)
     except ClientError as error:
         return _refusal(str(error.response.get("Error", {}).get("Code", "")), bucket)

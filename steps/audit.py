@@ -12,7 +12,9 @@ from typing import Literal
 
 from mlflow import MlflowClient
 
-__all__ = ["AuditEntry", "actor", "append", "entries"]
+__all__ = ["Action", "AuditEntry", "actor", "append", "entries"]
+
+Action = Literal["promote", "refuse", "rollback"]
 
 PREFIX = "coti.audit."
 _LONGEST = 1000
@@ -25,7 +27,7 @@ class AuditEntry:
 
     time: str
     """UTC, ISO 8601."""
-    action: Literal["promote", "refuse", "rollback"]
+    action: Action
     version: int
     previous: int | None
     """The champion before."""
@@ -55,7 +57,7 @@ def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
 def append(
     client: MlflowClient,
     name: str,
-    action: Literal["promote", "refuse", "rollback"],
+    action: Action,
     version: int,
     previous: int | None,
     who: str,

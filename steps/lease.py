@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from coti.errors import RegistryError
-from steps.artifact_store import s3_client
+from steps.artifact_store import read_object, s3_client
 
 __all__ = ["S3Lease", "hold", "lease"]
 
@@ -117,6 +117,8 @@ class S3Lease:
         present, tag = self._read()
         if not present:
             return None if self._put(IfNoneMatch="*") else "somebody"
+        if present.get("token") == self._token:
+            return None  # the answer to our own request was lost, and its repetition refused
         if float(present["ends"]) < time.time() and self._put(IfMatch=tag):
             return None
         return str(present.get("holder") or "somebody")
@@ -144,10 +146,10 @@ class S3Lease:
         from botocore.exceptions import ClientError
 
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.key)
+            content, tag = read_object(self.client, self.bucket, self.key)
         except ClientError:
             return {}, ""
-        return dict(json.loads(answer["Body"].read())), str(answer["ETag"])
+        return dict(json.loads(content)), tag
 
     def _check(self) -> None:
         present, _ = self._read()

@@ -23,7 +23,7 @@ from coti.errors import RegistryError
 from coti.inversion.safety import Vocabulary, inspect_embedding
 from coti.promotion import Verdict, judge_promotion
 from coti.settings import PromotionSettings
-from steps.audit import actor, append, entries
+from steps.audit import Action, actor, append, entries
 from steps.lease import lease
 from steps.mlflow_record import slug
 
@@ -225,21 +225,13 @@ class Registry:
                     settings,
                 )
             still_mine()
-            if verdict.promoted:
-                self._crown(version)
             self.client.set_model_version_tag(
                 self.name, version.version, VERDICT_TAG, verdict.reason
             )
-            append(
-                self.client,
-                self.name,
-                "promote" if verdict.promoted else "refuse",
-                int(version.version),
-                None if champion is None else int(champion.version),
-                who,
-                why,
-                verdict.reason,
-            )
+            action: Action = "promote" if verdict.promoted else "refuse"
+            self._write_down(action, version, champion, who, why, verdict.reason)
+            if verdict.promoted:
+                self._crown(version)
             return verdict
 
     def rollback(self, to: str | None, why: str, seconds: float = 30.0) -> ModelVersion:
@@ -264,17 +256,9 @@ class Registry:
             if faults:
                 raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
             still_mine()
+            said = f"version {target.version} is the champion again."
+            self._write_down("rollback", target, champion, who, why, said)
             self._crown(target)
-            append(
-                self.client,
-                self.name,
-                "rollback",
-                int(target.version),
-                None if champion is None else int(champion.version),
-                who,
-                why,
-                f"version {target.version} is the champion again.",
-            )
             return target
 
     def _before(self, champion: ModelVersion | None) -> int:
@@ -288,6 +272,28 @@ class Registry:
         raise RegistryError(
             f"{self.name!r} had no champion before the present one; name a version with --to."
         )
+
+    def _write_down(
+        self,
+        action: Action,
+        version: ModelVersion,
+        champion: ModelVersion | None,
+        who: str,
+        why: str,
+        reason: str,
+    ) -> None:
+        """A line in the audit trail, before the alias moves.
+
+        Whoever is killed between the two finds the line again and writes no second one.
+        """
+        number = int(version.version)
+        previous = None if champion is None else int(champion.version)
+        trail = entries(self.client, self.name)
+        if action != "refuse" and trail:
+            last = trail[-1]
+            if (last.action, last.version, last.previous) == (action, number, previous):
+                return
+        append(self.client, self.name, action, number, previous, who, why, reason)
 
     def _crown(self, version: ModelVersion) -> None:
         self.client.set_registered_model_alias(self.name, CHAMPION, version.version)

@@ -120,11 +120,15 @@ class Workspace:
 
     def wait_for_training(self, seconds: float = 600.0) -> None:
         """Return once a command's log says that training has begun, or the time is up."""
+        self.wait_for("Step `train_cycle` has started", seconds)
+
+    def wait_for(self, words: str, seconds: float = 600.0) -> None:
+        """Return once a command's log says ``words``, or the time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             logs = (self.root / ".coti" / "logs").glob("*.log")
             said = "".join(path.read_text(encoding="utf-8") for path in logs)
-            if "Step `train_cycle` has started" in said:
+            if words in said:
                 return
             time.sleep(0.2)
 
@@ -136,8 +140,17 @@ class Workspace:
         """Versions of the concept's registered model in MLflow's local database."""
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=f"sqlite:///{self.root}/.coti/{database}")
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.root / '.coti' / database}")
         return len(client.search_model_versions("name = 'ankle-boot'"))
+
+    def audit(self, database: str = "mlflow.db") -> list[tuple[str, int]]:
+        """Action and version of each line of the concept's audit trail, oldest first."""
+        from mlflow import MlflowClient
+
+        from steps.audit import entries
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.root / '.coti' / database}")
+        return [(each.action, each.version) for each in entries(client, "ankle-boot")]
 
     def query(self, code: str) -> Any:
         """Ask ZenML in a process of its own; ``code`` prints one JSON value last."""

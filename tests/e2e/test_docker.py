@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ from tests.e2e.conftest import ROOT, TINY, Workspace, make_workspace
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PLANTED = "planted-secret-4711"
+PLACES = (
+    ".env",
+    ".git/config",
+    ".coti/zenml/local_stores/default_zen_store/zenml.db",
+    ".coti/logs/planted.log",
+    ".zen/config.yaml",
+    "outputs/planted.txt",
+    "configs/.env",
+    "steps/local.env",
+    "assets/pools/.env",
+)
+"""Files of a checkout that hold secrets or state, in folders that the image gets and others."""
 _EMBEDDING = """
 import hashlib, json
 from zenml.client import Client
@@ -53,11 +66,21 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="module")
-def image(engine: docker.DockerClient) -> str:
-    """The image of this checkout, built with a secret in the environment."""
+def image(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of this checkout, built with a secret in the environment and in files.
+
+    The files are planted in a copy: the checkout may hold real ones.
+    """
     name = os.environ.get("COTI_IMAGE", "coti:local")
+    copy = tmp_path_factory.mktemp("context") / "checkout"
+    own = (".venv", ".git", ".coti", ".zen", "outputs", "mlruns", "scratch", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*own, ".*_cache"))
+    for place in PLACES:
+        path = copy / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"AWS_SECRET_ACCESS_KEY={PLANTED}\n", encoding="utf-8")
     done = subprocess.run(
-        [str(ROOT / "k8s" / "docker.sh"), "image"],
+        [str(copy / "k8s" / "docker.sh"), "image"],
         env={**os.environ, "COTI_IMAGE": name, "AWS_SECRET_ACCESS_KEY": PLANTED},
         capture_output=True,
         text=True,
@@ -150,6 +173,30 @@ def test_the_image_holds_no_secret_and_nothing_it_need_not(
             _in_container(engine, image, "python", "-c", f"import {name}")
 
 
+def test_no_planted_file_is_in_the_images_file_system(
+    engine: docker.DockerClient, image: str
+) -> None:
+    """All of it is read, the libraries included, as the engine exports it."""
+    container = engine.containers.create(image)
+    try:
+        # The second is there: what is searched is the files' contents, uncompressed.
+        found = _found(container.export(), [PLANTED.encode(), b"def coti_concept("])
+    finally:
+        container.remove()
+    assert found == {b"def coti_concept("}
+
+
+def _found(chunks: Iterable[bytes], words: list[bytes]) -> set[bytes]:
+    """Which of the words are in a stream, on the border of two chunks as well."""
+    found: set[bytes] = set()
+    longest, before = max(map(len, words)), b""
+    for chunk in chunks:
+        text = before + chunk
+        found |= {word for word in words if word in text}
+        before = text[-longest:]
+    return found
+
+
 def test_the_stack_check_finds_engine_and_image(space: Workspace) -> None:
     """Component by component."""
     done = space.command("coti", "stack", "check")
@@ -186,7 +233,10 @@ def test_a_step_container_killed_in_mid_training_goes_on(
     tmp_path: Path,
     calm: Workspace,
 ) -> None:
-    """The static twin, a container a step: the second run ends as if nothing had happened."""
+    """The static twin, a container a step: the second run ends as if nothing had happened.
+
+    Nothing is registered or promoted twice.
+    """
     space = make_workspace(tmp_path)
     space.extra["COTI_IMAGE"] = image
     assert space.command("coti", "stack", "up", "docker").returncode == 0
@@ -219,3 +269,6 @@ def test_a_step_container_killed_in_mid_training_goes_on(
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     calm.run(calm.config("slow", **SLOW_START))
     assert space.query(_EMBEDDING) == calm.query(_EMBEDDING)
+    database = str(space.state / "zenml" / "local_stores" / "coti-docker" / "mlflow.db")
+    assert space.registered(database) == 1
+    assert space.audit(database) == [("promote", 1)]

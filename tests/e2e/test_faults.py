@@ -52,6 +52,7 @@ def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(
     assert not kept.exists()
     assert space.cached_steps()["gather_features"] == "cached"
     assert space.registered() == 1
+    assert space.audit() == [("promote", 1)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
@@ -79,6 +80,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
         assert _embedding(space) == undisturbed
         assert space.cached_steps()["gather_features"] == "cached"
         assert space.registered() == 1
+        assert space.audit() == [("promote", 1)]
 
 
 @contextlib.contextmanager

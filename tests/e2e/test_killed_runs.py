@@ -15,11 +15,16 @@ POINTS = {
     "inside training": lambda log: "Step `train_cycle` has started" in log,
     "between steps": lambda log: "Step `evaluate_cycle` has finished" in log,
     "inside a later training": lambda log: "Step `train_cycle_2` has started" in log,
+    "inside registration": lambda log: "Step `register_embedding` has started" in log,
+    "after registration": lambda log: "Step `register_embedding` has finished" in log,
 }
 
 
 def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Killed four times, run a fifth time: the tensor's bytes are the undisturbed run's."""
+    """Killed six times, run a seventh time: the tensor's bytes are the undisturbed run's.
+
+    It is registered and promoted once, though registration began three times.
+    """
     calm = make_workspace(tmp_path_factory.mktemp("calm"))
     calm.run(calm.config("run", seed=3))
     expected = _embedding(calm)
@@ -35,6 +40,7 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert status["train_cycle"] == "cached"
     assert status["ingest_pool"] == "cached"
     assert killed.registered() == 1
+    assert killed.audit() == [("promote", 1)]
 
 
 def _embedding(workspace: Workspace) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from steps.audit import entries
 from tests.coti.pool.s3_server import Proxy
 from tests.e2e.conftest import Workspace, make_workspace
 from tests.servers.processes import tracking_server
@@ -80,11 +81,13 @@ def _goes_away(space: Workspace, proxy: Proxy) -> None:
 
 
 def _check_record(address: str) -> None:
-    """One version, the champion; one finished parent, no run left open."""
+    """One version, the champion, promoted once; one finished parent, no run left open."""
     client = MlflowClient(tracking_uri=address)
     (version,) = client.search_model_versions("name = 'ankle-boot'")
     champion = client.get_model_version_by_alias("ankle-boot", "champion")
     assert champion.version == version.version
+    trail = [(each.action, each.version) for each in entries(client, "ankle-boot")]
+    assert trail == [("promote", 1)]
     experiment = client.get_experiment_by_name("ankle boot")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])

@@ -69,6 +69,7 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     _without(workspace, 4)
     code, outcome, page = _retrain(workspace, HARD)
     assert (code, outcome["action"]) == (10, "challenger"), outcome
+    worse = outcome["version"]
     assert "is not below" in outcome["reason"]
     assert outcome["reason"] in page
     assert _champion(workspace) == [better]
@@ -88,7 +89,39 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     shown = workspace.command("coti", "registry", "show", "ankle boot")
     assert "rollback version 1" in shown.stdout
     assert "a drill" in shown.stdout
+    _check_by_hand(workspace, better, worse)
     _check_export(workspace)
+
+
+def _check_by_hand(space: Workspace, better: int, worse: int) -> None:
+    """Promoted through an easy gate, set back to a version by number, shown in a table."""
+    gate = ("-c", str(space.config("easy", promotion=EASY)))
+    done = space.command("coti", "registry", "promote", "ankle boot", "--why", "a whim", *gate)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ankle-boot version {worse}: promoted" in done.stdout
+    assert _champion(space) == [worse]
+    back = ("coti", "registry", "rollback", "ankle boot", "--to", str(better), "--why", "sober")
+    done = space.command(*back)
+    assert done.returncode == 0, done.stderr
+    assert f"ankle-boot version {better} is the champion again." in done.stdout
+    assert _champion(space) == [better]
+    again = space.command(*back)
+    assert again.returncode == 1
+    assert f"version {better} is the champion already" in again.stderr
+    assert space.audit()[-2:] == [("promote", worse), ("rollback", better)]
+    _check_list(space, better, worse)
+
+
+def _check_list(space: Workspace, better: int, worse: int) -> None:
+    """A line a version, newest first, the champion's marked; of all concepts without a name."""
+    for words in (("ankle boot",), ()):
+        done = space.command("coti", "registry", "list", *words)
+        assert done.returncode == 0, done.stderr
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert ["concept", "version", "aliases", "fd", "r_precision", "phi_ref", "run"] in lines
+        rows = [line for line in lines if line[:1] == ["ankle-boot"]]
+        assert [row[1] for row in rows] == [str(number) for number in range(worse, 0, -1)]
+        assert [row[1] for row in rows if "champion" in row] == [str(better)]
 
 
 def _check_export(space: Workspace) -> None:

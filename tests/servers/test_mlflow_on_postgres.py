@@ -6,6 +6,7 @@ in the image, by ``python -m cli.servers mlflow``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 import requests
 import torch
 from mlflow import MlflowClient
+from PIL import Image
 
 from coti.inversion.embedding import Embedding, save_embedding
 from coti.settings import PromotionSettings
@@ -60,7 +62,7 @@ def test_a_registry_outlives_its_server_and_its_database(
     """Written through the server, files in the bucket; dumped, restored elsewhere: the same."""
     with application("mlflow", tmp_path, settings, "/health") as address:
         _fill(address, tmp_path)
-        before = _content(address)
+        before = _content(address, tmp_path / "before")
         stranger = requests.get(
             f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0",
             headers={"Host": "elsewhere.example"},
@@ -73,11 +75,16 @@ def test_a_registry_outlives_its_server_and_its_database(
     names = [each["Key"] for each in stored["Contents"]]
     assert sum(name.endswith("/embedding/learned_embeds.safetensors") for name in names) == 2
     assert all(name.startswith("mlflow/") for name in names)
+    assert {(name.split("+")[0], grey) for name, grey, _ in before["pictures"]} == {
+        ("images/samples", 100),
+        ("images/samples", 200),
+    }
+    assert sum("/images/samples" in name and name.endswith(".png") for name in names) == 2
 
     _backup_and_restore(settings["COTI_DB_HOST"], tmp_path)
     again = {**settings, "COTI_DB_NAME": "restored"}
     with application("mlflow", tmp_path, again, "/health") as address:
-        assert _content(address) == before
+        assert _content(address, tmp_path / "after") == before
     _no_secret(tmp_path)
 
 
@@ -93,7 +100,7 @@ def _fill(address: str, folder: Path) -> None:
         )  # fmt: skip
         run = record.cycle_run(0, {"coti.cycle": "0"})
         record.log_metrics(run, {"phi": 5.0 + number}, 0)
-        record.log_picture(run, "samples", np.zeros((8, 8, 3), np.uint8), 0)
+        record.log_picture(run, "samples", np.full((8, 8, 3), 100 * number, np.uint8), 0)
         word = Embedding("<boots>", torch.full((2, 16), 0.1 * number))
         path = save_embedding(word, folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, "embedding")
@@ -118,8 +125,11 @@ def _metrics(fd: float) -> dict[str, Any]:
     }
 
 
-def _content(address: str) -> dict[str, Any]:
-    """Everything that must come back: runs, metrics, versions, aliases, audit trail, files."""
+def _content(address: str, folder: Path) -> dict[str, Any]:
+    """Everything that must come back: runs, metrics, versions, aliases, audit trail, files.
+
+    Pictures are downloaded into ``folder``.
+    """
     tracking = MlflowClient(tracking_uri=address)
     registry = Registry.find(address, "Boots")
     experiment = tracking.get_experiment_by_name("Boots")
@@ -135,7 +145,28 @@ def _content(address: str) -> dict[str, Any]:
         },
         "audit": [f"{e.action} version {e.version}" for e in entries(tracking, registry.name)],
         "faults": [registry.faults(version) for version in registry.versions()],
+        "pictures": sorted(
+            picture for run in runs for picture in _pictures(tracking, run.info.run_id, folder)
+        ),
     }
+
+
+def _pictures(tracking: MlflowClient, run_id: str, folder: Path) -> list[tuple[str, int, str]]:
+    """Name, grey value and hash of each picture that a run lists; it must download and open."""
+    found = []
+    for each in tracking.list_artifacts(run_id, "images"):
+        if each.path.endswith(".png"):
+            target = folder / run_id
+            target.mkdir(parents=True, exist_ok=True)
+            path = Path(tracking.download_artifacts(run_id, each.path, str(target)))
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            assert pixels.shape == (8, 8, 3)
+            assert pixels.min() == pixels.max()
+            found.append(
+                (each.path, int(pixels.max()), hashlib.sha256(path.read_bytes()).hexdigest())
+            )
+    return found
 
 
 def _backup_and_restore(host: str, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from coti.errors import RegistryError
 from steps.lease import S3Lease, hold
-from tests.coti.pool.s3_server import client, s3_server
+from tests.coti.pool.s3_server import Proxy, client, s3_server
 
 BUCKET = "leases"
 
@@ -22,6 +22,15 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with s3_server(tmp_path_factory.mktemp("weed")) as found:
         client(found).create_bucket(Bucket=BUCKET)
         yield found
+
+
+@pytest.fixture
+def proxy(endpoint: str) -> Iterator[Proxy]:
+    """What stands between the holder and the server."""
+    found = Proxy(endpoint)
+    found.start()
+    yield found
+    found.stop()
 
 
 def _lease(endpoint: str, key: str, holder: str, life: float = 60.0) -> S3Lease:
@@ -64,6 +73,30 @@ def test_a_dead_holders_lease_is_taken_over_and_the_dead_is_told(endpoint: str) 
         with pytest.raises(RegistryError, match="was lost"):
             ada_holds()
     with _lease(endpoint, "dead.json", "eve").held(0):
+        pass
+
+
+@pytest.mark.slow
+def test_a_lease_is_held_though_the_answer_was_lost(proxy: Proxy) -> None:
+    """The object was made; asked again, the store says that there is one: it is the holder's."""
+    proxy.plan = {f"/{BUCKET}/lost.json": ["lose"]}
+    with _lease(proxy.address, "lost.json", "ada").held(0) as still_mine:
+        still_mine()
+    assert proxy.done["lose"] == 1
+    with _lease(proxy.address, "lost.json", "bob").held(0):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(5))
+def test_a_lease_survives_a_connection_that_is_cut(proxy: Proxy, turn: int) -> None:
+    """While it is written, confirmed, looked at again, read to be given back, or given back."""
+    key = f"cut-{turn}.json"
+    proxy.plan = {f"/{BUCKET}/{key}": [""] * turn + ["cut"]}
+    with _lease(proxy.address, key, "ada").held(0) as still_mine:
+        still_mine()
+    assert proxy.done["cut upload"] + proxy.done["cut answer"] == 1
+    with _lease(proxy.address, key, "bob").held(0):
         pass
 
 

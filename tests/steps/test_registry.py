@@ -164,6 +164,29 @@ def test_every_change_is_written_down_and_can_be_undone(
         entry.rollback("99", "nowhere")
 
 
+@pytest.mark.parametrize("place", ["append", "Registry._crown"])
+def test_a_promotion_killed_half_way_is_written_down_once(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Before its line or its alias: the same promotion again makes up for what is missing."""
+    concept = _Concept(uri, tmp_path, f"killed before {place}")
+    entry = concept.entry
+    one = concept.add("a", 10.0, 0.8)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"steps.registry.{place}", die)
+        with pytest.raises(KeyboardInterrupt):
+            entry.promote(one, SETTINGS)
+    for _ in range(2):
+        assert entry.promote(one, SETTINGS).promoted
+    assert concept.champion() == int(one.version)
+    trail = [(e.action, e.version, e.previous) for e in entries(entry.client, entry.name)]
+    assert trail == [("promote", int(one.version), None)]
+
+
 def test_a_file_that_is_not_sound_is_not_promoted(uri: str, tmp_path: Path) -> None:
     """Vectors ten times as long as the vocabulary's: the gate names them, good metrics or not."""
     concept = _Concept(uri, tmp_path, "loud")

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from coti.errors import EmbeddingError, TrainingError
 from coti.inversion.checkpoint import FolderCheckpointStore
@@ -281,45 +282,60 @@ from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.embedding import save_embedding
 from coti.inversion.model import load_text_to_image
 from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import train_cycle
+from coti.inversion.train import PhiValue, train_cycle
 from coti.settings import *
 torch.set_num_threads(1)
 model = load_text_to_image(ModelSettings(base_model=sys.argv[1], device="cpu"))
 token = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
 generator = torch.Generator().manual_seed(3)
 images = torch.randint(0, 256, (10, 3, 32, 32), generator=generator, dtype=torch.uint8)
-settings = TrainSettings(batch_size=4, max_steps=60, checkpoint_every=5, learning_rates=(0.05,))
+settings = TrainSettings(batch_size=4, max_steps=60, phi_every=6, learning_rates=(0.05,),
+                         checkpoint_every=int(sys.argv[3]))
 store = FolderCheckpointStore(sys.argv[2])
-print("start", flush=True)
+
+def phi(word, step):
+    print("step", step, flush=True)
+    return PhiValue(step / 10, 5.0, 5.0)
+
 result = train_cycle(model, images, None, initial_embedding(model, token), settings,
-                     ScheduleSettings(), None, 0, store, token=token)
+                     ScheduleSettings(dynamic=False), phi, 0, store, token=token)
 save_embedding(result.embedding, sys.argv[2] + "/word.safetensors")
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "every"), [(signal.SIGKILL, 5), (signal.SIGTERM, 1000)])
 def test_a_killed_process_goes_on_when_started_again(
-    number: signal.Signals, model_folder: Callable[..., Path], tmp_path: Path
+    number: signal.Signals, every: int, model_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """A real process, killed for real mid-training, ends with the undisturbed run's bytes."""
+    """A real process, killed for real mid-training, ends with the undisturbed run's bytes.
 
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(model_folder()), str(folder)]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    SIGKILL leaves the last regular checkpoint; SIGTERM one of its own, where none is due.
+    """
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        words = [str(model_folder()), str(folder), str(every)]
+        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *words]
+        return subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
 
     undisturbed, killed = tmp_path / "a", tmp_path / "b"
-    assert start(undisturbed).wait(300) == 0
-    process = start(killed)
+    with start(undisturbed) as process:
+        assert process.wait(300) == 0
     checkpoint = killed / "checkpoint.safetensors"
-    deadline = time.monotonic() + 200
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    assert process.wait(60) == -number
-    assert checkpoint.exists()
+    with start(killed) as process:
+        assert process.stdout is not None
+        assert "step 6\n" in process.stdout
+        assert checkpoint.exists() == (number == signal.SIGKILL)
+        process.send_signal(number)
+        assert process.wait(60) == -number
     assert not (killed / "word.safetensors").exists()
-    assert start(killed).wait(300) == 0
+    with safe_open(checkpoint, "pt") as file:
+        step = json.loads(file.metadata()["state"])["step"]
+    assert 5 <= step < 60
+    with start(killed) as process:
+        assert process.wait(300) == 0
     first, second = (
         load_embedding(folder / "word.safetensors") for folder in (undisturbed, killed)
     )

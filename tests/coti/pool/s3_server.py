@@ -105,8 +105,14 @@ def s3_server(folder: Path) -> Iterator[str]:
 class Proxy:
     """Passes HTTP on to ``target``, unless told otherwise.
 
-    ``plan[path][turn]`` and ``spoil(number of the request)`` may say ``throttle`` (a 503) or
-    ``cut`` (the answer ends early); while ``down``, every connection is closed at once.
+    ``plan[path][turn]`` and ``spoil(method, how many of it there were)`` may say
+
+    - ``throttle``: a 503;
+    - ``cut``: an upload's body ends half way, else the answer's does, or it is lost if it has none;
+    - ``lose``: the server does what is asked, its answer is lost.
+
+    While ``down``, every connection is closed at once. ``done`` counts what was really done:
+    ``throttle``, ``cut upload``, ``cut answer``, ``lose`` and ``refuse``.
     """
 
     def __init__(self, target: str) -> None:
@@ -114,9 +120,10 @@ class Proxy:
         self._port = int(port)
         self.plan: dict[str, list[str]] = {}
         self.asked: Counter[str] = Counter()
+        self.methods: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
         self.down = False
-        self.spoil: Callable[[int], str] = lambda turn: ""
-        self.requests = 0
+        self.spoil: Callable[[str, int], str] = lambda method, turn: ""
         self.address = ""
         self._loop = asyncio.new_event_loop()
         # The loop itself holds its tasks weakly.
@@ -175,15 +182,18 @@ class Proxy:
     ) -> None:
         """One request a connection: the head is read, perhaps spoilt, else both ways are piped."""
         head = await reader.readuntil(b"\r\n\r\n")
-        path = head.split(b" ")[1].decode().partition("?")[0]
+        method, target, *_ = head.decode("latin-1").split(" ")
+        path = target.partition("?")[0]
         turns = self.plan.get(path, [])
         what = turns[self.asked[path]] if self.asked[path] < len(turns) else ""
         self.asked[path] += 1
-        self.requests += 1
-        what = what or self.spoil(self.requests)
+        self.methods[method] += 1
+        what = what or self.spoil(method, self.methods[method])
         if self.down:
+            self.done["refuse"] += 1
             return
         if what == "throttle":
+            self.done["throttle"] += 1
             body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
             writer.write(
                 b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: "
@@ -196,16 +206,60 @@ class Proxy:
         source, upstream = await asyncio.open_connection(self._host, self._port)
         opened.append(upstream)
         upstream.write(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        if what == "cut" and (size := _body_size(head)):
+            await self._cut_upload(reader, writer, upstream, head, size)
+            return
         body_on_its_way = asyncio.create_task(_pass_on(reader, upstream))
         try:
-            writer.write(await source.readuntil(b"\r\n\r\n"))
-            left = 100 if what == "cut" else 1 << 40
-            while left > 0 and (data := await source.read(min(left, 65_536))):
-                writer.write(data)
-                await writer.drain()
-                left -= len(data)
+            await self._pass_back(source, writer, method, what)
         finally:
             body_on_its_way.cancel()
+
+    async def _cut_upload(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        upstream: asyncio.StreamWriter,
+        head: bytes,
+        size: int,
+    ) -> None:
+        """Half of a request's body, and no answer."""
+        if b"\nexpect: 100-continue" in head.lower():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        upstream.write(await reader.readexactly(size // 2))
+        await upstream.drain()
+        self.done["cut upload"] += 1
+
+    async def _pass_back(
+        self, source: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, what: str
+    ) -> None:
+        """The server's answer, as much of it as ``what`` leaves."""
+        head = await source.readuntil(b"\r\n\r\n")
+        while head.split(b" ")[1] == b"100":
+            writer.write(head)
+            head = await source.readuntil(b"\r\n\r\n")
+        size = 0 if method == "HEAD" else _body_size(head)
+        if what == "lose" or (what == "cut" and size == 0):
+            self.done["lose" if what == "lose" else "cut answer"] += 1
+            return
+        writer.write(head)
+        left = min(100, size // 2) if what == "cut" else 1 << 40
+        while left > 0 and (data := await source.read(min(left, 65_536))):
+            writer.write(data)
+            await writer.drain()
+            left -= len(data)
+        if what == "cut":
+            self.done["cut answer"] += 1
+
+
+def _body_size(head: bytes) -> int:
+    """Bytes of the body that a head announces; of one in chunks, of unknown size, some."""
+    lines = head.lower().split(b"\r\n")
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return 200 if b"transfer-encoding: chunked" in lines else 0
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

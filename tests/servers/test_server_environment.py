@@ -1,0 +1,51 @@
+"""What the two servers are told, without starting them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.servers import server_environment, server_words
+from coti.errors import ConfigError
+
+GIVEN = {
+    "COTI_DB_HOST": "database:5432",
+    "COTI_DB_PASSWORD": "p@ss/word",
+    "COTI_S3_BUCKET": "bucket",
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow",
+    "PATH": "/bin",
+}
+
+
+@pytest.mark.parametrize("before", [{}, {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}])
+def test_mlflow_unpickles_nothing(before: dict[str, str]) -> None:
+    """Whatever the environment says; files are served from the bucket by the server."""
+    told = server_environment("mlflow", {**GIVEN, **before})
+    assert told["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert told["MLFLOW_SERVE_ARTIFACTS"] == "true"
+    assert told["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://bucket/mlflow"
+    assert told["MLFLOW_SERVER_ALLOWED_HOSTS"] == "mlflow"
+    assert told["PATH"] == "/bin"
+
+
+def test_a_password_is_quoted_and_on_no_command_line() -> None:
+    """In the database's address, where its signs would mean something else."""
+    mlflow, zenml = (server_environment(name, GIVEN) for name in ("mlflow", "zenml"))
+    place = "p%40ss%2Fword@database:5432"
+    assert mlflow["MLFLOW_BACKEND_STORE_URI"] == f"postgresql+psycopg2://mlflow:{place}/mlflow"
+    assert zenml["ZENML_STORE_URL"] == f"mysql://zenml:{place}/zenml"
+    for name in ("mlflow", "zenml"):
+        assert "word" not in " ".join(server_words(name, GIVEN))
+
+
+@pytest.mark.parametrize("missing", sorted(set(GIVEN) - {"PATH"}))
+def test_what_is_missing_is_named(missing: str) -> None:
+    """MLflow needs all of it."""
+    given = {name: value for name, value in GIVEN.items() if name != missing}
+    with pytest.raises(ConfigError, match=f"{missing} is not set: the mlflow server needs it"):
+        server_environment("mlflow", given)
+
+
+def test_there_are_two_servers() -> None:
+    """Another name is an error, not a guess."""
+    with pytest.raises(ConfigError, match="no server 'apache'"):
+        server_words("apache", GIVEN)
