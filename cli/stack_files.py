@@ -93,7 +93,8 @@ def read_stack(
 
         for word, place in places.items():  # first: a default may hold one, and ends at a brace
             value = value.replace(f"{{{word}}}", place)
-        return _VARIABLE.sub(one, value)
+        text = _VARIABLE.sub(one, value)
+        return {"true": True, "false": False}.get(text, text)
 
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     secrets, temporary = {}, set()

@@ -153,6 +153,26 @@ def test_the_same_command_again_comes_from_the_cache(space: Workspace) -> None:
     assert space.audit(MLFLOW) == [("promote", 1)]
 
 
+def test_a_pool_in_the_same_store_is_read_with_the_stacks_key(
+    space: Workspace, server: str, proxy: Proxy, undisturbed: bytes
+) -> None:
+    """The environment has no key, as in a pod; the same pictures give the same embedding."""
+    pool = space.root / "assets" / "pools" / "ankle_boot" / "pool"
+    store = client(server)
+    for path in sorted(pool.rglob("*")):
+        if path.is_file():
+            name = f"pool/{path.relative_to(pool).as_posix()}"
+            store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    keys = {name: space.extra.pop(name) for name in names}
+    rules = {"s3_endpoint": proxy.address}
+    try:
+        space.run(space.config("from-s3", pool=f"s3://{BUCKET}/pool", pool_rules=rules))
+    finally:
+        space.extra.update(keys)
+    assert _embedding(space) == undisturbed
+
+
 def test_a_store_that_stays_away_is_one_sentence_and_the_same_command_goes_on(
     tmp_path_factory: pytest.TempPathFactory, proxy: Proxy, undisturbed: bytes
 ) -> None:

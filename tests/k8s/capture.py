@@ -125,6 +125,7 @@ def _kubernetes(folder: Path) -> None:
             if not _is_captured(error):
                 raise
         orchestrator, snapshot = seen[0]
+        retries: dict[str, int] = {}
         for name, step in snapshot.step_configurations.items():
             if step.config.runtime is None or step.config.runtime.value != "isolated":
                 continue
@@ -141,6 +142,8 @@ def _kubernetes(folder: Path) -> None:
                 force_write_logs=lambda: None,
             )
             orchestrator.submit_isolated_step_with_allocation(info, {"NAME": name}, None)
+            retries[name] = 0 if step.config.retry is None else step.config.retry.max_retries
+    (folder / "retries.json").write_text(json.dumps(retries))
     from kubernetes.client import ApiClient
 
     # The client leaves out what the address it posts to says.

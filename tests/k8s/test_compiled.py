@@ -41,9 +41,21 @@ def _captured(kind: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What configs/kubernetes.yaml, the CronJob's own run file, makes ZenML submit."""
+    return _captured("kubernetes", tmp_path_factory.mktemp("kubernetes"))
+
+
+@pytest.fixture(scope="module")
+def retries(captured: Path) -> dict[str, int]:
+    """Isolated step -> how often ZenML starts it again; a Job's own count is for one attempt."""
+    return dict(json.loads((captured / "retries.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def jobs(captured: Path) -> dict[str, dict[str, Any]]:
     """Role or step -> Job."""
-    folder = _captured("kubernetes", tmp_path_factory.mktemp("kubernetes"))
+    folder = captured
     found = json.loads((folder / "jobs.json").read_text())
     return {
         job["metadata"]["annotations"].get("zenml.io/step-name")
@@ -95,6 +107,11 @@ def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
         ((_, spec),) = pod_specs(jobs[name])
         assert "nodeSelector" not in spec
         assert "nvidia.com/gpu" not in spec["containers"][0]["resources"]["limits"]
+
+
+def test_a_step_is_started_again(retries: dict[str, int]) -> None:
+    """Often enough for some spot nodes to leave in mid-training."""
+    assert retries == {"ingest_pool": 2, "embed_pool": 2, "train_cycle": 6, "evaluate_cycle": 6}
 
 
 def test_roles_and_identities(jobs: dict[str, dict[str, Any]]) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from mlflow.server.security_utils import is_allowed_host_header
 
+from cli.stack_files import read_stack
 from tests.k8s.restricted import pod_specs, problems
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -24,22 +26,16 @@ PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "1
 
 @cache
 def _built(overlay: str) -> list[dict[str, Any]]:
-    """The overlay as kustomize builds it; without kubectl, its plain files."""
-    if shutil.which("kubectl"):
-        done = subprocess.run(
-            ["kubectl", "kustomize", str(K8S / "overlays" / overlay)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [each for each in yaml.safe_load_all(done.stdout) if each]
-    files = [*(K8S / "base").glob("*.yaml"), *(K8S / "overlays" / overlay).glob("*.yaml")]
-    return [
-        each
-        for path in files
-        if path.name != "kustomization.yaml"
-        for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    ]
+    """The overlay as kustomize builds it."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl: apt-get install kubernetes-client")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(K8S / "overlays" / overlay)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
 def _named(overlay: str, kind: str) -> Iterator[dict[str, Any]]:
@@ -103,6 +99,108 @@ def test_the_network_is_closed_by_default_and_opened_by_role() -> None:
                     assert any(network.subnet_of(each) for each in refused), private
 
 
+CLIENTS = {"mlflow:5000", "zenml:8080", "kube-dns:53", "kube-dns:53/UDP"}
+STORE = {"dev": "seaweedfs:8333", "gpu": "192.0.2.0/24:443", "kubeflow": "192.0.2.0/24:443"}
+API = {"10.96.0.1/32:443", "10.96.0.1/32:6443"}
+DNS = {"kube-dns:53", "kube-dns:53/UDP"}
+
+
+def _reached(overlay: str, labels: dict[str, str]) -> set[str]:
+    """Where a pod with these labels may go, all policies together."""
+    found = set()
+    for policy in _named(overlay, "NetworkPolicy"):
+        if not _selects(policy["spec"]["podSelector"], labels):
+            continue
+        for rule in policy["spec"].get("egress", []):
+            for peer in rule["to"]:
+                if "ipBlock" in peer:
+                    place = peer["ipBlock"]["cidr"]
+                else:
+                    (place,) = peer["podSelector"]["matchLabels"].values()
+                for port in rule["ports"]:
+                    udp = "/UDP" if port["protocol"] == "UDP" else ""
+                    found.add(f"{place}:{port['port']}{udp}")
+    return found
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(
+        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
+        for each in selector.get("matchExpressions", [])
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_role_reaches_what_it_needs_and_nothing_else(overlay: str) -> None:
+    """All that any policy of the overlay opens, by role."""
+    store = STORE[overlay]
+    internet = {"0.0.0.0/0:80", "0.0.0.0/0:443"}
+    kubeflow = {"ml-pipeline:8888"} if overlay == "kubeflow" else set()
+    expected = {
+        "step": CLIENTS | {store},
+        "ingest": CLIENTS | {store} | internet,
+        "controller": CLIENTS | {store} | API,
+        "retrain": CLIENTS | {store} | API | kubeflow,
+    }
+    for role, places in expected.items():
+        assert _reached(overlay, {"coti.dev/role": role}) == places, role
+    servers = {"mlflow": {store, "postgres:5432"}, "zenml": {"mysql:3306"}}
+    for name, places in servers.items():
+        labels = {"app.kubernetes.io/name": name, "coti.dev/role": name}
+        assert _reached(overlay, labels) == DNS | places
+    for name in ("postgres", "mysql", "seaweedfs"):
+        labels = {"app.kubernetes.io/name": name, "coti.dev/role": "object-store"}
+        assert _reached(overlay, labels) == DNS
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_retraining_can_submit(overlay: str) -> None:
+    """From within the cluster, a run file whose pods tests/k8s/test_compiled.py looks at, with the
+    image that the CronJob itself has."""
+    (job,) = _named(overlay, "CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    kind = "kubeflow" if overlay == "kubeflow" else "kubernetes"
+    words = container["command"]
+    assert words[1:5] == ["retrain", f"configs/{kind}.yaml", "--stack", kind]
+    (settings,) = (
+        each for each in _named(overlay, "ConfigMap") if each["metadata"]["name"] == "coti-settings"
+    )
+    assert settings["data"]["COTI_IMAGE"] == container["image"]
+    assert settings["data"]["COTI_CPU_IMAGE"] == container["image"]
+    given = {each["name"]: "set" for each in container["env"]} | settings["data"]
+    folder = K8S.parent / "configs" / "stacks"
+    stack = read_stack(folder, kind, given, {"root": "/app", "stores": "/tmp"})
+    if kind == "kubernetes":
+        (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
+        assert orchestrator.config["incluster"] is True
+    assert set(stack.secrets) == {"coti-s3", "coti-mlflow"}
+
+
+def test_mlflow_takes_its_own_names_and_no_other() -> None:
+    """MLflow compares the whole Host header, port and all."""
+    (server,) = (
+        each for each in _named("gpu", "Deployment") if each["metadata"]["name"] == "mlflow"
+    )
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    values = {each["name"]: each.get("value", "") for each in container["env"]}
+    allowed = values["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    for host in ("mlflow", "mlflow:5000", "mlflow.coti:5000", "mlflow.coti.svc:5000"):
+        assert is_allowed_host_header(allowed, host), host
+    for host in ("elsewhere.example", "mlflow.elsewhere:5000", ""):
+        assert not is_allowed_host_header(allowed, host), host
+
+
+def test_the_development_store_is_reached_from_other_pods() -> None:
+    """Bound to the pod's address, not to its loopback."""
+    (server,) = (
+        each for each in _named("dev", "StatefulSet") if each["metadata"]["name"] == "seaweedfs"
+    )
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    assert "-ip.bind=0.0.0.0" in container["args"]
+
+
 def test_steps_have_no_rights_in_the_cluster_and_the_others_few() -> None:
     """No wildcard, no cluster role, no rights at all for coti-step and coti-server."""
     assert not list(_named("gpu", "ClusterRole"))
@@ -110,6 +208,8 @@ def test_steps_have_no_rights_in_the_cluster_and_the_others_few() -> None:
     for role in _named("gpu", "Role"):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            if "secrets" in rule["resources"]:
+                assert not {"get", "list", "watch"} & set(rule["verbs"]), "nobody reads secrets"
     bound = {s["name"] for b in _named("gpu", "RoleBinding") for s in b["subjects"]}
     assert bound == {"coti-controller", "coti-retrain"}
     for account in _named("gpu", "ServiceAccount"):
