@@ -197,8 +197,12 @@ def load_image_text_encoder(
         except ImportError as error:
             raise ModelError(import_error) from error
         try:
-            loaded = open_clip.create_model(where, pretrained=pretrained, weights_only=True)
+            loaded = open_clip.create_model(
+                where, pretrained=pretrained, weights_only=True, **_as_trained(where, pretrained)
+            )
             tokenizer = open_clip.get_tokenizer(where)
+        except ModelError:
+            raise
         except Exception as error:  # open_clip lets every kind of exception through
             raise ModelError(
                 f"open_clip cannot load {model!r}"
@@ -241,6 +245,39 @@ def _resolve(model: str, pretrained: str | None) -> str:
     return model
 
 
+def _as_trained(where: str, pretrained: str | None) -> dict[str, Any]:
+    """What open_clip must be told, so that the weights get the network they were trained in.
+
+    It only warns where a tag's activation is not the named model's, and takes a file's pictures to
+    be prepared as OpenAI's. A tag's own activation is used; a file gets the preparation that all of
+    the model's tags agree on, and the activation of the model's name (``-quickgelu`` or not).
+
+    Raises:
+        ModelError: the name asks for QuickGELU, the tag's weights were trained without.
+    """
+    from open_clip import get_model_config, list_pretrained_tags_by_model
+    from open_clip.pretrained import get_pretrained_cfg
+
+    if pretrained is None or where.startswith(("local-dir:", "hf-hub:")):
+        return {}
+    tag = get_pretrained_cfg(where, pretrained)
+    if not tag:
+        known = [get_pretrained_cfg(where, each) for each in list_pretrained_tags_by_model(where)]
+        keys = ("mean", "std", "interpolation", "resize_mode")
+        ways = {tuple(each.get(key) for key in keys): each for each in known}
+        if len(ways) != 1:
+            return {}
+        (way,) = ways.values()
+        return {"force_preprocess_cfg": {key: way[key] for key in keys if way.get(key)}}
+    quick = bool(tag.get("quick_gelu"))
+    if bool((get_model_config(where) or {}).get("quick_gelu")) and not quick:
+        raise ModelError(
+            f"{where!r} has QuickGELU, and the weights {pretrained!r} were trained without: name "
+            "the model without -quickgelu."
+        )
+    return {"force_quick_gelu": quick}
+
+
 def _pinned(model: str, where: str, pretrained: str | None, sha256: str | None) -> str | None:
     """``pretrained`` as a file on this machine where it names one or has a pinned hash."""
     if where.startswith("local-dir:"):
@@ -269,7 +306,8 @@ def _pinned(model: str, where: str, pretrained: str | None, sha256: str | None) 
                 f"{_first_line(error)}. Give a local file or s3:// instead."
             ) from error
     check_hash(Path(file), sha256, f"{model} ({pretrained})")
-    return str(file)
+    # The tag, not the file: it says how pictures are prepared, too, and finds the same file.
+    return pretrained
 
 
 def _first_line(error: Exception) -> str:

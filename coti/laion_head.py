@@ -37,6 +37,10 @@ def convert_laion_head(source: Path, target: Path, sha256: str | None = LAION_SH
         raise ModelError(f"{source} is no aesthetic head: it should map names to tensors.")
     tensors = {str(name): value.float() for name, value in found.items()}
     AestheticHead.from_tensors(tensors)  # raises where it is another model's
-    header = {"format": "pt", "source": source.name, "features": "ViT-L-14 openai, normalised"}
+    header = {
+        "format": "pt",
+        "source": source.name,
+        "features": "ViT-L-14-quickgelu openai, normalised",
+    }
     write_whole(target, tensor_bytes(tensors, header))
     return target

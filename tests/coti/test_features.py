@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from safetensors.torch import save_file
 
 from coti.errors import ModelError
 from coti.features import AutoencoderEncoder, load_image_text_encoder, normalized
+from coti.weights import hash_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -170,3 +174,69 @@ def test_normalized() -> None:
         pytest.approx([0.6, 0.8]),
         [0.0, 0.0],
     ]
+
+
+@pytest.fixture
+def published(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model as open_clip knows its own: by name, with a tag; the weights' file.
+
+    The tag's weights want QuickGELU and pictures of their own preparation, which the model's
+    configuration doesn't say: so it is with ViT-L-14 and OpenAI's weights. There is no download.
+    """
+    import open_clip
+    from open_clip import factory, pretrained
+
+    (tmp_path / "tiny-known.json").write_text(json.dumps(CONFIG["model_cfg"]))
+    (tmp_path / "tiny-known-quickgelu.json").write_text(
+        json.dumps({**CONFIG["model_cfg"], "quick_gelu": True})
+    )
+    monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
+    monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
+    open_clip.add_model_config(tmp_path)
+    own = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"}
+    tags = {
+        "quick": {"url": "https://nowhere.example/a", "quick_gelu": True, **own},
+        "plain": {"url": "https://nowhere.example/b", **own},
+    }
+    for name in ("tiny-known", "tiny-known-quickgelu"):
+        monkeypatch.setitem(pretrained._PRETRAINED, name, tags)
+    file = folder / "open_clip_model.safetensors"
+    for module in (factory, pretrained):
+        monkeypatch.setattr(module, "download_pretrained", lambda *words, **more: str(file))
+    return file
+
+
+def test_weights_get_the_network_they_were_trained_in(published: Path) -> None:
+    """Activation and preparation are the tag's, whether or not its file is pinned by a hash."""
+    pinned = hash_of(published)
+    found = [
+        load_image_text_encoder("tiny-known", "quick"),
+        load_image_text_encoder("tiny-known", "quick", sha256=pinned),
+        load_image_text_encoder("tiny-known-quickgelu", "quick", sha256=pinned),
+        load_image_text_encoder("tiny-known-quickgelu", str(published), sha256=pinned),
+    ]
+    plain = load_image_text_encoder("tiny-known", "plain")
+    image = pictures(2, 20, 30)
+    for each in found:
+        assert each._mean.flatten().tolist() == [0.5] * 3
+        assert each._resize_mode == "squash"
+        assert torch.equal(each.encode_images(image), found[0].encode_images(image))
+    assert not torch.allclose(plain.encode_images(image), found[0].encode_images(image), atol=1e-4)
+    with pytest.raises(ModelError, match="without -quickgelu"):
+        load_image_text_encoder("tiny-known-quickgelu", "plain")
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd2", "sdxl", "paper"])
+def test_the_configurations_scorers_match_their_weights(name: str) -> None:
+    """By open_clip's own tables: a model that its weights' activation is not that of is a trap."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    text = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
+    pairs = set(re.findall(r"model: (ViT\S+)\s+pretrained: (\S+)", text))
+    assert pairs
+    for model, tag in pairs:
+        wanted = bool(get_pretrained_cfg(model, tag).get("quick_gelu"))
+        config = open_clip.get_model_config(model)
+        assert config is not None
+        assert bool(config.get("quick_gelu")) == wanted, (model, tag)
