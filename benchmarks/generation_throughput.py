@@ -65,11 +65,29 @@ class Verdict:
         self.references = embed_references(self.judge, config.concept, real, self.settings)
 
     def of(self, images: torch.Tensor) -> dict[str, float]:
-        """Fréchet distance and R-precision of pictures."""
+        """Fréchet distance, KID with its interval, and R-precision of pictures."""
         found = judge_images(
             self.judge, images, self.references, self.config.concept, self.settings, 0
         )
-        return {name: found[name] for name in ("fd_judge", "r_precision", "kid")}
+        names = ("fd_judge", "r_precision", "kid", "kid_low", "kid_high")
+        return {name: found[name] for name in names}
+
+
+def enough(rows: list[dict[str, Any]], other: dict[str, float]) -> int | None:
+    """The fewest steps from which on nothing differs from the finest by more than chance does.
+
+    Args:
+        rows: by rising number of steps; the last is the finest.
+        other: the finest again, on another noise.
+    """
+    finest, found = rows[-1], None
+    chance = abs(other["r_precision"] - finest["r_precision"])
+    for row in reversed(rows[:-1]):
+        apart = row["kid_low"] > finest["kid_high"] or finest["kid_low"] > row["kid_high"]
+        if apart or abs(row["r_precision"] - finest["r_precision"]) > max(chance, 0.01):
+            break
+        found = int(row["steps"])
+    return found
 
 
 def seconds_of(draw: Callable[[], Any]) -> float:
@@ -157,6 +175,13 @@ def main() -> None:
                 if name in rows[-1]
             )
         )
+    judged: dict[str, Any] = {}
+    if verdict is not None:
+        how = replace(settings, num_inference_steps=50, cycle_images=options.metrics)
+        other = verdict.of(draw(model, words[0], how, options.metrics, 1, "cycle").images)
+        judged = {"other_noise": other, "enough_steps": enough(rows, other)}
+        print(f"another noise at 50 steps: {other}")
+        print(f"enough steps: {judged['enough_steps']}")
     result = {
         "benchmark": "generation_throughput",
         "device": str(model.device),
@@ -166,6 +191,7 @@ def main() -> None:
         "pipeline": their_rate,
         "ratio": ratio,
         "rows": rows,
+        **judged,
         "gpu": "measured" if model.device.type == "cuda" else "not measured",
     }
     print(json.dumps(result))

@@ -9,8 +9,8 @@ turns in one process, so that what else the machine does hits all of them alike:
 ``ours``
     :func:`coti.inversion.train.train_cycle` itself, from one φ callback to the next.
 ``example``
-    The step of diffusers' ``examples/textual_inversion``, in our words, none of its operations
-    left out: :class:`Example` names each. Its accelerate wrapper is left out, in its favour.
+    The step of diffusers' ``examples/textual_inversion``, in our words: :data:`OPERATIONS` names
+    each, :data:`LEFT_OUT` what is not done.
 ``bare``
     What no implementation can avoid: frozen text encoder and UNet forward, the loss, and the
     gradient down to the vectors, on inputs prepared beforehand.
@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.sd_shapes import write_random
 from coti.inversion.batches import BatchPlan
 from coti.inversion.embedding import Embedding
-from coti.inversion.latents import encode_latents, to_model_range
+from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.model import (
     TextToImageModel,
@@ -55,8 +55,29 @@ from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainS
 TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=4)
 
 
+OPERATIONS = (
+    "open, resize, mirror at random and normalise each picture, in the training process",
+    "draw a template and tokenise it, a picture at a time",
+    "encode the pictures, in the UNet's precision, and draw their latents",
+    "draw noise and timesteps; add the noise through the scheduler",
+    "text encoder, its weights float32, under autocast where the precision is half",
+    "UNet, in the half precision",
+    "the loss in float32, for noise or velocity",
+    "the gradient of the whole vocabulary's table",
+    "AdamW on the whole table, the learning rate's schedule, zero_grad",
+    "write the vocabulary's other rows back",
+    "read the loss for the progress bar",
+)
+"""The example's step, in its order."""
+LEFT_OUT = (
+    "accelerate's own bookkeeping (accumulate, backward, gather)",
+    "drawing the progress bar, logging, checkpoints",
+)
+"""What the example does beside, some of it every step; without it the example is faster."""
+
+
 class Example:
-    """The training step of diffusers' textual-inversion example, operation by operation."""
+    """The training step of diffusers' textual-inversion example, by :data:`OPERATIONS`."""
 
     def __init__(self, model: TextToImageModel, folder: Path, batch_size: int) -> None:
         diffusers: Any = import_module("diffusers")
@@ -71,7 +92,7 @@ class Example:
             self.unet = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
             # The example keeps the text encoder, whose vocabulary it trains, in float32.
             self.text_encoder.to(model.device, torch.float32)
-            self.vae.to(model.device, model.vae.dtype).requires_grad_(False)
+            self.vae.to(model.device, model.dtype).requires_grad_(False)
             self.unet.to(model.device, model.dtype).requires_grad_(False)
         self.model = model
         self.scheduler = diffusers.DDPMScheduler.from_config(model.scheduler_config)
@@ -121,22 +142,20 @@ class Example:
                     torch.stack(column).to(self.model.device) for column in zip(*items, strict=True)
                 )
 
-    def step(self) -> None:
-        """One optimizer step."""
-        pixels, ids = next(self.batches)
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents of a batch."""
         latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.sample().detach()
-        latents = (latents * self.vae.config.scaling_factor).to(self.model.dtype)
-        noise = torch.randn_like(latents)
-        count = self.scheduler.config.num_train_timesteps
-        timesteps = torch.randint(0, count, (len(latents),), device=latents.device).long()
-        noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        hidden = self.text_encoder(ids)[0].to(self.model.dtype)
-        predicted = self.unet(noisy, timesteps, hidden).sample
-        target = noise
-        if self.model.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(latents, noise, timesteps)
-        loss: Any = F.mse_loss(predicted.float(), target.float(), reduction="mean")
-        loss.backward()
+        return torch.as_tensor(latents * self.vae.config.scaling_factor).to(self.model.dtype)
+
+    def text(self, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states; accelerate runs a prepared model's forward under autocast."""
+        half = self.model.dtype != torch.float32
+        with torch.autocast(self.model.device.type, self.model.dtype, enabled=half):
+            hidden = self.text_encoder(ids)[0]
+        return torch.as_tensor(hidden).float().to(self.model.dtype)
+
+    def update(self) -> None:
+        """The optimizer on the whole table, and its other rows back."""
         self.optimizer.step()
         self.pace.step()
         self.optimizer.zero_grad()
@@ -144,6 +163,23 @@ class Example:
         frozen[min(self.rows) : max(self.rows) + 1] = False
         with torch.no_grad():
             self.text_encoder.get_input_embeddings().weight[frozen] = self.original[frozen]
+
+    def step(self) -> None:
+        """One optimizer step."""
+        pixels, ids = next(self.batches)
+        latents = self.encode(pixels)
+        noise = torch.randn_like(latents)
+        count = self.scheduler.config.num_train_timesteps
+        timesteps = torch.randint(0, count, (len(latents),), device=latents.device).long()
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        hidden = self.text(ids)
+        predicted = self.unet(noisy, timesteps, hidden).sample
+        target = noise
+        if self.model.prediction_type == "v_prediction":
+            target = self.scheduler.get_velocity(latents, noise, timesteps)
+        loss: Any = F.mse_loss(predicted.float(), target.float(), reduction="mean")
+        loss.backward()
+        self.update()
         loss.detach().item()
 
 
@@ -207,9 +243,7 @@ def compare(
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        for number, image in enumerate(images):
-            path = Path(folder) / f"{number:03d}.png"
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+        _write(images, Path(folder))
         example, bare = Example(model, Path(folder), batch_size), Bare(model, images, batch_size)
         times: dict[str, list[float]] = {"ours": [], "example": [], "bare": []}
         mark = 0.0
@@ -247,10 +281,37 @@ def compare(
     }
 
 
-def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str, float]:
-    """Seconds of the parts of a step, each timed alone (sums differ a little from the whole)."""
+def breakdown(
+    model: TextToImageModel, batch_size: int, steps: int, whole: dict[str, float]
+) -> dict[str, float]:
+    """Seconds of the parts of a step, each timed alone (sums differ a little from the whole).
+
+    ``whole`` has the seconds of a step, for the rest that no part is.
+    """
     side = model.resolution
     images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        _write(images, Path(folder))
+        return _parts(model, batch_size, steps, whole, images, Path(folder))
+
+
+def _write(images: torch.Tensor, folder: Path) -> None:
+    for number, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03d}.png")
+
+
+def _parts(
+    model: TextToImageModel,
+    batch_size: int,
+    steps: int,
+    whole: dict[str, float],
+    images: torch.Tensor,
+    folder: Path,
+) -> dict[str, float]:
+    example = Example(model, folder, batch_size)
+    pixels, example_ids = next(example.batches)
+    table = example.text_encoder.get_input_embeddings().weight
+    cache = encode_latents(model, images)
     bare = Bare(model, images, batch_size)
     ids, which, draws = bare.inputs[0]
     plan = BatchPlan(
@@ -265,10 +326,14 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
     with torch.no_grad():
         prompts = bare.encoder(ids, bare.vectors).rows(which)
     leaf = prompts._replace(hidden=prompts.hidden.detach().requires_grad_())
-    pixels = images[:batch_size]
+    ours = [each.detach().clone().requires_grad_() for each in bare.vectors]
+    for vectors in ours:
+        vectors.grad = torch.ones_like(vectors)
+    optimizer = torch.optim.AdamW(ours, lr=5e-4)
 
     def draw() -> None:
-        plan.batch(1)
+        batch = plan.batch(1)
+        cache.sample(batch.pictures, batch.posterior_noise.to(model.device))
 
     def text() -> None:
         with training_attention(model):
@@ -284,14 +349,26 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
 
     @torch.no_grad()
     def encode() -> None:
-        model.vae.encode(to_model_range(pixels, model)).latent_dist.sample()
+        example.encode(pixels)
+
+    def example_text() -> None:
+        torch.autograd.grad(example.text(example_ids).float().sum(), table)
+
+    def example_update() -> None:
+        grad = torch.zeros_like(table)
+        table.grad = grad
+        example.update()
 
     parts: dict[str, Callable[[], None]] = {
-        "draw a batch": draw,
-        "text encoder, forward and gradient": text,
         "UNet forward": unet_forward,
         "UNet forward and gradient": unet,
-        "autoencoder (the example's, cached by us)": encode,
+        "ours: draw a batch and its latents": draw,
+        "ours: text encoder, forward and gradient": text,
+        "ours: optimizer": optimizer.step,
+        "example: open, resize and tokenise": lambda: next(example.batches),
+        "example: autoencoder": encode,
+        "example: text encoder, forward and the table's gradient": example_text,
+        "example: AdamW on the table, its rows written back": example_update,
     }
     for part in parts.values():
         part()
@@ -299,7 +376,14 @@ def breakdown(model: TextToImageModel, batch_size: int, steps: int) -> dict[str,
         {name: _seconds(part, steps, model.device) for name, part in parts.items()}
         for _ in range(3)
     ]
-    return {name: min(one[name] for one in rounds) for name in parts}
+    found = {name: min(one[name] for one in rounds) for name in parts}
+    unet_time = found["UNet forward and gradient"]
+    for who in ("ours", "example"):
+        own = sum(value for name, value in found.items() if name.startswith(f"{who}:"))
+        found[f"{who}: the rest (negative: the parts alone take longer)"] = (
+            whole[who] - unet_time - own
+        )
+    return found
 
 
 def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[str, float]:
@@ -350,7 +434,7 @@ def main() -> None:
         rows = [compare(model, size, options.rounds, options.steps) for size in batches]
         for row in rows:
             row["compute"] = compute(model, row["batch_size"], row["seconds"]["ours"])
-        parts = breakdown(model, batches[-1], options.steps)
+            row["parts"] = breakdown(model, row["batch_size"], options.steps, row["seconds"])
     print(f"{'batch':>5} {'ours':>10} {'example':>10} {'bare':>10} {'ex/ours':>8} {'ours/bare':>9}")
     for row in rows:
         times = "".join(f"{row['seconds'][n] * 1e3:>9.1f}m" for n in ("ours", "example", "bare"))
@@ -365,9 +449,9 @@ def main() -> None:
             f"{work['flops_a_second'] / 1e12:.2f} TFLOP/s, {work['share']:.0%} of this machine's "
             f"own {str(model.dtype).removeprefix('torch.')} matmul rate"
         )
-    print(f"\nparts of a step at batch {batches[-1]}, milliseconds:")
-    for part, seconds in parts.items():
-        print(f"  {part:<45} {seconds * 1e3:8.2f}")
+        print(f"parts of a step at batch {row['batch_size']}, milliseconds:")
+        for part, seconds in row["parts"].items():
+            print(f"  {part:<60} {seconds * 1e3:8.2f}")
     result = {
         "benchmark": "ti_throughput",
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
@@ -375,7 +459,8 @@ def main() -> None:
         "dtype": str(model.dtype),
         "torch": torch.__version__,
         "rows": rows,
-        "parts": parts,
+        "operations": OPERATIONS,
+        "left_out": LEFT_OUT,
         "model": options.model or ("random sd2-base" if on_gpu else name),
         "gpu": "measured" if on_gpu else "not measured",
     }

@@ -1,6 +1,7 @@
 """Compile and submit in a process of its own, up to the call that would reach a cluster.
 
-Usage: ``python -m tests.k8s.capture kubernetes|kubeflow FOLDER``; writes JSON to FOLDER.
+Usage: ``python -m tests.k8s.capture kubernetes|kubeflow FOLDER``; writes to FOLDER what the run files
+of the overlays' CronJobs become.
 
 There is no cluster here. What is replaced: the Kubernetes API client (it records what it is given
 to create), Kubeflow's upload (the compiled file is kept), the object store (moto), and ZenML's
@@ -21,6 +22,12 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "registry.example/coti@sha256:" + "0" * 64
 CPU_IMAGE = IMAGE.replace("coti@", "coti-cpu@")
+RUN_FILES = {
+    "dev": "configs/kubernetes_cpu.yaml",
+    "gpu": "configs/kubernetes.yaml",
+    "kubeflow": "configs/kubeflow.yaml",
+}
+"""Overlay -> the run file of its CronJob."""
 
 
 class _Recorder:
@@ -34,7 +41,7 @@ class _Recorder:
 
 
 def main(kind: str, folder: Path) -> None:
-    """Write ``jobs.json`` (Kubernetes) or ``pipeline.yaml`` (Kubeflow)."""
+    """Write ``OVERLAY.jobs.json`` (Kubernetes) or ``pipeline.yaml`` (Kubeflow)."""
     environment = {
         "COTI_S3_BUCKET": "coti",
         "AWS_ACCESS_KEY_ID": "planted-access-key",
@@ -91,12 +98,13 @@ def _submit(kind: str, folder: Path) -> None:
     Client().activate_root(folder)
     with mock.patch.object(Stack, "requires_remote_server", False):
         if kind == "kubernetes":
-            _kubernetes(folder)
+            for overlay in ("gpu", "dev"):
+                _kubernetes(folder, overlay)
         else:
             _kubeflow(folder)
 
 
-def _kubernetes(folder: Path) -> None:
+def _kubernetes(folder: Path, overlay: str) -> None:
     from zenml.config.step_run_info import StepRunInfo
     from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator as Orchestrator
 
@@ -120,7 +128,7 @@ def _kubernetes(folder: Path) -> None:
         mock.patch.object(Orchestrator, "submit_dynamic_pipeline", remember),
     ):
         try:
-            coti_concept.with_options(config_path=str(ROOT / "configs/kubernetes.yaml"))()
+            coti_concept.with_options(config_path=str(ROOT / RUN_FILES[overlay]))()
         except BaseException as error:
             if not _is_captured(error):
                 raise
@@ -143,13 +151,13 @@ def _kubernetes(folder: Path) -> None:
             )
             orchestrator.submit_isolated_step_with_allocation(info, {"NAME": name}, None)
             retries[name] = 0 if step.config.retry is None else step.config.retry.max_retries
-    (folder / "retries.json").write_text(json.dumps(retries))
+    (folder / f"{overlay}.retries.json").write_text(json.dumps(retries))
     from kubernetes.client import ApiClient
 
     # The client leaves out what the address it posts to says.
     kind = {"apiVersion": "batch/v1", "kind": "Job"}
     jobs = [{**kind, **ApiClient().sanitize_for_serialization(job)} for job in recorder.jobs]
-    (folder / "jobs.json").write_text(json.dumps(jobs))
+    (folder / f"{overlay}.jobs.json").write_text(json.dumps(jobs))
 
 
 def _kubeflow(folder: Path) -> None:
@@ -168,7 +176,8 @@ def _kubeflow(folder: Path) -> None:
 
     with mock.patch.object(Orchestrator, "_upload_and_run_pipeline", keep):
         try:
-            coti_concept_static.with_options(config_path=str(ROOT / "configs/kubeflow.yaml"))()
+            run_file = str(ROOT / RUN_FILES["kubeflow"])
+            coti_concept_static.with_options(config_path=run_file)()
         except BaseException as error:
             if not _is_captured(error):
                 raise

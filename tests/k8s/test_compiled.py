@@ -42,26 +42,29 @@ def _captured(kind: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What configs/kubernetes.yaml, the CronJob's own run file, makes ZenML submit."""
+    """What the run files of the CronJobs in overlays/gpu and overlays/dev make ZenML submit."""
     return _captured("kubernetes", tmp_path_factory.mktemp("kubernetes"))
 
 
-@pytest.fixture(scope="module")
-def retries(captured: Path) -> dict[str, int]:
+def _retries(folder: Path, overlay: str) -> dict[str, int]:
     """Isolated step -> how often ZenML starts it again; a Job's own count is for one attempt."""
-    return dict(json.loads((captured / "retries.json").read_text()))
+    return dict(json.loads((folder / f"{overlay}.retries.json").read_text()))
 
 
-@pytest.fixture(scope="module")
-def jobs(captured: Path) -> dict[str, dict[str, Any]]:
+def _jobs(folder: Path, overlay: str) -> dict[str, dict[str, Any]]:
     """Role or step -> Job."""
-    folder = captured
-    found = json.loads((folder / "jobs.json").read_text())
+    found = json.loads((folder / f"{overlay}.jobs.json").read_text())
     return {
         job["metadata"]["annotations"].get("zenml.io/step-name")
         or job["spec"]["template"]["metadata"]["labels"].get("step_name", "controller"): job
         for job in found
     }
+
+
+@pytest.fixture(params=["gpu", "dev"])
+def jobs(captured: Path, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """Those of each overlay."""
+    return _jobs(captured, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +93,10 @@ def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]
 
 
 def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
-    jobs: dict[str, dict[str, Any]],
+    captured: Path,
 ) -> None:
     """Selector, tolerations, one GPU, shared memory, time to write a checkpoint, retries."""
+    jobs = _jobs(captured, "gpu")
     for name in ("train_cycle", "evaluate_cycle"):
         ((_, spec),) = pod_specs(jobs[name])
         assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
@@ -109,9 +113,21 @@ def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
         assert "nvidia.com/gpu" not in spec["containers"][0]["resources"]["limits"]
 
 
-def test_a_step_is_started_again(retries: dict[str, int]) -> None:
+def test_without_gpus_the_same_pods_want_none(captured: Path) -> None:
+    """overlays/dev: any node will do, and the time and tries to go on are the same."""
+    for job in _jobs(captured, "dev").values():
+        assert "nvidia" not in json.dumps(job)
+        ((_, spec),) = pod_specs(job)
+        assert "nodeSelector" not in spec
+        assert spec["terminationGracePeriodSeconds"] == 120
+    assert _jobs(captured, "dev")["train_cycle"]["spec"]["backoffLimit"] == 6
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "dev"])
+def test_a_step_is_started_again(captured: Path, overlay: str) -> None:
     """Often enough for some spot nodes to leave in mid-training."""
-    assert retries == {"ingest_pool": 2, "embed_pool": 2, "train_cycle": 6, "evaluate_cycle": 6}
+    expected = {"ingest_pool": 2, "embed_pool": 2, "train_cycle": 6, "evaluate_cycle": 6}
+    assert _retries(captured, overlay) == expected
 
 
 def test_roles_and_identities(jobs: dict[str, dict[str, Any]]) -> None:

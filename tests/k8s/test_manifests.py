@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import yaml
 from mlflow.server.security_utils import is_allowed_host_header
 
 from cli.stack_files import read_stack
+from tests.k8s.capture import RUN_FILES
 from tests.k8s.restricted import pod_specs, problems
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = ("dev", "gpu", "kubeflow")
+FILES = sorted(path for path in K8S.rglob("*.yaml") if path.name != "kustomization.yaml")
 VERSION = "1.32"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
 
@@ -28,7 +30,7 @@ PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "1
 def _built(overlay: str) -> list[dict[str, Any]]:
     """The overlay as kustomize builds it."""
     if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl: apt-get install kubernetes-client")
+        pytest.skip("no kubectl, so no overlay is built: apt-get install kubernetes-client")
     done = subprocess.run(
         ["kubectl", "kustomize", str(K8S / "overlays" / overlay)],
         capture_output=True,
@@ -40,6 +42,13 @@ def _built(overlay: str) -> list[dict[str, Any]]:
 
 def _named(overlay: str, kind: str) -> Iterator[dict[str, Any]]:
     return (each for each in _built(overlay) if each["kind"] == kind)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_file_is_valid_as_it_stands(path: Path) -> None:
+    """Needs no kubectl; what the overlays make of the files, the tests below see."""
+    for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -99,59 +108,91 @@ def test_the_network_is_closed_by_default_and_opened_by_role() -> None:
                     assert any(network.subnet_of(each) for each in refused), private
 
 
-CLIENTS = {"mlflow:5000", "zenml:8080", "kube-dns:53", "kube-dns:53/UDP"}
+DNS = {"kube-system/kube-dns:53", "kube-system/kube-dns:53/UDP"}
+CLIENTS = {"mlflow:5000", "zenml:8080"} | DNS
 STORE = {"dev": "seaweedfs:8333", "gpu": "192.0.2.0/24:443", "kubeflow": "192.0.2.0/24:443"}
 API = {"10.96.0.1/32:443", "10.96.0.1/32:6443"}
-DNS = {"kube-dns:53", "kube-dns:53/UDP"}
+INTERNET = {"0.0.0.0/0:80", "0.0.0.0/0:443"}
 
 
-def _reached(overlay: str, labels: dict[str, str]) -> set[str]:
+def _egress(overlay: str) -> dict[str, set[str]]:
+    """Role, or a server's name -> all that it may reach."""
+    store = STORE[overlay]
+    kubeflow = {"kubeflow/ml-pipeline:8888"} if overlay == "kubeflow" else set()
+    return {
+        "step": CLIENTS | {store},
+        "ingest": CLIENTS | {store} | INTERNET,
+        "controller": CLIENTS | {store} | API,
+        "retrain": CLIENTS | {store} | API | kubeflow,
+        "mlflow": DNS | {store, "postgres:5432"},
+        "zenml": DNS | {"mysql:3306"},
+        "postgres": DNS,
+        "mysql": DNS,
+        **({"seaweedfs": DNS} if overlay == "dev" else {}),
+    }
+
+
+def _pods(overlay: str) -> dict[str, dict[str, str]]:
+    """Role, or a server's name -> its pods' labels; ZenML starts the first three."""
+    roles = {role: {"coti.dev/role": role} for role in ("step", "ingest", "controller")}
+    found = [meta["labels"] for m in _built(overlay) for meta, _ in pod_specs(m)]
+    return roles | {labels["app.kubernetes.io/name"]: labels for labels in found}
+
+
+def _reached(policies: Iterable[dict[str, Any]], labels: dict[str, str]) -> set[str]:
     """Where a pod with these labels may go, all policies together."""
     found = set()
-    for policy in _named(overlay, "NetworkPolicy"):
+    for policy in policies:
         if not _selects(policy["spec"]["podSelector"], labels):
             continue
         for rule in policy["spec"].get("egress", []):
             for peer in rule["to"]:
-                if "ipBlock" in peer:
-                    place = peer["ipBlock"]["cidr"]
-                else:
-                    (place,) = peer["podSelector"]["matchLabels"].values()
                 for port in rule["ports"]:
                     udp = "/UDP" if port["protocol"] == "UDP" else ""
-                    found.add(f"{place}:{port['port']}{udp}")
+                    last = f"-{port['endPort']}" if "endPort" in port else ""
+                    found.add(f"{_place(peer)}:{port['port']}{last}{udp}")
     return found
+
+
+def _place(peer: dict[str, Any]) -> str:
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    names = []
+    for kind in ("namespaceSelector", "podSelector"):
+        if kind in peer:
+            assert set(peer[kind]) == {"matchLabels"}, "selects more than one kind of pod"
+            (name,) = peer[kind]["matchLabels"].values()
+            names.append(str(name))
+    return "/".join(names)
 
 
 def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
-    return wanted and all(
-        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
-        for each in selector.get("matchExpressions", [])
-    )
+    for each in selector.get("matchExpressions", []):
+        assert each["operator"] == "In", "this test knows no other operator"
+        wanted = wanted and labels.get(each["key"]) in each["values"]
+    return wanted
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_role_reaches_what_it_needs_and_nothing_else(overlay: str) -> None:
     """All that any policy of the overlay opens, by role."""
-    store = STORE[overlay]
-    internet = {"0.0.0.0/0:80", "0.0.0.0/0:443"}
-    kubeflow = {"ml-pipeline:8888"} if overlay == "kubeflow" else set()
-    expected = {
-        "step": CLIENTS | {store},
-        "ingest": CLIENTS | {store} | internet,
-        "controller": CLIENTS | {store} | API,
-        "retrain": CLIENTS | {store} | API | kubeflow,
-    }
-    for role, places in expected.items():
-        assert _reached(overlay, {"coti.dev/role": role}) == places, role
-    servers = {"mlflow": {store, "postgres:5432"}, "zenml": {"mysql:3306"}}
-    for name, places in servers.items():
-        labels = {"app.kubernetes.io/name": name, "coti.dev/role": name}
-        assert _reached(overlay, labels) == DNS | places
-    for name in ("postgres", "mysql", "seaweedfs"):
-        labels = {"app.kubernetes.io/name": name, "coti.dev/role": "object-store"}
-        assert _reached(overlay, labels) == DNS
+    policies = list(_named(overlay, "NetworkPolicy"))
+    assert {name: _reached(policies, pod) for name, pod in _pods(overlay).items()} == _egress(
+        overlay
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("selector", [{}, {"matchLabels": {"coti.dev/role": "step"}}])
+def test_one_more_policy_would_be_seen(overlay: str, selector: dict[str, Any]) -> None:
+    """A private range opened to steps, or to all: the test above would fail."""
+    peer = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    rule = {"to": [peer], "ports": [{"protocol": "TCP", "port": 443}]}
+    wider = {"spec": {"podSelector": selector, "egress": [rule]}}
+    policies = [*_named(overlay, "NetworkPolicy"), wider]
+    reached = _reached(policies, _pods(overlay)["step"])
+    assert reached == _egress(overlay)["step"] | {"10.0.0.0/8:443"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -163,19 +204,36 @@ def test_retraining_can_submit(overlay: str) -> None:
     (container,) = spec["containers"]
     kind = "kubeflow" if overlay == "kubeflow" else "kubernetes"
     words = container["command"]
-    assert words[1:5] == ["retrain", f"configs/{kind}.yaml", "--stack", kind]
+    assert words[1:5] == ["retrain", RUN_FILES[overlay], "--stack", kind]
     (settings,) = (
         each for each in _named(overlay, "ConfigMap") if each["metadata"]["name"] == "coti-settings"
     )
     assert settings["data"]["COTI_IMAGE"] == container["image"]
     assert settings["data"]["COTI_CPU_IMAGE"] == container["image"]
-    given = {each["name"]: "set" for each in container["env"]} | settings["data"]
+    given = {each["name"]: each.get("value", "set") for each in container["env"]}
+    given |= settings["data"]
+    # Pods are given these too; Kubeflow's are in another namespace.
+    assert given["ZENML_STORE_URL"] == "http://zenml.coti:8080"
+    assert given["MLFLOW_TRACKING_URI"] == "http://mlflow.coti:5000"
     folder = K8S.parent / "configs" / "stacks"
     stack = read_stack(folder, kind, given, {"root": "/app", "stores": "/tmp"})
-    if kind == "kubernetes":
-        (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
-        assert orchestrator.config["incluster"] is True
+    (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
+    assert orchestrator.config["incluster" if kind == "kubernetes" else "synchronous"] is True
     assert set(stack.secrets) == {"coti-s3", "coti-mlflow"}
+
+
+def test_without_gpus_all_else_is_the_same() -> None:
+    """configs/kubernetes_cpu.yaml is configs/kubernetes.yaml but for what GPU steps ask for."""
+    with_gpus, without = (
+        yaml.safe_load((K8S.parent / RUN_FILES[overlay]).read_text(encoding="utf-8"))
+        for overlay in ("gpu", "dev")
+    )
+    for step in ("train_cycle", "evaluate_cycle"):
+        pod = with_gpus["steps"][step]["settings"]["orchestrator"]["pod_settings"]
+        for key in ("node_selectors", "tolerations"):
+            pod.pop(key, None)
+        pod["resources"] = with_gpus["settings"]["orchestrator"]["pod_settings"]["resources"]
+    assert with_gpus == without
 
 
 def test_mlflow_takes_its_own_names_and_no_other() -> None:
