@@ -31,6 +31,8 @@ __all__ = [
 
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 pictures at 512² fit."""
+_PIXELS = 2 << 20
+"""Encoded at once: an activation of the first block is 128 numbers a pixel."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 pictures at 512² fit."""
 
@@ -85,8 +87,14 @@ class LatentCache:
         They come on the device of ``noise``; ``index`` is on the CPU.
         """
         rows = index.to(self.mean.device, non_blocking=True)
-        mean, std = (part[rows].to(noise.device) for part in (self.mean, self.std))
+        mean, std = (_without_waiting(part[rows], noise.device) for part in (self.mean, self.std))
         return (mean + std * noise) * self.scaling_factor
+
+
+def _without_waiting(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type != "cuda" or rows.device == device:
+        return rows.to(device)
+    return rows.pin_memory().to(device, non_blocking=True)
 
 
 def fit_to_resolution(
@@ -123,7 +131,7 @@ def encode_latents(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],
     mirrored: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     store: LatentStore | None = None,
     keep_from: int = 256 << 20,
 ) -> LatentCache:
@@ -133,7 +141,7 @@ def encode_latents(
         model: whose autoencoder encodes.
         images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
         mirrored: encode mirror images too; they follow at n, n + 1, ….
-        batch_size: pictures at once.
+        batch_size: pictures at once; None: 32, and fewer from 256² on, as many as two of 1024².
         store: where latents of at least ``keep_from`` bytes are kept between runs.
         keep_from: bytes; 0 keeps none.
 
@@ -142,6 +150,7 @@ def encode_latents(
     """
     if len(images) == 0:
         raise TrainingError("There is no picture to train on: X_T is empty.")
+    batch_size = batch_size or max(1, min(32, _PIXELS // model.resolution**2))
     rows = len(images) * (2 if mirrored else 1)
     shape = (rows, *model.latent_shape)
     size = 8 * math.prod(shape)

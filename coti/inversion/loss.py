@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -52,8 +53,7 @@ def predict(
     added: dict[str, Any] | None = None
     if prompts.pooled is not None:
         height, width = (side * model.downscale for side in noisy.shape[-2:])
-        size = [height, width, 0, 0, height, width]  # original size, crop corner, target size
-        ids = torch.tensor([size], device=noisy.device, dtype=prompts.pooled.dtype)
+        ids = _size_ids(height, width, noisy.device, prompts.pooled.dtype)
         added = {"text_embeds": prompts.pooled, "time_ids": ids.expand(len(noisy), -1)}
     prediction: torch.Tensor = model.unet(
         noisy.to(dtype=model.dtype, memory_format=model.unet_format),
@@ -63,3 +63,10 @@ def predict(
         return_dict=False,
     )[0]
     return prediction
+
+
+@lru_cache(maxsize=16)
+def _size_ids(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """SDXL's original size, crop corner and target size: [1, 6], moved to the device once."""
+    with torch.inference_mode(False):  # training keeps it for its gradient
+        return torch.tensor([[height, width, 0, 0, height, width]], device=device, dtype=dtype)

@@ -1,7 +1,7 @@
 """Compile and submit in a process of its own, up to the call that would reach a cluster.
 
-Usage: ``python -m tests.k8s.capture kubernetes|kubeflow FOLDER``; writes to FOLDER what the run files
-of the overlays' CronJobs become.
+Usage: ``python -m tests.k8s.capture kubernetes|kubeflow FOLDER``; writes to FOLDER what the
+run files of the overlays' CronJobs become.
 
 There is no cluster here. What is replaced: the Kubernetes API client (it records what it is given
 to create), Kubeflow's upload (the compiled file is kept), the object store (moto), and ZenML's

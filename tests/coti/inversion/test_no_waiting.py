@@ -1,0 +1,63 @@
+"""A step never waits for the device: on a CPU seen by the operations that would make it wait."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from coti.inversion.model import TextToImageModel
+from tests.coti.inversion.test_train import TRAIN, train
+
+WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select")
+"""What reads a number, or a size that depends on numbers, from a device."""
+
+
+HOST = ("batches.py", "curve.py")
+"""Which picture comes next is read from the host's own memory, and the curve once a look."""
+
+
+class _Seen(TorchDispatchMode):
+    """Counts them."""
+
+    waits: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in WAITING:
+            frames = traceback.extract_stack()
+            self.waits += not any(frame.filename.endswith(HOST) for frame in frames)
+        return func(*args, **(kwargs or {}))
+
+
+def _waits(model: TextToImageModel, pictures: torch.Tensor, steps: int) -> int:
+    settings = replace(TRAIN, max_steps=steps, phi_every=steps, checkpoint_every=0)
+    with _Seen() as seen:
+        train(model, pictures, None, settings)
+    return seen.waits
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
+def test_more_steps_wait_no_more(kind: str, load_model: Any, pictures: torch.Tensor) -> None:
+    """Only the looks wait, and there is one at the end in both."""
+    model = load_model(kind)
+    few = _waits(model, pictures, 3)
+    assert few > 0, "the start does wait"
+    assert _waits(model, pictures, 9) == few
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_no_wait_on_a_gpu(load_model: Any, pictures: torch.Tensor) -> None:
+    """CUDA itself refuses a call that waits."""
+    model = load_model("sdxl")
+    if model.device.type != "cuda":
+        pytest.skip("the model is not on the GPU")
+
+    def strict(_word: Any, step: int) -> Any:
+        torch.cuda.set_sync_debug_mode("error" if step < 8 else "default")
+        return None
+
+    train(model, pictures, None, replace(TRAIN, max_steps=8, phi_every=8))
