@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from coti.errors import RegistryError
-from coti.inversion.embedding import embedding_file_name, load_embedding
+from coti.inversion.embedding import embedding_file_name, load_embedding, save_embedding
 
 __all__ = ["ConceptCard", "write_concept_folder"]
 
@@ -41,7 +41,8 @@ def write_concept_folder(
 
     Args:
         folder: must not exist yet, or be empty.
-        embedding: the registered file; it is copied byte for byte.
+        embedding: the registered file; it is copied byte for byte, and written once more under
+            the key that all web UIs take.
         pictures: for ``concept_images/``; may be empty.
         card: contents of ``README.md``.
 
@@ -50,13 +51,14 @@ def write_concept_folder(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RegistryError(f"{folder} is not empty: name a new folder to export to.")
-    token = load_embedding(embedding).token
+    word = load_embedding(embedding)
+    token = word.token
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "concept_images").mkdir(parents=True)
     (part / "webui").mkdir()
     shutil.copyfile(embedding, part / "learned_embeds.safetensors")
-    shutil.copyfile(embedding, part / "webui" / embedding_file_name(token))
+    save_embedding(word, part / "webui" / embedding_file_name(token), "emb_params")
     (part / "token_identifier.txt").write_text(token, encoding="utf-8")
     (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
     for number, picture in enumerate(pictures):

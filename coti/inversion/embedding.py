@@ -76,11 +76,18 @@ def embedding_file_name(token: str) -> str:
     return (re.sub(r"[^\w.-]+", "-", token).strip("-.") or "learned_embeds") + ".safetensors"
 
 
-def save_embedding(embedding: Embedding, path: Path | str) -> Path:
+def save_embedding(embedding: Embedding, path: Path | str, key: str | None = None) -> Path:
     """Write the file that ``pipe.load_textual_inversion(path)`` loads; whole or not at all.
 
     One key, the token, [num_vectors, width] float32; an SDXL word has two, ``clip_l`` and
     ``clip_g``. Metadata goes into the safetensors header.
+
+    Args:
+        embedding: the word.
+        path: of the file.
+        key: another one than the token, for one text encoder. ``emb_params`` is AUTOMATIC1111's,
+            and all web UIs take it: InvokeAI's import reads the width from that key's second
+            dimension, and from any other's first, so that it refuses several vectors there.
 
     Raises:
         EmbeddingError: the name has spaces or angle brackets, which some tools stumble over, or
@@ -94,7 +101,7 @@ def save_embedding(embedding: Embedding, path: Path | str) -> Path:
         )
     if not all(bool(part.isfinite().all()) for part in embedding.parts):
         raise EmbeddingError(f"The vectors of {embedding.token} are not finite; nothing is saved.")
-    keys = (embedding.token,) if embedding.second is None else _SDXL_KEYS
+    keys = (key or embedding.token,) if embedding.second is None else _SDXL_KEYS
     tensors = dict(zip(keys, embedding.parts, strict=True))
     header = {
         "format": "pt",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from coti.concept_folder import ConceptCard, write_concept_folder
 from coti.errors import RegistryError
@@ -46,6 +47,8 @@ def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> Non
     assert (folder / "token_identifier.txt").read_text() == "<ankle-boot>"
     assert (folder / "type_of_concept.txt").read_text() == "object"
     assert (folder / "learned_embeds.safetensors").read_bytes() == embedding.read_bytes()
+    webui = load_file(folder / "webui" / "ankle-boot.safetensors")
+    assert list(webui) == ["emb_params"]
     page = (folder / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(page.split("---")[1])
     assert front["license"] == "cc-by-4.0"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from coti.inversion.embedding import Embedding, save_embedding
+from coti.inversion.embedding import Embedding, load_embedding, save_embedding
 
 Tensors = dict[str, torch.Tensor]
 ONE = Embedding("<ankle-boot>", torch.randn(4, 1024), {"concept": "ankle boot"})
@@ -39,22 +39,50 @@ def comfyui(file: Tensors) -> list[torch.Tensor]:
 def invokeai(file: Tensors) -> list[torch.Tensor]:
     """string_to_param, emb_params, both SDXL keys, then the first tensor."""
     assert "string_to_param" not in file
-    assert "emb_params" not in file
+    if "emb_params" in file:
+        return [file["emb_params"]]
     if "clip_g" in file and "clip_l" in file:
         return [file["clip_l"], file["clip_g"]]
     return [next(iter(file.values()))]
 
 
+def invokeais_import(file: Tensors) -> str:
+    """For which base model, by a width: of emb_params, of clip_g, or the first tensor's *first*."""
+    if "emb_params" in file:
+        width = file["emb_params"].shape[-1]
+    elif "clip_g" in file:
+        width = file["clip_g"].shape[-1]
+    else:
+        width = next(iter(file.values())).shape[0]
+    return {768: "sd-1", 1024: "sd-2", 1280: "sdxl"}.get(width, "refused")
+
+
+@pytest.mark.parametrize("key", [None, "emb_params"])
 @pytest.mark.parametrize("tool", [automatic1111, comfyui, invokeai])
 @pytest.mark.parametrize("word", [ONE, TWO], ids=["sd", "sdxl"])
 def test_the_file_is_found_under_each_tools_rules(
-    tool: Callable[[Tensors], list[torch.Tensor]], word: Embedding, tmp_path: Path
+    tool: Callable[[Tensors], list[torch.Tensor]],
+    word: Embedding,
+    key: str | None,
+    tmp_path: Path,
 ) -> None:
     """The right vectors for the right text encoder, two-dimensional, float32."""
-    path = save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    path = save_embedding(word, tmp_path / "learned_embeds.safetensors", key)
     found = tool(load_file(path))
     assert len(found) == len(word.parts)
     for ours, theirs in zip(word.parts, found, strict=True):
         assert theirs.ndim == 2
         assert theirs.dtype == torch.float32
         assert torch.equal(ours, theirs)
+
+
+def test_invokeai_imports_the_web_uis_file_and_not_the_other(tmp_path: Path) -> None:
+    """Several vectors under the token's own key have no width that it knows; SDXL's file has."""
+    own = save_embedding(ONE, tmp_path / "own.safetensors")
+    webui = save_embedding(ONE, tmp_path / "webui.safetensors", "emb_params")
+    sdxl = save_embedding(TWO, tmp_path / "sdxl.safetensors")
+    found = [invokeais_import(load_file(path)) for path in (own, webui, sdxl)]
+    assert found == ["refused", "sd-2", "sdxl"]
+    again = load_embedding(webui)
+    assert again.token == ONE.token
+    assert torch.equal(again.vectors, ONE.vectors)
