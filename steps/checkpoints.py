@@ -29,6 +29,17 @@ class ArtifactStoreCheckpoint:
         """Replace the checkpoint; a killed writer leaves the old one."""
         write_whole(self.uri, content)
 
+    def others(self) -> Iterator[bytes]:
+        """Checkpoints below other keys: of trainings that did not end."""
+        folder, own, file = self.uri.rsplit("/", 2)
+        if not fileio.isdir(folder):
+            return
+        for key in sorted(map(str, fileio.listdir(folder))):
+            name = key.rstrip("/").rsplit("/", 1)[-1]
+            content = read_whole(f"{folder}/{name}/{file}") if name != own else None
+            if content is not None:
+                yield content
+
     def clear(self) -> None:
         """Delete the checkpoint."""
         if fileio.exists(self.uri):

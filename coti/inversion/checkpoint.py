@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointStore",
     "FolderCheckpointStore",
+    "KeyedCheckpointStore",
+    "left_behind",
     "read_checkpoint",
     "tensor_hash",
     "write_checkpoint",
@@ -34,6 +36,15 @@ class CheckpointStore(Protocol):
 
     def write(self, content: bytes) -> None:
         """Replace the checkpoint in one stroke; a killed writer leaves the old one."""
+        ...
+
+
+@runtime_checkable
+class KeyedCheckpointStore(CheckpointStore, Protocol):
+    """A store with a place for every set of inputs: a training never finds another's by itself."""
+
+    def others(self) -> Iterator[bytes]:
+        """The checkpoints of other trainings that did not end."""
         ...
 
 
@@ -109,23 +120,12 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
         return None
     place = f" ({store.path})" if isinstance(store, FolderCheckpointStore) else ""
     try:
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])["__metadata__"]
-        found = Checkpoint(
-            identity=json.loads(header["identity"]),
-            state=json.loads(header["state"]),
-            tensors=tensors_from_bytes(content),
-        )
+        found = _decoded(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise TrainingError(
             f"The training checkpoint{place} is damaged: delete it to start this cycle anew."
         ) from error
-    names = sorted({*found.identity, *identity})
-    differences = [
-        f"{name} (checkpoint {found.identity.get(name)}, now {identity.get(name)})"
-        for name in names
-        if found.identity.get(name) != identity.get(name)
-    ]
+    differences = _differences(found.identity, identity)
     if differences:
         raise TrainingError(
             f"The training checkpoint{place} is from another training; what differs: "
@@ -133,3 +133,47 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
             "anew."
         )
     return found
+
+
+def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | None:
+    """What is said where a store that is keyed by a training's inputs has none for these.
+
+    Only of an unfinished training of the same word, seed and cycle: its settings or data were
+    changed since, and nothing goes on from it unless they are put back.
+    """
+    if not isinstance(store, KeyedCheckpointStore):
+        return None
+    for content in store.others():
+        try:
+            found = _decoded(content)
+        except (SafetensorError, ValueError, KeyError):
+            continue
+        if any(found.identity.get(name) != identity.get(name) for name in _SAME):
+            continue
+        return (
+            f"An unfinished training of this word, at step {found.state.get('step')}, does not "
+            f"fit; what differs: {'; '.join(_differences(found.identity, identity))}. This one "
+            "starts at step 0; put that back to go on there."
+        )
+    return None
+
+
+_SAME = ("seed", "initial embedding", "base model")
+
+
+def _decoded(content: bytes) -> Checkpoint:
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])["__metadata__"]
+    return Checkpoint(
+        identity=json.loads(header["identity"]),
+        state=json.loads(header["state"]),
+        tensors=tensors_from_bytes(content),
+    )
+
+
+def _differences(checkpoint: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} (checkpoint {checkpoint.get(name)}, now {now.get(name)})"
+        for name in sorted({*checkpoint, *now})
+        if checkpoint.get(name) != now.get(name)
+    ]

@@ -16,7 +16,12 @@ from tqdm import tqdm
 
 from coti.errors import TrainingError
 from coti.inversion.batches import Batch, BatchPlan
-from coti.inversion.checkpoint import CheckpointStore, read_checkpoint, write_checkpoint
+from coti.inversion.checkpoint import (
+    CheckpointStore,
+    left_behind,
+    read_checkpoint,
+    write_checkpoint,
+)
 from coti.inversion.curve import Curve, PhiValue
 from coti.inversion.dvar import Dvar
 from coti.inversion.embedding import Embedding
@@ -92,6 +97,10 @@ def train_cycle(
         model, images, captions, init, settings, schedule, token, seed, group.count
     )
     saved = read_checkpoint(checkpoint, identity) if checkpoint is not None else None
+    if checkpoint is not None and saved is None and group.is_main:
+        said = left_behind(checkpoint, identity)
+        if said is not None:
+            tqdm.write(said)
     group.wait()
 
     encoder = PromptEncoder(model, {init.token: init.num_vectors})

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from coti.errors import TrainingError
 from coti.inversion.checkpoint import (
     Checkpoint,
     FolderCheckpointStore,
+    left_behind,
     read_checkpoint,
     tensor_hash,
     write_checkpoint,
@@ -85,3 +88,25 @@ def test_tensor_hash_sees_every_byte(place: int, value: int) -> None:
     assert (tensor_hash(other) == tensor_hash(tensor)) == (value == place)
     assert tensor_hash(tensor.reshape(2, 3)) != tensor_hash(tensor)
     assert tensor_hash(tensor.view(torch.int8)) != tensor_hash(tensor)
+
+
+def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> None:
+    """In a store that is keyed by inputs, too: what differs is named, nothing starts silently."""
+    identity = {"seed": "0", "initial embedding": "<t> abc", "base model": "b", "pictures": "p"}
+
+    class Keyed(FolderCheckpointStore):
+        def others(self) -> Iterator[bytes]:
+            for path in sorted(tmp_path.glob("*/checkpoint.safetensors")):
+                if path != self.path:
+                    yield path.read_bytes()
+
+    write_checkpoint(Keyed(tmp_path / "a"), replace(CHECKPOINT, identity=identity))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "checkpoint.safetensors").write_bytes(b"x")
+    store = Keyed(tmp_path / "b")
+    said = left_behind(store, {**identity, "pictures": "q"})
+    assert said is not None
+    assert "pictures (checkpoint p, now q)" in said
+    assert "starts at step 0" in said
+    assert left_behind(store, {**identity, "seed": "1"}) is None
+    assert left_behind(FolderCheckpointStore(tmp_path / "b"), identity) is None
