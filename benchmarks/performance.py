@@ -173,7 +173,7 @@ def generation(result: Result) -> str:
             f"\n\nAnother noise at 50 steps: fd_judge {other['fd_judge']:.3f}, KID "
             f"{other['kid']:.4f}, R-precision {other['r_precision']:.3f}; what differs less from "
             f"50 steps than this is chance. The fewest steps from which on R-precision and KID's "
-            f"interval agree with 50 steps within it: {said}."
+            f"interval agree with 50 steps within it, or 0.01: {said}."
         )
     return (
         f"{result['device']}, {result['dtype']}, {result['threads']} threads: ours "

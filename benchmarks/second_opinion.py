@@ -12,17 +12,13 @@ against the held-out references, on the judge's and on EfficientNet's features; 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import tempfile
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from assets.build import world
-from assets.build.make_pool import make_pool
-from benchmarks.selection_precision import read
+from benchmarks.selection_precision import made_pool
 from coti.efficientnet import load_efficientnet
 from coti.features import ImageEncoder, load_image_text_encoder
 from coti.inversion.latents import decode_latents, encode_latents
@@ -37,15 +33,8 @@ def pictures_of(
     concept: str, pool_seed: int, count: int, draws: int, network: TextToImageModel
 ) -> tuple[dict[str, list[torch.Tensor]], torch.Tensor]:
     """The sets, ``draws`` of each, and the references: uint8 [n, 3, h, w]."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "pool"
-        make_pool(concept, folder, seed=pool_seed)
-        with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
-            key = {row["file_name"]: row for row in csv.DictReader(file) if row["kind"] != "broken"}
-        paths, pool = read([folder / "pool" / name for name in key])
-        references = read(sorted((folder / "references").iterdir()))[1]
-    rows = [key[path.name] for path in paths]
-    clean = torch.tensor([row["class"] == concept and row["kind"] != "degraded" for row in rows])
+    made = made_pool(concept, pool_seed)
+    pool, clean, references = made.pool, made.clean, made.references
     found: dict[str, list[torch.Tensor]] = {name: [] for name in SETS}
     for draw in range(draws):
         generator = torch.Generator().manual_seed(draw)

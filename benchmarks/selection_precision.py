@@ -93,8 +93,19 @@ def read(paths: list[Path]) -> tuple[list[Path], torch.Tensor]:
     return kept, torch.cat(parts)
 
 
-def make_case(concept: str, seed: int, scorer: OpenClipEncoder, judge: OpenClipEncoder) -> Case:
-    """Make a pool in a temporary folder and encode it."""
+@dataclass(frozen=True)
+class MadePool:
+    """A pool of the bundled world: uint8 [n, 3, h, w] each, broken files left out."""
+
+    pool: torch.Tensor
+    clean: torch.Tensor
+    """bool [n], by the answer key."""
+    seeds: torch.Tensor
+    references: torch.Tensor
+
+
+def made_pool(concept: str, seed: int) -> MadePool:
+    """Make a pool in a temporary folder and read it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "pool"
         make_pool(concept, folder, seed=seed)
@@ -105,12 +116,19 @@ def make_case(concept: str, seed: int, scorer: OpenClipEncoder, judge: OpenClipE
         references = read(sorted((folder / "references").iterdir()))[1]
     rows = [key[path.name] for path in paths]
     clean = [row["class"] == concept and row["kind"] != "degraded" for row in rows]
+    return MadePool(pool, torch.tensor(clean), seeds, references)
+
+
+def make_case(concept: str, seed: int, scorer: OpenClipEncoder, judge: OpenClipEncoder) -> Case:
+    """Make a pool and encode it."""
+    made = made_pool(concept, seed)
+    pool, seeds, references = made.pool, made.seeds, made.references
     others = [f"a photo of a {name}" for name in world.CLASS_NAMES if name != concept]
     return Case(
         seeds=normalized(scorer.encode_images(seeds)),
         pool=normalized(scorer.encode_images(pool)),
         degraded=degraded_ratings(seeds, scorer, seed),
-        clean=torch.tensor(clean),
+        clean=made.clean,
         names=scorer.encode_texts(others),
         judged_seeds=judge.encode_images(seeds),
         judged_pool=judge.encode_images(pool),
