@@ -110,10 +110,11 @@ class OpenClipEncoder:
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, size] on the CPU, not normalised."""
-        parts = [
-            self._model.encode_image(self._preprocess(batch)).float().cpu()
-            for batch in _batches(images, self.batch_size, f"{self.name}: image features")
-        ]
+        with _out_of_memory_explained(self.name, self.batch_size):
+            parts = [
+                self._model.encode_image(self._preprocess(batch)).float().cpu()
+                for batch in _batches(images, self.batch_size, f"{self.name}: image features")
+            ]
         return torch.cat(parts) if parts else torch.empty(0, self.size)
 
     @torch.inference_mode()
@@ -342,6 +343,19 @@ def _batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch
     # One batch needs no bar; otherwise tqdm shows it on a terminal only.
     for first in tqdm(starts, what, leave=False, disable=None if len(starts) > 1 else True):
         yield images[first : first + batch_size]
+
+
+@contextmanager
+def _out_of_memory_explained(name: str, batch_size: int) -> Iterator[None]:
+    """Say which setting to turn; activations are in proportion to the batch."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"The device ran out of memory looking at {batch_size} pictures at once with {name}: "
+            f"lower its batch_size, in scorer or evaluation (try {max(1, batch_size // 2)}, which "
+            "takes half as much beside the weights)."
+        ) from error
 
 
 def _fit(pixels: torch.Tensor, side: int, mode: str, fill: float) -> torch.Tensor:

@@ -139,7 +139,8 @@ def generate(
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             f"The device ran out of memory drawing {settings.batch_size} pictures at once; lower "
-            f"generation.batch_size (try {max(1, settings.batch_size // 2)})."
+            f"generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
+            "much beside the weights)."
         ) from error
 
 

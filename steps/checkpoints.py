@@ -7,12 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from zenml import get_step_context
 from zenml.client import Client
+from zenml.config.step_configurations import Step
 from zenml.io import fileio
+from zenml.models import StepRunResponse
+from zenml.orchestrators.cache_utils import generate_cache_key
+
+from coti.inversion.resume import NOT_LEARNED
 
 __all__ = ["ArtifactStoreCheckpoint", "ArtifactStoreLatents", "checkpoint_store"]
+
+_NOT_LEARNED = {
+    "train": NOT_LEARNED,
+    "generation": ("batch_size",),
+    "scorer": ("batch_size",),
+}
+"""Settings, by the step's parameter, that a checkpoint may differ in. How many pictures are drawn
+or looked at together changes φ by rounding alone."""
 
 
 class ArtifactStoreCheckpoint:
@@ -100,11 +114,26 @@ def write_whole(uri: str, content: bytes) -> None:
 def checkpoint_store(name: str) -> Iterator[ArtifactStoreCheckpoint]:
     """The running step's checkpoint; removed once the context ends without an error.
 
-    The key is the step's cache key: the same inputs, settings, code and weights find it again,
-    anything else does not.
+    The same inputs, settings, code and weights find it again, anything else does not. Settings
+    that change nothing in what is learned may differ: what ran out of memory goes on with less.
     """
-    key = get_step_context().step_run.cache_key
     root = Client().active_stack.artifact_store.path
+    key = _key_of(get_step_context().step_run)
     store = ArtifactStoreCheckpoint(f"{root}/coti_checkpoints/{name}/{key}/checkpoint.safetensors")
     yield store
     store.clear()
+
+
+def _key_of(run: StepRunResponse) -> str:
+    """The step's cache key, as if made without the settings of ``_NOT_LEARNED``."""
+    parameters = dict(run.config.parameters)
+    for name, fields in _NOT_LEARNED.items():
+        if name in parameters:
+            given = parameters[name]
+            values = given if isinstance(given, dict) else asdict(given)
+            parameters[name] = {k: v for k, v in values.items() if k not in fields}
+    config = run.config.model_copy(update={"parameters": parameters})
+    step = Step(spec=run.spec, config=config, step_config_overrides=config)
+    return generate_cache_key(
+        step, run.regular_inputs, Client().active_stack.artifact_store, run.project_id
+    )

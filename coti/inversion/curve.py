@@ -74,7 +74,8 @@ class Curve:
                     else f"Lower the learning rate (it was {row['learning_rate']:g})."
                 )
                 raise TrainingError(
-                    f"Training stopped at step {row['step']}: {cause} is not finite. {remedy} The "
-                    "last checkpoint before it is kept."
+                    f"Training stopped at step {row['step']}: {cause} is not finite. {remedy} "
+                    "That begins this cycle anew, and earlier ones come from the cache; for the "
+                    "settings as they are a checkpoint that was written before is kept."
                 )
             row["loss"] = float(values[0])

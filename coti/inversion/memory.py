@@ -22,20 +22,21 @@ def weight_bytes(model: TextToImageModel) -> int:
     return sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
 
 
-def memory_knobs(settings: TrainSettings, weights: int, peak: int, float32: bool) -> list[str]:
+def memory_knobs(
+    settings: TrainSettings, weights: int, activations: int, float32: bool
+) -> list[str]:
     """What saves memory, the largest saving first, each with an estimate.
 
-    Activations, the part above the weights, grow with the batch; recomputing them keeps about a
-    third. The peak is what had been allocated when memory ran out, so the true need, and with it
-    the saving, is larger.
+    Activations grow with the batch; recomputing them keeps about a third. They are what had been
+    allocated when memory ran out, so the true need, and with it the saving, is larger.
 
     Args:
         settings: what it ran with.
-        weights: bytes of the frozen parameters.
-        peak: most bytes that were allocated, 0 where the device doesn't say.
+        weights: bytes of the base model's frozen parameters.
+        activations: most bytes that training added to what was there when it began; 0 where the
+            device doesn't say.
         float32: whether the frozen parts are float32.
     """
-    activations = max(0, peak - weights)
 
     def about(share: float, of: int, words: str) -> str:
         return f"saves at least {share * of / _GIB:.1f} GiB" if of else f"saves {words}"
@@ -51,11 +52,16 @@ def memory_knobs(settings: TrainSettings, weights: int, peak: int, float32: bool
     if not settings.gradient_checkpointing:
         words = about(0.65, activations, "about two thirds of the activations")
         knobs.append(
-            (0.65 * activations, f"gradient_checkpointing: true ({words}, a third more time)")
+            (
+                0.65 * activations,
+                f"gradient_checkpointing: true ({words}, a third more time, goes on from the "
+                "checkpoint)",
+            )
         )
     if float32:
-        words = about(0.5, peak, "about half")
-        knobs.append((0.5 * peak, f"dtype: bfloat16 ({words})"))
+        halved = weights + activations if activations else 0
+        words = about(0.5, halved, "about half")
+        knobs.append((0.5 * halved, f"dtype: bfloat16 ({words})"))
     if not knobs:
         return ["a base model with fewer pixels, or a larger device"]
     return [text for _, text in sorted(knobs, key=lambda knob: -knob[0])]
@@ -68,18 +74,27 @@ def out_of_memory_explained(settings: TrainSettings, model: TextToImageModel) ->
     Raises:
         TrainingError: the device's memory did not suffice.
     """
+    on_gpu = model.device.type == "cuda"
+    before = 0
+    if on_gpu:
+        # What is there already, such as scorers, is no matter of training's settings.
+        torch.cuda.reset_peak_memory_stats(model.device)
+        before = torch.cuda.memory_allocated(model.device)
     try:
         yield
     except torch.OutOfMemoryError as error:
-        on_gpu = model.device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(model.device) if on_gpu else 0
         weights = weight_bytes(model)
-        knobs = memory_knobs(settings, weights, peak, model.dtype == torch.float32)
+        activations = max(0, peak - before)
+        knobs = memory_knobs(settings, weights, activations, model.dtype == torch.float32)
         had = ""
         if on_gpu:
             total = torch.cuda.get_device_properties(model.device).total_memory
-            had = f" ({total / _GIB:.1f} GiB, of which the weights take {weights / _GIB:.1f})"
+            had = (
+                f" ({total / _GIB:.1f} GiB; {before / _GIB:.1f} were taken before, of which the "
+                f"base model's weights are {weights / _GIB:.1f})"
+            )
         raise TrainingError(
-            f"The device ran out of memory{had}. Saves memory: {'; '.join(knobs)}. The last "
-            "checkpoint is kept."
+            f"The device ran out of memory{had}. Saves memory: {'; '.join(knobs)}. A checkpoint "
+            "that was written is kept; another batch size or dtype begins the cycle anew."
         ) from error

@@ -17,7 +17,10 @@ from coti.inversion.model import TextToImageModel
 from coti.schedule import DynamicSchedule
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
-__all__ = ["identity_of", "restore", "state_of"]
+__all__ = ["NOT_LEARNED", "identity_of", "restore", "state_of"]
+
+NOT_LEARNED = ("checkpoint_every", "gradient_checkpointing", "keep_latents_from")
+"""Fields of TrainSettings that change nothing in what is learned: a checkpoint fits with others."""
 
 
 def identity_of(
@@ -46,9 +49,8 @@ def identity_of(
         "seed": seed,
         "processes": processes,
     }
-    # How often checkpoints are written and where latents are kept change nothing in what is
-    # trained.
-    del named["train.checkpoint_every"], named["train.keep_latents_from"]
+    for field in NOT_LEARNED:
+        del named[f"train.{field}"]
     return {name: str(value) for name, value in named.items()}
 
 

@@ -138,6 +138,8 @@ def train_cycle(
     phi_every = _phi_interval(settings, len(images), group.count)
     if saved is not None:
         step, ended = restore(saved, vectors, optimizer, pace, dvar, curve)
+        if group.is_main:
+            tqdm.write(f"Training goes on from its checkpoint of step {step}.")
 
     def loss_of(batch: Batch) -> torch.Tensor:
         # The text encoder sees each caption of the batch once.

@@ -240,3 +240,17 @@ def test_the_configurations_scorers_match_their_weights(name: str) -> None:
         config = open_clip.get_model_config(model)
         assert config is not None
         assert bool(config.get("quick_gelu")) == wanted, (model, tag)
+
+
+def test_too_little_memory_names_the_batch_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own error, raised in the forward pass: there is no GPU to fill here."""
+    encoder = load_image_text_encoder(str(folder), batch_size=8)
+
+    def runs_out(_pixels: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(encoder._model, "encode_image", runs_out)
+    with pytest.raises(ModelError, match=r"out of memory looking at 8 pictures .*\(try 4"):
+        encoder.encode_images(torch.zeros(9, 3, 8, 8, dtype=torch.uint8))

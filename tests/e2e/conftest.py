@@ -94,8 +94,13 @@ class Workspace:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
-    def run_and_kill(self, config: Path, when: Callable[[str], bool]) -> bool:
-        """Start the run and kill -9 it once ``when`` says so of its log; False if it ended."""
+    def run_and_kill(
+        self,
+        config: Path,
+        when: Callable[[str], bool],
+        number: signal.Signals = signal.SIGKILL,
+    ) -> bool:
+        """Start the run and kill it once ``when`` says so of its log; False if it ended."""
         logs = self.root / ".coti" / "logs"
         before = set(logs.glob("*.log"))
         words = self._script(("zenml", "pipeline", "run", "coti_concept", "-c", str(config)))
@@ -111,7 +116,7 @@ class Workspace:
         while process.poll() is None and time.monotonic() < deadline:
             new = set(logs.glob("*.log")) - before
             if any(when(path.read_text(encoding="utf-8")) for path in new):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, number)
                 process.wait()
                 return True
             time.sleep(0.05)
@@ -131,6 +136,10 @@ class Workspace:
             if words in said:
                 return
             time.sleep(0.2)
+
+    def checkpoints(self) -> list[Path]:
+        """Training checkpoints in the artifact store."""
+        return list(self.root.rglob("coti_checkpoints/**/checkpoint.safetensors"))
 
     def latest(self) -> Path:
         """The newest run's folder."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from tests.e2e.conftest import Workspace, make_workspace
 
@@ -41,6 +44,33 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert status["ingest_pool"] == "cached"
     assert killed.registered() == 1
     assert killed.audit() == [("promote", 1)]
+
+
+def test_a_spot_node_that_is_taken_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SIGTERM in a step leaves a checkpoint between the regular ones; the command goes on there.
+
+    It does so with less memory as well: gradient checkpointing changes nothing in what is learned.
+    """
+    training = {"max_steps": 300, "phi_every": 150, "batch_size": 4, "checkpoint_every": 50}
+    changes = {"seed": 4, "train": training, "controller": {"max_cycles": 0}}
+    calm = make_workspace(tmp_path_factory.mktemp("calm"))
+    calm.run(calm.config("run", **changes))
+
+    moved = make_workspace(tmp_path_factory.mktemp("moved"))
+    files = moved.checkpoints
+    assert moved.run_and_kill(
+        moved.config("run", **changes), lambda _log: bool(files()), signal.SIGTERM
+    )
+    (kept,) = files()
+    with safe_open(kept, "pt") as file:
+        step = json.loads(file.metadata()["state"])["step"]
+    assert 50 < step < 300
+    assert step % 50
+    changes["train"] = {**training, "gradient_checkpointing": True}
+    done = moved.run(moved.config("run", **changes))
+    assert _embedding(moved) == _embedding(calm)
+    assert not files()
+    assert f"goes on from its checkpoint of step {step}." in done.stdout + done.stderr
 
 
 def _embedding(workspace: Workspace) -> bytes:
