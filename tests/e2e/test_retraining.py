@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
-from tests.e2e.conftest import Workspace
+from tests.e2e.conftest import ROOT, Workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
+GATE = {"r_precision_floor": 0.0}
+"""The default one, but for the first champion: that is to be a bad one."""
 EASY = {"r_precision_floor": 0.0, "fd_margin": -100.0, "r_precision_margin": -1.0}
 """A gate through which everything is better."""
-HARD = {"r_precision_floor": 0.0, "fd_margin": 0.99}
-"""A gate through which everything is worse."""
 
 
-def _retrain(space: Workspace, gate: dict[str, float]) -> tuple[int, dict[str, Any], str]:
+def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, the outcome, and the job summary."""
-    # The last cycle is always the best: the first, on the seeds alone, knows nothing of the pool.
-    last = {"max_cycles": 1, "min_improvement": -100.0}
-    space.config("concept", promotion=gate, controller=last)
+    space.config(
+        "concept",
+        promotion=GATE,
+        # Whatever lies in the pool is learned, and the last cycle counts: the first, on the seeds
+        # alone, knows nothing of the pool.
+        selection={"concept_gate": 0.0},
+        controller={"max_cycles": 1, "min_improvement": -100.0},
+        train={"max_steps": 30, "phi_every": 15, "batch_size": 8},
+        schedule={"dynamic": False},
+    )
     folder = space.root / "concepts"
     folder.mkdir(exist_ok=True)
     shutil.move(space.root / "concept.yaml", folder / "boots.yaml")
     page, out = space.root / "summary.md", space.root / "outcomes.json"
     page.unlink(missing_ok=True)
     space.extra["GITHUB_STEP_SUMMARY"] = str(page)
-    done = space.command("coti", "retrain", str(folder), "--json", str(out))
+    done = space.command("coti", "retrain", str(folder), "--json", str(out), *options)
     assert out.is_file(), done.stdout[-2000:] + done.stderr[-2000:]
     (outcome,) = json.loads(out.read_text())
     return done.returncode, outcome, page.read_text(encoding="utf-8")
 
 
-def _without(space: Workspace, every: int) -> None:
-    """Take every so-manyth picture out of the pool: what is picked must change."""
-    pool = space.root / "assets" / "pools" / "ankle_boot" / "pool"
-    for path in sorted(pool.rglob("*.png"))[::every]:
-        path.unlink()
+def _fill_pool(space: Workspace, spoil: Callable[[Image.Image], Image.Image] | None) -> None:
+    """The bundled pool, each of its pictures spoilt."""
+    here = Path("assets", "pools", "ankle_boot", "pool")
+    shutil.rmtree(space.root / here)
+    shutil.copytree(ROOT / here, space.root / here)
+    if spoil is not None:
+        for path in sorted((space.root / here).rglob("*.*")):
+            try:
+                with Image.open(path) as picture:
+                    spoilt = spoil(picture.convert("RGB"))
+            except (OSError, Image.DecompressionBombError):  # pools hold broken files, too
+                continue
+            spoilt.save(path)
+
+
+def _negative(picture: Image.Image) -> Image.Image:
+    return ImageOps.invert(picture)
+
+
+def _upside_down_negative(picture: Image.Image) -> Image.Image:
+    return ImageOps.invert(ImageOps.flip(picture))
 
 
 def _champion(space: Workspace) -> list[int]:
@@ -50,24 +75,43 @@ def _champion(space: Workspace) -> list[int]:
     return [row["version"] for row in rows if "champion" in row["aliases"]]
 
 
+def _stages(space: Workspace) -> dict[str, int]:
+    """ZenML's mirror: MLflow's version in each stage of the model control plane."""
+    found: dict[str, int] = space.query(
+        "import json; from zenml.client import Client\n"
+        "every = Client().list_model_versions(model='ankle-boot', size=100).items\n"
+        "stages = {v.stage: int(v.name.removeprefix('mlflow-')) for v in every if v.stage}\n"
+        "print(json.dumps({k: v for k, v in stages.items() if k != 'archived'}))"
+    )
+    return found
+
+
 def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
-    """First; unchanged; changed and better; changed and worse; rolled back; exported."""
-    code, outcome, page = _retrain(workspace, EASY)
+    """First; unchanged; changed and better; changed and worse; rolled back; exported.
+
+    Only the pool changes, and only the metrics decide: of negatives the word learns negatives.
+    """
+    _fill_pool(workspace, _negative)
+    code, outcome, page = _retrain(workspace)
     assert (code, outcome["action"], outcome["version"]) == (0, "promoted", 1)
     assert "| fd |" in page
 
-    code, outcome, _ = _retrain(workspace, EASY)
+    code, outcome, _ = _retrain(workspace)
     assert (code, outcome["action"]) == (0, "unchanged")
 
-    _without(workspace, 3)
-    code, outcome, _ = _retrain(workspace, EASY)
+    _fill_pool(workspace, None)
+    fetched = workspace.root / "fetched"
+    code, outcome, _ = _retrain(workspace, "--output", str(fetched))
     assert outcome["changed"] == ["pool"]
     assert (code, outcome["action"]) == (0, "promoted"), outcome
     better = outcome["version"]
     assert _champion(workspace) == [better]
+    assert _stages(workspace) == {"production": better}
+    names = {path.name for path in (fetched / "ankle-boot").rglob("*.*")}
+    assert names >= {"learned_embeds.safetensors", "report.html", "samples.png"}
 
-    _without(workspace, 4)
-    code, outcome, page = _retrain(workspace, HARD)
+    _fill_pool(workspace, _upside_down_negative)
+    code, outcome, page = _retrain(workspace)
     assert (code, outcome["action"]) == (10, "challenger"), outcome
     worse = outcome["version"]
     assert "is not below" in outcome["reason"]
@@ -86,6 +130,7 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     back = workspace.command("coti", "registry", "rollback", "ankle boot", "--why", "a drill")
     assert back.returncode == 0, back.stderr
     assert _champion(workspace) == [1]
+    assert _stages(workspace) == {"production": 1, "staging": worse}
     shown = workspace.command("coti", "registry", "show", "ankle boot")
     assert "rollback version 1" in shown.stdout
     assert "a drill" in shown.stdout
@@ -105,6 +150,7 @@ def _check_by_hand(space: Workspace, better: int, worse: int) -> None:
     assert done.returncode == 0, done.stderr
     assert f"ankle-boot version {better} is the champion again." in done.stdout
     assert _champion(space) == [better]
+    assert _stages(space)["production"] == better
     again = space.command(*back)
     assert again.returncode == 1
     assert f"version {better} is the champion already" in again.stderr
