@@ -81,7 +81,7 @@ def test_a_registry_outlives_its_server_and_its_database(
     }
     assert sum("/images/samples" in name and name.endswith(".png") for name in names) == 2
 
-    _backup_and_restore(settings["COTI_DB_HOST"], tmp_path)
+    _backup_and_restore(settings["COTI_DB_HOST"], tmp_path, settings["MLFLOW_S3_ENDPOINT_URL"])
     again = {**settings, "COTI_DB_NAME": "restored"}
     with application("mlflow", tmp_path, again, "/health") as address:
         assert _content(address, tmp_path / "after") == before
@@ -169,18 +169,38 @@ def _pictures(tracking: MlflowClient, run_id: str, folder: Path) -> list[tuple[s
     return found
 
 
-def _backup_and_restore(host: str, folder: Path) -> None:
-    """The commands of docs/operations.md."""
+def _backup_and_restore(host: str, folder: Path, endpoint: str) -> None:
+    """The commands of docs/operations.md: the database first, then the bucket; both are lost, and
+    come back, the bucket first."""
     place, dump = f"postgresql://mlflow:{PASSWORD}@{host}", folder / "mlflow.dump"
     admin = f"postgresql://root:{PASSWORD}@{host}/postgres"
-    for words in (
-        ["pg_dump", f"{place}/mlflow", "--format=custom", "--file", str(dump)],
-        ["psql", admin, "-c", "create database restored owner mlflow"],
-        ["pg_restore", "--no-owner", "--dbname", f"{place}/restored", str(dump)],
-        ["psql", admin, "-c", "drop database mlflow with (force)"],
-    ):
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    _run("pg_dump", f"{place}/mlflow", "--format=custom", "--file", str(dump))
+    client(endpoint).create_bucket(Bucket=f"{BUCKET}-backup")
+    _sync(endpoint, BUCKET, f"{BUCKET}-backup")
+
+    _run("psql", admin, "-c", "drop database mlflow with (force)")
+    storage = client(endpoint)
+    for each in storage.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        storage.delete_object(Bucket=BUCKET, Key=each["Key"])
+    assert "Contents" not in storage.list_objects_v2(Bucket=BUCKET)
+
+    _sync(endpoint, f"{BUCKET}-backup", BUCKET)
+    _run("psql", admin, "-c", "create database restored owner mlflow")
+    _run("pg_restore", "--no-owner", "--dbname", f"{place}/restored", str(dump))
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _sync(endpoint: str, source: str, target: str) -> None:
+    """What ``aws s3 sync`` does with two buckets; its program is not in the lock."""
+    storage = client(endpoint)
+    for each in storage.list_objects_v2(Bucket=source)["Contents"]:
+        storage.copy_object(
+            Bucket=target, Key=each["Key"], CopySource={"Bucket": source, "Key": each["Key"]}
+        )
 
 
 def _no_secret(folder: Path) -> None:
