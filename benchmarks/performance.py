@@ -98,49 +98,48 @@ def memory(result: Result) -> str:
 
 
 def quality(result: Result) -> str:
-    """Image-steps and seconds to the target."""
+    """Image-steps and seconds to the targets."""
+    targets = result["targets"]
     rows = []
     for name, trials in result["methods"].items():
         for trial in trials:
-            reached = trial["reached"]
+            cells = []
+            for reached in trial["reached"]:
+                steps, seconds = "not reached", "–"
+                if reached:
+                    steps, seconds = f"{reached['image_steps']:.0f}", f"{reached['seconds']:.1f}"
+                cells += [steps, seconds]
             best = max((row["r_precision"] for row in trial["rows"]), default=0.0)
-            cells = ["not reached", "–"]
-            if reached:
-                cells = [f"{reached['image_steps']:.0f}", f"{reached['seconds']:.1f}"]
             rows.append(
                 [name, str(trial["seed"]), *cells, f"{best:.3f}", f"{trial['seconds']:.1f}"]
             )
-    head = [
-        "method",
-        "seed",
-        "image-steps to target",
-        "seconds to target",
-        "best",
-        "seconds in all",
-    ]
+    to = [word for target in targets for word in (f"image-steps to {target:g}", "seconds")]
+    head = ["method", "seed", *to, "best", "seconds in all"]
     ratios = [
-        [name, *(f"{value:.2f}" if value else "–" for value in pair)]
-        for name, pair in ratios_of(result).items()
+        [name, f"{target:g}", f"{seeds}", *(f"{value:.2f}" if value else "–" for value in pair)]
+        for place, target in enumerate(targets)
+        for name, (seeds, *pair) in ratios_of(result, place).items()
     ]
-    compared = table(["method / COTI", "image-steps", "seconds"], ratios)
+    compared = table(["method / COTI", "target", "seeds", "image-steps", "seconds"], ratios)
     return (
-        f"R-precision top1/{result['candidates']} of {result['images']} pictures ≥ "
-        f"{result['target']:g}; {result['device']}, {result['dtype']}, {result['threads']} "
-        f"threads. The time for measuring is left out.\n\n{table(head, rows)}\n\nMeans to the "
-        f"target over the seeds on which both reach it:\n\n{compared}"
+        f"R-precision top1/{result['candidates']} of {result['images']} pictures; "
+        f"{result['device']}, {result['dtype']}, {result['threads']} threads. The time for "
+        f"measuring is left out.\n\n{table(head, rows)}\n\nMeans to the target over the seeds on "
+        f"which both reach it:\n\n{compared}"
     )
 
 
-def ratios_of(result: Result) -> dict[str, tuple[float | None, float | None]]:
-    """Each other method's image-steps and seconds to the target, over COTI's."""
-    own = {trial["seed"]: trial["reached"] for trial in result["methods"].get("COTI", [])}
-    found: dict[str, tuple[float | None, float | None]] = {}
+def ratios_of(result: Result, place: int) -> dict[str, tuple[int, float | None, float | None]]:
+    """Seeds that count, and each other method's image-steps and seconds to a target over COTI's."""
+    own = {t["seed"]: t["reached"][place] for t in result["methods"].get("COTI", [])}
+    found: dict[str, tuple[int, float | None, float | None]] = {}
     for name, trials in result["methods"].items():
         if name == "COTI":
             continue
-        both = [(t["reached"], own.get(t["seed"])) for t in trials]
+        both = [(t["reached"][place], own.get(t["seed"])) for t in trials]
         pairs = [(theirs, ours) for theirs, ours in both if theirs and ours]
         found[name] = (
+            len(pairs),
             _ratio([(a["image_steps"], b["image_steps"]) for a, b in pairs]),
             _ratio([(a["seconds"], b["seconds"]) for a, b in pairs]),
         )
