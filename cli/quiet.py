@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ __all__ = ["log_file", "quiet_terminal"]
 ROOT = Path(__file__).resolve().parent.parent
 NOISY = ("zenml", "mlflow", "alembic", "great_expectations", "transformers", "diffusers", "")
 """Loggers whose console handlers are taken away; the last is the root."""
+ELSEWHERE = ("zenml.orchestrators.local_docker", "zenml.integrations.kubernetes.kube_utils")
+"""Loggers that pass on what a run in a container or pod prints: that is meant for the user."""
 
 ENVIRONMENT = {
     # Shards of a mapped step that run at once on this machine; each of them uses all cores.
@@ -60,6 +63,10 @@ def quiet_terminal(again: bool = False) -> Path:
     handler = logging.FileHandler(_log_file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _remove_consoles()
+    shown = logging.StreamHandler(sys.stdout)
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    for name in ELSEWHERE:
+        logging.getLogger(name).addHandler(shown)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)

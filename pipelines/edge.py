@@ -43,7 +43,7 @@ def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> No
         + (f" ({reasons})" if reasons else "")
     )
     for note in [*pool_source["notes"], *validation["drift"]]:
-        click.echo(f"            {note}")
+        click.echo(_indented(f"            {note}"))
 
 
 def announce_result(
@@ -54,7 +54,7 @@ def announce_result(
 ) -> None:
     """The end of a run: a line a cycle, why it stopped, where everything is."""
     click.echo()
-    click.echo(cycles_table(history))
+    click.echo("\n".join(map(_indented, cycles_table(history).splitlines())))
     click.echo(decision["reason"])
     click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['best_cycle']})")
     click.echo(f"Report      {folder}/report.html")
@@ -63,6 +63,11 @@ def announce_result(
         f"{registration['reason']}"
     )
     click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
+
+
+def _indented(line: str) -> str:
+    """The line with a space at its start that ZenML does not strip when a container's passes by."""
+    return f"\N{NO-BREAK SPACE}{line[1:]}" if line.startswith(" ") else line
 
 
 def check_command_line(check: Callable[[Path], object] = check_run_file) -> None:

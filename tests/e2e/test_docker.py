@@ -210,7 +210,12 @@ def test_the_dynamic_pipeline_in_a_container_learns_the_same(
 ) -> None:
     """A read-only root file system, no capabilities: the embedding is the local stack's."""
     calm.run(calm.config("run", **ONE_CYCLE))
-    space.run(_config(space, **ONE_CYCLE))
+    done = space.run(_config(space, **ONE_CYCLE))
+    # What the run says passes by on the terminal, its table in columns.
+    said = done.stdout + done.stderr
+    assert "has finished in" in said
+    assert "\n\N{NO-BREAK SPACE} cycle " in said
+    assert "ankle-boot version 1: promoted" in said
     assert set(space.cached_steps().values()) <= {"completed", "cached"}
     assert space.query(_EMBEDDING) == calm.query(_EMBEDDING)
 
