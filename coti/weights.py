@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -15,10 +16,11 @@ from urllib.parse import urlsplit
 from coti.errors import ModelError
 from coti.fingerprint import fingerprint_files
 
-__all__ = ["check_hash", "hash_of", "local_weights", "read_pickled"]
+__all__ = ["check_hash", "full_disk", "hash_of", "local_weights", "read_pickled"]
 
 _HUB_FILE = re.compile(r"^hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)$")
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def local_weights(source: str | Path, sha256: str | None = None) -> Path:
@@ -69,6 +71,31 @@ def check_hash(path: Path, sha256: str, name: str) -> None:
         )
 
 
+def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | None:
+    """What to do about a full disk, if that is what lies behind an error; else None.
+
+    Args:
+        error: as caught; what it was raised from and while counts, too.
+        folder: the cache that was written to.
+        variable: of the environment, which moves it.
+    """
+    left, seen = [error], set[int]()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        number = each.errno if isinstance(each, OSError) else None
+        # The hub client's Rust parts put the system's words into errors of their own.
+        if number in _FULL or any(os.strerror(code) in str(each) for code in _FULL):
+            return (
+                f"the disk at {folder} is full: make room, or set {variable} to a folder on a "
+                "larger disk, and run it again"
+            )
+        left += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+    return None
+
+
 def read_pickled(path: Path, sha256: str | None = None) -> Any:
     """What a ``.pth``, ``.pt`` or ``.bin`` file holds, weights only: no code in it is run.
 
@@ -113,6 +140,8 @@ def _from_hub(source: str) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
     except Exception as error:  # the client lets its HTTP library's errors through
+        if full := full_disk(error, huggingface_hub.constants.HF_HUB_CACHE, "HF_HOME"):
+            raise ModelError(f"{source} cannot be fetched, {full}.") from error
         raise ModelError(
             f"{source} is neither cached nor to be had from the hub ({type(error).__name__}): "
             "check its name, your access to it and the network, or give a local path."
@@ -133,21 +162,36 @@ def _from_s3(source: str, sha256: str | None) -> Path:
     kept = root / sha256.lower() / key.rsplit("/", 1)[-1]
     if kept.exists():  # put there only after its hash was checked
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as temporary:
-        fetched = Path(temporary) / kept.name
-        _download_s3(source, bucket, key, fetched)
-        check_hash(fetched, sha256, source)
-        try:
-            fetched.rename(kept)
-        except OSError:  # another process was faster
-            if not kept.exists():
-                shutil.move(str(fetched), kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            fetched = Path(temporary) / kept.name
+            _download_s3(source, bucket, key, fetched)
+            check_hash(fetched, sha256, source)
+            try:
+                fetched.rename(kept)
+            except OSError:  # another process was faster
+                if not kept.exists():
+                    shutil.move(str(fetched), kept)
+    except OSError as error:
+        if full := full_disk(error, root, "COTI_CACHE"):
+            raise ModelError(
+                f"{source} cannot be fetched, {full}; weights that were fetched before are kept."
+            ) from error
+        raise ModelError(
+            f"{source} cannot be kept in {root} ({error}): set COTI_CACHE to a folder that can be "
+            "written to."
+        ) from error
     return kept
 
 
 def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:
-    """One object to a file, or all below a prefix to a folder."""
+    """One object to a file, or all below a prefix to a folder.
+
+    Raises:
+        ModelError: the store has nothing there, refuses, or does not answer.
+        OSError: it cannot be written here.
+    """
     try:
         import boto3
         from boto3.exceptions import Boto3Error
@@ -170,9 +214,9 @@ def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:
                 raise ModelError(f"The key {name!r} below {source} leaves the folder.")
             path.parent.mkdir(parents=True, exist_ok=True)
             client.download_file(bucket, name, str(path))
-    except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+    except (Boto3Error, BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
         said = " ".join(str(error).split())[:160]
         raise ModelError(
             f"{source} cannot be fetched ({type(error).__name__}: {said}): check AWS_ENDPOINT_URL, "
-            "the credentials, the network and the room on the disk, and run it again."
+            "the credentials and the network, and run it again."
         ) from error

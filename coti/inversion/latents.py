@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +147,8 @@ def encode_latents(
         keep_from: bytes; 0 keeps none.
 
     Raises:
-        TrainingError: there is no picture, or the autoencoder gives values that are not finite.
+        TrainingError: there is no picture, the disk has no room for their latents, or the
+            autoencoder gives values that are not finite.
     """
     if len(images) == 0:
         raise TrainingError("There is no picture to train on: X_T is empty.")
@@ -189,12 +191,30 @@ def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tens
     """Room for latents; in an unnamed file where they are too many for the memory."""
     if size <= _MEMORY_BYTES:
         return torch.empty(shape, dtype=torch.float32, device=where)
-    with tempfile.NamedTemporaryFile(
-        prefix="coti-latents-"
-    ) as file:  # mapped, it outlives its name
-        count = math.prod(shape)
-        file.truncate(4 * count)
-        return torch.from_file(file.name, shared=True, size=count).view(shape)
+    count = math.prod(shape)
+    try:
+        # Mapped, it outlives its name.
+        with tempfile.NamedTemporaryFile(prefix="coti-latents-") as file:
+            _allocate(file.fileno(), 4 * count)
+            return torch.from_file(file.name, shared=True, size=count).view(shape)
+    except OSError as error:
+        raise TrainingError(
+            f"The latents of {shape[0]} pictures, mirrored ones counted, take {size / 2**30:.1f} "
+            f"GiB on disk, and {tempfile.gettempdir()} cannot hold them ({error.strerror}): set "
+            "TMPDIR to a folder on a larger disk, or give fewer pictures."
+        ) from error
+
+
+def _allocate(file: int, size: int) -> None:
+    """Take the room at once: a sparse file on a disk that fills up later kills the process.
+
+    Raises:
+        OSError: there isn't as much.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # macOS
+        os.truncate(file, size)
 
 
 def _read_kept(

@@ -14,7 +14,7 @@ from coti.fingerprint import fingerprint_files
 from coti.inversion.architectures import ARCHITECTURES, write_configs
 from coti.inversion.quiet import quiet_libraries
 from coti.settings import ModelSettings
-from coti.weights import check_hash, local_weights
+from coti.weights import check_hash, full_disk, local_weights
 
 __all__ = ["ModelParts", "locate_model", "read_folder", "read_single_file"]
 
@@ -101,6 +101,10 @@ def _download(repository: str, revision: str | None) -> Path:
             f"{where} is neither a folder here nor on the hub (or is private). {alternatives}"
         ) from error
     except Exception as error:  # the client lets its HTTP library's errors through
+        if full := full_disk(error, huggingface_hub.constants.HF_HUB_CACHE, "HF_HOME"):
+            raise ModelError(
+                f"{where} cannot be fetched, {full}; files that arrived whole are kept."
+            ) from error
         raise ModelError(
             f"{where} is neither a folder here nor cached, and the hub cannot be reached or broke "
             f"off ({type(error).__name__}); files that arrived whole are kept, run it again. "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pickle
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from coti.errors import ModelError
-from coti.weights import check_hash, hash_of, local_weights, read_pickled
+from coti.weights import check_hash, full_disk, hash_of, local_weights, read_pickled
 
 
 @pytest.fixture
@@ -85,6 +86,34 @@ def test_s3_needs_a_pin_and_names_what_is_missing(bucket: object, tmp_path: Path
     with pytest.raises(ModelError, match=r"cannot be fetched .*NoSuchBucket"):
         local_weights("s3://other/x", "0" * 64)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(
+    bucket: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies below a file; what to set is said."""
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("COTI_CACHE", str(tmp_path / "file"))
+    bucket.put_object(Bucket="weights", Key="x", Body=b"1")  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=r"cannot be kept in .*/file/weights .*: set COTI_CACHE"):
+        local_weights("s3://weights/x", hashlib.sha256(b"1").hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("number", "full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ECONNRESET, False), (errno.EACCES, False)],
+)
+def test_a_full_disk_is_found_behind_other_errors(number: int, full: bool) -> None:
+    """As cause, as context, and in the text of an error that is no OSError, as of hf_xet's."""
+    system = OSError(number, os.strerror(number))
+    caused, during = ValueError("a"), ValueError("b")
+    caused.__cause__, during.__context__ = system, system
+    system.__context__ = caused  # a ring does not hang it
+    text = RuntimeError(f"Data processing error: {os.strerror(number)} (os error {number})")
+    for error in (system, caused, during, text):
+        said = full_disk(error, "/cache", "HF_HOME")
+        assert (said is not None) == full
+        assert said is None or said.startswith("the disk at /cache is full: make room, or set HF_")
 
 
 class Runs:

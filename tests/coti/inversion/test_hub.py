@@ -14,14 +14,23 @@ import pytest
 from coti.errors import ModelError
 from coti.inversion.model import load_text_to_image
 from coti.settings import ModelSettings
+from coti.weights import hash_of, local_weights
+from tests.coti.small_disk import small_disk
 
 SHA = "0123456789012345678901234567890123456789"
+UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Repositories by name: ``good/model``, ``gated/model``, ``cut/model``; others are unknown."""
+    """Repositories by name: ``good/model``, ``gated/model``, ``cut/model``; others are unknown.
+
+    ``cut`` loses the connection in the middle of the UNet's weights, until it is ``mended``.
+    """
 
     folder: Path
+    mended: bool
+    sent: list[str]
+    """Files whose content was asked for."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -63,9 +72,12 @@ class Hub(BaseHTTPRequestHandler):
             described = {"id": f"{owner}/model", "sha": SHA}
             described |= {"siblings": [{"rfilename": name} for name in names]}
             return self._answer(200, json.dumps(described).encode())
-        content = (self.folder / "/".join(parts[4:])).read_bytes()
+        name = "/".join(parts[4:])
+        content = (self.folder / name).read_bytes()
         headers = {"X_Repo_Commit": SHA, "ETag": f'"{abs(hash(self.path)):040x}"'}
-        if owner == "cut" and self.command == "GET" and self.path.endswith(".safetensors"):
+        if self.command == "GET":
+            self.sent.append(name)
+        if owner == "cut" and self.command == "GET" and name == UNET and not self.mended:
             self.send_response(200)
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
@@ -86,6 +98,7 @@ def hub(
     from huggingface_hub import constants
 
     Hub.folder = shutil.copytree(model_folder(), tmp_path / "served")
+    Hub.mended, Hub.sent = False, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_address[1]}"
@@ -130,7 +143,52 @@ def test_what_the_hub_refuses_is_named(
     assert "Stable Diffusion 2 repositories have moved" in str(caught.value)
 
 
-def test_a_connection_lost_half_way_is_one_sentence(hub: str) -> None:
-    """The weights break off; what is whole is kept, and the next try goes on."""
+def cached(folder: Path) -> set[str]:
+    """The files of a repository that lie whole in the cache."""
+    snapshots = folder.glob(f"models--*/snapshots/{SHA}/**/*")
+    return {path.as_posix().partition(f"{SHA}/")[2] for path in snapshots if path.is_file()}
+
+
+def test_a_connection_lost_half_way_is_one_sentence_and_the_next_try_goes_on(
+    hub: str, tmp_path: Path
+) -> None:
+    """The UNet's weights break off; the hub back again, they alone are fetched, and it loads."""
     with pytest.raises(ModelError, match=r"broke off \(\w+\); files that arrived whole are kept"):
-        load("cut/model")
+        load("cut/model", SHA)
+    wanted = set(Hub.sent)
+    assert len(wanted) > 8
+    assert cached(tmp_path / "cache") == wanted - {UNET}
+    Hub.mended, Hub.sent = True, []
+    assert load("cut/model", SHA)
+    assert Hub.sent == [UNET]
+    assert cached(tmp_path / "cache") == wanted
+
+
+def test_a_full_disk_is_not_called_a_lost_hub(hub: str, tmp_path: Path) -> None:
+    """The folder and what moves it are named; with room made, what had arrived is not fetched."""
+    cache = tmp_path / "cache"
+    size = sum(path.stat().st_size for path in Hub.folder.rglob("*") if path.is_file())
+    says = rf"cannot be fetched, the disk at {cache} is full: make room, or set HF_HOME to a folder"
+    with small_disk(cache, size - (Hub.folder / UNET).stat().st_size // 2) as give_room:
+        with pytest.raises(ModelError, match=rf"good/model \(revision {SHA}\) {says}") as caught:
+            load("good/model", SHA)
+        assert "files that arrived whole are kept" in str(caught.value)
+        assert "hub cannot be reached" not in str(caught.value)
+        kept = cached(cache)
+        assert kept
+        give_room(4 * size)
+        Hub.sent = []
+        assert load("good/model", SHA)
+        assert set(Hub.sent) == cached(cache) - kept
+
+
+@pytest.mark.filterwarnings("ignore:Not enough free disk space:UserWarning")
+def test_a_full_disk_under_one_file_of_the_hub(hub: str, tmp_path: Path) -> None:
+    """As for hf:// weights, whose cache is the same."""
+    cache = tmp_path / "cache"
+    source = f"hf://good/model@{SHA}/{UNET}"
+    with small_disk(cache, (Hub.folder / UNET).stat().st_size // 2) as give_room:
+        with pytest.raises(ModelError, match=f"{source} cannot be fetched, the disk at {cache} is"):
+            local_weights(source)
+        give_room(64 << 20)
+        assert local_weights(source, hash_of(Hub.folder / UNET)).is_file()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ from coti.inversion.latents import (
     fit_to_resolution,
 )
 from coti.inversion.model import TextToImageModel
+from tests.coti.inversion.test_failures import largest_file
+from tests.coti.small_disk import small_disk
 
 
 def test_cached_latents_are_the_autoencoders(
@@ -116,3 +121,64 @@ def test_more_latents_than_memory_lie_on_disk(
     noise = torch.randn(2, *model.latent_shape)
     index = torch.tensor([1, 7])
     assert torch.equal(on_disk.sample(index, noise), in_memory.sample(index, noise))
+
+
+def test_a_disk_without_room_for_latents_is_one_sentence(
+    model: TextToImageModel,
+    pictures: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Said before anything is encoded, rather than the process killed when the disk fills up.
+
+    2.2 million pictures need more than 16 GiB, so nothing has to be told to use the disk.
+    """
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(model.vae, "encode", lambda *_: pytest.fail("encoded"))
+    many = pictures[:1].expand(2_200_000, -1, -1, -1)
+    says = (
+        rf"latents of 2200000 pictures, .* take 16.8 GiB on disk, and {tmp_path} cannot hold them "
+        r"\(No space left on device\): set TMPDIR to a folder on a larger disk, or give fewer"
+    )
+    with small_disk(tmp_path, 1 << 20), pytest.raises(TrainingError, match=says):
+        encode_latents(model, many)
+
+
+def test_latents_larger_than_a_file_may_be_are_one_sentence(
+    model: TextToImageModel,
+    pictures: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the kernel refuses the size, which it does to others than root, too; none is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
+    says = rf"{tmp_path} cannot hold them \(File too large\): set TMPDIR"
+    with largest_file(1000), pytest.raises(TrainingError, match=says):
+        encode_latents(model, pictures)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_room_for_latents_on_disk_is_taken_at_once(
+    model: TextToImageModel,
+    pictures: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that is filled up afterwards does no harm to what is written into the mapping."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_memory = encode_latents(model, pictures)
+    monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
+    encode = model.vae.encode
+
+    def on_a_full_disk(pixels: torch.Tensor) -> object:
+        with contextlib.suppress(OSError), (tmp_path / "ballast").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        return encode(pixels)
+
+    monkeypatch.setattr(model.vae, "encode", on_a_full_disk)
+    with small_disk(tmp_path, 1 << 20):
+        on_disk = encode_latents(model, pictures, batch_size=4)
+        assert shutil.disk_usage(tmp_path).free == 0
+        assert torch.equal(on_disk.std, in_memory.std)
