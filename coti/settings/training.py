@@ -47,8 +47,8 @@ class TrainSettings(Strict):
     keep_latents_from: int = 256
     """MiB of latents from which they are kept in the artifact store, so that a run that was
     killed does not encode again; fewer are encoded again faster than they are fetched. 2,000
-    pictures at 512² are 256 MiB. 0 keeps none. Over 16 GiB (128,000 pictures at 512²) they are never
-    kept: they lie in a file on this machine's disk (TMPDIR) and are encoded anew."""
+    pictures at 512² are 256 MiB. 0 keeps none. Over 16 GiB (128,000 pictures at 512²) they are
+    never kept: they lie in a file on this machine's disk (TMPDIR) and are encoded anew."""
 
     def __post_init__(self) -> None:
         rates = self.learning_rates
