@@ -9,11 +9,14 @@ turns in one process, so that what else the machine does hits all of them alike:
 ``ours``
     :func:`coti.inversion.train.train_cycle` itself, from one φ callback to the next.
 ``example``
-    The step of diffusers' ``examples/textual_inversion``, in our words: :data:`OPERATIONS` names
-    each, :data:`LEFT_OUT` what is not done.
+    The step of diffusers' ``examples/textual_inversion``, in our words, in
+    :mod:`benchmarks.peer_step`: ``OPERATIONS`` names each, ``LEFT_OUT`` what is not done.
 ``bare``
     What no implementation can avoid: frozen text encoder and UNet forward, the loss, and the
     gradient down to the vectors, on inputs prepared beforehand.
+
+With ``--compile`` the bare work also takes turns with itself through ``torch.compile``, as
+``train.compile: true`` does it: the default backend, the UNet alone.
 
 The last line is one JSON object. Ratios are medians over rounds of paired times.
 """
@@ -22,165 +25,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
+import os
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.peer_step import LEFT_OUT, OPERATIONS, Example
 from benchmarks.sd_shapes import write_random
 from coti.inversion.batches import BatchPlan
 from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import (
-    TextToImageModel,
-    load_text_to_image,
-    quiet_libraries,
-    training_attention,
-)
-from coti.inversion.templates import OBJECT_TEMPLATES
+from coti.inversion.model import TextToImageModel, load_text_to_image, training_attention
 from coti.inversion.tokens import PromptEncoder, initial_embedding
 from coti.inversion.train import PhiValue, train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=4)
-
-
-OPERATIONS = (
-    "open, resize, mirror at random and normalise each picture, in the training process",
-    "draw a template and tokenise it, a picture at a time",
-    "encode the pictures, in the UNet's precision, and draw their latents",
-    "draw noise and timesteps; add the noise through the scheduler",
-    "text encoder, its weights float32, under autocast where the precision is half",
-    "UNet, in the half precision",
-    "the loss in float32, for noise or velocity",
-    "the gradient of the whole vocabulary's table",
-    "AdamW on the whole table, the learning rate's schedule, zero_grad",
-    "write the vocabulary's other rows back",
-    "read the loss for the progress bar",
-)
-"""The example's step, in its order."""
-LEFT_OUT = (
-    "accelerate's own bookkeeping (accumulate, backward, gather)",
-    "drawing the progress bar, logging, checkpoints",
-)
-"""What the example does beside, some of it every step; without it the example is faster."""
-
-
-class Example:
-    """The training step of diffusers' textual-inversion example, by :data:`OPERATIONS`."""
-
-    def __init__(self, model: TextToImageModel, folder: Path, batch_size: int) -> None:
-        diffusers: Any = import_module("diffusers")
-        transformers: Any = import_module("transformers")
-        root = Path(model.name)
-        with quiet_libraries():
-            self.tokenizer = transformers.CLIPTokenizer.from_pretrained(str(root / "tokenizer"))
-            self.text_encoder = transformers.CLIPTextModel.from_pretrained(
-                str(root / "text_encoder")
-            )
-            self.vae = diffusers.AutoencoderKL.from_pretrained(str(root / "vae"))
-            self.unet = diffusers.UNet2DConditionModel.from_pretrained(str(root / "unet"))
-            # The example keeps the text encoder, whose vocabulary it trains, in float32.
-            self.text_encoder.to(model.device, torch.float32)
-            self.vae.to(model.device, model.dtype).requires_grad_(False)
-            self.unet.to(model.device, model.dtype).requires_grad_(False)
-        self.model = model
-        self.scheduler = diffusers.DDPMScheduler.from_config(model.scheduler_config)
-        names = [f"<bench>_{i}" if i else "<bench>" for i in range(TOKEN.num_vectors)]
-        self.tokenizer.add_tokens(names)
-        self.rows = self.tokenizer.convert_tokens_to_ids(names)
-        with quiet_libraries():
-            self.text_encoder.resize_token_embeddings(len(self.tokenizer))
-        table = self.text_encoder.get_input_embeddings().weight
-        for module in self.text_encoder.modules():
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(parameter is table)
-        self.placeholder = " ".join(names)
-        self.optimizer = torch.optim.AdamW([table], lr=5e-4)
-        self.pace = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _step: 1.0)
-        self.original = table.detach().clone()
-        self.text_encoder.train()
-        self.files = sorted(folder.iterdir())
-        self.batch_size = batch_size
-        self.batches = self._loader()
-
-    def _picture(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-        """The example's dataset: open, crop nothing, resize, mirror at random, tokenise."""
-        image = Image.open(path).convert("RGB")
-        side = self.model.resolution
-        image = image.resize((side, side), resample=Image.Resampling.BICUBIC)
-        if random.random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        pixels = (pixels.view(side, side, 3).float() / 127.5 - 1.0).permute(2, 0, 1)
-        text = random.choice(OBJECT_TEMPLATES).format(self.placeholder)
-        ids = self.tokenizer(
-            text,
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids[0]
-        return pixels, ids
-
-    def _loader(self) -> Any:
-        while True:
-            order = random.sample(self.files, len(self.files))
-            for first in range(0, len(order) - self.batch_size + 1, self.batch_size):
-                items = [self._picture(path) for path in order[first : first + self.batch_size]]
-                yield tuple(
-                    torch.stack(column).to(self.model.device) for column in zip(*items, strict=True)
-                )
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents of a batch."""
-        latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.sample().detach()
-        return torch.as_tensor(latents * self.vae.config.scaling_factor).to(self.model.dtype)
-
-    def text(self, ids: torch.Tensor) -> torch.Tensor:
-        """Hidden states; accelerate runs a prepared model's forward under autocast."""
-        half = self.model.dtype != torch.float32
-        with torch.autocast(self.model.device.type, self.model.dtype, enabled=half):
-            hidden = self.text_encoder(ids)[0]
-        return torch.as_tensor(hidden).float().to(self.model.dtype)
-
-    def update(self) -> None:
-        """The optimizer on the whole table, and its other rows back."""
-        self.optimizer.step()
-        self.pace.step()
-        self.optimizer.zero_grad()
-        frozen = torch.ones((len(self.tokenizer),), dtype=torch.bool)
-        frozen[min(self.rows) : max(self.rows) + 1] = False
-        with torch.no_grad():
-            self.text_encoder.get_input_embeddings().weight[frozen] = self.original[frozen]
-
-    def step(self) -> None:
-        """One optimizer step."""
-        pixels, ids = next(self.batches)
-        latents = self.encode(pixels)
-        noise = torch.randn_like(latents)
-        count = self.scheduler.config.num_train_timesteps
-        timesteps = torch.randint(0, count, (len(latents),), device=latents.device).long()
-        noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        hidden = self.text(ids)
-        predicted = self.unet(noisy, timesteps, hidden).sample
-        target = noise
-        if self.model.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(latents, noise, timesteps)
-        loss: Any = F.mse_loss(predicted.float(), target.float(), reduction="mean")
-        loss.backward()
-        self.update()
-        loss.detach().item()
 
 
 class Bare:
@@ -244,7 +114,10 @@ def compare(
     images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         _write(images, Path(folder))
-        example, bare = Example(model, Path(folder), batch_size), Bare(model, images, batch_size)
+        example, bare = (
+            Example(model, Path(folder), batch_size, TOKEN.num_vectors),
+            Bare(model, images, batch_size),
+        )
         times: dict[str, list[float]] = {"ours": [], "example": [], "bare": []}
         mark = 0.0
 
@@ -308,7 +181,7 @@ def _parts(
     images: torch.Tensor,
     folder: Path,
 ) -> dict[str, float]:
-    example = Example(model, folder, batch_size)
+    example = Example(model, folder, batch_size, TOKEN.num_vectors)
     pixels, example_ids = next(example.batches)
     table = example.text_encoder.get_input_embeddings().weight
     cache = encode_latents(model, images)
@@ -412,6 +285,31 @@ def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[st
     }
 
 
+def compiled(
+    model: TextToImageModel,
+    batch_size: int,  # pictures a step
+    rounds: int,  # turns of the two
+    steps: int,  # steps a turn
+) -> dict[str, float]:
+    """Seconds a step of the bare work, the UNet compiled and not, and those of the first step."""
+    side = model.resolution
+    images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
+    plain = Bare(model, images, batch_size)
+    fast = Bare(replace(model, unet=torch.compile(model.unet)), images, batch_size)
+    first = _seconds(fast.step, 1, model.device)
+    plain.step()
+    pairs = [
+        (_seconds(plain.step, steps, model.device), _seconds(fast.step, steps, model.device))
+        for _ in range(rounds)
+    ]
+    return {
+        "first_step": first,
+        "bare": statistics.median(seconds for seconds, _ in pairs),
+        "compiled": statistics.median(seconds for _, seconds in pairs),
+        "bare_over_compiled": statistics.median(a / b for a, b in pairs),
+    }
+
+
 def main() -> None:
     """Print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
@@ -421,20 +319,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile, too")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     on_gpu = torch.cuda.is_available()
+    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
     with tempfile.TemporaryDirectory() as folder:
         name = options.model or ("" if on_gpu else "assets/models/base")
         if not name:
             name = str(write_random("sd2-base", Path(folder) / "sd2"))
         model = load_text_to_image(ModelSettings(base_model=name, dtype=options.dtype))
+        # Kernels kept from an earlier run would hide what compiling takes.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "kernels")
         batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
         rows = [compare(model, size, options.rounds, options.steps) for size in batches]
         for row in rows:
             row["compute"] = compute(model, row["batch_size"], row["seconds"]["ours"])
             row["parts"] = breakdown(model, row["batch_size"], options.steps, row["seconds"])
+            if options.compile and has_compiler:
+                row["compiled"] = compiled(model, row["batch_size"], options.rounds, options.steps)
     print(f"{'batch':>5} {'ours':>10} {'example':>10} {'bare':>10} {'ex/ours':>8} {'ours/bare':>9}")
     for row in rows:
         times = "".join(f"{row['seconds'][n] * 1e3:>9.1f}m" for n in ("ours", "example", "bare"))
@@ -452,6 +356,15 @@ def main() -> None:
         print(f"parts of a step at batch {row['batch_size']}, milliseconds:")
         for part, seconds in row["parts"].items():
             print(f"  {part:<60} {seconds * 1e3:8.2f}")
+        if "compiled" in row:
+            fast = row["compiled"]
+            print(
+                f"torch.compile at batch {row['batch_size']}: bare {fast['bare'] * 1e3:.1f}m, "
+                f"compiled {fast['compiled'] * 1e3:.1f}m, ratio {fast['bare_over_compiled']:.2f}; "
+                f"the first step took {fast['first_step']:.0f} s"
+            )
+    if options.compile and not has_compiler:
+        print("torch.compile: not measured: no C++ compiler")
     result = {
         "benchmark": "ti_throughput",
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",

@@ -23,7 +23,7 @@ def train(pictures: Path, config: Path | None, output: Path, checkpoint: str | N
     """Train a word on PICTURES with the model, token, train and schedule of a run file.
 
     No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
-    with `accelerate launch --num_processes 2 -m cli.main train …`.
+    with `accelerate launch --multi_gpu --num_processes 2 -m cli.main train …`.
     """
     import torch
 

@@ -201,7 +201,6 @@ def load_image_text_encoder(
             loaded = open_clip.create_model(
                 where, pretrained=pretrained, weights_only=True, **_as_trained(where, pretrained)
             )
-            tokenizer = open_clip.get_tokenizer(where)
         except ModelError:
             raise
         except Exception as error:  # open_clip lets every kind of exception through
@@ -210,6 +209,16 @@ def load_image_text_encoder(
                 + (f" with pretrained {pretrained!r}" if pretrained else "")
                 + f": {_first_line(error)}. Give a folder in open_clip's format, hf-hub:owner/name "
                 "(that needs the network once), or one of open_clip's model names and tags."
+            ) from error
+        try:
+            tokenizer = open_clip.get_tokenizer(where)
+        except Exception as error:  # transformers lets every kind of exception through
+            text = (open_clip.get_model_config(where) or {}).get("text_cfg", {})
+            source = text.get("hf_tokenizer_name") or model
+            raise ModelError(
+                f"{model!r} also needs its tokenizer, {source}, which is not beside its weights: "
+                f"{_first_line(error)}. Fetch it once with the network, or give as model a local "
+                "copy of the hub's whole folder, with open_clip_config.json and tokenizer files."
             ) from error
     name = Path(model).name if where.startswith("local-dir:") else model
     return OpenClipEncoder(name, loaded, tokenizer, device=device, batch_size=batch_size)

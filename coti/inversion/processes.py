@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 
 import torch
 
+from coti.errors import TrainingError
+
 __all__ = ["Processes"]
 
 T = TypeVar("T")
+
+_LAUNCHED = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR", "MASTER_PORT"}
+"""What accelerate sets for a single process where several were asked for."""
 
 
 class Processes:
@@ -18,16 +23,26 @@ class Processes:
 
     Every process holds the frozen model and the same vectors, takes batches of its own, and
     averages the vectors' gradient with the others: a few kilobytes a step.
+
+    Raises:
+        TrainingError: ``accelerate launch`` was asked for several processes and started one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        """``device``: of the vectors; None: the CPU."""
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = 0
         self._state: Any = None
+        if "WORLD_SIZE" not in os.environ and os.environ.keys() >= _LAUNCHED:
+            raise TrainingError(
+                "accelerate launch found fewer than two GPUs and started one process, whatever "
+                "--num_processes says. Give --multi_gpu as well, which starts them all (on a CPU, "
+                "too), or --num_processes 1."
+            )
         if self.count > 1:
             from accelerate import PartialState
 
-            self._state = PartialState(cpu=not torch.cuda.is_available())
+            self._state = PartialState(cpu=device is None or device.type == "cpu")
             self.rank, self.count = self._state.process_index, self._state.num_processes
 
     @property

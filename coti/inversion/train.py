@@ -96,7 +96,7 @@ def train_cycle(
         raise TrainingError(
             f"The initial embedding {init.token} is not finite: take another initializer."
         )
-    group = Processes()
+    group = Processes(model.device)
     identity = identity_of(
         model, images, captions, init, settings, schedule, token, seed, group.count
     )

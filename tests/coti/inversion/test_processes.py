@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from coti.errors import TrainingError
 from coti.inversion.embedding import load_embedding
 from coti.inversion.processes import Processes
 
@@ -58,13 +59,24 @@ def test_alone_nothing_is_shared() -> None:
     assert not group.any(False)
 
 
+def test_one_process_where_several_were_asked_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """accelerate starts one where it finds fewer than two GPUs, with this environment."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name in ("ACCELERATE_MIXED_PRECISION", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "no")
+    with pytest.raises(TrainingError, match="Give --multi_gpu as well"):
+        Processes()
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(
     model_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Real processes over gloo, as ``accelerate launch --cpu --num_processes 2`` sets them up: the
-    same effective batch gives the same vectors up to rounding, the same on both; φ is evaluated
-    and the checkpoint written by the first alone."""
+    """Real processes over gloo, as ``accelerate launch --cpu --multi_gpu --num_processes 2`` sets
+    them up: the same effective batch gives the same vectors up to rounding, the same on both; φ is
+    evaluated and the checkpoint written by the first alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
