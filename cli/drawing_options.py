@@ -42,6 +42,8 @@ class DrawingOptions:
 
     model: str | None
     """Base model; None for the one that the words were trained on."""
+    origin: dict[str, str]
+    """What else finds ``model``: ``revision``, ``sha256``, ``config``, where given."""
     seed: int
     negative_prompt: str
     device: str
@@ -52,8 +54,12 @@ class DrawingOptions:
 def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
     """How pictures are drawn and on what; the command gets them as ``drawing``."""
     options = [
-        click.option("--model", help="Base model: a diffusers folder or hub id. The one that the "
+        click.option("--model", help="Base model, as model.base_model. The one that the "
                      "embedding was trained on without it."),
+        click.option("--revision", help="Of --model on the hub."),
+        click.option("--sha256", help="Pinned hash of --model; s3:// needs it."),
+        click.option("--model-config", help="What a single file is, where it does not tell: "
+                     "sd15, sd2-base, sd2, sdxl, or a folder that describes it."),
         click.option("--seed", default=0, show_default=True, help="Of the noise."),
         click.option("--num-inference-steps", type=click.IntRange(1), show_default=True,
                      default=_DEFAULT.num_inference_steps, help="Solver steps."),
@@ -78,6 +84,9 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
     def bundled(
         *,
         model: str | None,
+        revision: str | None,
+        sha256: str | None,
+        model_config: str | None,
         seed: int,
         negative_prompt: str,
         device: str,
@@ -97,8 +106,13 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
             use_karras_sigmas=use_karras_sigmas,
             batch_size=batch_size,
         )
+        given = {"revision": revision, "sha256": sha256, "config": model_config}
+        origin = {name: value for name, value in given.items() if value}
+        if origin and model is None:
+            raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
         command(
-            drawing=DrawingOptions(model, seed, negative_prompt, device, dtype, settings), **others
+            drawing=DrawingOptions(model, origin, seed, negative_prompt, device, dtype, settings),
+            **others,
         )
 
     decorated: Callable[..., None] = bundled

@@ -57,7 +57,7 @@ def edit(
 
     words = find_words(concepts, embeddings)
     own = [word.embedding for word in words]
-    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
+    network = load_base_model(drawing, words)
     pixels, chosen = read_picture_and_mask(image, mask, network)
     edited = edit_picture(
         network,

@@ -91,7 +91,7 @@ def evaluate(
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
-    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
+    network = load_base_model(drawing, words)
     _, pictures = read_image_folder(references, network.resolution)
     encoder = image_text_encoder(judge, judge_pretrained, EvaluationSettings().batch_size)
     rows = [

@@ -79,7 +79,7 @@ def generate(
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
     _say_unused(words, texts)
     variants = variants_of(words, compare) if compare else {}
-    network = load_base_model(drawing.model, words, drawing.device, drawing.dtype)
+    network = load_base_model(drawing, words)
     size = (height or network.resolution, width or network.resolution)
     if variants:
         drawings = compare_words(

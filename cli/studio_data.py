@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from coti.inversion.embedding import Embedding
 from coti.settings import GenerationSettings
@@ -83,13 +83,15 @@ def draw_word(
     Raises:
         CotiError: what :func:`coti.drawing.draw_prompts` refuses.
     """
+    from cli.word_sources import origin_of_word
     from coti.drawing import draw_prompts
     from coti.settings import ModelSettings
     from steps.models import text_to_image
 
     name = word.metadata.get("base_model", ModelSettings().base_model)
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
-    model = text_to_image(ModelSettings(base_model=name))
+    where = {"base_model": name, **origin_of_word(word)}
+    model = text_to_image(ModelSettings(**cast(Any, where)))
     return draw_prompts(model, [prompt], [word], settings, seed, num_images=count).images
 
 

@@ -15,6 +15,7 @@ from coti.errors import EmbeddingError, RegistryError
 from coti.inversion.embedding import Embedding, load_embedding
 
 if TYPE_CHECKING:
+    from cli.drawing_options import DrawingOptions
     from coti.inversion.model import TextToImageModel
     from steps.published import Published
 
@@ -23,11 +24,13 @@ __all__ = [
     "base_model_of",
     "find_words",
     "load_base_model",
+    "origin_of_word",
     "registry",
     "variants_of",
 ]
 
 OUTPUTS = ROOT / "outputs"
+_ORIGIN = ("revision", "sha256", "config")
 DEFAULT_MODEL = "assets/models/base"
 
 
@@ -181,17 +184,28 @@ def base_model_of(option: str | None, words: Sequence[WordSource]) -> str:
     return named.pop() if named else DEFAULT_MODEL
 
 
-def load_base_model(
-    option: str | None, words: Sequence[WordSource], device: str, dtype: str
-) -> TextToImageModel:
+def origin_of_word(word: Embedding) -> dict[str, str]:
+    """``revision``, ``sha256`` and ``config`` of the model that a word was trained on."""
+    named = {name: word.metadata.get(f"base_model_{name}") for name in _ORIGIN}
+    return {name: value for name, value in named.items() if value}
+
+
+def load_base_model(drawing: DrawingOptions, words: Sequence[WordSource]) -> TextToImageModel:
     """The model that draws; says on stderr where a word was trained on another state of it."""
     from typing import Any, cast
 
     from coti.settings import ModelSettings
     from steps.models import text_to_image
 
-    name = base_model_of(option, words)
-    model = text_to_image(ModelSettings(base_model=name, device=device, dtype=cast(Any, dtype)))
+    name = base_model_of(drawing.model, words)
+    origin = drawing.origin
+    for word in words:
+        if not origin and word.embedding.metadata.get("base_model") == name:
+            origin = origin_of_word(word.embedding)
+    settings = ModelSettings(
+        base_model=name, device=drawing.device, dtype=cast(Any, drawing.dtype), **origin
+    )
+    model = text_to_image(settings)
     for word in words:
         trained_on = word.embedding.metadata.get("base_model_fingerprint")
         if trained_on not in (None, model.fingerprint):

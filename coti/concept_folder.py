@@ -63,7 +63,9 @@ def write_concept_folder(
     (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
     for number, picture in enumerate(pictures):
         shutil.copyfile(picture, part / "concept_images" / f"{number}{picture.suffix}")
-    (part / "README.md").write_text(_card(card, token, len(pictures)), encoding="utf-8")
+    (part / "README.md").write_text(
+        _card(card, token, len(pictures), word.second is not None), encoding="utf-8"
+    )
     if folder.exists():
         folder.rmdir()
     part.rename(folder)
@@ -79,7 +81,22 @@ def _rows(values: Mapping[str, object]) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
 
 
-def _card(card: ConceptCard, token: str, pictures: int) -> str:
+def _loading(token: str, two: bool) -> list[str]:
+    """Lines of Python that give a diffusers pipeline the word; SDXL's has two text encoders."""
+    if not two:
+        return [f'pipe.load_textual_inversion("learned_embeds.safetensors", token="{token}")']
+    return [
+        "from safetensors.torch import load_file",
+        "",
+        'word = load_file("learned_embeds.safetensors")',
+        f'pipe.load_textual_inversion(word["clip_l"], token="{token}",',
+        "                            text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer)",
+        f'pipe.load_textual_inversion(word["clip_g"], token="{token}",',
+        "                            text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2)",
+    ]
+
+
+def _card(card: ConceptCard, token: str, pictures: int, two: bool) -> str:
     name = embedding_file_name(token)
     lines = [
         "---",
@@ -94,7 +111,7 @@ def _card(card: ConceptCard, token: str, pictures: int) -> str:
         "textual inversion (COTI).",
         "",
         "```python",
-        f'pipe.load_textual_inversion("learned_embeds.safetensors", token="{token}")',
+        *_loading(token, two),
         f'pipe("a photo of a {token}").images[0]',
         "```",
         "",

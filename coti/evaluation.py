@@ -50,6 +50,7 @@ def embed_references(
     images: torch.Tensor | None,
     settings: EvaluationSettings,
     inception: ImageEncoder | None = None,
+    generated: int | None = None,
 ) -> TensorBundle:
     """The judge's features of the held-out references and of the candidate captions.
 
@@ -59,6 +60,7 @@ def embed_references(
         images: uint8 [n, 3, h, w]; none where the user has no references.
         settings: the captions.
         inception: what FID is measured on, where it is wanted.
+        generated: pictures that will be compared with them, where it is known already.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
@@ -71,10 +73,13 @@ def embed_references(
         texts = authors_captions(concept, settings)
         tensors["authors_captions"] = normalized(judge.encode_texts(texts))
     if images is not None:
+        # Said here, before anything is trained.
+        for encoder, whose in ((judge, "the judge's"), (inception, "Inception's")):
+            if encoder is not None and (generated is not None or encoder is inception):
+                count = encoder.size if generated is None else generated
+                _enough(count, len(images), encoder.size, whose)
         tensors["references"] = judge.encode_images(images)
         if inception is not None:
-            # Said here, before anything is trained.
-            _enough(inception.size, len(images), inception.size, "Inception's")
             tensors["inception"] = inception.encode_images(images)
     return TensorBundle(tensors).with_strings("captions", captions)
 

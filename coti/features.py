@@ -10,7 +10,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from coti.errors import ModelError
+from coti.out_of_memory import out_of_memory_at
 from coti.weights import check_hash, local_weights
 
 __all__ = [
@@ -94,7 +95,9 @@ class OpenClipEncoder:
         self._mean = torch.tensor(preprocess["mean"], device=self.device)[:, None, None]
         self._std = torch.tensor(preprocess["std"], device=self.device)[:, None, None]
         model = model.eval().requires_grad_(False)
-        self._model: Any = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        remedy = "take a smaller model, or a larger device"
+        with out_of_memory_at(ModelError, f"loading {name}", remedy, model):
+            self._model: Any = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._tokenizer = tokenizer
         self.size = int(self.encode_texts(["a"]).shape[1])
 
@@ -110,7 +113,7 @@ class OpenClipEncoder:
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, size] on the CPU, not normalised."""
-        with _out_of_memory_explained(self.name, self.batch_size):
+        with _looking(self.name, self.batch_size):
             parts = [
                 self._model.encode_image(self._preprocess(batch)).float().cpu()
                 for batch in _batches(images, self.batch_size, f"{self.name}: image features")
@@ -121,9 +124,10 @@ class OpenClipEncoder:
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts to float32 [n, size] on the CPU, not normalised; over-long ones are cut."""
         parts = []
-        for first in range(0, len(texts), self.batch_size):
-            tokens = self._tokenizer(list(texts[first : first + self.batch_size]))
-            parts.append(self._model.encode_text(tokens.to(self.device)).float().cpu())
+        with _looking(self.name, self.batch_size, "texts"):
+            for first in range(0, len(texts), self.batch_size):
+                tokens = self._tokenizer(list(texts[first : first + self.batch_size]))
+                parts.append(self._model.encode_text(tokens.to(self.device)).float().cpu())
         return torch.cat(parts) if parts else torch.empty(0, self.size)
 
     def _preprocess(self, images: torch.Tensor) -> torch.Tensor:
@@ -155,11 +159,12 @@ class AutoencoderEncoder:
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, channels·h·w of a latent] on the CPU."""
         parts = []
-        for batch in _batches(images, self.batch_size, f"{self.name}: image features"):
-            pixels = batch.to(self._vae.device, torch.float32)
-            pixels = _fit(pixels, self.resolution, "shortest", 0.0) / 127.5 - 1
-            latents = self._vae.encode(pixels.to(self._vae.dtype)).latent_dist.mean
-            parts.append(latents.flatten(1).float().cpu())
+        with _looking(self.name, self.batch_size):
+            for batch in _batches(images, self.batch_size, f"{self.name}: image features"):
+                pixels = batch.to(self._vae.device, torch.float32)
+                pixels = _fit(pixels, self.resolution, "shortest", 0.0) / 127.5 - 1
+                latents = self._vae.encode(pixels.to(self._vae.dtype)).latent_dist.mean
+                parts.append(latents.flatten(1).float().cpu())
         return torch.cat(parts) if parts else torch.empty(0, self.size)
 
 
@@ -354,17 +359,14 @@ def _batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch
         yield images[first : first + batch_size]
 
 
-@contextmanager
-def _out_of_memory_explained(name: str, batch_size: int) -> Iterator[None]:
-    """Say which setting to turn; activations are in proportion to the batch."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"The device ran out of memory looking at {batch_size} pictures at once with {name}: "
-            f"lower its batch_size, in scorer or evaluation (try {max(1, batch_size // 2)}, which "
-            "takes half as much beside the weights)."
-        ) from error
+def _looking(name: str, batch_size: int, what: str = "pictures") -> AbstractContextManager[None]:
+    """Out of memory inside: say which setting to turn; activations are in proportion to it."""
+    return out_of_memory_at(
+        ModelError,
+        f"looking at {batch_size} {what} at once with {name}",
+        "lower its batch_size, in scorer, concept_score or evaluation (try "
+        f"{max(1, batch_size // 2)}, which takes half as much beside the weights)",
+    )
 
 
 def _fit(pixels: torch.Tensor, side: int, mode: str, fill: float) -> torch.Tensor:

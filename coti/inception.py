@@ -14,9 +14,12 @@ import torch
 from tqdm import tqdm
 
 from coti.errors import ModelError
+from coti.out_of_memory import out_of_memory_at
 from coti.weights import local_weights
 
 __all__ = ["InceptionEncoder"]
+
+_LARGER = "leave out evaluation.inception, or take a larger device"
 
 
 class InceptionEncoder:
@@ -56,15 +59,20 @@ class InceptionEncoder:
             )
         except Exception as error:  # the library lets torch's exceptions through
             raise ModelError(f"{weights} holds no Inception-v3 of torch-fidelity's.") from error
-        self._network = network.to(self.device)
+        with out_of_memory_at(ModelError, "loading Inception-v3", _LARGER, network):
+            self._network = network.to(self.device)
 
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, 2048] on the CPU."""
         starts = range(0, len(images), self.batch_size)
         hidden = True if len(starts) < 2 else None
-        parts = [
-            self._network(images[first : first + self.batch_size].to(self.device))[0].float().cpu()
-            for first in tqdm(starts, "inception features", leave=False, disable=hidden)
-        ]
+        doing = f"looking at {self.batch_size} pictures at once with Inception-v3"
+        with out_of_memory_at(ModelError, doing, "lower evaluation.batch_size"):
+            parts = [
+                self._network(images[first : first + self.batch_size].to(self.device))[0]
+                .float()
+                .cpu()
+                for first in tqdm(starts, "inception features", leave=False, disable=hidden)
+            ]
         return torch.cat(parts) if parts else torch.empty(0, self.size)

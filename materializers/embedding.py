@@ -39,5 +39,8 @@ class EmbeddingMaterializer(BaseMaterializer):
         return {"token": data.token, "shape": str(tuple(data.vectors.shape)), **data.metadata}
 
     def compute_content_hash(self, data: Embedding) -> str | None:
-        """Hash of token, vectors and header."""
-        return hash_of_tensors({data.token: data.vectors}, data.metadata)
+        """Hash of token, vectors of every text encoder, and header."""
+        tensors = {data.token: data.vectors}
+        if data.second is not None:
+            tensors[f"{data.token} 2"] = data.second
+        return hash_of_tensors(tensors, data.metadata)

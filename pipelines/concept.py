@@ -78,8 +78,14 @@ def learn(config: CotiConfig, loop: Loop) -> None:
     params, tags = params_of(config), tags_of(config, prints)
     seed = config.seed
 
-    initial, initial_samples, resolution = initialize_embedding(
-        config.concept, config.model, prints.base_model, config.token, config.generation, seed
+    initial, initial_samples, resolution, vocabulary = initialize_embedding(
+        config.concept,
+        config.model,
+        prints.base_model,
+        config.token,
+        prints.initializer,
+        config.generation,
+        seed,
     )
     embedding = initial
     rules = config.pool_rules
@@ -111,6 +117,7 @@ def learn(config: CotiConfig, loop: Loop) -> None:
         config.evaluation,
         prints.judge,
         resolution,
+        config.generation.cycle_images,
     )
 
     history: Any = None
@@ -248,7 +255,7 @@ def learn(config: CotiConfig, loop: Loop) -> None:
         prints.references,
         prints.judge,
         config.promotion,
-        config.model,
+        vocabulary,
         seed_images,
     )
     _, folder = write_outputs(

@@ -166,7 +166,9 @@ class _Concept:
         )
         self._references_print = fingerprint_optional("references", source.references)
         model = config.model
-        self._model_print = fingerprint_model(model.base_model, model.revision, model.sha256)
+        self._model_print = fingerprint_model(
+            model.base_model, model.revision, model.sha256, model.config
+        )
         self._made: dict[str, Any] = {}
 
     def start(self, cell: PlannedCell) -> Any:
@@ -237,6 +239,7 @@ class _Concept:
             model=settings.model,
             pretrained=settings.pretrained,
             sha256=settings.sha256,
+            batch_size=settings.batch_size,
             distractors=settings.distractors,
         )
         return self._once("features", part, lambda: self._embedded(part))  # type: ignore[no-any-return]

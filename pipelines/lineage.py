@@ -10,7 +10,12 @@ from coti.errors import ConfigError
 from coti.settings import ConceptScoreSettings, ScorerSettings
 from pipelines.config import CotiConfig
 from steps.caching import code_fingerprint
-from steps.fingerprints import fingerprint_model, fingerprint_optional, fingerprint_pool
+from steps.fingerprints import (
+    fingerprint_file,
+    fingerprint_model,
+    fingerprint_optional,
+    fingerprint_pool,
+)
 from steps.paths import ROOT
 
 __all__ = ["Fingerprints", "fingerprints_of", "params_of", "scorers_fingerprint", "tags_of"]
@@ -25,6 +30,7 @@ class Fingerprints:
     references: str
     truth: str
     base_model: str
+    initializer: str
     scorer: str
     judge: str
     ratings: str
@@ -37,8 +43,12 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
     aesthetic = config.aesthetic
     return Fingerprints(
         base_model=fingerprint_model(
-            config.model.base_model, config.model.revision, config.model.sha256
+            config.model.base_model,
+            config.model.revision,
+            config.model.sha256,
+            config.model.config,
         ),
+        initializer=fingerprint_file(config.token.initializer),
         scorer=scorers_fingerprint(config.scorer, config.concept_score),
         judge=fingerprint_model(
             config.evaluation.judge,

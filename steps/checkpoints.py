@@ -5,9 +5,10 @@ A pod's disk dies with the pod; the artifact store does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 from zenml import get_step_context
 from zenml.client import Client
@@ -17,6 +18,7 @@ from zenml.models import StepRunResponse
 from zenml.orchestrators.cache_utils import generate_cache_key
 
 from coti.inversion.resume import NOT_LEARNED
+from steps.caching import code_fingerprint
 
 __all__ = ["ArtifactStoreCheckpoint", "ArtifactStoreLatents", "checkpoint_store"]
 
@@ -24,16 +26,20 @@ _NOT_LEARNED = {
     "train": NOT_LEARNED,
     "generation": ("batch_size",),
     "scorer": ("batch_size",),
+    "concept_score": ("batch_size",),
 }
 """Settings, by the step's parameter, that a checkpoint may differ in. How many pictures are drawn
 or looked at together changes φ by rounding alone."""
+_KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
+"""Parameters and inputs that the training itself names in its checkpoint."""
 
 
 class ArtifactStoreCheckpoint:
     """One file in the artifact store; written under another name first, then moved."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, inputs: Mapping[str, str] | None = None) -> None:
         self.uri = uri
+        self.inputs = dict(inputs or {})
 
     def read(self) -> bytes | None:
         """The checkpoint, or None where none was written yet."""
@@ -118,22 +124,42 @@ def checkpoint_store(name: str) -> Iterator[ArtifactStoreCheckpoint]:
     that change nothing in what is learned may differ: what ran out of memory goes on with less.
     """
     root = Client().active_stack.artifact_store.path
-    key = _key_of(get_step_context().step_run)
-    store = ArtifactStoreCheckpoint(f"{root}/coti_checkpoints/{name}/{key}/checkpoint.safetensors")
+    run = get_step_context().step_run
+    place = f"{root}/coti_checkpoints/{name}/{_key_of(run)}"
+    store = ArtifactStoreCheckpoint(f"{place}/checkpoint.safetensors", _inputs_of(run))
     yield store
     store.clear()
 
 
 def _key_of(run: StepRunResponse) -> str:
     """The step's cache key, as if made without the settings of ``_NOT_LEARNED``."""
-    parameters = dict(run.config.parameters)
-    for name, fields in _NOT_LEARNED.items():
-        if name in parameters:
-            given = parameters[name]
-            values = given if isinstance(given, dict) else asdict(given)
-            parameters[name] = {k: v for k, v in values.items() if k not in fields}
-    config = run.config.model_copy(update={"parameters": parameters})
+    config = run.config.model_copy(update={"parameters": _parameters(run)})
     step = Step(spec=run.spec, config=config, step_config_overrides=config)
     return generate_cache_key(
         step, run.regular_inputs, Client().active_stack.artifact_store, run.project_id
     )
+
+
+def _parameters(run: StepRunResponse) -> dict[str, Any]:
+    """The step's parameters, settings as dictionaries without those of ``_NOT_LEARNED``."""
+    found: dict[str, Any] = {}
+    for name, value in run.config.parameters.items():
+        given = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        if isinstance(given, dict):
+            given = {k: v for k, v in given.items() if k not in _NOT_LEARNED.get(name, ())}
+        found[name] = given
+    return found
+
+
+def _inputs_of(run: StepRunResponse) -> dict[str, str]:
+    """By name, what the key is made of: parameters, artifacts, code."""
+    named = {"code and lock": code_fingerprint()[:12]}
+    for name, value in _parameters(run).items():
+        if name in _KNOWN:
+            continue
+        values = value if isinstance(value, dict) else {"": value}
+        named |= {f"{name}.{k}".rstrip("."): str(v) for k, v in values.items()}
+    for name, artifacts in run.regular_inputs.items():
+        if name not in _KNOWN:
+            named[name] = " ".join(a.content_hash or str(a.id) for a in artifacts)[:80]
+    return named

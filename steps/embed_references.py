@@ -26,8 +26,9 @@ def embed_references(
     settings: EvaluationSettings,
     judge_fingerprint: str,
     resolution: int,
+    generated: int | None = None,
 ) -> Annotated[TensorBundle, "references"]:
     """Without references the Fréchet distance and KID of this run stay empty."""
     judge = judge_of(settings)
     images = None if source is None else read_image_folder(locate(source), resolution)[1]
-    return embed(judge, concept, images, settings, inception_of(settings))
+    return embed(judge, concept, images, settings, inception_of(settings), generated)

@@ -11,17 +11,35 @@ from coti.settings import PoolSettings
 from steps.artifact_store import share_with_pool
 from steps.paths import locate
 
-__all__ = ["fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
+__all__ = ["fingerprint_file", "fingerprint_model", "fingerprint_optional", "fingerprint_pool"]
 
 
-def fingerprint_model(name: str, revision: str | None = None, sha256: str | None = None) -> str:
-    """Hash of a model's files; of its name, revision and pin where it lies on a hub or S3."""
+def fingerprint_model(
+    name: str, revision: str | None = None, sha256: str | None = None, config: str | None = None
+) -> str:
+    """Hash of a model's files; of its name, revision and pin where it lies on a hub or S3.
+
+    Args:
+        name: folder, file, hub id or address.
+        revision: of the hub; or a file of weights, whose bytes count then.
+        sha256: pinned hash.
+        config: folder that describes a single file.
+    """
+    if config is not None and Path(locate(config)).is_dir():
+        described = fingerprint_files([Path(locate(config))])
+        return f"{fingerprint_model(name, revision, sha256)}+{described}"
     if sha256 is not None:
         return f"{name}@{revision or ''}#{sha256}"
     path = Path(locate(name))
     if path.exists() or path.is_absolute():
         return fingerprint_files([path])
-    return f"{name}@{revision or ''}"
+    return f"{name}@{fingerprint_file(revision) if revision else ''}"
+
+
+def fingerprint_file(name: str) -> str:
+    """Hash of a file where ``name`` is one; else the name itself."""
+    path = Path(locate(name))
+    return fingerprint_files([path]) if path.is_file() else name
 
 
 def fingerprint_optional(key: str, *names: str | None) -> str:

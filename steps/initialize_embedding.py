@@ -8,6 +8,7 @@ from zenml import step
 
 from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding
+from coti.inversion.safety import vocabulary_of
 from coti.inversion.tokens import initial_embedding
 from coti.sampling import draw
 from coti.seeding import derived_seed
@@ -32,17 +33,22 @@ def initialize_embedding(
     model: ModelSettings,
     model_fingerprint: str,
     token: TokenSettings,
+    initializer_fingerprint: str,
     generation: GenerationSettings,
     seed: int,
 ) -> tuple[
     Annotated[Embedding, "initial_embedding"],
     Annotated[ImageSet, "initial_samples"],
     Annotated[int, "resolution"],
+    Annotated[str, "vocabulary"],
 ]:
-    """Place the vectors at the initializer; an unusable model or token stops the run here."""
+    """The vectors at the initializer, what they draw, and what the gate must know of the model.
+
+    An unusable model or token stops the run here.
+    """
     network = text_to_image(model)
     embedding = initial_embedding(
         network, located_token(token), derived_seed(seed, "initializer"), concept
     )
     samples = draw(network, embedding, generation, generation.sample_images, seed, "sample")
-    return embedding, samples, network.resolution
+    return embedding, samples, network.resolution, vocabulary_of(network).to_json()

@@ -12,7 +12,7 @@ from coti.features import (
     ImageTextEncoder,
     load_image_text_encoder,
 )
-from coti.inversion.model import TextToImageModel, load_text_to_image
+from coti.inversion.model import TextToImageModel, load_text_to_image, origin_of
 from coti.settings import (
     AestheticSettings,
     ConceptScoreSettings,
@@ -41,7 +41,7 @@ __all__ = [
 def text_to_image(settings: ModelSettings) -> TextToImageModel:
     """The base model, frozen, on its device; it keeps the name that the user gave it."""
     model = load_text_to_image(located_model(settings))
-    return replace(model, name=settings.base_model)
+    return replace(model, name=settings.base_model, origin=origin_of(settings))
 
 
 @lru_cache(maxsize=3)
@@ -70,17 +70,17 @@ def judge_of(settings: EvaluationSettings) -> ImageTextEncoder:
 
 
 @lru_cache(maxsize=1)
-def _inception(weights: str, sha256: str) -> ImageEncoder:
+def _inception(weights: str, sha256: str, batch_size: int) -> ImageEncoder:
     from coti.inception import InceptionEncoder
 
-    return InceptionEncoder(weights, sha256, device="auto")
+    return InceptionEncoder(weights, sha256, device="auto", batch_size=batch_size)
 
 
 def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
     """What FID is measured on, where the settings give its weights."""
     if settings.inception is None:
         return None
-    return _inception(locate(settings.inception), settings.inception_sha256)
+    return _inception(locate(settings.inception), settings.inception_sha256, settings.batch_size)
 
 
 def concept_encoder(
@@ -90,9 +90,11 @@ def concept_encoder(
     if settings.encoder == "scorer":
         return None
     if settings.encoder == "model" and settings.model is not None:
-        return image_text_encoder(settings.model, settings.pretrained, 64, settings.sha256)
+        return image_text_encoder(
+            settings.model, settings.pretrained, settings.batch_size, settings.sha256
+        )
     network = text_to_image(model)
-    return AutoencoderEncoder(network.vae, network.resolution)
+    return AutoencoderEncoder(network.vae, network.resolution, batch_size=settings.batch_size)
 
 
 def located_aesthetic(settings: AestheticSettings) -> AestheticSettings:

@@ -11,10 +11,8 @@ from zenml import step
 from coti.images import encode_png
 from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding, save_embedding
-from coti.inversion.safety import vocabulary_of
-from coti.settings import ModelSettings, PromotionSettings
+from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from steps.paths import locate
 from steps.registry import FILE, VOCABULARY_TAG, Registry, mirror_to_zenml
 from steps.tracking import open_record
 
@@ -36,7 +34,7 @@ def register_embedding(
     references_fingerprint: str,
     judge_fingerprint: str,
     promotion: PromotionSettings,
-    model: ModelSettings,
+    vocabulary: str,
     seed_images: ImageSet,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
@@ -67,9 +65,11 @@ def register_embedding(
     )
     registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
-    key = hash_of_tensors({best_embedding.token: best_embedding.vectors}, {})
-    vocabulary = vocabulary_of(locate(model.base_model), model.revision)
-    lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary.to_json()}
+    parts = {best_embedding.token: best_embedding.vectors}
+    if best_embedding.second is not None:
+        parts[f"{best_embedding.token} 2"] = best_embedding.second
+    key = hash_of_tensors(parts, {})
+    lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary}
     version = registry.register(f"{artifact}/embedding", record.parent_id, key, metrics, lineage)
     verdict = registry.promote(version, promotion)
     record.set_tags(

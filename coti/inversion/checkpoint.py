@@ -43,6 +43,11 @@ class CheckpointStore(Protocol):
 class KeyedCheckpointStore(CheckpointStore, Protocol):
     """A store with a place for every set of inputs: a training never finds another's by itself."""
 
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """By name, what the place depends on and the training does not know."""
+        ...
+
     def others(self) -> Iterator[bytes]:
         """The checkpoints of other trainings that did not end."""
         ...
@@ -138,27 +143,34 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
 def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | None:
     """What is said where a store that is keyed by a training's inputs has none for these.
 
-    Only of an unfinished training of the same word, seed and cycle: its settings or data were
-    changed since, and nothing goes on from it unless they are put back.
+    Only of unfinished trainings of the same word, of which the one that differs least is told:
+    its settings, data or code were changed since, or its cycle is not reached yet, and nothing
+    goes on from it unless they are put back.
     """
     if not isinstance(store, KeyedCheckpointStore):
         return None
+    told: list[tuple[int, str]] = []
     for content in store.others():
         try:
             found = _decoded(content)
         except (SafetensorError, ValueError, KeyError):
             continue
-        if any(found.identity.get(name) != identity.get(name) for name in _SAME):
+        if _token_of(found.identity) != _token_of(identity):
             continue
-        return (
+        differences = _differences(found.identity, identity)
+        more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
+        said = (
             f"An unfinished training of this word, at step {found.state.get('step')}, does not "
-            f"fit; what differs: {'; '.join(_differences(found.identity, identity))}. This one "
-            "starts at step 0; put that back to go on there."
+            f"fit; what differs: {'; '.join(differences[:6])}{more}. This one starts at step 0; "
+            "put that back to go on there."
         )
-    return None
+        told.append((len(differences), said))
+    return min(told)[1] if told else None
 
 
-_SAME = ("seed", "initial embedding", "base model")
+def _token_of(identity: Mapping[str, str]) -> str:
+    """The word that a training is about; the rest of the entry is a hash of its vectors."""
+    return identity.get("initial embedding", "").partition(" ")[0]
 
 
 def _decoded(content: bytes) -> Checkpoint:

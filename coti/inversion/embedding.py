@@ -117,7 +117,8 @@ def load_embedding(path: Path | str, token: str | None = None) -> Embedding:
     """Read an embedding file of ours, of diffusers, or of a web UI (``emb_params``).
 
     Args:
-        path: a safetensors file, or a folder that holds ``learned_embeds.safetensors``.
+        path: a safetensors file, or a folder that holds ``learned_embeds.safetensors``; for SDXL
+            beside ``learned_embeds_2.safetensors``, as diffusers' own example writes them.
         token: placeholder to use instead of the file's.
 
     Raises:
@@ -125,9 +126,17 @@ def load_embedding(path: Path | str, token: str | None = None) -> Embedding:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "learned_embeds.safetensors"
+        folder, path = path, path / "learned_embeds.safetensors"
+        if (beside := folder / "learned_embeds_2.safetensors").is_file():
+            first, second = load_embedding(path, token), load_embedding(beside, token)
+            return replace(first, second=second.vectors)
     if not path.is_file():
         raise EmbeddingError(f"There is no embedding file {path}; check the path.")
+    if path.suffix.lower() in (".png", ".webp", ".jpg", ".jpeg"):
+        raise EmbeddingError(
+            f"{path} is a picture: AUTOMATIC1111 hides embeddings in some, which are not read "
+            "here. Have it write the embedding as a .pt or .safetensors file."
+        )
     if path.suffix != ".safetensors":
         raise EmbeddingError(
             f"{path} is no safetensors file; .pt and .bin embeddings can run code when they are "

@@ -143,6 +143,7 @@ def encode_latents(
         images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
         mirrored: encode mirror images too; they follow at n, n + 1, ….
         batch_size: pictures at once; None: 32, and fewer from 256² on, as many as two of 1024².
+            Halved where the device's memory does not suffice.
         store: where latents of at least ``keep_from`` bytes are kept between runs.
         keep_from: bytes; 0 keeps none.
 
@@ -166,16 +167,27 @@ def encode_latents(
         if found is not None:
             return LatentCache(found["mean"].to(where), found["std"].to(where), scale)
     mean, std = (_empty(shape, size, where) for _ in range(2))
-    first_row = 0
-    rounds = [False, True] if mirrored else [False]
-    starts = [(flip, first) for flip in rounds for first in range(0, len(images), batch_size)]
-    for flip, first in tqdm(starts, desc="encoding pictures", leave=False, disable=None):
-        batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
-        pixels = to_model_range(batch.flip(-1) if flip else batch, model)
-        posterior = model.vae.encode(pixels).latent_dist
-        place = slice(first_row, first_row + len(batch))
-        mean[place], std[place] = posterior.mean, posterior.std
-        first_row += len(batch)
+    with tqdm(total=rows, desc="encoding pictures", leave=False, disable=None) as bar:
+        done = 0
+        while done < rows:
+            first = done % len(images)
+            batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
+            pixels = to_model_range(batch.flip(-1) if done >= len(images) else batch, model)
+            try:
+                posterior = model.vae.encode(pixels).latent_dist
+            except torch.OutOfMemoryError as error:
+                if batch_size == 1:
+                    raise TrainingError(
+                        f"The device ran out of memory encoding one picture of {model.resolution} "
+                        f"pixels with {model.name}: set dtype: bfloat16, take smaller scorers, "
+                        "which lie there, too, or a larger device."
+                    ) from error
+                batch_size //= 2
+                continue
+            place = slice(done, done + len(batch))
+            mean[place], std[place] = posterior.mean, posterior.std
+            done += len(batch)
+            bar.update(len(batch))
     bad = ~(mean.isfinite() & std.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise TrainingError(

@@ -9,11 +9,10 @@ import torch
 
 from coti.errors import TrainingError
 from coti.inversion.model import TextToImageModel
+from coti.out_of_memory import GIB
 from coti.settings import TrainSettings
 
 __all__ = ["memory_knobs", "out_of_memory_explained", "weight_bytes"]
-
-_GIB = 1 << 30
 
 
 def weight_bytes(model: TextToImageModel) -> int:
@@ -39,7 +38,7 @@ def memory_knobs(
     """
 
     def about(share: float, of: int, words: str) -> str:
-        return f"saves at least {share * of / _GIB:.1f} GiB" if of else f"saves {words}"
+        return f"saves at least {share * of / GIB:.1f} GiB" if of else f"saves {words}"
 
     knobs: list[tuple[float, str]] = []
     if settings.batch_size > 1:
@@ -91,8 +90,8 @@ def out_of_memory_explained(settings: TrainSettings, model: TextToImageModel) ->
         if on_gpu:
             total = torch.cuda.get_device_properties(model.device).total_memory
             had = (
-                f" ({total / _GIB:.1f} GiB; {before / _GIB:.1f} were taken before, of which the "
-                f"base model's weights are {weights / _GIB:.1f})"
+                f" ({total / GIB:.1f} GiB; {before / GIB:.1f} were taken before, of which the "
+                f"base model's weights are {weights / GIB:.1f})"
             )
         raise TrainingError(
             f"The device ran out of memory{had}. Saves memory: {'; '.join(knobs)}. A checkpoint "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,9 +14,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coti.errors import ModelError
 from coti.inversion.quiet import quiet_libraries
 from coti.inversion.sources import ModelParts, locate_model, read_folder, read_single_file
+from coti.out_of_memory import out_of_memory_at
 from coti.settings import ModelSettings
 
-__all__ = ["TextToImageModel", "load_text_to_image", "quiet_libraries", "training_attention"]
+__all__ = [
+    "TextToImageModel",
+    "load_text_to_image",
+    "origin_of",
+    "quiet_libraries",
+    "training_attention",
+]
 
 _FEW_POSITIONS = 1024
 """Latents up to which attention's table of all pairs is small; 32x32 of them."""
@@ -43,6 +50,8 @@ class TextToImageModel:
     """Changes with any weight or setting of the model."""
     force_zeros_for_empty_prompt: bool = False
     """SDXL: the empty negative prompt is all zeros."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """What else finds it again beside its name: ``revision``, ``sha256``, ``config``, as given."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -89,12 +98,19 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
             parts = read_single_file(source, settings.base_model, settings.config)
         else:
             parts = read_folder(source, settings.base_model)
-        return _frozen(parts, settings.base_model, device, dtype)
+        return _frozen(parts, settings, device, dtype)
+
+
+def origin_of(settings: ModelSettings) -> dict[str, str]:
+    """What finds a base model again beside its name."""
+    named = {name: getattr(settings, name) for name in ("revision", "sha256", "config")}
+    return {name: value for name, value in named.items() if value}
 
 
 def _frozen(
-    parts: ModelParts, name: str, device: torch.device, dtype: torch.dtype
+    parts: ModelParts, settings: ModelSettings, device: torch.device, dtype: torch.dtype
 ) -> TextToImageModel:
+    name = settings.base_model
     vae, unet = parts.vae, parts.unet
     prediction = parts.scheduler_config.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction"):
@@ -109,8 +125,13 @@ def _frozen(
     if overflows or device.type == "cpu":
         vae_dtype = torch.float32
     encoders = ((encoder, dtype) for encoder in parts.text_encoders)
+    half = (
+        "" if dtype != torch.float32 else "set model.dtype: bfloat16, which takes half of it, or "
+    )
+    remedy = f"{half}take a smaller base model or a larger device"
     for module, kind in ((vae, vae_dtype), (unet, dtype), *encoders):
-        module.requires_grad_(False).eval().to(device=device, dtype=kind)
+        with out_of_memory_at(ModelError, f"loading {name}", remedy, module):
+            module.requires_grad_(False).eval().to(device=device, dtype=kind)
     vae.to(memory_format=torch.channels_last)
     unet.to(memory_format=_unet_format(device, dtype))
     downscale = 2 ** (len(vae.config.block_out_channels) - 1)
@@ -126,6 +147,7 @@ def _frozen(
         dtype=dtype,
         fingerprint=parts.fingerprint,
         force_zeros_for_empty_prompt=bool(parts.index.get("force_zeros_for_empty_prompt", False)),
+        origin=origin_of(settings),
     )
 
 

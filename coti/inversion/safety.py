@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from coti.errors import ModelError
+from coti.inversion.model import TextToImageModel
 
 __all__ = ["Vocabulary", "inspect_embedding", "vocabulary_of"]
 
@@ -39,36 +39,10 @@ class Vocabulary:
         return cls(tuple(values["widths"]), tuple(values["least"]), tuple(values["most"]))
 
 
-def vocabulary_of(base_model: str, revision: str | None = None) -> Vocabulary:
-    """Widths and norms of a base model's vocabulary; loads its text encoders alone.
-
-    Args:
-        base_model: folder in diffusers' format, or a hub id.
-        revision: the hub's revision.
-
-    Raises:
-        ModelError: there is no text encoder.
-    """
-    from diffusers import DiffusionPipeline
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
-    try:
-        parts = DiffusionPipeline.load_config(base_model, revision=revision)
-        encoders = [
-            kind.from_pretrained(base_model, subfolder=name, revision=revision or "main")
-            for name, kind in (
-                ("text_encoder", CLIPTextModel),
-                ("text_encoder_2", CLIPTextModelWithProjection),
-            )
-            if name in parts
-        ]
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The text encoder of {base_model!r} cannot be read ({error}): check model.base_model."
-        ) from error
+def vocabulary_of(model: TextToImageModel) -> Vocabulary:
+    """Widths and norms of a base model's vocabulary."""
     words: list[torch.Tensor] = [
-        encoder.get_input_embeddings().weight.detach().float()  # type: ignore[operator]
-        for encoder in encoders
+        encoder.get_input_embeddings().weight.detach().float() for encoder in model.text_encoders
     ]
     norms = [table.norm(dim=1) for table in words]
     return Vocabulary(

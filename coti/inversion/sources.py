@@ -227,6 +227,11 @@ def recognise(path: Path, name: str) -> str:
             "model; give a text-to-image one."
         )
     if _SDXL_KEY in shapes:
+        if "v_pred" in shapes:
+            raise ModelError(
+                f"{name} is an SDXL checkpoint that predicts v. Give its diffusers folder, or name "
+                "one in model.config whose scheduler says prediction_type: v_prediction."
+            )
         return "sdxl"
     width = shapes.get(_WIDTH_KEY.format(1), [0])[-1]
     if width == 768:

@@ -205,6 +205,7 @@ def initial_embedding(
     for tokenizer in model.tokenizers:
         refuse_known_token(tokenizer, settings.placeholder_token)
     metadata = {"base_model": model.name, "base_model_fingerprint": model.fingerprint}
+    metadata |= {f"base_model_{name}": value for name, value in model.origin.items()}
     if concept:
         metadata["concept"] = concept
     if settings.initializer.endswith(".safetensors") or Path(settings.initializer).is_file():

@@ -18,6 +18,7 @@ from coti.errors import TrainingError
 from coti.inversion.batches import Batch, BatchPlan
 from coti.inversion.checkpoint import (
     CheckpointStore,
+    KeyedCheckpointStore,
     left_behind,
     read_checkpoint,
     write_checkpoint,
@@ -100,6 +101,8 @@ def train_cycle(
     identity = identity_of(
         model, images, captions, init, settings, schedule, token, seed, group.count
     )
+    if isinstance(checkpoint, KeyedCheckpointStore):
+        identity |= checkpoint.inputs
     saved = read_checkpoint(checkpoint, identity) if checkpoint is not None else None
     if checkpoint is not None and saved is None and group.is_main:
         said = left_behind(checkpoint, identity)
@@ -112,14 +115,13 @@ def train_cycle(
     shape, timesteps = model.latent_shape, denoising_loss.timesteps
     plan = BatchPlan(len(images), captions, settings, token, shape, timesteps, seed)
     prompt_ids = [ids.to(model.device) for ids in encoder.tokenize(plan.prompts)]
-    with out_of_memory_explained(settings, model):
-        latents = encode_latents(
-            model,
-            images,
-            mirrored=settings.horizontal_flip,
-            store=latent_store if group.is_main else None,
-            keep_from=settings.keep_latents_from << 20,
-        )
+    latents = encode_latents(
+        model,
+        images,
+        mirrored=settings.horizontal_flip,
+        store=latent_store if group.is_main else None,
+        keep_from=settings.keep_latents_from << 20,
+    )
 
     vectors = [part.to(model.device, copy=True).requires_grad_() for part in init.parts]
     optimizer = torch.optim.AdamW(
@@ -203,7 +205,8 @@ def train_cycle(
                 ended = pace.observe(value.phi) is Action.END
             look = step % _CHECK_EVERY == 0
             if dvar is not None and look:
-                ended = ended or dvar.settled()
+                # Processes whose losses differ by a rounding end at the same step all the same.
+                ended = group.any(dvar.settled()) or ended
             # Several processes agree on stopping when they look, alone one stops at once.
             stopping = bool(received) if group.count == 1 else look and group.any(bool(received))
             keep = settings.checkpoint_every and step % settings.checkpoint_every == 0

@@ -67,6 +67,8 @@ class ConceptScoreSettings(Strict):
     """For ``encoder: model``, as ``scorer.pretrained``."""
     sha256: str | None = None
     """For ``encoder: model``, as ``scorer.sha256``."""
+    batch_size: int = 64
+    """Pictures at once, where ``encoder`` is not the scorer."""
     neighbours: int = 5
     """k of ``knn``."""
     distractors: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from safetensors.torch import load_file
 from coti.concept_folder import ConceptCard, write_concept_folder
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, save_embedding
+from coti.inversion.model import TextToImageModel, quiet_libraries
+from coti.inversion.tokens import initial_embedding
+from coti.settings import TokenSettings
 
 CARD = ConceptCard(
     concept="ankle boot",
@@ -54,6 +59,34 @@ def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> Non
     assert front["license"] == "cc-by-4.0"
     assert "abc" in page
     assert "0.3" in page
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
+def test_what_the_card_says_loads_the_word(
+    kind: str,
+    model_folder: Callable[..., Path],
+    load_model: Callable[..., TextToImageModel],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The card's own lines, run in the exported folder with a diffusers pipeline."""
+    from diffusers import DiffusionPipeline
+
+    token = TokenSettings(placeholder_token="<boot>", initializer="boot", num_vectors=2)
+    word = initial_embedding(load_model(kind), token)
+    file = save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    folder = write_concept_folder(tmp_path / "out", file, [], CARD)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    lines = page.split("```python\n")[1].split("```")[0].splitlines()
+    assert lines.pop() == 'pipe("a photo of a <boot>").images[0]'
+    with quiet_libraries(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipe = DiffusionPipeline.from_pretrained(str(model_folder(kind)))
+        monkeypatch.chdir(folder)
+        exec("\n".join(lines), {"pipe": pipe})
+    encoders = [pipe.text_encoder, *([pipe.text_encoder_2] if kind == "sdxl" else [])]
+    for encoder, vectors in zip(encoders, word.parts, strict=True):
+        assert torch.equal(encoder.get_input_embeddings().weight[-2:], vectors)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, embedding: Path) -> None:

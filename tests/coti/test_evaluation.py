@@ -77,6 +77,17 @@ def test_fewer_pictures_than_features_are_refused() -> None:
         judge_images(judge, _pictures(2, 1, 1), references, "cat", SETTINGS, seed=0)
 
 
+def test_too_few_pictures_are_known_before_anything_is_trained() -> None:
+    """Once it is known how many will be drawn: neither those nor the references suffice."""
+    judge = MeanColour()
+    for references, generated, said in ((12, 2, "2 generated"), (2, 12, "2 reference")):
+        with pytest.raises(MetricError, match=said):
+            embed_references(
+                judge, "cat", _pictures(references, 1, 0), SETTINGS, generated=generated
+            )
+    embed_references(judge, "cat", _pictures(3, 1, 0), SETTINGS, generated=3)
+
+
 def test_truth_counts_undegraded_pictures_of_the_concept(tmp_path: Path) -> None:
     """Degraded ones and other classes are wrong."""
     path = tmp_path / "truth.csv"

@@ -15,7 +15,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from coti.errors import ModelError
-from coti.features import AutoencoderEncoder, load_image_text_encoder, normalized
+from coti.features import (
+    AutoencoderEncoder,
+    OpenClipEncoder,
+    load_image_text_encoder,
+    normalized,
+)
 from coti.weights import hash_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,3 +259,17 @@ def test_too_little_memory_names_the_batch_size(
     monkeypatch.setattr(encoder._model, "encode_image", runs_out)
     with pytest.raises(ModelError, match=r"out of memory looking at 8 pictures .*\(try 4"):
         encoder.encode_images(torch.zeros(9, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_weights_that_do_not_fit_are_told_with_their_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own error while the model moves to its device."""
+    encoder = load_image_text_encoder(str(folder))
+
+    def runs_out(*_arguments: object, **_named: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(encoder._model, "to", runs_out)
+    with pytest.raises(ModelError, match=r"out of memory loading tiny .* GiB\): take a smaller"):
+        OpenClipEncoder("tiny", encoder._model, encoder._tokenizer)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from tests.e2e.conftest import Workspace, make_workspace
+from tests.e2e.conftest import TINY, Workspace, make_workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -66,6 +66,13 @@ def test_a_spot_node_that_is_taken_away(tmp_path_factory: pytest.TempPathFactory
         step = json.loads(file.metadata()["state"])["step"]
     assert 50 < step < 300
     assert step % 50
+    other = {**changes, "generation": {**TINY["generation"], "guidance_scale": 1.5}}
+    told = moved.run(moved.config("other", **other))
+    said = told.stdout + told.stderr
+    assert f"at step {step}, does not fit; what differs: " in said
+    assert "generation.guidance_scale (checkpoint 2.0, now 1.5)" in said
+    (still,) = files()
+    assert still == kept
     changes["train"] = {**training, "gradient_checkpointing": True}
     done = moved.run(moved.config("run", **changes))
     assert _embedding(moved) == _embedding(calm)

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load
 
+from coti.weights import hash_of
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
-from tests.e2e.conftest import Workspace, make_workspace
+from tests.e2e.conftest import ROOT, Workspace, make_workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -171,6 +174,34 @@ def test_a_pool_in_the_same_store_is_read_with_the_stacks_key(
     finally:
         space.extra.update(keys)
     assert _embedding(space) == undisturbed
+
+
+def test_a_base_model_from_the_store_learns_registers_and_draws_the_same(
+    space: Workspace, server: str, undisturbed: bytes, tmp_path: Path
+) -> None:
+    """``s3://`` with its pinned hash; the word knows where its model is, so that drawing needs no
+    option, and the registry's gate knows the model's vocabulary."""
+    base = ROOT / "assets" / "models" / "base"
+    store = client(server)
+    for path in sorted(base.rglob("*")):
+        if path.is_file():
+            name = f"models/base/{path.relative_to(base).as_posix()}"
+            store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
+    model = {"base_model": f"s3://{BUCKET}/models/base", "sha256": hash_of(base)}
+    changes = {"AWS_ENDPOINT_URL": server, "COTI_CACHE": str(tmp_path / "cache")}
+    space.extra.update(changes)
+    try:
+        done = space.run(space.config("base-from-s3", model=model))
+        word = space.latest() / "learned_embeds.safetensors"
+        drawn = space.command("coti", "generate", "--embedding", str(word), "--num-images", "1")
+    finally:
+        for name in changes:
+            del space.extra[name]
+    assert "Registry    ankle-boot version" in done.stdout + done.stderr
+    (ours,), (theirs,) = load(word.read_bytes()).values(), load(undisturbed).values()
+    assert torch.equal(ours, theirs)
+    assert drawn.returncode == 0, drawn.stderr
+    assert "Note:" not in drawn.stderr
 
 
 def test_a_store_that_stays_away_is_one_sentence_and_the_same_command_goes_on(

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -95,6 +96,8 @@ def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> Non
     identity = {"seed": "0", "initial embedding": "<t> abc", "base model": "b", "pictures": "p"}
 
     class Keyed(FolderCheckpointStore):
+        inputs: ClassVar[dict[str, str]] = {}
+
         def others(self) -> Iterator[bytes]:
             for path in sorted(tmp_path.glob("*/checkpoint.safetensors")):
                 if path != self.path:
@@ -108,5 +111,14 @@ def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> Non
     assert said is not None
     assert "pictures (checkpoint p, now q)" in said
     assert "starts at step 0" in said
-    assert left_behind(store, {**identity, "seed": "1"}) is None
+    other_cycle = {**identity, "seed": "1", "initial embedding": "<t> xyz"}
+    said = left_behind(store, other_cycle)
+    assert said is not None
+    assert "seed (checkpoint 0, now 1)" in said
+    # The one that differs least is told.
+    write_checkpoint(Keyed(tmp_path / "c"), replace(CHECKPOINT, identity=other_cycle))
+    said = left_behind(store, {**other_cycle, "pictures": "q"})
+    assert said is not None
+    assert "what differs: pictures (checkpoint p, now q). This" in said
+    assert left_behind(store, {**identity, "initial embedding": "<other> abc"}) is None
     assert left_behind(FolderCheckpointStore(tmp_path / "b"), identity) is None

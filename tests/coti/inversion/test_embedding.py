@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from coti.errors import EmbeddingError
 from coti.inversion.embedding import (
     Embedding,
+    describe_embedding,
     embedding_file_name,
     load_embedding,
     save_embedding,
@@ -116,3 +117,22 @@ def test_parts_must_be_float32_matrices_of_equal_length() -> None:
         Embedding("<t>", torch.ones(3))
     with pytest.raises(EmbeddingError, match="as many for each text encoder"):
         Embedding("<t>", torch.ones(3, 2), {}, torch.ones(2, 2))
+
+
+def test_the_two_files_of_diffusers_own_sdxl_example_are_one_word(tmp_path: Path) -> None:
+    """A folder with ``learned_embeds`` and ``learned_embeds_2``, one text encoder each."""
+    first, second = torch.ones(2, 768), torch.ones(2, 1280)
+    save_file({"<boot>": first}, tmp_path / "learned_embeds.safetensors")
+    save_file({"<boot>": second}, tmp_path / "learned_embeds_2.safetensors")
+    word = load_embedding(tmp_path)
+    assert word.token == "<boot>"
+    assert [part.shape for part in word.parts] == [(2, 768), (2, 1280)]
+    assert describe_embedding(word) == "for SDXL"
+
+
+def test_a_picture_that_hides_an_embedding_is_named(tmp_path: Path) -> None:
+    """What to do instead."""
+    path = tmp_path / "boot.png"
+    path.write_bytes(b"x")
+    with pytest.raises(EmbeddingError, match=r"is a picture.*as a \.pt or"):
+        load_embedding(path)

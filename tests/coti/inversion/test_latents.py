@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -182,3 +183,29 @@ def test_the_room_for_latents_on_disk_is_taken_at_once(
         on_disk = encode_latents(model, pictures, batch_size=4)
         assert shutil.disk_usage(tmp_path).free == 0
         assert torch.equal(on_disk.std, in_memory.std)
+
+
+@pytest.mark.parametrize("most", [3, 0])
+def test_encoding_takes_fewer_pictures_at_once_where_memory_is_small(
+    most: int, model: TextToImageModel, pictures: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own error above ``most`` pictures: there is no GPU to fill here.
+
+    The latents are the same; where not even one picture fits, one sentence says so.
+    """
+    expected = encode_latents(model, pictures, mirrored=True, batch_size=2)
+    encode = model.vae.encode
+
+    def small(pixels: torch.Tensor) -> Any:
+        if len(pixels) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return encode(pixels)
+
+    monkeypatch.setattr(model.vae, "encode", small)
+    if most == 0:
+        with pytest.raises(TrainingError, match=r"out of memory encoding one picture of 32 pixels"):
+            encode_latents(model, pictures)
+        return
+    found = encode_latents(model, pictures, mirrored=True)
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.std, expected.std)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import traceback
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coti.inversion.model import TextToImageModel
+from coti.inversion.model import TextToImageModel, load_text_to_image
+from coti.settings import ModelSettings
 from tests.coti.inversion.test_train import TRAIN, train
 
 WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select")
@@ -50,14 +54,23 @@ def test_more_steps_wait_no_more(kind: str, load_model: Any, pictures: torch.Ten
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_no_wait_on_a_gpu(load_model: Any, pictures: torch.Tensor) -> None:
-    """CUDA itself refuses a call that waits."""
-    model = load_model("sdxl")
-    if model.device.type != "cuda":
-        pytest.skip("the model is not on the GPU")
+def test_more_steps_wait_no_more_on_a_gpu(
+    model_folder: Callable[..., Path], pictures: torch.Tensor
+) -> None:
+    """There torch itself tells each call that waits."""
+    settings = ModelSettings(base_model=str(model_folder("sdxl")), device="cuda", dtype="bfloat16")
+    model = load_text_to_image(settings)
 
-    def strict(_word: Any, step: int) -> Any:
-        torch.cuda.set_sync_debug_mode("error" if step < 8 else "default")
-        return None
+    def told(steps: int) -> int:
+        how = replace(TRAIN, max_steps=steps, phi_every=steps, checkpoint_every=0)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                train(model, pictures, None, how)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(each.message) for each in seen)
 
-    train(model, pictures, None, replace(TRAIN, max_steps=8, phi_every=8))
+    train(model, pictures, None, replace(TRAIN, max_steps=1))  # libraries start, and wait, once
+    assert told(3) == told(9)

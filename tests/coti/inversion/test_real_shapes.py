@@ -217,6 +217,8 @@ def test_single_files_are_recognised_or_refused(tmp_path: Path) -> None:
     assert recognise(header_only(path, {first: [1, 4], cross: [1, 768]}), "x") == "sd15"
     xl = {first: [1, 4], "conditioner.embedders.1.model.positional_embedding": [1, 1]}
     assert recognise(header_only(path, xl), "x") == "sdxl"
+    with pytest.raises(ModelError, match=r"SDXL checkpoint that predicts v"):
+        recognise(header_only(path, {**xl, "v_pred": [1]}), "x")
     with pytest.raises(ModelError, match=r"set model.config to sd2-base .* or sd2 \(768"):
         recognise(header_only(path, {first: [1, 4], cross: [1, 1024]}), "x")
     with pytest.raises(ModelError, match="takes 9 latent channels: an inpainting"):

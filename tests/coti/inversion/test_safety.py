@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from coti.errors import ModelError
+from coti.inversion.model import TextToImageModel
 from coti.inversion.safety import Vocabulary, inspect_embedding, vocabulary_of
 
-ROOT = Path(__file__).resolve().parents[3]
 VOCABULARY = Vocabulary((4,), (1.0,), (3.0,))
 
 
@@ -55,15 +55,11 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert "damaged" in inspect_embedding(path)[0]
 
 
-def test_the_bundled_models_vocabulary() -> None:
-    """Width and norms come from the text encoder; they survive the way through a tag."""
-    found = vocabulary_of(str(ROOT / "assets" / "models" / "base"))
-    assert len(found.widths) == 1
-    assert 0 < found.least[0] <= found.most[0]
-    assert Vocabulary.from_json(found.to_json()) == found
-
-
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    """One sentence that names the key."""
-    with pytest.raises(ModelError, match=r"model\.base_model"):
-        vocabulary_of(str(tmp_path))
+def test_a_models_vocabulary(load_model: Callable[..., TextToImageModel]) -> None:
+    """Width and norms come from each text encoder; they survive the way through a tag."""
+    for kind in ("epsilon", "sdxl"):
+        model = load_model(kind)
+        found = vocabulary_of(model)
+        assert found.widths == model.widths
+        assert all(0 < low <= high for low, high in zip(found.least, found.most, strict=True))
+        assert Vocabulary.from_json(found.to_json()) == found
