@@ -15,6 +15,11 @@ base=${COTI_BASE_IMAGE:-}
 suite=${COTI_DEBIAN_SUITE:-bookworm}
 say() { echo "== $*" >&2; }
 
+if [ "${1:-}" != image ] && [ ! -x .venv/bin/coti ]; then
+    say "there is no .venv/bin/coti: run \`make install\` first"
+    exit 1
+fi
+
 engine() {
     if docker info >/dev/null 2>&1; then return; fi
     if ! command -v dockerd >/dev/null; then

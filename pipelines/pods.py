@@ -4,12 +4,15 @@ On Kubernetes it merges our container security context into the client library's
 there come keys in Python's spelling with nothing in them (``run_as_user: null``): Kubernetes drops
 them with a warning, a strict validation refuses them. On Kubeflow it asks for a step's GPU only
 where the pod settings select an accelerator, and loses all pod settings before it looks there.
-A dynamic pipeline that failed in its Docker container ends here as if it had succeeded.
+It gives the controller's pod the run's ZenML token from a Kubernetes secret, and step pods the same
+in plain sight. A dynamic pipeline that failed in its Docker container ends here as if it had
+succeeded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -18,9 +21,12 @@ import wrapt
 
 __all__ = ["mend_pods"]
 
+_KUBERNETES = "zenml.integrations.kubernetes.orchestrators.kubernetes_orchestrator"
 _MANIFESTS = "zenml.integrations.kubernetes.manifest_utils"
 _KUBEFLOW = "zenml.integrations.kubeflow.orchestrators.kubeflow_orchestrator"
 _LOCAL_DOCKER = "zenml.orchestrators.local_docker.local_docker_orchestrator"
+_TOKEN = "ZENML_STORE_API_TOKEN"
+_token_secret: ContextVar[str | None] = ContextVar("_token_secret", default=None)
 _ACCELERATOR = ("accelerator", "nvidia.com/gpu")
 """ZenML's label for it, and the resource that NVIDIA's device plugin offers."""
 
@@ -28,12 +34,20 @@ _ACCELERATOR = ("accelerator", "nvidia.com/gpu")
 def mend_pods() -> None:
     """Mend all, as soon as ZenML loads the orchestrator; most runs load none of them."""
     wrapt.register_post_import_hook(_mend_manifests, _MANIFESTS)
+    wrapt.register_post_import_hook(_mend_kubernetes, _KUBERNETES)
     wrapt.register_post_import_hook(_mend_kubeflow, _KUBEFLOW)
     wrapt.register_post_import_hook(_mend_local_docker, _LOCAL_DOCKER)
 
 
 def _mend_manifests(module: ModuleType) -> None:
     wrapt.wrap_function_wrapper(module, "add_pod_settings", _without_empty_keys)
+
+
+def _mend_kubernetes(module: ModuleType) -> None:
+    name = "KubernetesOrchestrator.submit_isolated_step_with_allocation"
+    wrapt.wrap_function_wrapper(module, name, _hiding_the_token)
+    name = "KubernetesOrchestrator._prepare_job_manifest"
+    wrapt.wrap_function_wrapper(module, name, _with_the_token_from_its_secret)
 
 
 def _mend_kubeflow(module: ModuleType) -> None:
@@ -54,6 +68,37 @@ def _without_empty_keys(
         if isinstance(container.security_context, dict):
             known = {k: v for k, v in container.security_context.items() if v is not None}
             container.security_context = known
+
+
+def _hiding_the_token(
+    submit: Callable[..., Any], instance: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """A step's pod takes the token from the secret that was made for the controller's."""
+    info, environment, *rest = args
+    if not instance.config.pass_zenml_token_as_secret or _TOKEN not in environment:
+        return submit(*args, **kwargs)
+    visible = {name: value for name, value in environment.items() if name != _TOKEN}
+    before = _token_secret.set(instance.get_token_secret_name(info.snapshot.id))
+    try:
+        return submit(info, visible, *rest, **kwargs)
+    finally:
+        _token_secret.reset(before)
+
+
+def _with_the_token_from_its_secret(
+    prepare: Callable[..., Any], instance: object, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    secret = _token_secret.get()
+    if secret is None:
+        return prepare(*args, **kwargs)
+    from zenml.integrations.kubernetes.constants import KUBERNETES_SECRET_TOKEN_KEY_NAME
+    from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
+
+    given = kwargs.get("pod_settings") or KubernetesPodSettings()
+    reference = {"secretKeyRef": {"name": secret, "key": KUBERNETES_SECRET_TOKEN_KEY_NAME}}
+    env = [*given.env, {"name": _TOKEN, "valueFrom": reference}]
+    kwargs["pod_settings"] = given.model_copy(update={"env": env})
+    return prepare(*args, **kwargs)
 
 
 def _with_gpus(

@@ -149,7 +149,9 @@ def _kubernetes(folder: Path, overlay: str) -> None:
                 snapshot=snapshot,
                 force_write_logs=lambda: None,
             )
-            orchestrator.submit_isolated_step_with_allocation(info, {"NAME": name}, None)
+            orchestrator.submit_isolated_step_with_allocation(
+                info, {"NAME": name, "ZENML_STORE_API_TOKEN": "planted-token"}, None
+            )
             retries[name] = 0 if step.config.retry is None else step.config.retry.max_retries
     (folder / f"{overlay}.retries.json").write_text(json.dumps(retries))
     from kubernetes.client import ApiClient

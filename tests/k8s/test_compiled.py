@@ -106,7 +106,8 @@ def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
         shm = next(v for v in spec["volumes"] if v["name"] == "shm")
         assert shm["emptyDir"]["medium"] == "Memory"
         assert spec["terminationGracePeriodSeconds"] == 120
-        assert jobs[name]["spec"]["backoffLimit"] == 6
+        # ZenML's retries alone: the Job's own would multiply with them.
+        assert jobs[name]["spec"]["backoffLimit"] == 0
     for name in ("ingest_pool", "embed_pool", "controller"):
         ((_, spec),) = pod_specs(jobs[name])
         assert "nodeSelector" not in spec
@@ -120,7 +121,17 @@ def test_without_gpus_the_same_pods_want_none(captured: Path) -> None:
         ((_, spec),) = pod_specs(job)
         assert "nodeSelector" not in spec
         assert spec["terminationGracePeriodSeconds"] == 120
-    assert _jobs(captured, "dev")["train_cycle"]["spec"]["backoffLimit"] == 6
+    assert _jobs(captured, "dev")["train_cycle"]["spec"]["backoffLimit"] == 0
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "dev"])
+def test_a_pod_may_use_all_of_its_tmp(captured: Path, overlay: str) -> None:
+    """The kubelet counts emptyDir as a container's ephemeral storage; above its limit it evicts."""
+    for name, job in _jobs(captured, overlay).items():
+        ((_, spec),) = pod_specs(job)
+        tmp = next(v for v in spec["volumes"] if v["name"] == "tmp")["emptyDir"]["sizeLimit"]
+        limit = spec["containers"][0]["resources"]["limits"]["ephemeral-storage"]
+        assert int(limit.removesuffix("Gi")) > int(tmp.removesuffix("Gi")), name
 
 
 @pytest.mark.parametrize("overlay", ["gpu", "dev"])
@@ -145,6 +156,11 @@ def test_roles_and_identities(jobs: dict[str, dict[str, Any]]) -> None:
 def test_no_secret_is_in_a_job(jobs: dict[str, dict[str, Any]]) -> None:
     """Keys stay in ZenML's secret store; a run's ZenML token in a Kubernetes secret."""
     assert not any(word in json.dumps(jobs) for word in PLANTED)
+    for name, job in jobs.items():
+        ((_, spec),) = pod_specs(job)
+        env = {each["name"]: each for each in spec["containers"][0]["env"]}
+        reference = env["ZENML_STORE_API_TOKEN"]["valueFrom"]["secretKeyRef"]
+        assert reference["name"], name
 
 
 def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]]]) -> None:
