@@ -11,14 +11,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.coti.pool.s3_server import free_port
+from tests.e2e.conftest import Workspace
 
 __all__ = [
     "MARIADB",
     "PASSWORD",
     "POSTGRES",
+    "api_key",
     "application",
+    "log_in",
     "mariadb",
     "postgres",
     "tracking_server",
@@ -173,3 +177,33 @@ def _serving(
 
         _until(healthy, log, 600)
         yield address
+
+
+def api_key(address: str, password: str) -> str:
+    """The key of a service account of a ZenML server, made with its administrator's password."""
+    import requests
+
+    login = {"username": "admin", "password": password}
+    token = _json(requests.post(f"{address}/api/v1/login", data=login, timeout=60))["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    accounts = f"{address}/api/v1/service_accounts"
+    account = _json(
+        requests.post(
+            accounts, json={"name": "retrain", "active": True}, headers=headers, timeout=60
+        )
+    )
+    keys = f"{accounts}/{account['id']}/api_keys"
+    made = _json(requests.post(keys, json={"name": "first"}, headers=headers, timeout=60))
+    return str(made["body"]["key"])
+
+
+def _json(answer: Any) -> Any:
+    assert answer.ok, answer.text
+    return answer.json()
+
+
+def log_in(space: Workspace, address: str, key: str) -> None:
+    """The key is asked for, and never on the command line."""
+    done = space.command("zenml", "login", address, "--api-key", stdin=f"{key}\n")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert key not in done.stdout + done.stderr

@@ -9,13 +9,18 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
-from tests.e2e.conftest import Workspace, make_checkout
-from tests.servers.processes import MARIADB, PASSWORD, application, mariadb
+from tests.e2e.conftest import make_checkout
+from tests.servers.processes import (
+    MARIADB,
+    PASSWORD,
+    api_key,
+    application,
+    log_in,
+    mariadb,
+)
 
 pytestmark = [
     pytest.mark.e2e,
@@ -59,8 +64,8 @@ def test_log_in_run_back_up_and_restore(settings: dict[str, str], tmp_path: Path
     """A run of one cycle is found on the server, and on another one with the restored dump."""
     space = make_checkout(tmp_path)
     with application("zenml", tmp_path, settings, "/health") as address:
-        key = _api_key(address)
-        _log_in(space, address, key)
+        key = api_key(address, ADMIN)
+        log_in(space, address, key)
         for words in (
             ("coti", "stack", "up", "local"),
             ("zenml", "secret", "create", "probe", "--value=planted-value"),
@@ -81,40 +86,12 @@ def test_log_in_run_back_up_and_restore(settings: dict[str, str], tmp_path: Path
     _backup_and_restore(settings["COTI_DB_HOST"], tmp_path)
     again = {**settings, "COTI_DB_NAME": "restored"}
     with application("zenml", tmp_path, again, "/health") as address:
-        _log_in(space, address, key)
+        log_in(space, address, key)
         after = space.query(CONTENT)
     assert {**after, "store": ""} == {**before, "store": ""}
     log = (tmp_path / "zenml.log").read_text(encoding="utf-8", errors="replace")
     for planted in (PASSWORD, ADMIN, key, "planted-value", "planted-jwt", "planted-encryption"):
         assert planted not in log
-
-
-def _api_key(address: str) -> str:
-    """The key of a service account, made with the administrator's password."""
-    login = {"username": "admin", "password": ADMIN}
-    token = _json(requests.post(f"{address}/api/v1/login", data=login, timeout=60))["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    accounts = f"{address}/api/v1/service_accounts"
-    account = _json(
-        requests.post(
-            accounts, json={"name": "retrain", "active": True}, headers=headers, timeout=60
-        )
-    )
-    keys = f"{accounts}/{account['id']}/api_keys"
-    made = _json(requests.post(keys, json={"name": "first"}, headers=headers, timeout=60))
-    return str(made["body"]["key"])
-
-
-def _json(answer: requests.Response) -> Any:
-    assert answer.ok, answer.text
-    return answer.json()
-
-
-def _log_in(space: Workspace, address: str, key: str) -> None:
-    """The key is asked for, and never on the command line."""
-    done = space.command("zenml", "login", address, "--api-key", stdin=f"{key}\n")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert key not in done.stdout + done.stderr
 
 
 def _backup_and_restore(host: str, folder: Path) -> None:
