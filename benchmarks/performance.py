@@ -85,15 +85,24 @@ def memory(result: Result) -> str:
         [
             str(row["batch_size"]),
             "yes" if row["gradient_checkpointing"] else "no",
-            f"{row['allocated']:.2f} GiB" if "allocated" in row else "not measured",
-            f"{row['reserved']:.2f} GiB" if "reserved" in row else "not measured",
+            *(
+                f"{row[name]:.2f} GiB" if name in row else "not measured"
+                for name in ("allocated", "encoding", "reserved")
+            ),
         ]
         for row in result["rows"]
     ]
-    head = ["batch", "gradient checkpointing", "allocated", "reserved"]
+    fits = [
+        f"batch {row['batch_size']}" + (" with" if row["gradient_checkpointing"] else " without")
+        for row in result["rows"]
+        if "allocated" in row and max(row["allocated"], row["encoding"]) * (1 << 30) <= 8e9
+    ]
+    said = f"{fits[0]} gradient checkpointing" if fits else "none"
+    least = f"The largest that fits 8 GB: {said}." if result["gpu"] == "measured" else ""
+    head = ["batch", "gradient checkpointing", "allocated in a step", "encoding", "reserved"]
     return (
         f"{result['model']} at its resolution in bf16, {result['device']}; the frozen weights take "
-        f"{result['weights_gib_bf16']:.2f} GiB.\n\n{table(head, rows)}"
+        f"{result['weights_gib_bf16']:.2f} GiB. {least}\n\n{table(head, rows)}"
     )
 
 
