@@ -98,11 +98,11 @@ def memory(result: Result) -> str:
         if "allocated" in row and max(row["allocated"], row["encoding"]) * (1 << 30) <= 8e9
     ]
     said = f"{fits[0]} gradient checkpointing" if fits else "none"
-    least = f"The largest that fits 8 GB: {said}." if result["gpu"] == "measured" else ""
+    least = f" The largest that fits 8 GB: {said}." if result["gpu"] == "measured" else ""
     head = ["batch", "gradient checkpointing", "allocated in a step", "encoding", "reserved"]
     return (
         f"{result['model']} at its resolution in bf16, {result['device']}; the frozen weights take "
-        f"{result['weights_gib_bf16']:.2f} GiB. {least}\n\n{table(head, rows)}"
+        f"{result['weights_gib_bf16']:.2f} GiB.{least}\n\n{table(head, rows)}"
     )
 
 
