@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
 
+from cli.quiet import log_file
 from coti import __version__
 from coti.errors import CotiError
 
@@ -50,7 +52,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; our own errors are one line and exit code 1."""
+    """Run the command; our own errors, and a server that is gone, are one line and exit code 1."""
     try:
         # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
         code = cli(standalone_mode=False)
@@ -61,6 +63,16 @@ def main() -> None:
         sys.exit(130)
     except CotiError as error:
         click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        from pipelines.edge import user_sentence
+
+        said = user_sentence(error, mid_run=False)
+        if said is None:
+            raise
+        if log_file() is not None:
+            logging.getLogger("coti").exception("the command ended with this:")
+        click.echo(f"Error: {said}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

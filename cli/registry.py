@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -169,17 +170,30 @@ def compare(concept: str, first: str, second: str) -> None:
     "--config",
     "path",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Run file whose `promotion` holds the gate's margins; the defaults without it.",
+    help="Run file whose `promotion` is the gate, this once; without it, the version's own.",
 )
 @WAIT
 def promote(concept: str, version: str, why: str, path: Path | None, wait: float) -> None:
-    """Make VERSION the champion if the gate lets it pass; exit code 3 if it does not."""
+    """Make VERSION the champion if the gate lets it pass; exit code 3 if it does not.
+
+    The gate is that of the run file that VERSION was trained with.
+    """
     entry = _entry(concept)
+    from coti.settings import PromotionSettings
     from pipelines.config import load_config
     from steps.registry import mirror_to_zenml
 
     found = entry.version(version)
-    verdict = entry.promote(found, load_config(path).promotion, why, wait)
+    if path is not None:
+        gate, whose = load_config(path).promotion, f"of {path}"
+    elif (own := entry.gate(found)) is not None:
+        gate, whose = own, "of the version's own run file"
+    else:
+        gate = PromotionSettings()
+        whose = "by default, since none was kept with the version; -c names another"
+    margins = ", ".join(f"{name} {_number(value)}" for name, value in asdict(gate).items())
+    click.echo(f"Gate {whose}: {margins}.")
+    verdict = entry.promote(found, gate, why, wait, keep_gate=False)
     mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version}: {verdict.reason}")
     if not verdict.promoted:

@@ -95,16 +95,19 @@ def retrain(
         return subprocess.run(words, cwd=ROOT, check=False).returncode
 
     outcomes = []
-    for path in files:
-        outcome = retrain_one(path, uri, run, force)
-        click.echo(f"{outcome.concept}: {outcome.action}: {outcome.reason}")
-        outcomes.append(outcome)
-    page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
-    if page is not None:
-        with page.open("a", encoding="utf-8") as file:
-            file.write(summary(outcomes))
-    if json_path is not None:
-        json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
+    try:
+        for path in files:
+            outcome = retrain_one(path, uri, run, force)
+            click.echo(f"{outcome.concept}: {outcome.action}: {outcome.reason}")
+            outcomes.append(outcome)
+    finally:
+        # Whatever ends the command, what came of the concepts before is told.
+        page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
+        if page is not None:
+            with page.open("a", encoding="utf-8") as file:
+                file.write(summary(outcomes))
+        if json_path is not None:
+            json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
     if output is not None:
         download(outcomes, uri, output)
     code = exit_code(outcomes)

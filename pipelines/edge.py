@@ -14,7 +14,29 @@ from coti.report import cycles_table
 from pipelines.config import check_run_file
 from steps.artifact_store import storage_sentence
 
-__all__ = ["announce_pool", "announce_result", "check_command_line", "user_errors"]
+__all__ = [
+    "announce_pool",
+    "announce_result",
+    "check_command_line",
+    "user_errors",
+    "user_sentence",
+]
+
+
+def user_sentence(error: BaseException, mid_run: bool = True) -> str | None:
+    """What an error, or one behind it, says to the user; None for a mistake of the program's.
+
+    Args:
+        error: what was raised.
+        mid_run: as for :func:`steps.artifact_store.storage_sentence`.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        said = str(found) if isinstance(found, CotiError) else storage_sentence(found, mid_run)
+        if said is not None:
+            return said
+        found = found.__cause__ or found.__context__
+    return None
 
 
 @contextmanager
@@ -23,13 +45,10 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found: BaseException | None = error
-        while found is not None:
-            said = str(found) if isinstance(found, CotiError) else storage_sentence(found)
-            if said is not None:
-                raise click.ClickException(said) from error
-            found = found.__cause__ or found.__context__
-        raise
+        said = user_sentence(error)
+        if said is None:
+            raise
+        raise click.ClickException(said) from error
 
 
 def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> None:

@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
-from coti.errors import ConfigError, CotiError
+from coti.errors import ConfigError
 from pipelines.config import CotiConfig, check_run_file
+from pipelines.edge import user_sentence
 from pipelines.lineage import fingerprints_of, tags_of
 from steps.mlflow_record import slug
 from steps.registry import CHAMPION, METRICS_TAG, Registry
@@ -101,34 +103,66 @@ def retrain(
         tracking_uri: MLflow's.
         run: runs the pipeline with the run file; its exit code.
         force: run even if nothing changed.
+
+    A wrong run file, a server or a store that is gone fails this concept alone.
     """
+    concept, ended = path.stem, False
+    changed: list[str] = []
     try:
         config = check_run_file(path)
+        concept = config.concept
         client = MlflowClient(tracking_uri=tracking_uri)
         changed = changes(client, config)
         if not changed and not force:
-            return Outcome(config.concept, "unchanged", "no input changed; nothing to do.")
-        before = Registry.of(tracking_uri, config.concept).champion()
-        known = {each.info.run_id for each in _finished(client, config.concept)}
-    except CotiError as error:
-        return Outcome(path.stem, "failed", str(error))
-    if run(path) != 0:
-        reason = "the run failed; its log says why, and the same command goes on from there."
-        return Outcome(config.concept, "failed", reason, changed)
-    entry = Registry.of(tracking_uri, config.concept)
+            return Outcome(concept, "unchanged", "no input changed; nothing to do.")
+        before = Registry.of(tracking_uri, concept).champion()
+        known = {each.info.run_id for each in _finished(client, concept)}
+        if run(path) != 0:
+            reason = "the run failed; its log says why, and the same command goes on from there."
+            return Outcome(concept, "failed", reason, changed)
+        ended = True
+        return _outcome(client, tracking_uri, concept, changed, before, known)
+    except Exception as error:
+        said = user_sentence(error, mid_run=False)
+        if said is None:
+            raise
+        if ended:
+            said = f"the run ended, but what came of it could not be asked: {said}"
+        return Outcome(concept, "failed", said, changed)
+
+
+def _outcome(
+    client: MlflowClient,
+    tracking_uri: str,
+    concept: str,
+    changed: list[str],
+    before: ModelVersion | None,
+    known: set[str],
+) -> Outcome:
+    """What MLflow has of the run that just ended.
+
+    Args:
+        client: MLflow's.
+        tracking_uri: its address.
+        concept: the concept's name.
+        changed: which inputs changed.
+        before: the champion before.
+        known: the finished runs that were there before.
+    """
+    entry = Registry.of(tracking_uri, concept)
     # A run that was there before says nothing about this one.
-    runs = [each for each in _finished(client, config.concept) if each.info.run_id not in known]
+    runs = [each for each in _finished(client, concept) if each.info.run_id not in known]
     number = runs[0].data.tags.get("coti.version") if runs else None
     if number is None:
         reason = (
             "the run ended without a registered version: look at its log; a stack whose "
             "orchestrator does not wait for the end (`synchronous: false`) cannot be asked."
         )
-        return Outcome(config.concept, "failed", reason, changed)
+        return Outcome(concept, "failed", reason, changed)
     version = entry.version(number)
     promoted = CHAMPION in entry.aliases(version)
     return Outcome(
-        config.concept,
+        concept,
         "promoted" if promoted else "challenger",
         version.tags.get("coti.verdict", ""),
         changed,

@@ -7,6 +7,7 @@ and written down in the audit trail.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "FILE",
+    "GATE_TAG",
     "METRICS_TAG",
     "VERDICT_TAG",
     "VOCABULARY_TAG",
@@ -39,6 +41,8 @@ __all__ = [
 ]
 
 METRICS_TAG = "coti.metrics"
+GATE_TAG = "coti.promotion"
+"""The gate of the version's own run file, as JSON."""
 KEY_TAG = "coti.embedding_key"
 VOCABULARY_TAG = "coti.vocabulary"
 VERDICT_TAG = "coti.verdict"
@@ -143,22 +147,37 @@ class Registry:
         key: str,
         metrics: Mapping[str, Any],
         tags: Mapping[str, str],
+        seconds: float = 30.0,
     ) -> ModelVersion:
         """Register an embedding as a new version with alias ``challenger``.
 
-        The same embedding is registered once: a second identical run finds its version again.
+        The same embedding is registered once: a second identical run, at the same time or later,
+        finds its version again.
+
+        Args:
+            source: the folder with the embedding's file.
+            run_id: MLflow's run.
+            key: says which embedding it is.
+            metrics: of the judge.
+            tags: further ones.
+            seconds: how long to wait for somebody else's change of the entry to end.
+
+        Raises:
+            RegistryError: somebody else holds the entry for longer.
         """
-        version = self.version_of(key)
-        if version is None:
-            version = self.client.create_model_version(
-                self.name,
-                source,
-                run_id,
-                tags={KEY_TAG: key, METRICS_TAG: json.dumps(dict(metrics)), **tags},
-            )
-        if not self._is(version, CHAMPION):
-            self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
-        return version
+        with self.locked(self.name, actor(), seconds) as still_mine:
+            version = self.version_of(key)
+            still_mine()
+            if version is None:
+                version = self.client.create_model_version(
+                    self.name,
+                    source,
+                    run_id,
+                    tags={KEY_TAG: key, METRICS_TAG: json.dumps(dict(metrics)), **tags},
+                )
+            if not self._is(version, CHAMPION):
+                self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
+            return version
 
     def _is(self, version: ModelVersion, alias: str) -> bool:
         holder = self._alias(alias)
@@ -198,6 +217,7 @@ class Registry:
         settings: PromotionSettings,
         why: str = "the best cycle of a run",
         seconds: float = 30.0,
+        keep_gate: bool = True,
     ) -> Verdict:
         """Make a version the champion if the gate lets it pass; held by a lease meanwhile.
 
@@ -206,12 +226,16 @@ class Registry:
             settings: the gate's margins and floors.
             why: for the audit trail.
             seconds: how long to wait for somebody else's promotion to end.
+            keep_gate: the settings are of the version's own run file and stay with it, for
+                :meth:`gate`; else they hold this once.
 
         Raises:
             RegistryError: somebody else is promoting, or the file cannot be read.
         """
         who = actor()
         with self.locked(self.name, who, seconds) as still_mine:
+            if keep_gate:
+                self._keep_gate(version, settings)
             if self._is(version, CHAMPION):
                 return Verdict(True, f"version {version.version} is the champion already.")
             champion = self.champion()
@@ -233,6 +257,29 @@ class Registry:
             if verdict.promoted:
                 self._crown(version)
             return verdict
+
+    def gate(self, version: ModelVersion) -> PromotionSettings | None:
+        """The gate of the version's own run file; None for one registered without.
+
+        Raises:
+            RegistryError: what is kept with the version is no gate of this release.
+        """
+        kept = version.tags.get(GATE_TAG)
+        if kept is None:
+            return None
+        try:
+            return PromotionSettings(**json.loads(kept))
+        except (TypeError, ValueError) as error:
+            raise RegistryError(
+                f"the gate kept with {self.name} version {version.version} cannot be read "
+                f"({error}): name the concept's run file with -c."
+            ) from error
+
+    def _keep_gate(self, version: ModelVersion, settings: PromotionSettings) -> None:
+        """Also of a version that was there before: its run file's gate may have changed."""
+        gate = json.dumps(dataclasses.asdict(settings), sort_keys=True)
+        if version.tags.get(GATE_TAG) != gate:
+            self.client.set_model_version_tag(self.name, version.version, GATE_TAG, gate)
 
     def rollback(self, to: str | None, why: str, seconds: float = 30.0) -> ModelVersion:
         """Make an earlier version the champion again; its file is looked at, no metric is.

@@ -1,7 +1,7 @@
 """The scores that the paper's Table 2 selects by instead of COTI's: each alone, best B first.
 
-Where published weights can't be had, the same architecture on an ImageNet trunk is fitted here to
-graded degradations of the seeds, the ratings that every concept has; its name says so.
+Where published weights can't be had, a stand-in is fitted here to graded degradations of the seeds,
+the ratings that every concept has: the published head on one ImageNet trunk; its name says so.
 """
 
 from __future__ import annotations

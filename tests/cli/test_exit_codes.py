@@ -6,6 +6,9 @@ import sys
 
 import click
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from mlflow.exceptions import MlflowException
+from requests.exceptions import ConnectionError as NoConnection
 
 import cli.main
 from coti.errors import ConfigError
@@ -40,3 +43,36 @@ def test_errors_are_1_a_wrong_command_line_is_2_and_the_rest_0(
     assert _code(monkeypatch, ConfigError("no such thing: make it.")) == 1
     assert capsys.readouterr().err == "Error: no such thing: make it.\n"
     assert _code(monkeypatch, click.UsageError("what?")) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MlflowException("not allowed"), "MLflow failed (not allowed)."),
+        (EndpointConnectionError(endpoint_url="http://s3"), "The object store failed (Endpoint"),
+        (NoConnection("no route"), "A server failed (no route)."),
+        (OSError(28, "No space left on device", "/x"), "The disk is full (/x)"),
+    ],
+)
+def test_a_server_that_is_gone_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
+    """Whichever it is, and also if a library has wrapped it; a mistake in the code stays one."""
+    wrapped = RuntimeError("a step failed")
+    wrapped.__cause__ = error
+    for each in (error, wrapped):
+        assert _code(monkeypatch, each) == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"Error: {said}")
+        assert printed.count("\n") == 1
+
+    @click.command()
+    def command() -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(cli.main.cli, "get_command", lambda context, name: command)
+    with pytest.raises(KeyError):
+        cli.main.main()

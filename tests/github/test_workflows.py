@@ -100,3 +100,42 @@ def test_only_run_files_that_exist_are_taken(wanted: str, said: str | None) -> N
         assert "concepts=" not in done.stdout
     else:
         assert said in json.loads(done.stdout.removeprefix("concepts="))
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_what_came_of_a_promotion_is_in_the_summary(tmp_path: Path, action: str, code: int) -> None:
+    """A refusal, too; the job then ends with its code. A stand-in says which words it was given."""
+    command = tmp_path / ".venv" / "bin" / "coti"
+    command.parent.mkdir(parents=True)
+    command.write_text(
+        f'#!/bin/bash\n[ "$1" = stack ] && exit 0\nprintf "<%s>" "$@"\necho why >&2\nexit {code}\n'
+    )
+    command.chmod(0o755)
+    steps = _read(ROOT / ".github/workflows/promote.yml")["jobs"]["promote"]["steps"]
+    (script,) = (each for each in steps if "ACTION" in each.get("env", {}))
+    assert script["shell"] == "bash"
+    page = tmp_path / "summary.md"
+    for version, word in (("", "<challenger>"), ("7", "<7>")):
+        page.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script["run"]],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "CONCEPT": "ankle boot",
+                "ACTION": action,
+                "VERSION": version,
+                "WHY": "two words",
+                "GITHUB_STEP_SUMMARY": str(page),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        if action == "rollback":
+            word = "<--to><7>" if version else ""
+        said = page.read_text()
+        assert f"<registry><{action}><ankle boot>{word}<--why><two words>" in said
+        assert "why" in said

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from mlflow import MlflowClient
 
 from pipelines.retraining import Outcome, download, retrain
+from steps.lease import hold
 from steps.mlflow_record import RunRecord
 from steps.paths import ROOT
 from steps.registry import Registry
@@ -35,9 +38,10 @@ def _record(uri: str, name: str, folder: Path) -> str:
     page = folder / "report.html"
     page.write_text(name)
     record.log_file(record.parent_id, page, "report")
-    version = Registry.of(uri, "ankle boot").register(
-        f"file:{folder}", record.parent_id, name, METRICS, {}
-    )
+    registry = Registry.of(uri, "ankle boot")
+    # No stack is active here: the lease is a lock in the test's folder.
+    registry.locked = partial(hold, folder=folder / "locks")
+    version = registry.register(f"file:{folder}", record.parent_id, name, METRICS, {})
     record.set_tags(record.parent_id, {"coti.version": str(version.version)})
     record.finish(record.parent_id)
     return record.parent_id
@@ -58,6 +62,37 @@ def _run(uri: str, folder: Path) -> Callable[[Path], int]:
         return 0
 
     return run
+
+
+def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
+    uri: str, tmp_path: Path
+) -> None:
+    """The sentence says that the run ended, and what to look at."""
+
+    def run(path: Path) -> int:
+        raise EndpointConnectionError(endpoint_url="http://s3")
+
+    outcome = retrain(RUN_FILE, uri, run)
+    assert (outcome.concept, outcome.action) == ("ankle boot", "failed")
+    assert outcome.reason.startswith("The object store failed (EndpointConnectionError")
+    assert outcome.changed == ["nothing was trained yet"]
+
+    def end_without_server(path: Path) -> int:
+        (tmp_path / "mlflow.db").write_bytes(b"no database")
+        return 0
+
+    outcome = retrain(RUN_FILE, uri, end_without_server)
+    assert outcome.action == "failed"
+    assert outcome.reason.startswith(
+        "the run ended, but what came of it could not be asked: MLflow"
+    )
+
+    def mistake(path: Path) -> int:
+        raise KeyError("a mistake")
+
+    (tmp_path / "mlflow.db").unlink()
+    with pytest.raises(KeyError):
+        retrain(RUN_FILE, f"sqlite:///{tmp_path}/other.db", mistake)
 
 
 def test_what_was_trained_can_be_fetched_wherever_it_ran(uri: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from coti.errors import RegistryError
+from coti.errors import RegistryError, StoreError
 from steps.lease import S3Lease, hold
 from tests.coti.pool.s3_server import Proxy, client, s3_server
 
@@ -97,6 +97,79 @@ def test_a_lease_survives_a_connection_that_is_cut(proxy: Proxy, turn: int) -> N
         still_mine()
     assert proxy.done["cut upload"] + proxy.done["cut answer"] == 1
     with _lease(proxy.address, key, "bob").held(0):
+        pass
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No repetitions of boto3's, and short pauses of ours."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("steps.lease._PAUSES", (0.1, 0.1))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_try")
+def test_a_store_that_is_busy_has_not_said_that_the_lease_is_lost(proxy: Proxy) -> None:
+    """It is asked again; if it stays so, it is the store that is blamed."""
+    proxy.plan = {f"/{BUCKET}/busy.json": ["", "", "throttle", "throttle", ""]}
+    with _lease(proxy.address, "busy.json", "ada").held(0) as still_mine:
+        still_mine()
+    assert proxy.done["throttle"] == 2
+    proxy.plan = {f"/{BUCKET}/busier.json": ["", "", *["throttle"] * 3]}
+    with (
+        pytest.raises(
+            StoreError, match=r"'boots' cannot be read from 'leases' \(SlowDown\): `coti"
+        ),
+        _lease(proxy.address, "busier.json", "ada").held(0) as still_mine,
+    ):
+        still_mine()
+    assert proxy.done["throttle"] == 5
+    with _lease(proxy.address, "busier.json", "bob").held(0):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_try")
+def test_a_store_that_is_gone_is_one_sentence(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the write; what was done under the lease is not undone by the store's going after."""
+    proxy.down = True
+    for address, why in ((proxy.address, "ConnectionClosed"), ("http://127.0.0.1:9", "Endpoint")):
+        with (
+            pytest.raises(StoreError, match=rf"written to 'leases' \({why}\w*Error\): `coti stack"),
+            _lease(address, "gone.json", "ada").held(0),
+        ):
+            pass
+    proxy.down = False
+    with _lease(proxy.address, "after.json", "ada").held(0) as still_mine:
+        still_mine()
+        proxy.down = True
+        with pytest.raises(StoreError, match="cannot be read from"):
+            still_mine()
+    assert "cannot be read" in caplog.messages[-1]
+    assert "It ends by itself after 60 s." in caplog.messages[-1]
+
+
+@pytest.mark.slow
+def test_a_key_that_is_refused_is_one_sentence(endpoint: str) -> None:
+    """With the store's own word for it."""
+    mine = S3Lease(client(endpoint, "another secret"), BUCKET, "key.json", "boots")
+    with pytest.raises(StoreError, match=r"\(SignatureDoesNotMatch\)"), mine.held(0):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_try")
+def test_what_was_written_without_an_answer_blocks_nobody(proxy: Proxy) -> None:
+    """The object was made, but neither that nor what it says was heard."""
+    proxy.plan = {f"/{BUCKET}/half.json": ["", "throttle"]}
+    with (
+        pytest.raises(StoreError, match="cannot be read from"),
+        _lease(proxy.address, "half.json", "ada").held(0),
+    ):
+        pass
+    with _lease(proxy.address, "half.json", "bob").held(0):
         pass
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mlflow import MlflowClient
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, save_embedding
 from steps.evaluation_record import record_evaluation
+from steps.lease import hold
 from steps.mlflow_record import RunRecord
 from steps.published import Published
 from steps.registry import Registry
@@ -27,6 +29,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     location = (folder / "artifacts").as_uri()
     record = RunRecord.open(uri, "ankle boot", "run-1", "key", 1000, {}, {}, location)
     registry = Registry.of(uri, "ankle boot")
+    # No stack is active here: the lease is a lock in the test's folder.
+    registry.locked = partial(hold, folder=folder / "locks")
     for cycle in range(2):
         path = save_embedding(word(float(cycle)), folder / "learned_embeds.safetensors")
         record.log_file(record.cycle_run(cycle, {}), path, "embedding")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from cli.registry import registry as cli_registry
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, save_embedding
 from coti.inversion.safety import Vocabulary
@@ -22,7 +25,7 @@ from coti.settings import PromotionSettings
 from steps.audit import entries
 from steps.lease import hold
 from steps.mlflow_record import RunRecord, slug
-from steps.registry import VOCABULARY_TAG, Registry
+from steps.registry import GATE_TAG, VOCABULARY_TAG, Registry
 
 pytestmark = [
     pytest.mark.slow,
@@ -232,3 +235,73 @@ def test_a_server_that_is_gone_has_not_said_that_there_is_no_champion(
     registry = Registry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
     with pytest.raises(MlflowException, match="refused"):
         registry.champion()
+
+
+def test_a_version_keeps_the_gate_of_its_run_file(uri: str, tmp_path: Path) -> None:
+    """The last one that its run was judged by; not one that a person named for once."""
+    concept = _Concept(uri, tmp_path, "own gate")
+    entry = concept.entry
+    version = concept.add("a", 10.0, 0.6)
+    assert entry.gate(version) is None
+    for floor in (0.9, 0.7):
+        own = PromotionSettings(r_precision_floor=floor, fd_ceiling=20.0)
+        assert not entry.promote(concept.add("a", 10.0, 0.6), own).promoted
+        assert entry.gate(entry.version("challenger")) == own
+    assert entry.promote(version, SETTINGS, keep_gate=False).promoted
+    assert entry.gate(entry.version("champion")) == own
+    entry.client.set_model_version_tag(entry.name, version.version, GATE_TAG, '{"old": 1}')
+    with pytest.raises(RegistryError, match=r"gate kept with own-gate version 1 .* run file with"):
+        entry.gate(entry.version("1"))
+
+
+def test_by_hand_the_version_is_judged_by_its_own_gate(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command says by which: the own, a run file's, or the default where none was kept."""
+    concept = _Concept(uri, tmp_path, "by hand")
+    monkeypatch.setattr("cli.registry._entry", lambda name: concept.entry)
+    monkeypatch.setattr("steps.registry.mirror_to_zenml", lambda entry: None)
+    version = concept.add("a", 10.0, 0.6)
+
+    def promote(*words: str) -> tuple[int, str]:
+        words = ("promote", "by hand", "1", "--why", "a test", *words)
+        done = CliRunner().invoke(cli_registry, words, catch_exceptions=False)
+        return done.exit_code, done.output
+
+    concept.entry.promote(version, PromotionSettings(r_precision_floor=0.9))
+    code, said = promote()
+    assert code == 3
+    assert said.startswith("Gate of the version's own run file: fd_margin 0.02, ")
+    assert "r_precision_floor 0.9" in said
+    easy = tmp_path / "easy.yaml"
+    rest = "concept: by hand, seeds: s, pool: p"
+    easy.write_text(f"parameters: {{config: {{{rest}, promotion: {{r_precision_floor: 0.95}}}}}}")
+    code, said = promote("-c", str(easy))
+    assert (code, f"Gate of {easy}: " in said) == (3, True)
+    concept.entry.client.delete_model_version_tag(concept.entry.name, "1", GATE_TAG)
+    code, said = promote()
+    assert (code, said.startswith("Gate by default, since none was kept")) == (0, True)
+    assert concept.champion() == 1
+
+
+def test_of_equal_runs_at_once_one_registers(uri: str, tmp_path: Path) -> None:
+    """All look before any creates, if nothing holds them back: it is one version for all."""
+    concept = _Concept(uri, tmp_path, "twins")
+    concept.add("first", 1.0, 0.9)
+    barrier = threading.Barrier(3)
+
+    class Slow(Registry):
+        def version_of(self, key: str) -> ModelVersion | None:
+            found = super().version_of(key)
+            time.sleep(0.5)
+            return found
+
+    def register(_: int) -> int:
+        entry = concept.entry
+        mine = Slow(MlflowClient(tracking_uri=uri), entry.name, entry.locked)
+        barrier.wait(60)
+        return int(mine.register("file:/x", concept.record.parent_id, "same", {}, {}).version)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(register, range(3))) == [2, 2, 2]
+    assert [int(each.version) for each in concept.entry.versions()] == [2, 1]
