@@ -49,6 +49,9 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="coti")
 def cli() -> None:
     """COTI: a new word for a text-to-image model, learned from a messy web pool."""
+    from cli.stack import unset_empty_store_variables
+
+    unset_empty_store_variables()
 
 
 def main() -> None:

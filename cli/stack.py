@@ -13,9 +13,9 @@ import click
 from cli.quiet import ROOT, quiet_terminal
 from cli.sqlite import use_write_ahead_log
 from cli.stack_files import Component, StackFile, read_stack
-from coti.errors import ConfigError
+from coti.errors import ConfigError, StoreError
 
-__all__ = ["stack"]
+__all__ = ["stack", "unset_empty_store_variables"]
 
 FOLDER = ROOT / "configs" / "stacks"
 
@@ -23,6 +23,14 @@ FOLDER = ROOT / "configs" / "stacks"
 @click.group()
 def stack() -> None:
     """Register and check ZenML stacks."""
+    unset_empty_store_variables()
+
+
+def unset_empty_store_variables() -> None:
+    """``ZENML_STORE_URL=""`` is how CI passes what it has not: no address, not an empty one."""
+    for name in [key for key in os.environ if key.startswith("ZENML_STORE_")]:
+        if not os.environ[name].strip():
+            del os.environ[name]
 
 
 @stack.command()
@@ -36,10 +44,15 @@ def up(name: str) -> None:
     from zenml.config.global_config import GlobalConfiguration
 
     quiet_terminal()
-    if not (ROOT / ".zen").is_dir():
-        Client.initialize(root=ROOT)
-    client = Client(root=ROOT)
-    stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
+    try:
+        if not (ROOT / ".zen").is_dir():
+            Client.initialize(root=ROOT)
+        client = Client(root=ROOT)
+        stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
+    except Exception as error:
+        from cli.stack_check import store_problem
+
+        raise StoreError(f"ZenML store: {store_problem(error)}") from error
     places = {"root": str(ROOT), "stores": str(GlobalConfiguration().local_stores_path)}
     definition = read_stack(FOLDER, name, os.environ, places, stored)
     for secret, values in definition.secrets.items():
@@ -93,6 +106,7 @@ def _refusals(component: Component) -> Iterator[None]:
 def _component(client: Any, component: Component) -> None:
     """Make a component as the file says, or bring the present one up to date."""
     from zenml.enums import StackComponentType
+    from zenml.stack.utils import validate_stack_component_config
 
     component_type, config = StackComponentType(component.kind), component.config
     local_path = config.get("path")
@@ -117,9 +131,12 @@ def _component(client: Any, component: Component) -> None:
         )
     else:
         present = found.configuration
-        # What is no longer said goes: a key that gave way to the machine's own identity.
-        gone = {key: None for key in ("key", "secret") if present.get(key) and key not in config}
-        if gone or any(present.get(key) != value for key, value in config.items()):
+        validated = validate_stack_component_config(config, found.flavor, component_type)
+        assert validated is not None  # but for a flavor that is not ZenML's own
+        wanted = validated.model_dump(mode="json", exclude_unset=True)
+        if present != wanted:
+            # What is no longer said goes: a key that gave way to the machine's own identity, say.
+            gone = {key: None for key in present if key not in wanted}
             client.update_stack_component(
                 name_id_or_prefix=component.name,
                 component_type=component_type,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from cli.quiet import quiet_terminal
 from steps.artifact_store import s3_problem
 
-__all__ = ["Finding", "check_stack"]
+__all__ = ["Finding", "check_stack", "store_problem"]
 
 _SECONDS = 5
+_NAME_AND_WORD = re.compile(r"://\S*@")
+_DOCKER_HUB = "registry-1.docker.io"
+_REALM = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,17 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
     from zenml.client import Client
     from zenml.stack import StackComponent
 
-    client = Client()
-    with _as_finding("ZenML store") as found:
-        url = client.zen_store.url
+    quiet_terminal(again=True)  # ZenML, now imported, would tell of each time that it asks again
+    try:
+        client = Client()
+        url = urlsplit(client.zen_store.url)
         client.zen_store.get_store_info()
-        found.append(("ok", f"answers at {urlsplit(url).scheme}://{urlsplit(url).hostname or ''}"))
-    yield _last("ZenML store", found)
-    for kind, models in client.active_stack_model.components.items():
+        components = client.active_stack_model.components
+    except Exception as error:
+        yield Finding("FAIL", "ZenML store", store_problem(error))
+        return
+    yield Finding("ok", "ZenML store", f"answers at {url.scheme}://{url.hostname or ''}")
+    for kind, models in components.items():
         model = models[0]
         what = f"{kind.value} {model.name} ({model.flavor_name})"
         look = _CHECKS.get((kind.value, model.flavor_name))
@@ -75,8 +84,33 @@ def _as_finding(what: str) -> Iterator[list[Said]]:
         found.append(("FAIL", said))
 
 
-def _last(what: str, found: list[Said]) -> Finding:
-    return Finding(found[-1][0], what, found[-1][1])
+def store_problem(error: Exception) -> str:
+    """Why ZenML's store, whose address may hold a password, cannot be used; and the remedy."""
+    import requests
+    from pydantic import ValidationError
+    from zenml.config.global_config import GlobalConfiguration
+    from zenml.exceptions import AuthorizationException
+
+    place = os.environ.get("ZENML_STORE_URL", "")
+    if not place:
+        with contextlib.suppress(Exception):
+            place = GlobalConfiguration().store_configuration.url
+    place = _NAME_AND_WORD.sub("://", place) or "its address"
+    name = type(error).__name__
+    if isinstance(error, AuthorizationException):
+        return f"{place} refuses the login ({name}): set ZENML_STORE_API_KEY, or `zenml login`."
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, requests.RequestException):
+        said = f"does not answer ({type(cause).__name__})"
+    elif isinstance(error, ValidationError):  # whose words hold the values that it was given
+        said = f"cannot be used ({name})"
+    else:
+        words = " ".join(str(getattr(error, "orig", error)).split())
+        said = f"cannot be used ({name}: {_NAME_AND_WORD.sub('://', words)[:160]})"
+    return (
+        f"{place} {said}: start the server, or set ZENML_STORE_URL to its address; without it "
+        "ZenML takes the store that it was last connected to."
+    )
 
 
 def _local_store(store: Any, gpu: bool | None) -> Iterator[Said]:
@@ -174,14 +208,22 @@ def _pushed(image: str) -> Said:
     path, _, digest = rest.partition("@")
     path, _, tag = path.partition(":")
     local = host.split(":")[0] in ("localhost", "127.0.0.1")
-    url = f"http{'' if local else 's'}://{host}/v2/{path}/manifests/{digest or tag or 'latest'}"
-    kinds = (
-        "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    server = _DOCKER_HUB if host in ("docker.io", "index.docker.io") else host
+    url = f"http{'' if local else 's'}://{server}/v2/{path}/manifests/{digest or tag or 'latest'}"
+    headers = {
+        "Accept": "application/vnd.oci.image.index.v1+json, "
+        "application/vnd.oci.image.manifest.v1+json, "
         "application/vnd.docker.distribution.manifest.list.v2+json, "
         "application/vnd.docker.distribution.manifest.v2+json"
-    )
+    }
+    why = "it is forbidden"
     try:
-        answer = requests.head(url, headers={"Accept": kinds}, timeout=_SECONDS)
+        answer = requests.head(url, headers=headers, timeout=_SECONDS)
+        if answer.status_code == 401:
+            token, why = _anonymous_token(answer.headers.get("WWW-Authenticate", ""), path)
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+                answer = requests.head(url, headers=headers, timeout=_SECONDS)
     except requests.RequestException as error:
         said = f"the registry {host} does not answer ({type(error).__name__}): mend COTI_REGISTRY."
         return "FAIL", said
@@ -189,10 +231,43 @@ def _pushed(image: str) -> Said:
         return "ok", f"image {image} is there."
     if answer.status_code == 404:
         build = "`docker build -f k8s/Dockerfile .`, then `docker push`"
-        return "FAIL", f"image {image} is not there: build it, {build}."
+        return "FAIL", f"image {image} is not there: build and push it, {build}."
     if answer.status_code in (401, 403):
-        return "skip", f"{host} asks for a login, which this check does not have."
+        return "skip", (
+            f"{host} asks for a login, which this check does not have ({why}): "
+            f"{image} is private, or there is no such repository."
+        )
     return "FAIL", f"{host} answered {answer.status_code} for {image}: look at the registry's log."
+
+
+def _anonymous_token(challenge: str, path: str) -> tuple[str, str]:
+    """The token that a registry gives to everybody who wants to read public images.
+
+    Args:
+        challenge: of the registry's 401, ``Bearer realm="…",service="…",scope="…"``.
+        path: of the image, for a challenge without a scope.
+
+    Returns:
+        It, or nothing; and the reason for a refusal, should there be one.
+    """
+    import requests
+
+    asked = dict(_REALM.findall(challenge))
+    realm = asked.pop("realm", "")
+    if not challenge.lower().startswith("bearer ") or not realm.startswith(("http://", "https://")):
+        return "", "it gives no tokens to everybody"
+    wanted = {"scope": f"repository:{path}:pull"}
+    wanted |= {key: asked[key] for key in ("service", "scope") if key in asked}
+    host = urlsplit(realm).netloc
+    try:
+        answer = requests.get(realm, params=wanted, timeout=_SECONDS)
+        if answer.status_code != 200:
+            return "", f"{host} answered {answer.status_code} without one"
+        given = answer.json()
+        token = given.get("token") or given.get("access_token") or ""
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        return "", f"{host} gave no token, {type(error).__name__}"
+    return str(token), "a token for everybody does not open it"
 
 
 def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
@@ -232,20 +307,23 @@ def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
 
     settings = orchestrator.config
     namespace = getattr(settings, "kubernetes_namespace", None) or settings.kubeflow_namespace
+    context = settings.kubernetes_context
+    # ZenML's Kubeflow orchestrator has no such setting: there a pod's own identity is used where
+    # no context is named.
+    inside = getattr(settings, "incluster", not context and "KUBERNETES_SERVICE_HOST" in os.environ)
     try:
-        if getattr(settings, "incluster", False):
-            k8s_config.load_incluster_config()
-            api = k8s.ApiClient()
+        if inside:
+            configuration = k8s.Configuration()
+            k8s_config.load_incluster_config(client_configuration=configuration)
+            api = k8s.ApiClient(configuration)
         else:
-            api = k8s_config.new_client_from_config(context=settings.kubernetes_context)
+            api = k8s_config.new_client_from_config(context=context)
     except k8s_config.ConfigException as error:
-        yield (
-            "FAIL",
-            (
-                f"no Kubernetes context {settings.kubernetes_context or 'that is current'} "
-                f"({error}): set KUBECONFIG and COTI_KUBERNETES_CONTEXT."
-            ),
-        )
+        said = f"no Kubernetes context {context or 'that is current'}"
+        remedy = "set KUBECONFIG and COTI_KUBERNETES_CONTEXT"
+        if inside:
+            said, remedy = "this is no pod of the cluster", "unset COTI_INCLUSTER, set KUBECONFIG"
+        yield "FAIL", f"{said} ({error}): {remedy} and repeat `coti stack up`."
         return
     core = k8s.CoreV1Api(api)
     try:
@@ -255,7 +333,7 @@ def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
     except ApiException as error:
         if error.status == 404:
             yield "FAIL", f"no namespace {namespace!r}: `kubectl apply -k k8s/overlays/gpu`."
-        elif error.status == 403 and getattr(settings, "incluster", False):
+        elif error.status == 403 and inside:
             yield "skip", "the cluster answers; this pod may not look at namespaces and nodes."
         else:
             yield "FAIL", f"the cluster refuses ({error.status} {error.reason}): mend your rights."

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -19,6 +18,10 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 _TEMPORARY = {"AWS_ACCESS_KEY_ID": "AWS_SESSION_TOKEN"}
 """Keys that another variable makes temporary (a role taken by OIDC): never kept in a store."""
 _SECRET = re.compile(r"^\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}$")
+_PASSWORD = re.compile(
+    r"(?:^|://)[^/\s@:]*:(?!//|\d+/)[^\s@]+@(?!sha\d+:)|[?&]password=[^&\s]", re.IGNORECASE
+)
+"""``user:word@host`` with or without a scheme, or ``?password=word``; no port, no digest."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def read_stack(
             temporary, whatever is stored.
 
     Raises:
-        ConfigError: no such file, a variable without a default is not set, or an address holds a
-            password.
+        ConfigError: no such file, a variable without a default is not set, only a part of a secret
+            is, or an address holds a password.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
@@ -99,11 +102,12 @@ def read_stack(
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     secrets, temporary = {}, set()
     for secret, keys in (content.get("secrets") or {}).items():
+        values = {key: environment.get(variable, "") for key, variable in keys.items()}
+        if any(values.values()) and not all(values.values()):
+            _refuse_half(name, keys, values)
         if any(environment.get(_TEMPORARY.get(variable, "")) for variable in keys.values()):
             temporary.add(secret)
-            continue
-        values = {key: environment.get(variable, "") for key, variable in keys.items()}
-        if all(values.values()):
+        elif all(values.values()):
             secrets[secret] = values
     usable = (stored_secrets - temporary) | set(secrets)
     components = tuple(
@@ -118,16 +122,36 @@ def read_stack(
     return StackFile(content["name"], components, secrets)
 
 
+def _refuse_half(stack: str, keys: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Half a secret is a slip, and what is stored from before would be used in its place."""
+    there = ", ".join(variable for key, variable in keys.items() if values[key])
+    absent = ", ".join(variable for key, variable in keys.items() if not values[key])
+    raise ConfigError(f"stack {stack!r}: {there} is set without {absent}: set both, or neither.")
+
+
 def _refuse_passwords(component: Component) -> None:
     """A component's configuration is no place for a secret: ZenML shows it to everybody."""
-    for key, value in component.config.items():
-        if isinstance(value, str) and "://" in value and urlsplit(value).password:
+    for key, value in _texts(component.config):
+        if _PASSWORD.search(value):
             raise ConfigError(
                 f"{component.name}: {key} holds a password, and a component's settings are "
                 "readable for all: leave it out of the address. A server's goes into "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, a database's into "
-                "PGPASSWORD or ~/.pgpass."
+                "PGPASSWORD or ~/.pgpass, a bucket's into AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, a registry's into `docker login`."
             )
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a configuration, however deep, with its key: ``client_kwargs.endpoint_url``."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _texts(each, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each, key)
 
 
 def _usable(config: dict[str, Any] | None, secrets: frozenset[str] | set[str]) -> dict[str, Any]:

@@ -6,29 +6,52 @@ same JSON; the client that reads them is the real one.
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import os
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from zenml.exceptions import CredentialsNotValid
 
-from cli.stack_check import _builder, _docker, _kubernetes, _registry, _without_password
+from cli.stack import unset_empty_store_variables
+from cli.stack_check import (
+    _anonymous_token,
+    _builder,
+    _docker,
+    _kubernetes,
+    _registry,
+    _without_password,
+    store_problem,
+)
 
 Answers = Mapping[str, tuple[int, Any]]
 
 
 @contextmanager
-def _server(answers: Answers) -> Iterator[str]:
-    """Answers by path, 404 for any other; its host and port."""
+def _server(
+    answers: Answers, login: str | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """Answers by path, 404 for any other, 401 without the login; its host and port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, content = answers.get(self.path.partition("?")[0], (404, {}))
+            if login is not None and self.headers.get("Authorization") != login:
+                status, content = 401, {}
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -43,6 +66,15 @@ def _server(answers: Answers) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    with _serving(server) as host:
+        yield host
+
+
+@contextmanager
+def _serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    """Its host and port, while it answers."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -51,6 +83,54 @@ def _server(answers: Answers) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def _pod(folder: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a pod finds: the cluster's address in its environment, its own token, the cluster's CA.
+
+    The API speaks TLS and knows nobody without the token, as a cluster's does.
+    """
+    authority, key = folder / "ca.crt", folder / "ca.key"
+    _certificate(authority, key)
+    (folder / "token").write_text("the-pods-own")
+    module = "kubernetes.config.incluster_config"
+    monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(folder / "token"))
+    monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "none")
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, key)
+    with _server(answers, "bearer the-pods-own", context) as host:
+        name, _, port = host.partition(":")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", name)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+        yield
+
+
+def _certificate(path: Path, key_path: Path) -> None:
+    """One that signs itself, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a cluster")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
 
 
 def _node(gpus: int) -> dict[str, Any]:
@@ -117,9 +197,65 @@ def test_a_cluster_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monk
     assert "does not answer" in words
 
 
+KUBERNETES = SimpleNamespace(kubernetes_namespace="coti", kubernetes_context=None, incluster=True)
+KUBEFLOW = SimpleNamespace(kubeflow_namespace="coti", kubernetes_context=None)
+"""ZenML's Kubeflow orchestrator has no setting for a pod that submits."""
+
+
+@pytest.mark.parametrize("settings", [KUBERNETES, KUBEFLOW], ids=["kubernetes", "kubeflow"])
+@pytest.mark.parametrize(
+    ("namespace", "states", "words"),
+    [
+        (200, ["ok", "ok"], "2 GPUs on 1 nodes"),
+        (403, ["skip"], "this pod may not look"),
+        (401, ["FAIL"], "the cluster refuses (401"),
+    ],
+)
+def test_a_pod_asks_with_its_own_identity(
+    namespace: int,
+    states: list[str],
+    words: str,
+    settings: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the real client, without any kubeconfig; rights that it need not have are no failure."""
+    answers = {
+        "/api/v1/namespaces/coti": (namespace, {"metadata": {"name": "coti"}}),
+        "/api/v1/nodes": (200, {"items": [_node(2)]}),
+    }
+    with _pod(tmp_path, answers, monkeypatch):
+        said = list(_kubernetes(SimpleNamespace(config=settings), None))
+    assert [state for state, _ in said] == states
+    assert words in said[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [(KUBERNETES, "no pod of the cluster"), (KUBEFLOW, "no Kubernetes context that is current")],
+    ids=["kubernetes", "kubeflow"],
+)
+def test_what_was_registered_by_a_pod_says_so_elsewhere(
+    settings: SimpleNamespace, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is no pod and has no kubeconfig."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+    )
+    ((state, said),) = _kubernetes(SimpleNamespace(config=settings), None)
+    assert state == "FAIL"
+    assert words in said
+    assert "repeat `coti stack up`" in said
+
+
 @pytest.mark.parametrize(
     ("status", "state", "words"),
-    [(200, "ok", "is there"), (404, "FAIL", "build it"), (401, "skip", "asks for a login")],
+    [
+        (200, "ok", "is there"),
+        (404, "FAIL", "build and push it"),
+        (401, "skip", "asks for a login"),
+    ],
 )
 def test_an_image_is_looked_for_in_its_registry(
     status: int, state: str, words: str, monkeypatch: pytest.MonkeyPatch
@@ -136,6 +272,89 @@ def test_an_image_is_looked_for_in_its_registry(
             ((said, why),) = _registry(None, None)
         assert said == state
         assert words in why
+
+
+@contextmanager
+def _token_registry(token_status: int, manifest_status: int) -> Iterator[tuple[str, list[str]]]:
+    """A registry that wants a bearer token, as GHCR and Docker Hub do; what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self, status: int, content: Any = None, challenge: str = "") -> None:
+            body = json.dumps(content or {}).encode()
+            self.send_response(status)
+            if challenge:
+                self.send_header("WWW-Authenticate", challenge)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            place = f"127.0.0.1:{self.server.server_address[1]}"  # type: ignore[index]
+            if self.path.startswith("/token?"):
+                query = parse_qs(urlsplit(self.path).query)
+                scoped = query["scope"] == ["repository:team/coti:pull"]
+                known = scoped and query["service"] == ["registry.example"]
+                self._answer(token_status if known else 400, {"token": "for-everybody"})
+            elif self.headers.get("Authorization") == "Bearer for-everybody":
+                self._answer(manifest_status)
+            else:
+                scope = "repository:team/coti:pull"
+                self._answer(
+                    401,
+                    challenge=f'Bearer realm="http://{place}/token",service="registry.example",'
+                    f'scope="{scope}"',
+                )
+
+        do_HEAD = do_GET
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
+        yield host, asked
+
+
+@pytest.mark.parametrize(
+    ("token_status", "manifest_status", "state", "words"),
+    [
+        (200, 200, "ok", "is there"),
+        (200, 404, "FAIL", "is not there: build and push it"),
+        (200, 401, "skip", "a token for everybody does not open it"),
+        (403, 200, "skip", "answered 403 without one"),
+    ],
+)
+def test_a_registry_that_wants_a_token_gives_it_to_everybody(
+    token_status: int,
+    manifest_status: int,
+    state: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So a missing image of a public repository is told from a private one."""
+    monkeypatch.delenv("COTI_CPU_IMAGE", raising=False)
+    with _token_registry(token_status, manifest_status) as (host, asked):
+        monkeypatch.setenv("COTI_IMAGE", f"{host}/team/coti:0.1.0")
+        ((said, why),) = _registry(None, None)
+    assert said == state
+    assert words in why
+    assert asked[0] == "HEAD /v2/team/coti/manifests/0.1.0"
+    assert asked[1].startswith("GET /token?")
+    assert len(asked) == (3 if token_status == 200 else 2)
+
+
+def test_a_token_from_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the challenge says, there is an answer and no traceback."""
+    for challenge in ("", "Basic realm=x", 'Bearer realm="file:///etc/passwd"', "Bearer"):
+        token, why = _anonymous_token(challenge, "team/coti")
+        assert (token, "no tokens" in why) == ("", True)
+    token, why = _anonymous_token('Bearer realm="http://127.0.0.1:9/token"', "team/coti")
+    assert (token, "127.0.0.1:9 gave no token" in why) == ("", True)
+    with _server({"/token": (200, ["not what was expected"])}) as host:
+        token, why = _anonymous_token(f'Bearer realm="http://{host}/token"', "team/coti")
+    assert (token, "gave no token" in why) == ("", True)
 
 
 def test_a_registry_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,3 +383,25 @@ def test_a_databases_password_is_not_printed() -> None:
     """A component that was registered by hand may hold one."""
     assert _without_password("postgresql://mlflow:word@db:5/m") == "postgresql://mlflow@db:5/m"
     assert _without_password("sqlite:////somewhere/mlflow.db") == "sqlite:////somewhere/mlflow.db"
+
+
+def test_a_stores_address_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from the variable nor from the words of the error."""
+    address = "mysql://zenml:planted/word@db:3306/zenml"
+    monkeypatch.setenv("ZENML_STORE_URL", address)
+    said = store_problem(RuntimeError(f"{address} is not to my liking"))
+    assert "planted" not in said
+    assert "word" not in said
+    assert said.startswith("mysql://db:3306/zenml cannot be used (RuntimeError: mysql://db:3306")
+    said = store_problem(CredentialsNotValid("no"))
+    assert "refuses the login" in said
+    assert "set ZENML_STORE_API_KEY" in said
+
+
+def test_an_empty_variable_of_the_store_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI passes one that is not set as an empty one; ZenML takes that for an address."""
+    monkeypatch.setenv("ZENML_STORE_URL", "")
+    monkeypatch.setenv("ZENML_STORE_API_KEY", " ")
+    monkeypatch.setenv("ZENML_STORE_TYPE", "sql")
+    unset_empty_store_variables()
+    assert [key for key in os.environ if key.startswith("ZENML_STORE_")] == ["ZENML_STORE_TYPE"]

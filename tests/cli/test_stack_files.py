@@ -55,6 +55,41 @@ def test_without_keys_the_machines_own_identity_is_used() -> None:
     assert store.config["key"] == "{{coti-s3.key}}"
 
 
+def test_what_has_settings_belongs_to_one_stack() -> None:
+    """On one ZenML server one stack's environment would else change another's store or keys."""
+    seen: dict[tuple[str, str], str] = {}
+    for name in stack_names(FOLDER):
+        found = read_stack(FOLDER, name, WHOLE, PLACES)
+        owned = [(each.kind, each.name) for each in found.components if each.config]
+        for each in [*owned, *(("secret", secret) for secret in found.secrets)]:
+            assert seen.setdefault(each, name) == name, each
+
+
+def test_a_stack_refers_to_its_own_secrets() -> None:
+    """To each that its file names, and to no other."""
+    for name in stack_names(FOLDER):
+        found = read_stack(FOLDER, name, WHOLE, PLACES)
+        referred = set(re.findall(r"\{\{([\w-]+)\.", str(found.components)))
+        assert referred == set(found.secrets), name
+
+
+@pytest.mark.parametrize(
+    ("there", "absent"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_half_a_secret_is_refused(there: str, absent: str) -> None:
+    """Else the one that is stored would be used in its place, unsaid; a token changes nothing."""
+    for more in ({}, {"AWS_SESSION_TOKEN": "planted-token"}):
+        given = {**WHOLE, absent: "", **more}
+        with pytest.raises(ConfigError, match=f"{there} is set without {absent}") as caught:
+            read_stack(FOLDER, "s3", given, PLACES, frozenset({"coti-s3", "coti-mlflow"}))
+        assert "planted" not in str(caught.value)
+
+
 def test_what_is_missing_is_named() -> None:
     """All of it at once, in one sentence; an unknown stack lists the known ones."""
     with pytest.raises(ConfigError, match=r"needs .*COTI_REGISTRY.*COTI_S3_BUCKET.*in the env"):
@@ -89,3 +124,35 @@ def test_an_address_holds_no_password() -> None:
     read_stack(
         FOLDER, "s3", {**WHOLE, "MLFLOW_TRACKING_URI": "postgresql://mlflow@db/mlflow"}, PLACES
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("COTI_S3_ENDPOINT", "https://me:planted-word@s3.example", "client_kwargs.endpoint_url"),
+        ("COTI_REGISTRY", "me:planted-word@registry.example/team", "uri"),
+        ("COTI_REGISTRY", "me:planted/word@registry.example:5000", "uri"),
+        ("MLFLOW_TRACKING_URI", "postgresql://db/m?user=me&password=planted-word", "tracking_uri"),
+    ],
+)
+def test_a_password_is_found_wherever_it_hides(variable: str, value: str, key: str) -> None:
+    """Below other settings, and without a scheme."""
+    with pytest.raises(ConfigError, match=f"{re.escape(key)} holds a password") as caught:
+        read_stack(FOLDER, "kubernetes", {**WHOLE, variable: value}, PLACES)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("COTI_REGISTRY", "localhost:5000/team"),
+        ("COTI_REGISTRY", "registry.example:5000/coti@sha256:0123"),
+        ("COTI_S3_ENDPOINT", "http://[::1]:8333"),
+        ("COTI_S3_ENDPOINT", "http://s3.example:8333/a@b"),
+        ("MLFLOW_TRACKING_URI", "postgresql://mlflow@db:5432/mlflow"),
+        ("MLFLOW_TRACKING_URI", "sqlite:////home/a:b@c/mlflow.db"),
+    ],
+)
+def test_an_address_without_a_password_is_taken(variable: str, value: str) -> None:
+    """Ports, digests, users and odd paths are none."""
+    read_stack(FOLDER, "kubernetes", {**WHOLE, variable: value}, PLACES)

@@ -84,3 +84,90 @@ def test_a_stack_whose_variables_are_not_set_is_one_sentence(workspace: Workspac
     assert "needs COTI_REGISTRY, COTI_S3_BUCKET" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert _registered(workspace) == before
+
+
+S3 = {
+    "COTI_S3_BUCKET": "pool",
+    "COTI_S3_ENDPOINT": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "planted-key",
+    "AWS_SECRET_ACCESS_KEY": "planted-secret",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "MLFLOW_TRACKING_USERNAME": "a",
+    "MLFLOW_TRACKING_PASSWORD": "b",
+    "COTI_REGISTRY": "127.0.0.1:9",
+    "COTI_KUBERNETES_CONTEXT": "first",
+    "COTI_KUBEFLOW_HOST": "http://127.0.0.1:9",
+}
+SETTINGS = (
+    "import json; from zenml.client import Client\n"
+    "print(json.dumps({s.name: {k.value: [m[0].configuration, str(m[0].updated)]"
+    " for k, m in s.components.items()} for s in Client().list_stacks(size=100).items}))"
+)
+
+
+def _up(space: Workspace, *names: str, **environment: str) -> Any:
+    """Register the stacks; what ZenML then holds of each component, and when it was changed."""
+    space.extra = environment
+    for name in names:
+        done = space.command("coti", "stack", "up", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return space.query(SETTINGS)
+
+
+def test_a_stack_leaves_the_others_alone_and_forgets_what_is_unset(workspace: Workspace) -> None:
+    """One ZenML server for all: keyless `s3` beside `kubernetes` with keys, as CI has it."""
+    before = _up(workspace, "kubernetes", "kubeflow", "s3", **S3)
+    assert before["coti-s3"]["artifact_store"][0]["client_kwargs"]["endpoint_url"]
+    assert _up(workspace, "kubernetes", "kubeflow", "s3", **S3) == before
+
+    keyless = {"COTI_S3_BUCKET": "pool", "AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "k"}
+    keyless |= {"AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-north-1"}
+    after = _up(workspace, "s3", **keyless)
+    for name in ("coti-kubernetes", "coti-kubeflow"):
+        assert after[name] == before[name]
+    store = after["coti-s3"]["artifact_store"][0]
+    assert not {"key", "secret"} & set(store)
+    assert store["client_kwargs"] == {"region_name": "eu-north-1"}
+
+    fewer = {**S3, "COTI_KUBERNETES_CONTEXT": "", "COTI_KUBEFLOW_HOST": "", "COTI_S3_ENDPOINT": ""}
+    last = _up(workspace, "kubernetes", "kubeflow", **fewer)
+    for name in ("coti-kubernetes", "coti-kubeflow"):
+        orchestrator = last[name]["orchestrator"][0]
+        assert before[name]["orchestrator"][0]["kubernetes_context"] == "first"
+        assert not {"kubernetes_context", "kubeflow_hostname"} & set(orchestrator)
+        assert "endpoint_url" not in last[name]["artifact_store"][0]["client_kwargs"]
+        assert last[name]["artifact_store"][0]["key"].startswith("{{coti-s3-kube")
+    assert last["coti-kubeflow"]["orchestrator"][0]["timeout"] == 86400
+
+
+def test_half_a_key_is_one_sentence(workspace: Workspace) -> None:
+    """And changes nothing."""
+    before = _registered(workspace)
+    workspace.extra = {**S3, "AWS_SECRET_ACCESS_KEY": ""}
+    done = workspace.command("coti", "stack", "up", "s3")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY" in said
+    assert "Traceback" not in said
+    workspace.extra = {}
+    assert _registered(workspace) == before
+
+
+def test_a_store_that_does_not_answer_is_one_line(workspace: Workspace) -> None:
+    """Of the check and of `up`; an empty address, as CI has it, is none."""
+    http, mysql = "http://127.0.0.1:9", "mysql://zenml:planted-word@127.0.0.1:9/zenml"
+    for url, words in ((http, ["check"]), (mysql, ["check"]), (mysql, ["up", "local"])):
+        workspace.extra = {"ZENML_STORE_URL": url}
+        done = workspace.command("coti", "stack", *words)
+        assert done.returncode == 1
+        if words == ["check"]:
+            (line,) = done.stdout.splitlines()
+            assert line.startswith("FAIL  ZenML store: ")
+        said = " ".join((done.stdout + done.stderr).split())
+        assert "127.0.0.1:9" in said
+        assert "start the server, or set ZENML_STORE_URL" in said
+        assert "Traceback" not in said
+        assert "planted-word" not in said
+    workspace.extra = {"ZENML_STORE_URL": "", "ZENML_STORE_API_KEY": ""}
+    sound = workspace.command("coti", "stack", "check")
+    assert "ok    ZenML store: answers at sqlite://" in sound.stdout

@@ -219,7 +219,7 @@ def test_retraining_can_submit(overlay: str) -> None:
     stack = read_stack(folder, kind, given, {"root": "/app", "stores": "/tmp"})
     (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
     assert orchestrator.config["incluster" if kind == "kubernetes" else "synchronous"] is True
-    assert set(stack.secrets) == {"coti-s3", "coti-mlflow"}
+    assert set(stack.secrets) == {f"coti-s3-{kind}", f"coti-mlflow-{kind}"}
 
 
 def test_without_gpus_all_else_is_the_same() -> None:
