@@ -75,6 +75,9 @@ def s3_server(folder: Path) -> Iterator[str]:
                 # after so many times the limit, and answers InternalError from then on.
                 "-volume.max=0",
                 "-master.volumeSizeLimitMB=256",
+                # Not asked for, and on fixed ports: a second server would die of them.
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
                 *(f"-{name}={port}" for name, port in ports.items()),
             ],
             stdout=log,
