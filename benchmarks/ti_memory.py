@@ -27,9 +27,9 @@ from coti.inversion.memory import weight_bytes
 from coti.inversion.model import load_text_to_image, quiet_libraries
 from coti.inversion.tokens import initial_embedding
 from coti.inversion.train import train_cycle
+from coti.out_of_memory import GIB
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
-GIB = 1 << 30
 PICTURES = 64
 """More than are encoded at once."""
 ROWS: tuple[tuple[int, bool], ...] = ((4, False), (4, True), (2, False), (1, False), (1, True))
