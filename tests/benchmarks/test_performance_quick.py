@@ -72,7 +72,7 @@ def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
     assert re.search(r"the frozen weights take 2\.40 GiB", memory)
     (peaks,) = tables(memory)
     assert len(peaks) == 5
-    assert all(row[2:] == ["not measured"] * 2 for row in peaks)
+    assert all(row[2:] == ["not measured"] * 3 for row in peaks)
 
     trials, compared = tables(quality)
     methods = {row[0] for row in trials}
