@@ -11,6 +11,7 @@ import click
 
 from coti.inversion.model import TextToImageModel
 from coti.pace import Work, measure_pace, work_of
+from coti.results import counted
 from pipelines.experiment_config import ExperimentConfig, PlannedCell
 
 __all__ = ["Progress", "announce_cost", "facts_of"]
@@ -87,7 +88,8 @@ def facts_of(config: ExperimentConfig, cells: Sequence[PlannedCell]) -> list[str
     pools = config.made_pools
     made = [name for name in config.concepts if isinstance(name, str)]
     facts = [
-        f"{len(config.concepts)} concepts, seeds {', '.join(map(str, config.seeds))}; all cells "
+        f"{counted(len(config.concepts), 'concept')}, seed{'s' * (len(config.seeds) > 1)} "
+        f"{', '.join(map(str, config.seeds))}; all cells "
         f"start from the same seed pictures and may take at most "
         f"{max(cell.settings.image_step_cap for cell in cells):,} image-steps.",
         f"{first.judged_images} generated pictures a cell against all held-out references; "

@@ -13,7 +13,7 @@ from zenml.client import Client
 
 from coti.imageset import ImageSet
 from coti.prompts import EDITABILITY_PROMPTS
-from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_markdown
+from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_cycles_csv, write_markdown
 from steps.paths import ROOT
 
 __all__ = ["draw_named", "write_results"]
@@ -56,6 +56,8 @@ def write_results(
     folder = (ROOT / output).resolve()
     write_csv(cells, folder / f"{experiment}.csv")
     write_csv(cells, folder / f"{experiment}_details.csv", DETAILS)
+    if report in ("figure5", "figure6"):
+        write_cycles_csv(cells, folder / f"{experiment}_cycles.csv")
     names = draw_named(report, experiment, cells, folder)
     page = folder / f"{experiment}.md"
     write_markdown(cells, page, title, facts, names, compared=report == "table1")

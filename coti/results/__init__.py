@@ -3,7 +3,7 @@
 from coti.results.comparison import Comparison, compare
 from coti.results.figures import draw_figures
 from coti.results.records import COLUMNS, Cell, Summary, summarize
-from coti.results.tables import write_csv, write_markdown
+from coti.results.tables import counted, write_csv, write_cycles_csv, write_markdown
 
 __all__ = [
     "COLUMNS",
@@ -11,8 +11,10 @@ __all__ = [
     "Comparison",
     "Summary",
     "compare",
+    "counted",
     "draw_figures",
     "summarize",
     "write_csv",
+    "write_cycles_csv",
     "write_markdown",
 ]

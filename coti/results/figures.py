@@ -18,6 +18,8 @@ __all__ = ["draw_figures"]
 SHOWN = 8
 """Pictures a row of the sample figures."""
 DOTS_PER_INCH = 110
+WIDE = 10.0
+"""Ratio of the longest bar to the shortest from which the axis is logarithmic."""
 
 
 def draw_figures(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
@@ -161,7 +163,12 @@ def _bars(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
             names = _strategies(cells)
             found = [summarize(cells, each, metric) for each in names]
             errors = [0.0 if math.isnan(each.std) else each.std for each in found]
-            axes.barh(names, [each.mean for each in found], xerr=errors, color="#5b7fa6")
+            means = [each.mean for each in found]
+            axes.barh(names, means, xerr=errors, color="#5b7fa6")
+            least = min((mean for mean in means if mean > 0), default=1.0)
+            if max(means, default=0.0) > WIDE * least:  # one bar would hide how the others differ
+                axes.set_xscale("log")
+                axes.set_xlim(left=least / 2)
             axes.invert_yaxis()
             axes.tick_params(labelsize=7)
 

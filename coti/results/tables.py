@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coti.results.comparison import PAPER, agreeing_concepts, compare
 from coti.results.records import COLUMNS, Cell, summarize
 
-__all__ = ["comparison_lines", "table_lines", "write_csv", "write_markdown"]
+__all__ = [
+    "comparison_lines",
+    "counted",
+    "table_lines",
+    "write_csv",
+    "write_cycles_csv",
+    "write_markdown",
+]
 
 METRICS: tuple[tuple[str, str, int], ...] = (
     ("fd_judge", "fd_judge ↓", 3),
@@ -25,23 +32,57 @@ METRICS: tuple[tuple[str, str, int], ...] = (
 )
 """Column, heading and decimals of the Markdown tables."""
 
+CYCLE_COLUMNS = (
+    "concept",
+    "strategy",
+    "seed",
+    "cycle",
+    "train_size",
+    "image_steps",
+    "gamma_aes",
+    "gamma_con",
+    "phi",
+    "phi_ref",
+    "fd_judge",
+    "r_precision",
+    "selection_precision",
+)
+"""Columns of the CSV with a row a cycle."""
+
 
 def write_csv(cells: Sequence[Cell], path: Path, columns: Sequence[str] = COLUMNS) -> None:
     """A row a cell; what is not defined is empty."""
+    _write_rows([_named(cell, cell.row) for cell in cells], path, columns)
+
+
+def write_cycles_csv(cells: Sequence[Cell], path: Path) -> None:
+    """A row a cell and cycle: the values that the curves of figures 5 and 6 are means of."""
+    rows = [_named(cell, row) for cell in cells for row in cell.cycles]
+    _write_rows(rows, path, CYCLE_COLUMNS)
+
+
+def _named(cell: Cell, row: Mapping[str, object]) -> dict[str, object]:
+    return {**row, "concept": cell.concept, "strategy": cell.strategy, "seed": cell.seed}
+
+
+def _write_rows(rows: Sequence[Mapping[str, object]], path: Path, columns: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for cell in cells:
-            known = {**cell.row, "concept": cell.concept, "strategy": cell.strategy}
-            known["seed"] = cell.seed
-            writer.writerow([_written(known.get(name)) for name in columns])
+        for row in rows:
+            writer.writerow([_written(row.get(name)) for name in columns])
 
 
 def _written(value: object) -> object:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def table_lines(cells: Sequence[Cell], concept: str | None = None) -> list[str]:
@@ -135,12 +176,13 @@ def write_markdown(
     """
     concepts = list(dict.fromkeys(cell.concept for cell in cells))
     seeds = sorted({cell.seed for cell in cells})
+    averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"
     lines = [f"# {title}", "", "Written by the command that measured it; do not edit.", ""]
     lines += [*facts, ""]
     lines += [f"![{name}]({name})" for name in pictures]
     if pictures:
         lines.append("")
-    lines += [f"## Mean over {len(concepts)} concepts, {len(seeds)} seeds", ""]
+    lines += [f"## Mean over {averaged}", ""]
     lines += table_lines(cells)
     if compared:
         lines += ["", "## Beside the paper", "", *comparison_lines(cells)]

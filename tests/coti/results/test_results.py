@@ -10,7 +10,16 @@ from PIL import Image
 
 from coti.errors import ConfigError
 from coti.imageset import ImageSet
-from coti.results import COLUMNS, Cell, compare, draw_figures, summarize, write_csv, write_markdown
+from coti.results import (
+    COLUMNS,
+    Cell,
+    compare,
+    draw_figures,
+    summarize,
+    write_csv,
+    write_cycles_csv,
+    write_markdown,
+)
 from coti.results.comparison import agreeing_concepts
 
 
@@ -130,6 +139,50 @@ def test_the_page_puts_the_paper_beside_ours(cells: list[Cell], tmp_path: Path) 
     assert "![a.png](a.png)" in text
     assert text.count("| TI (RAND) |") == 3
     assert "selection precision" not in text
+
+
+def test_deviation_and_interval_are_written_out(tmp_path: Path) -> None:
+    """1 and 3: 2 ± 1.414 (n - 1); KID's bounds are the means of the seeds' bounds; one seed has no
+    deviation."""
+    two = [_cell("coat", "COTI", 1.0, 0.5, 0), _cell("coat", "COTI", 3.0, 0.7, 1)]
+    two[1].row.update(kid=0.03, kid_low=0.015, kid_high=0.05)
+    write_markdown(two, tmp_path / "two.md", "T", [])
+    text = (tmp_path / "two.md").read_text(encoding="utf-8")
+    assert "## Mean over 1 concept, 2 seeds" in text
+    assert "| COTI | 2.000 ± 1.414 | 4.000 ± 2.828 | 0.0200 ± 0.0141 [0.0100, 0.0350] | " in text
+    assert "| 0.600 ± 0.141 |" in text
+    write_markdown(two[:1], tmp_path / "one.md", "T", [])
+    text = (tmp_path / "one.md").read_text(encoding="utf-8")
+    assert "## Mean over 1 concept, 1 seed\n" in text
+    assert "| COTI | 1.000 | 2.000 | 0.0100 [0.0050, 0.0200] | 0.500 | 100 | 12 |" in text
+
+
+def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Path) -> None:
+    """Cell by cell, in order; what a cycle lacks is empty."""
+    write_cycles_csv(cells[5:7], tmp_path / "figure6_cycles.csv")
+    with (tmp_path / "figure6_cycles.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["strategy"], row["cycle"]) for row in rows] == [
+        ("TI (FULL)", "0"), ("TI (FULL)", "1"), ("COTI", "0"), ("COTI", "1"), ("COTI", "2"),
+    ]  # fmt: skip
+    assert (rows[4]["concept"], rows[4]["train_size"], rows[4]["r_precision"]) == (
+        "bag",
+        "12",
+        "0.4",
+    )
+    assert rows[4]["fd_judge"] == ""
+
+
+def test_far_apart_bars_get_a_logarithmic_axis(cells: list[Cell], tmp_path: Path) -> None:
+    """Where one value is ten times another; the picture is another then, of the same size."""
+    pictures = []
+    for factor in (1.0, 30.0):
+        cells[0].row["fd_judge"] = cells[4].row["fd_judge"] = 6.0 * factor
+        draw_figures("table1", cells, tmp_path)
+        with Image.open(tmp_path / "table1.png") as picture:
+            pictures.append(picture.convert("RGB"))
+    assert pictures[0].size == pictures[1].size
+    assert pictures[0].tobytes() != pictures[1].tobytes()
 
 
 @pytest.mark.parametrize(
