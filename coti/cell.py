@@ -7,6 +7,7 @@ unit that is done or not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,6 +30,7 @@ from coti.metrics import frechet_distance, selection_precision
 from coti.sampling import draw
 from coti.scoring import (
     PictureScorer,
+    distance_to_training,
     finetune_for_cycle,
     fit_concept,
     rows_of,
@@ -52,6 +54,10 @@ class _Run:
     first_head: AestheticHead | None = None
     best: tuple[Embedding, list[str]] | None = None
     """The kept word, and the X_T it was trained on."""
+    drawn: torch.Tensor | None = None
+    """Features of what the last cycle's word draws, on the scorer."""
+    kept: torch.Tensor | None = None
+    """Those of what the kept word draws."""
     records: list[CycleRecord] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     samples: list[ImageSet] = field(default_factory=list)
@@ -59,7 +65,7 @@ class _Run:
 
 
 def run_cell(models: CellModels, data: CellData, cell: CellSettings) -> CellResult:
-    """Train by one strategy, keep the best cycle by φ_ref, and measure what it draws.
+    """Train by one strategy, keep the best cycle's word, and measure what it draws.
 
     The same models, data, settings and number of threads give the same numbers.
 
@@ -164,7 +170,7 @@ def _train(models: CellModels, data: CellData, cell: CellSettings) -> _Run:
         run.samples.append(_sampled(f"c{cycle}", _drawn(models, data, cell, word, "sample")))
         decision = decide(run.records, controller, record.pool_left)
         if decision.best_cycle == cycle:
-            run.best = (word, list(run.members))
+            run.best, run.kept = (word, list(run.members)), run.drawn
         go_on, cycle = decision.go_on, cycle + 1
     return run
 
@@ -231,7 +237,9 @@ def _record(
     """φ, φ_ref and the judge's view of what the cycle's word draws; sets γ for the next cycle."""
     how = cell.generation
     generated = draw(models.network, word, how, how.cycle_images, cell.seed, "cycle").images
-    value = scorer.indicator(generated)
+    encoded = scorer.encode(generated)
+    value = scorer.indicator(encoded)
+    run.drawn = encoded.features
     run.gammas = (value.gamma_aes, value.gamma_con)
     if run.first_head is None:
         raise ConfigError("the first aesthetic head is missing.")
@@ -239,8 +247,8 @@ def _record(
     verdict = judge_images(
         models.judge, generated, data.references, data.concept, cell.evaluation, cell.seed
     )
-    seeds = set(data.seeds.names)
-    picked = [name for name in run.members if name not in seeds]
+    seeds, members = set(data.seeds.names), list(run.members)
+    picked = [name for name in members if name not in seeds]
     return CycleRecord(
         cycle=cycle,
         pool_left=len(data.pool) - len(picked),
@@ -249,8 +257,12 @@ def _record(
         gamma_aes=value.gamma_aes,
         gamma_con=value.gamma_con,
         phi=value.phi,
-        phi_ref=reference.indicator(generated).phi,
+        phi_ref=reference.indicator(encoded).phi,
         lr_stage=0,
+        kid_train=distance_to_training(run.drawn, data.features, members),
+        kid_kept=math.nan
+        if run.kept is None
+        else distance_to_training(run.kept, data.features, members),
         fd_judge=_number(verdict[f"fd_{cell.evaluation.fd_name}"]),
         kid=_number(verdict["kid"]),
         kid_low=_number(verdict["kid_low"]),

@@ -47,6 +47,12 @@ class CycleRecord:
     selection_precision: float = math.nan
     """Share of the pictures picked up to here that an answer key calls right, 0 to 1."""
     seconds: float = math.nan
+    kid_train: float = math.nan
+    """KID of X_TI to X_T on the scorer's features
+    (:func:`coti.scoring.distance_to_training`): lower is nearer, in kind and variety."""
+    kid_kept: float = math.nan
+    """The same of what the word drew that was kept before, against this cycle's X_T, so that the
+    two can be compared; not a number in cycle 0."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Decision:
     reason: str
     """A sentence for the user."""
     best_cycle: int
-    """The cycle whose embedding is kept, by φ_ref."""
+    """The cycle whose embedding is kept."""
 
 
 def decide(
@@ -67,13 +73,16 @@ def decide(
 
     Stops when N cycles after cycle 0 are done, when the pool is exhausted, or when φ_ref has not
     improved for ``patience`` cycles. φ_ref improves by being more than ``min_improvement`` above
-    the kept cycle's, of equals the earlier is kept. Where ``min_improvement`` is negative the last
-    cycle is kept whose φ_ref lies less than that below the highest so far. φ_ref that is not a
-    number never improves.
+    that of the last cycle that improved it; where ``min_improvement`` is negative, by lying less
+    than that below the highest so far. φ_ref that is not a number never improves.
+
+    Of the cycles that improved φ_ref the last is kept, or, by ``keep: kid_train``, the one whose
+    drawings are the nearest to X_T: each in turn is kept if its ``kid_train`` is not above
+    ``kid_kept``, the distance of the one kept before it to the same X_T.
 
     Args:
         history: the cycles so far in order, cycle 0 first.
-        settings: N, patience and the least improvement.
+        settings: N, patience, the least improvement, and what is kept.
         pool_left: pictures that could still be picked.
 
     Raises:
@@ -81,17 +90,20 @@ def decide(
     """
     if not history:
         raise ConfigError("history must hold at least cycle 0, got no cycle.")
-    best, last, highest = history[0], history[-1], history[0].phi_ref
+    first, last, highest = history[0], history[-1], history[0].phi_ref
+    improved, kept = first, first
     for record in history[1:]:
         if math.isnan(record.phi_ref):
             continue
         # Small gains may add up over the cycles, small falls must not.
-        against = highest if settings.min_improvement < 0 else best.phi_ref
+        against = highest if settings.min_improvement < 0 else improved.phi_ref
         if math.isnan(highest) or record.phi_ref > against + settings.min_improvement:
-            best = record
+            improved = record
+            if settings.keep == "phi_ref" or not record.kid_train > record.kid_kept:
+                kept = record
         highest = record.phi_ref if math.isnan(highest) else max(highest, record.phi_ref)
-    kept = f"cycle {best.cycle} is kept, with φ_ref {best.phi_ref:.2f}"
-    stale = last.cycle - best.cycle
+    known = f"cycle {kept.cycle} is kept, with φ_ref {kept.phi_ref:.2f}"
+    stale = last.cycle - improved.cycle
     if last.cycle >= settings.max_cycles:
         stop = f"all {settings.max_cycles} cycles are done"
     elif pool_left <= 0:
@@ -99,5 +111,5 @@ def decide(
     elif stale >= settings.patience:
         stop = f"φ_ref has not improved for {stale} {'cycle' if stale == 1 else 'cycles'}"
     else:
-        return Decision(True, f"Cycle {last.cycle + 1} follows: {kept}.", best.cycle)
-    return Decision(False, f"Stopped after cycle {last.cycle}: {stop}; {kept}.", best.cycle)
+        return Decision(True, f"Cycle {last.cycle + 1} follows: {known}.", kept.cycle)
+    return Decision(False, f"Stopped after cycle {last.cycle}: {stop}; {known}.", kept.cycle)

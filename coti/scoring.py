@@ -27,6 +27,7 @@ from coti.concept import ConceptScorer, fit_concept_scorer, update_least_cosine
 from coti.features import ImageEncoder, ImageTextEncoder, normalized
 from coti.imageset import ImageSet
 from coti.inversion.train import PhiValue
+from coti.metrics.kid import polynomial_mmd
 from coti.pool.features import rescore
 from coti.scores import TOP, gamma, indicator, intelligent_score
 from coti.seeding import derived_seed
@@ -35,7 +36,9 @@ from coti.shards import embed_seeds, embed_shard, gather_shards
 from coti.tensors import TensorBundle
 
 __all__ = [
+    "Encoded",
     "PictureScorer",
+    "distance_to_training",
     "embed_pictures",
     "finetune_for_cycle",
     "fit_concept",
@@ -208,6 +211,41 @@ def finetune_for_cycle(
     return finetune_aesthetic_head(head, sets, settings, seed)
 
 
+def distance_to_training(
+    generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
+) -> float:
+    """How far what a word draws is from the pictures it learns, in kind and in variety.
+
+    The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
+    KID on the scorer's features. φ is a mean of scores and the highest where few kinds of pictures
+    are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
+    a small X_T is few kinds of pictures itself.
+
+    Args:
+        generated: X_TI on the scorer, L2-normalised ``[n, d]``, at least 2.
+        features: of :func:`embed_pictures`.
+        train_ids: X_T, at least 2.
+
+    Returns:
+        About 0 (slightly below, too) where both look alike, at most some 8.
+
+    Raises:
+        MetricError: fewer than 2 pictures on a side.
+    """
+    wide = generated.shape[1] ** 0.5  # polynomial_mmd divides products by the width
+    return polynomial_mmd(generated * wide, rows_of(features, train_ids) * wide)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Pictures as the scorers see them: L2-normalised float32 ``[n, d]`` each."""
+
+    features: torch.Tensor
+    """Of the scorer."""
+    concept: torch.Tensor
+    """Of ℰ of Eq. 8; the scorer's where that is ℰ."""
+
+
 @dataclass(frozen=True)
 class PictureScorer:
     """Scores any pictures, generated ones above all, as a cycle's pool pictures were scored."""
@@ -219,15 +257,19 @@ class PictureScorer:
     head: AestheticHead
     concept: ConceptScorer
 
-    def scores(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """S_aes and S_con (Eq. 7, 8) of uint8 ``[n, 3, h, w]``: float32 ``[n]`` each, 0 to 10."""
+    def encode(self, images: torch.Tensor) -> Encoded:
+        """Features of uint8 ``[n, 3, h, w]``, for several scorers with the same encoders."""
         features = normalized(self.encoder.encode_images(images))
         if self.concept_encoder is None:
-            return self.head.score(features), self.concept.score(features)
-        other = normalized(self.concept_encoder.encode_images(images))
-        return self.head.score(features), self.concept.score(other)
+            return Encoded(features, features)
+        return Encoded(features, normalized(self.concept_encoder.encode_images(images)))
 
-    def indicator(self, images: torch.Tensor) -> PhiValue:
+    def scores(self, images: torch.Tensor | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """S_aes and S_con (Eq. 7, 8) of uint8 ``[n, 3, h, w]``: float32 ``[n]`` each, 0 to 10."""
+        encoded = images if isinstance(images, Encoded) else self.encode(images)
+        return self.head.score(encoded.features), self.concept.score(encoded.concept)
+
+    def indicator(self, images: torch.Tensor | Encoded) -> PhiValue:
         """φ with its γ_aes and γ_con (Eq. 9, 10, 12) of generated pictures."""
         s_aes, s_con = self.scores(images)
         gamma_aes, gamma_con = gamma(s_aes), gamma(s_con)

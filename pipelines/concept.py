@@ -123,7 +123,7 @@ def learn(config: CotiConfig, loop: Loop) -> None:
     history: Any = None
     evaluation: Any = None
     decision: Any = None
-    first_head, best_so_far = None, None
+    first_head, best_so_far, kept_features = None, None, None
     curves: list[Any] = []
     samples: list[Any] = []
     tables: list[Any] = []
@@ -189,13 +189,14 @@ def learn(config: CotiConfig, loop: Loop) -> None:
             config.generation,
             seed,
         )
-        evaluation = loop(
+        generated_features, evaluation = loop(
             evaluate_cycle,
             generated,
             references,
             features,
             head,
             first_head,
+            kept_features,
             training_set,
             accepted,
             config.concept,
@@ -208,7 +209,7 @@ def learn(config: CotiConfig, loop: Loop) -> None:
             prints.truth,
             seed,
         )
-        best_so_far, history, decision = loop(
+        best_so_far, kept_features, history, decision = loop(
             control_loop,
             cycle,
             history,
@@ -218,6 +219,8 @@ def learn(config: CotiConfig, loop: Loop) -> None:
             accepted,
             embedding,
             best_so_far,
+            generated_features,
+            kept_features,
             plan.controller,
             f"fd_{config.evaluation.fd_name}",
         )

@@ -11,14 +11,22 @@ from zenml import step
 from coti.controller import CycleRecord, decide
 from coti.inversion.embedding import Embedding
 from coti.settings import ControllerSettings
+from coti.tensors import TensorBundle
 from materializers.embedding import EmbeddingMaterializer
+from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
 from steps.records import from_row, to_row
 
 __all__ = ["control_loop"]
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"best_embedding": EmbeddingMaterializer})
+@step(
+    cache_policy=CACHE_POLICY,
+    output_materializers={
+        "best_embedding": EmbeddingMaterializer,
+        "best_features": TensorBundleMaterializer,
+    },
+)
 def control_loop(
     cycle: int,
     history: list[dict[str, Any]] | None,
@@ -28,10 +36,13 @@ def control_loop(
     accepted: pd.DataFrame,
     embedding: Embedding,
     best_embedding: Embedding | None,
+    generated_features: TensorBundle,
+    kept_features: TensorBundle | None,
     settings: ControllerSettings,
     fd_key: str,
 ) -> tuple[
     Annotated[Embedding, "best_embedding"],
+    Annotated[TensorBundle, "best_features"],
     Annotated[list[dict[str, Any]], "history"],
     Annotated[dict[str, Any], "decision"],
 ]:
@@ -50,6 +61,8 @@ def control_loop(
         phi=evaluation["phi"],
         phi_ref=evaluation["phi_ref"],
         lr_stage=training["lr_stage"] + 1,
+        kid_train=_number(evaluation["kid_train"]),
+        kid_kept=_number(evaluation["kid_kept"]),
         fd_judge=_number(evaluation[fd_key]),
         kid=_number(evaluation["kid"]),
         kid_low=_number(evaluation["kid_low"]),
@@ -61,9 +74,11 @@ def control_loop(
     )
     records = [from_row(row) for row in history or []] + [record]
     decision = decide(records, settings, record.pool_left)
-    improved = best_embedding is None or decision.best_cycle == cycle
+    kept = (embedding, generated_features)
+    if best_embedding is not None and kept_features is not None and decision.best_cycle != cycle:
+        kept = (best_embedding, kept_features)
     return (
-        embedding if improved or best_embedding is None else best_embedding,
+        *kept,
         [to_row(each) for each in records],
         {
             "go_on": decision.go_on,

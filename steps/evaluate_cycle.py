@@ -14,9 +14,10 @@ from coti.aesthetic import AestheticHead
 from coti.evaluation import judge_images, read_truth
 from coti.imageset import ImageSet
 from coti.metrics import selection_precision
-from coti.scoring import PictureScorer, fit_concept
+from coti.scoring import PictureScorer, distance_to_training, fit_concept
 from coti.settings import ConceptScoreSettings, EvaluationSettings, ModelSettings, ScorerSettings
 from coti.tensors import TensorBundle
+from materializers.tensor_bundle import TensorBundleMaterializer
 from steps.caching import CACHE_POLICY
 from steps.models import concept_encoder, inception_of, judge_of, scorer_of
 from steps.paths import locate
@@ -24,13 +25,16 @@ from steps.paths import locate
 __all__ = ["evaluate_cycle"]
 
 
-@step(cache_policy=CACHE_POLICY)
+@step(
+    cache_policy=CACHE_POLICY, output_materializers={"generated_features": TensorBundleMaterializer}
+)
 def evaluate_cycle(
     generated: ImageSet,
     references: TensorBundle,
     features: TensorBundle,
     aesthetic_head: TensorBundle,
     first_aesthetic_head: TensorBundle,
+    kept_features: TensorBundle | None,
     training_set: pd.DataFrame,
     accepted: pd.DataFrame,
     concept: str,
@@ -42,24 +46,36 @@ def evaluate_cycle(
     truth: str | None,
     truth_fingerprint: str,
     seed: int,
-) -> Annotated[dict[str, Any], "evaluation"]:
-    """γ_aes, γ_con and φ with this cycle's scorers, φ_ref with the first; FD, KID, R-precision."""
+) -> tuple[
+    Annotated[TensorBundle, "generated_features"],
+    Annotated[dict[str, Any], "evaluation"],
+]:
+    """γ_aes, γ_con and φ with this cycle's scorers, φ_ref with the first; FD, KID, R-precision.
+
+    ``kept_features`` are those of what the word draws that was kept before this cycle.
+    """
     started = time.monotonic()
     encoder = scorer_of(scorer)
     other = concept_encoder(concept_score, encoder, model)
     seeds = training_set["origin"] == "seed"
-    values = [
+    members = [str(name) for name in training_set["id"]]
+    scorers = [
         PictureScorer(
             encoder,
             other,
             AestheticHead.from_tensors(head.tensors),
-            fit_concept(features, list(train_ids), concept_score, seed),
-        ).indicator(generated.images)
+            fit_concept(features, train_ids, concept_score, seed),
+        )
         for head, train_ids in (
-            (aesthetic_head, training_set["id"]),
-            (first_aesthetic_head, training_set.loc[seeds, "id"]),
+            (aesthetic_head, members),
+            (first_aesthetic_head, list(training_set.loc[seeds, "id"])),
         )
     ]
+    encoded = scorers[0].encode(generated.images)
+    values = [each.indicator(encoded) for each in scorers]
+    kept = None
+    if kept_features is not None:
+        kept = distance_to_training(kept_features["generated"], features, members)
     judge = judge_of(settings)
     verdict = judge_images(
         judge, generated.images, references, concept, settings, seed, inception_of(settings)
@@ -72,12 +88,15 @@ def evaluate_cycle(
             [source[name] for name in picked], read_truth(Path(locate(truth)), concept)
         )
         precision = None if math.isnan(found) else found
-    return {
+    evaluation = {
         "phi": values[0].phi,
         "gamma_aes": values[0].gamma_aes,
         "gamma_con": values[0].gamma_con,
         "phi_ref": values[1].phi,
+        "kid_train": distance_to_training(encoded.features, features, members),
+        "kid_kept": kept,
         **verdict,
         "selection_precision": precision,
         "seconds": time.monotonic() - started,
     }
+    return TensorBundle({"generated": encoded.features}), evaluation

@@ -31,6 +31,8 @@ CYCLE_COLUMNS = (
     "r_precision_candidates",
     "selection_precision",
     "seconds",
+    "kid_train",
+    "kid_kept",
 )
 """The columns of ``cycles.csv``, in order."""
 
@@ -65,6 +67,7 @@ def cycles_table(
         "S_con\nγ",
         "\nφ",
         "\nφ_ref",
+        "KID\nX_T",
         "lr\nstage",
         "fd\njudge",
         "KID\n[interval]",
@@ -85,12 +88,13 @@ def cycles_table(
             _fixed(cycle.get("gamma_con"), 2),
             _fixed(cycle.get("phi"), 2),
             _fixed(cycle.get("phi_ref"), 2),
+            _fixed(cycle.get("kid_train"), 3),
             _text(cycle.get("lr_stage")),
             format_number(cycle.get("fd_judge")),
             kid_with_interval(cycle),
             _fixed(cycle.get("r_precision"), 3),
             _fixed(cycle.get("selection_precision"), 3),
-            _fixed(cycle.get("seconds"), 1),
+            _fixed(cycle.get("seconds"), 0),
         )
     buffer = io.StringIO()
     console = Console(

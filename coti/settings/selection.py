@@ -135,6 +135,10 @@ class ControllerSettings(Strict):
     patience: int = 2
     """Cycles without a better φ_ref after which the run stops."""
     min_improvement: float = -1.0
-    """φ_ref counts as better from this much above the best so far. Below 0 a later cycle is kept
+    """φ_ref counts as better from this much above the best so far. Below 0 a later cycle counts
     even where φ_ref fell, by less than this: φ_ref is a mean, it favours cycles that draw few
     kinds of pictures."""
+    keep: Literal["kid_train", "phi_ref"] = "kid_train"
+    """Which word is kept of the cycles whose φ_ref counts as better. ``kid_train``: the one whose
+    drawings are the nearest to X_T (KID on the scorer's features), so that a cycle that drifted or
+    draws few kinds of pictures is not; ``phi_ref``: the last, as the paper."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,20 @@ def test_the_same_cell_gives_the_same_numbers(models: CellModels, data: CellData
     """All but the seconds."""
     first, second = (run_cell(models, data, replace(TINY, edit_images=0)).row for _ in range(2))
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_the_word_of_the_nearest_cycle_is_kept(models: CellModels, data: CellData) -> None:
+    """Each cycle's distance to X_T and that of the word kept before it; the last samples are
+    drawn by the word that these numbers say."""
+    cell = replace(TINY, controller=ControllerSettings(max_cycles=2), edit_images=0)
+    result = run_cell(models, data, cell)
+    best = 0
+    for row in result.cycles[1:]:
+        best = row["cycle"] if row["kid_train"] <= row["kid_kept"] else best
+    assert math.isnan(result.cycles[0]["kid_kept"])
+    assert result.cycles[0]["kid_train"] > 0
+    drawn = dict(zip(result.samples.names, result.samples.images, strict=True))
+    assert torch.equal(drawn["final-0000"], drawn[f"c{best}-0000"])
 
 
 def test_nothing_but_the_oracle_reads_the_answer_key() -> None:

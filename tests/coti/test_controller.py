@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,68 @@ def test_a_later_cycle_is_kept_unless_it_fell_too_far() -> None:
     assert decide(history(9, 8.5), settings, 100).best_cycle == 1
     assert decide(history(9, 8.5, 7.9), settings, 100).best_cycle == 1
     assert decide(history(9, 7, math.nan, 8.1), settings, 100).best_cycle == 3
+
+
+def near(*kids: tuple[float, float], phi_ref: tuple[float, ...] = ()) -> list[CycleRecord]:
+    """Cycles of these distances to X_T, their own and the kept word's; φ_ref 5 unless given."""
+    cycles = history(*(phi_ref or [5.0] * len(kids)))
+    return [
+        replace(cycle, kid_train=own, kid_kept=kept)
+        for cycle, (own, kept) in zip(cycles, kids, strict=True)
+    ]
+
+
+NEAREST = ControllerSettings(max_cycles=9, patience=2, min_improvement=-1.0)
+
+
+def test_the_nearest_to_the_training_pictures_is_kept() -> None:
+    """Each in turn against the one kept before it, on the same pictures; of equals the later."""
+    first, better, worse, equal = (-0.1, math.nan), (0.2, 0.3), (0.4, 0.1), (0.2, 0.2)
+    assert decide(near(first), NEAREST, 9).best_cycle == 0
+    assert decide(near(first, better), NEAREST, 9).best_cycle == 1
+    assert decide(near(first, better, worse), NEAREST, 9).best_cycle == 1
+    assert decide(near(first, better, worse, equal), NEAREST, 9).best_cycle == 3
+
+
+def test_the_paper_keeps_by_phi_ref_whatever_is_near() -> None:
+    """``keep: phi_ref``: the last cycle that counts as better."""
+    settings = replace(NEAREST, keep="phi_ref")
+    assert decide(near((0.1, math.nan), (0.9, 0.1)), settings, 9).best_cycle == 1
+
+
+def test_a_near_cycle_whose_scores_fell_is_not_kept() -> None:
+    """φ_ref guards: a word that draws another thing may be near to a bad selection."""
+    cycles = near((0.5, math.nan), (0.1, 0.5), phi_ref=(9.0, 7.9))
+    assert decide(cycles, NEAREST, 9).best_cycle == 0
+
+
+def test_patience_counts_phi_ref_alone() -> None:
+    """Two cycles farther away than the first end nothing while φ_ref holds."""
+    cycles = near((0.1, math.nan), (0.3, 0.1), (0.3, 0.1))
+    decision = decide(cycles, NEAREST, 9)
+    assert decision.go_on
+    assert decision.best_cycle == 0
+
+
+def test_an_unknown_distance_does_not_hold_a_cycle_back() -> None:
+    """As in a record of an earlier version: the last that counts as better."""
+    assert decide(history(5, 5), NEAREST, 9).best_cycle == 1
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=9),
+    st.lists(st.floats(0, 1), min_size=9, max_size=9),
+)
+def test_no_kept_cycle_was_farther_than_the_one_it_replaced(
+    own: list[float], others: list[float]
+) -> None:
+    """Replayed cycle by cycle, the kept one changes to the newest alone, and only if it is nearer."""
+    cycles = near(*zip(own, others, strict=False))
+    settings = replace(NEAREST, max_cycles=20, patience=20)
+    kept = [decide(cycles[: n + 1], settings, 1).best_cycle for n in range(len(cycles))]
+    for number in range(1, len(cycles)):
+        nearer = own[number] <= others[number]
+        assert kept[number] == (number if nearer else kept[number - 1])
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=9))

@@ -86,6 +86,8 @@ def cycle(number: int, **other: Any) -> dict[str, Any]:
         "r_precision_candidates": 10,
         "selection_precision": 0.96 if number else None,
         "seconds": 22.5 + number,
+        "kid_train": 0.2 / (number + 1),
+        "kid_kept": 0.3 / (number + 1) if number else None,
         **other,
     }
 
@@ -250,7 +252,8 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     path = write_cycles_csv(cycles, tmp_path / "new" / "cycles.csv")
     assert read(path).splitlines()[0] == (
         "cycle,pool_left,picked,train_size,gamma_aes,gamma_con,phi,phi_ref,lr_stage,fd_judge,kid,"
-        "kid_low,kid_high,r_precision,r_precision_candidates,selection_precision,seconds"
+        "kid_low,kid_high,r_precision,r_precision_candidates,selection_precision,seconds,kid_train,"
+        "kid_kept"
     )
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -258,7 +261,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert rows[0]["kid"] == rows[0]["selection_precision"] == ""
     assert float(rows[1]["gamma_aes"]) == 1 / 3
     assert rows[1]["picked"] == "30"
-    assert list(rows[2].values()) == ["2", *[""] * 16]
+    assert list(rows[2].values()) == ["2", *[""] * 18]
     assert [file.name for file in path.parent.iterdir()] == ["cycles.csv"]
 
 
@@ -286,7 +289,7 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
 def test_table_of_missing_values() -> None:
     """Missing values are dashes, and texts are never read as markup."""
     line = cycles_table([{"cycle": 0, "lr_stage": "[red]r_1"}]).splitlines()[-1]
-    assert line.count("–") == 12
+    assert line.count("–") == 13
     assert "[red]r_1" in line
 
 
