@@ -140,7 +140,7 @@ def test_an_unknown_distance_does_not_hold_a_cycle_back() -> None:
 def test_no_kept_cycle_was_farther_than_the_one_it_replaced(
     own: list[float], others: list[float]
 ) -> None:
-    """Replayed cycle by cycle, the kept one changes to the newest alone, and only if it is nearer."""
+    """Replayed cycle by cycle, the kept one changes to the newest alone, if that is nearer."""
     cycles = near(*zip(own, others, strict=False))
     settings = replace(NEAREST, max_cycles=20, patience=20)
     kept = [decide(cycles[: n + 1], settings, 1).best_cycle for n in range(len(cycles))]
