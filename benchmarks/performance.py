@@ -21,6 +21,8 @@ from typing import Any
 Result = dict[str, Any]
 Words = tuple[str, ...]
 
+EMBEDDING = Path("outputs/latest/learned_embeds.safetensors")
+"""What the last run learned."""
 COMMANDS: dict[str, tuple[Words, Words]] = {
     "ti_throughput": ((), ("--batches", "2", "--rounds", "1", "--steps", "1")),
     "ti_memory": ((), ()),
@@ -29,7 +31,7 @@ COMMANDS: dict[str, tuple[Words, Words]] = {
         ("--steps", "4", "--cycle-steps", "2", "--every", "2", "--images", "4", "--pool", "80"),
     ),
     "generation_throughput": (
-        ("--embedding", "outputs/latest/learned_embeds.safetensors", "--metrics", "256"),
+        ("--embedding", str(EMBEDDING), "--metrics", "256"),
         ("--pictures", "2", "--rounds", "1"),
     ),
 }
@@ -63,6 +65,10 @@ def throughput(result: Result) -> str:
     head += ["example / ours", "ours / bare", "share of the matmul rate"]
     if result["gpu"] != "measured":
         rows += [[f"{size}, GPU", *["not measured"] * 6] for size in (1, 4, 16)]
+    ceilings = [
+        f"{row['seconds']['example'] / row['seconds']['bare']:.2f} at batch {row['batch_size']}"
+        for row in result["rows"]
+    ]
     names = list(result["rows"][0]["parts"])
     parts = [
         [name, *(f"{1e3 * row['parts'][name]:.1f}" for row in result["rows"])] for name in names
@@ -73,7 +79,9 @@ def throughput(result: Result) -> str:
         f"{result['model']}, {result['device']}, {result['dtype']}, {result['threads']} threads, "
         f"torch {result['torch']}; medians of {result['rows'][0]['rounds']} paired rounds. Asked: "
         "example / ours at least 1.3 on a CPU, 2 on a GPU at batch 4; ours / bare at most 1.1.\n\n"
-        f"{table(head, rows)}\n\nWhere a step's time goes, each part timed alone:\n\n"
+        f"{table(head, rows)}\n\nNo trainer gets beyond example / bare, here "
+        f"{', '.join(ceilings)}: that is what the example wastes on this machine."
+        "\n\nWhere a step's time goes, each part timed alone:\n\n"
         f"{table(['part', *sizes], parts)}\n\nThe example's step is reimplemented, with these "
         f"operations:\n\n{operations}\n\nLeft out: {'; '.join(result['left_out'])}."
     )
@@ -226,6 +234,9 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only what --add gives")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     given = parser.parse_args()
+    wanted = () if given.no_run or given.quick else given.only
+    if "generation_throughput" in wanted and not EMBEDDING.exists():
+        parser.error(f"there is no {EMBEDDING}, which the pictures are drawn with: make quickstart")
     results = [json.loads(path.read_text().strip().splitlines()[-1]) for path in given.add]
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in () if given.no_run else given.only:

@@ -73,7 +73,8 @@ def announce_result(
 ) -> None:
     """The end of a run: a line a cycle, why it stopped, where everything is."""
     click.echo()
-    click.echo("\n".join(map(_indented, cycles_table(history).splitlines())))
+    table = cycles_table(history, best_cycle=decision["best_cycle"])
+    click.echo("\n".join(map(_indented, table.splitlines())))
     click.echo(decision["reason"])
     click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['best_cycle']})")
     click.echo(f"Report      {folder}/report.html")

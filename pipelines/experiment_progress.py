@@ -48,21 +48,23 @@ class Progress:
         self._name, self._cells = config.name, list(cells)
         self._started = time.monotonic()
         self._done = 0
-        self._work = sum(_pictures(cell) for cell in cells)
+        self._work = self._left = sum(_pictures(cell) for cell in cells)
         self._worked = 0
 
-    def show(self, cell: PlannedCell, row: dict[str, Any]) -> None:
-        """A cell is done."""
+    def show(self, cell: PlannedCell, row: dict[str, Any], cached: bool = False) -> None:
+        """A cell is done, or came from the cache, which says nothing of the pace."""
         self._done += 1
-        self._worked += _pictures(cell)
+        self._left -= _pictures(cell)
+        self._worked += 0 if cached else _pictures(cell)
+        known = self._worked > ENOUGH * self._work and self._left > 0
         spent = time.monotonic() - self._started
-        left = spent * (self._work / self._worked - 1) / 60
         click.echo(
             f"[{self._done}/{len(self._cells)}] {cell.concept}, {cell.label}, seed "
             f"{cell.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
             f"{_shown(row['r_precision'])}, selection {_shown(row['selection_precision'])}, "
             f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
-            + (f"; about {left:.0f} min left" if ENOUGH < self._worked / self._work < 1 else "")
+            + (", from the cache" if cached else "")
+            + (f"; about {spent * self._left / self._worked / 60:.0f} min left" if known else "")
         )
 
     def end(self, page: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import zenml
+from zenml.utils.time_utils import utc_now
 
 from coti.errors import ConfigError
 from coti.settings import BaselineSettings, ConceptScoreSettings, EvaluationSettings
@@ -83,7 +84,7 @@ def _run(config: ExperimentConfig) -> None:
     network = text_to_image(config.model)
     announce_cost(config, cells, network)
     concepts = {name: _Concept(config, each, network.resolution) for name, each in sources.items()}
-    progress = Progress(config, cells)
+    progress, started = Progress(config, cells), utc_now()
     outcomes = []
     window = config.parallel + 1 if config.parallel > 1 else 1
     for cell, found in _in_order(cells, lambda each: concepts[each.concept].start(each), window):
@@ -101,7 +102,7 @@ def _run(config: ExperimentConfig) -> None:
             _flat(dataclasses.asdict(cell.settings)),
             concept.tags(cell),
         )
-        progress.show(cell, row.load())
+        progress.show(cell, row.load(), cached=row.created < started)
         outcomes.append((row, cycles, samples, concept.seed_images))
     columns = zip(*outcomes, strict=True)
     rows, cycle_rows, pictures, reals = ([str(each.id) for each in column] for column in columns)

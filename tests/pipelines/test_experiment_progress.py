@@ -31,6 +31,25 @@ def test_the_work_of_a_cell_counts_what_it_trains_and_draws() -> None:
     assert work_of(nothing) == Work(0, 20 + 16)
 
 
+def test_cells_of_the_cache_say_nothing_of_the_pace(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that goes on: half of its work is there at once, then a cell takes 100 seconds; as
+    many image-steps as it had are left in the same time, whatever came from the cache."""
+    now = 0.0
+    monkeypatch.setattr("pipelines.experiment_progress.time.monotonic", lambda: now)
+    config = check_experiment_file(ROOT / "configs/experiments/figure4.yaml")
+    cells = planned_cells(config)
+    assert len(cells) == 8
+    progress = Progress(config, cells)
+    for cell in cells[:4]:
+        progress.show(cell, ROW, cached=True)
+    assert "min left" not in capsys.readouterr().out
+    now = 100.0
+    progress.show(cells[4], ROW)
+    assert capsys.readouterr().out.endswith("61 s; about 5 min left\n")
+
+
 def test_a_line_a_cell_says_what_came_out(capsys: pytest.CaptureFixture[str]) -> None:
     """Number and metrics, trained or not; the time that is left once the pace is known."""
     config = check_experiment_file(ROOT / "configs/experiments/table1.yaml")
@@ -45,4 +64,7 @@ def test_a_line_a_cell_says_what_came_out(capsys: pytest.CaptureFixture[str]) ->
     for cell in cells[1:20]:
         progress.show(cell, ROW)
     assert "min left" in capsys.readouterr().out.splitlines()[-1]
+    for cell in cells[20:143]:
+        progress.show(cell, ROW, cached=True)
+    assert ", from the cache" in capsys.readouterr().out
     assert any("9,600 image-steps" in fact for fact in facts_of(config, cells))
