@@ -99,11 +99,12 @@ class Workspace:
         config: Path,
         when: Callable[[str], bool],
         number: signal.Signals = signal.SIGKILL,
+        pipeline: str = "coti_concept",
     ) -> bool:
         """Start the run and kill it once ``when`` says so of its log; False if it ended."""
         logs = self.root / ".coti" / "logs"
         before = set(logs.glob("*.log"))
-        words = self._script(("zenml", "pipeline", "run", "coti_concept", "-c", str(config)))
+        words = self._script(("zenml", "pipeline", "run", pipeline, "-c", str(config)))
         process = subprocess.Popen(
             [sys.executable, *words],
             cwd=self.root,

@@ -42,6 +42,7 @@ def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -
     assert all(float(row["fd_judge"]) > 0 for row in found)
     assert (folder / f"{name}.md").is_file()
     assert list(folder.glob(f"{name}*.png"))
+    assert (folder / f"{name}_cycles.csv").is_file() == (name in ("figure5", "figure6"))
     if name == "table2":
         assert {"ReLIC (retrained)", "TANet (retrained)", "VLAD", "COTI"} <= {
             row["strategy"] for row in found
@@ -49,16 +50,21 @@ def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -
 
 
 def test_a_sweep_goes_on_with_the_cells_that_are_left(workspace: Workspace) -> None:
-    """Cells of a table that ran before come from the cache; a new row alone is computed."""
+    """Killed inside its second cell, run again: the first comes from the cache, and it is said; the
+    second is computed."""
     path = workspace.root / "configs" / "experiments" / "mini" / "figure4.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     config = content["parameters"]["config"]
-    run(workspace, path)
     config["rows"] = {**config["rows"], "seeds only": {"strategy": "seeds", "growth": "at_once"}}
-    config["name"], config["parallel"] = "grown", 2
+    config["name"] = "grown"
     grown = workspace.root / "grown.yaml"
     grown.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    run(workspace, grown)
+    assert workspace.run_and_kill(
+        grown, lambda log: "Step `run_cell_2` has started" in log, pipeline="coti_experiments"
+    )
+    printed = run(workspace, grown)
+    lines = [line for line in printed.splitlines() if line.startswith("[")]
+    assert ["from the cache" in line for line in lines] == [True, False]
     status = workspace.cached_steps()
     cells = {name: value for name, value in status.items() if name.startswith("run_cell")}
     assert len(cells) == 2
