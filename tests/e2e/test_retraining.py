@@ -29,7 +29,7 @@ def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]
         # Whatever lies in the pool is learned, and the last cycle counts: the first, on the seeds
         # alone, knows nothing of the pool.
         selection={"concept_gate": 0.0},
-        controller={"max_cycles": 1, "min_improvement": -100.0},
+        controller={"max_cycles": 1, "min_improvement": -100.0, "keep": "phi_ref"},
         train={"max_steps": 30, "phi_every": 15, "batch_size": 8},
         schedule={"dynamic": False},
     )
