@@ -21,6 +21,9 @@ ENVIRONMENT = {
     # Shards of a mapped step that run at once on this machine; each of them uses all cores.
     "ZENML_DYNAMIC_PIPELINE_WORKER_COUNT": str(min(4, max(2, os.cpu_count() or 1))),
     "ZENML_PARAMETER_SIZE_THRESHOLD": "-1",
+    # Step runs that a run remembers. ZenML 0.98 remembers 100; when looking up one of a step's
+    # inputs pushes out another, the run ends with "No step … found in current run".
+    "ZENML_EXECUTION_CONTEXT_STEP_RUN_CACHE_SIZE": "10000",
     "ZENML_ANALYTICS_OPT_IN": "false",
     "ZENML_DISABLE_STEP_NAMES_IN_LOGS": "true",
     "GX_ANALYTICS_ENABLED": "false",
