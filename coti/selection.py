@@ -76,13 +76,20 @@ def select_batch(
         raise ConfigError(f"scores must be numbers, got {int(torch.isnan(values).sum())} NaN.")
     if not suppress_duplicates:
         return places[_best_first(values, batch)]
-    if features is None or len(features) != len(scores):
+    return _without_duplicates(
+        values, places, batch, _rows(features, len(scores)), suppress_duplicates
+    )
+
+
+def _rows(features: torch.Tensor | None, count: int) -> torch.Tensor:
+    """The features, if they are those of the pool."""
+    if features is None or len(features) != count:
         got = "none" if features is None else list(features.shape)
         raise ConfigError(
-            f"features must hold a row for each of the {len(scores)} scores to suppress "
+            f"features must hold a row for each of the {count} scores to suppress "
             f"duplicates, got {got}."
         )
-    return _without_duplicates(values, places, batch, features, suppress_duplicates)
+    return features
 
 
 def _best_first(values: torch.Tensor, count: int) -> torch.Tensor:
@@ -109,13 +116,20 @@ def _without_duplicates(
     reach = 2 * batch
     while len(kept) < batch and looked_at < len(places):
         ranked = places[_best_first(values, reach)]
-        for place in ranked[looked_at:].tolist():
-            if len(kept) == batch:
-                break
-            if not kept or float((features[kept] @ features[place]).max()) <= threshold:
-                kept.append(place)
+        _keep_apart(kept, ranked[looked_at:], batch, features, threshold)
         looked_at, reach = len(ranked), 2 * reach
     return torch.tensor(kept, dtype=torch.int64)
+
+
+def _keep_apart(
+    kept: list[int], places: torch.Tensor, batch: int, features: torch.Tensor, threshold: float
+) -> None:
+    """Add places in their order to ``kept``, up to a batch, but none too near to one in it."""
+    for place in places.tolist():
+        if len(kept) == batch:
+            return
+        if not kept or float((features[kept] @ features[place]).max()) <= threshold:
+            kept.append(place)
 
 
 def select(
@@ -163,11 +177,15 @@ def select(
         eligible(candidates, settings, s_aes, s_con),
         round(settings.spread * settings.batch),
         features=features,
-        suppress_duplicates=settings.suppress_duplicates,
+        suppress_duplicates=settings.suppress_duplicates if settings.spread == 1 else 0.0,
     )
-    if len(best) <= settings.batch:
-        return best
     if settings.spread == 1:
-        return best[: settings.batch]
-    drawn = torch.randperm(len(best), generator=generator)[: settings.batch]
-    return best[drawn.sort().values]
+        return best
+    drawn = torch.randperm(len(best), generator=generator)
+    if settings.suppress_duplicates:
+        # Of the batch alone: twins among the best spread·B, of which it is drawn, are no harm.
+        kept: list[int] = []
+        rows = _rows(features, len(s_int))[best]
+        _keep_apart(kept, drawn, settings.batch, rows, settings.suppress_duplicates)
+        drawn = torch.tensor(kept, dtype=torch.int64)
+    return best[drawn[: settings.batch].sort().values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,10 +138,23 @@ def planned_cells(config: ExperimentConfig) -> list[PlannedCell]:
                     raise ConfigError(f"row {label!r}: {sentences(error)}.") from error
                 except ConfigError as error:
                     raise ConfigError(f"row {label!r}: {error}") from error
-                if config.report == "table2":
-                    label = baseline_label(settings.strategy, settings.baselines)
                 cells.append(PlannedCell(concept=name, label=label, settings=settings))
-    return cells
+    return _labelled(cells) if config.report == "table2" else cells
+
+
+def _labelled(cells: list[PlannedCell]) -> list[PlannedCell]:
+    """Table 2's rows by their scores' names; a row without one, and rows that share one, keep
+    their own."""
+    names = {
+        cell.label: baseline_label(cell.settings.strategy, cell.settings.baselines)
+        for cell in cells
+    }
+    shared = Counter(names.values())
+    found = {
+        row: row if name is None or shared[name] > 1 or name in names else name
+        for row, name in names.items()
+    }
+    return [cell.model_copy(update={"label": found[cell.label]}) for cell in cells]
 
 
 def check_experiment_file(path: Path) -> ExperimentConfig:

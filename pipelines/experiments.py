@@ -154,7 +154,8 @@ class _Concept:
 
     def __init__(self, config: ExperimentConfig, source: ConceptSource, resolution: int) -> None:
         self._config, self._source, self._resolution = config, source, resolution
-        rules, pool_print = config.pool_rules, fingerprint_pool(source.pool, config.pool_rules)
+        rules = config.pool_rules
+        self._pool_print = pool_print = fingerprint_pool(source.pool, rules)
         manifest, self._pool_images, pool_source = ingest_pool(
             source.pool, pool_print, resolution, rules
         )
@@ -162,9 +163,8 @@ class _Concept:
             manifest, pool_source, rules, 0, None
         )
         self._shards = shard_pool(self._accepted, rules.feature_shard)
-        self.seed_images, _ = load_seeds(
-            source.seeds, fingerprint_optional("seeds", source.seeds), resolution
-        )
+        self._seeds_print = fingerprint_optional("seeds", source.seeds)
+        self.seed_images, _ = load_seeds(source.seeds, self._seeds_print, resolution)
         self._references_print = fingerprint_optional("references", source.references)
         model = config.model
         self._model_print = fingerprint_model(
@@ -210,7 +210,14 @@ class _Concept:
 
     def tags(self, cell: PlannedCell) -> dict[str, str]:
         """Lineage of a cell's MLflow run."""
-        prints = {f"coti.{name}_hash": value for name, value in self.weights(cell).items()}
+        pictures = {
+            "pool": self._pool_print,
+            "seeds": self._seeds_print,
+            "references": self._references_print,
+        }
+        prints = {
+            f"coti.{name}_hash": value for name, value in {**self.weights(cell), **pictures}.items()
+        }
         return {
             "coti.concept": cell.concept,
             "coti.strategy": cell.label,
@@ -222,7 +229,8 @@ class _Concept:
 
     def key(self, cell: PlannedCell) -> str:
         """A cell's identity: settings, inputs and code."""
-        values = [dataclasses.asdict(cell.settings), self.tags(cell), cell.label]
+        rules = dataclasses.asdict(self._config.pool_rules)
+        values = [dataclasses.asdict(cell.settings), self.tags(cell), cell.label, rules]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def _once(self, what: str, settings: object, make: Callable[[], Any]) -> Any:

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import torch
 from coti.baselines import NEED_EFFICIENTNET
 from coti.cell import CellData, CellModels, CellResult, run_cell
 from coti.efficientnet import EfficientNetLite0, load_efficientnet
+from coti.errors import TrainingError
 from coti.settings import CellSettings, ModelSettings, ScorerSettings
 from steps.models import concept_encoder, judge_of, scorer_of, text_to_image
 
@@ -60,7 +62,13 @@ def compute_cell(inputs: CellInputs) -> CellResult:
     """Run a cell in a free worker, or here."""
     if _workers is None:
         return _compute(inputs)
-    return _workers.submit(_compute, inputs).result()
+    try:
+        return _workers.submit(_compute, inputs).result()
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a process that computes cells was killed, most likely for memory: set parallel to "
+            "less, and run the same command again; cells that are done come from the cache."
+        ) from error
 
 
 def _compute(inputs: CellInputs) -> CellResult:

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-__all__ = ["RunRecord", "experiment_of", "slug"]
+__all__ = ["RunRecord", "experiment_of", "slug", "tag_is"]
 
 PARENT_TAG = "coti.pipeline_run"
 CYCLE_TAG = "coti.cycle"
@@ -31,6 +31,16 @@ def slug(concept: str) -> str:
     """A concept's name as a registry and a file system take it."""
     kept = "".join(c if c.isalnum() else "-" for c in concept.lower())
     return "-".join(part for part in kept.split("-") if part) or "concept"
+
+
+def tag_is(key: str, value: str) -> str:
+    """MLflow's filter for runs with a tag of this value, whatever quotes are in it."""
+    if "'" not in value:
+        return f"tags.`{key}` = '{value}'"
+    if '"' not in value:
+        return f'tags.`{key}` = "{value}"'
+    # MLflow knows no way to write both: here any character stands for the second kind.
+    return f'tags.`{key}` LIKE "{value.replace(chr(34), "_")}"'
 
 
 @dataclass
@@ -143,7 +153,7 @@ def experiment_of(client: MlflowClient, concept: str, artifact_location: str | N
 
 
 def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:
-    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    query = " and ".join(tag_is(key, value) for key, value in tags.items())
     runs = client.search_runs([experiment_id], query, max_results=1)
     return runs[0] if runs else None
 
@@ -153,7 +163,7 @@ def _close_interrupted(
 ) -> None:
     """A killed run of the same configuration stays as it is, marked killed and by whom resumed."""
     running = "attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{run_key}' and {running}"):
+    for run in client.search_runs([experiment_id], f"{tag_is(KEY_TAG, run_key)} and {running}"):
         client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
         client.set_terminated(run.info.run_id, "KILLED")
         below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {running}"

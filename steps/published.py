@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, load_embedding
-from steps.mlflow_record import CYCLE_TAG, PARENT_TAG, slug
+from steps.mlflow_record import CYCLE_TAG, PARENT_TAG, slug, tag_is
 
 __all__ = ["Published", "PublishedWord"]
 
@@ -99,7 +99,7 @@ class Published:
     def run_of(self, name: str) -> str | None:
         """MLflow's id of the parent run of a pipeline run by that run's name, if it is known."""
         experiments = [each.experiment_id for each in self.client.search_experiments()]
-        query = f"tags.`{PARENT_TAG}` = '{name}' and tags.`{CYCLE_TAG}` = 'parent'"
+        query = f"{tag_is(PARENT_TAG, name)} and {tag_is(CYCLE_TAG, 'parent')}"
         runs = self.client.search_runs(experiments, query, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 

@@ -53,9 +53,12 @@ _NAMES: Mapping[str, _Name] = {
 }
 
 
-def baseline_label(name: str, settings: BaselineSettings) -> str:
-    """A row's name, with "(retrained)" where the weights aren't the published ones."""
-    known = _NAMES[name]
+def baseline_label(name: str, settings: BaselineSettings) -> str | None:
+    """A row's name, with "(retrained)" where the weights aren't the published ones; None for a
+    strategy that is no score of Table 2."""
+    known = _NAMES.get(name)
+    if known is None:
+        return None
     retrained = (
         settings.sd_chad_retrained
         if name == "sd_chad"

@@ -69,8 +69,8 @@ def summarize(
 ) -> Summary:
     """A metric of a strategy over its seeds, of one concept or averaged over all of them.
 
-    The mean over concepts is the mean of the concepts' means; the deviation is that of the seeds'
-    means over concepts.
+    Over concepts: of each seed the mean of the concepts that have a value; of these means the mean
+    and the deviation.
     """
     found: dict[int, list[float]] = {}
     for cell in cells:

@@ -103,8 +103,8 @@ class SelectionSettings(Strict):
     the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
     is, at the price of a few more wrong picks. Use both gates with it."""
     suppress_duplicates: float = 0.0
-    """Cosine above which two pictures of one batch count as the same, the better one stays; 0:
-    off."""
+    """Cosine above which two pictures of one batch count as the same; the better one stays, with
+    ``spread`` the one drawn first. 0: off."""
 
     def __post_init__(self) -> None:
         require(self.batch >= 1, f"selection.batch is {self.batch}: at least 1.")

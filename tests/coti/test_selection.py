@@ -105,6 +105,29 @@ def test_suppression_keeps_pictures_apart(seed: int, batch: int, threshold: floa
         assert ((features @ features[picked].T).amax(dim=1) > threshold - 1e-5).all()
 
 
+@given(st.integers(0, 1000), st.integers(1, 12), st.floats(0.2, 1.0))
+def test_with_spread_twins_are_suppressed_in_the_batch_alone(
+    seed: int, batch: int, threshold: float
+) -> None:
+    """The batch comes from the best spread·B, no two of it are too near, and of these no picture
+    is left out that would be far enough from all of an unfilled batch."""
+    generator = torch.Generator().manual_seed(seed)
+    features = normalized(torch.randn(60, 3, generator=generator))
+    scores = torch.rand(60, generator=generator)
+    everything = torch.ones(60, dtype=torch.bool)
+    settings = SelectionSettings(
+        batch=batch, spread=3.0, concept_gate=0.0, suppress_duplicates=threshold
+    )
+    picked = select("coti", settings, everything, seed=seed, s_int=scores, features=features)
+    best = select_batch(scores, everything, 3 * batch)
+    assert set(picked.tolist()) <= set(best.tolist())
+    assert scores[picked].tolist() == sorted(scores[picked].tolist(), reverse=True)
+    cosines = features[picked] @ features[picked].T
+    assert (cosines - torch.eye(len(picked)) <= threshold + 1e-5).all()
+    if len(picked) < batch:
+        assert ((features[best] @ features[picked].T).amax(dim=1) > threshold - 1e-5).all()
+
+
 @pytest.mark.parametrize(
     ("scores", "candidates", "text"),
     [

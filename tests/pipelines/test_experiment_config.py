@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from coti.errors import ConfigError
 from pipelines.experiment_config import check_experiment_file, merged, planned_cells
@@ -45,6 +46,21 @@ def test_experiments_share_their_cells() -> None:
     )
     for other in others:
         assert other < table
+
+
+def test_table_2_keeps_the_rows_apart(tmp_path: Path) -> None:
+    """A row has its score's name; rows that would share it, or have none, keep their own."""
+    path = tmp_path / "two.yaml"
+    rows = {
+        "a": {"strategy": "vlad"},
+        "b": {"strategy": "coti"},
+        "c": {"strategy": "coti", "selection": {"spread": 1.0}},
+        "clean": {"strategy": "oracle", "growth": "at_once"},
+    }
+    values = {"name": "n", "title": "t", "report": "table2", "concepts": ["bag"], "rows": rows}
+    path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
+    cells = planned_cells(check_experiment_file(path))
+    assert [cell.label for cell in cells] == ["VLAD", "b", "c", "clean"]
 
 
 def test_a_row_differs_by_what_it_names_alone() -> None:
