@@ -70,17 +70,21 @@ def list_(concept: str | None, as_json: bool) -> None:
     quiet_terminal()
     from mlflow import MlflowClient
 
-    from steps.registry import Registry
+    from steps.registry import METRICS_TAG, Registry, registered_names
     from steps.tracking import tracking_uri
 
     uri = tracking_uri()
     quiet_terminal(again=True)
     client = MlflowClient(tracking_uri=uri)
-    names = [concept] if concept else [each.name for each in client.search_registered_models()]
+    if concept:
+        found = [Registry.find(uri, concept)]
+    else:
+        found = [Registry(client, name) for name in registered_names(client)]
     rows = []
-    for name in names:
-        entry = Registry.find(uri, name)
+    for entry in found:
         for version in entry.versions():
+            if METRICS_TAG not in version.tags:
+                continue  # somebody else's model in the same MLflow
             metrics = _metrics(version)
             rows.append(
                 {

@@ -109,7 +109,12 @@ def retrain(
         if json_path is not None:
             json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
     if output is not None:
-        download(outcomes, uri, output)
+        try:
+            download(outcomes, uri, output)
+        except Exception as error:
+            # What was trained is trained, and a repeat would find it unchanged.
+            why = " ".join(str(error).split())[:200]
+            click.echo(f"Not all was fetched into {output} ({why}): see `coti ui`.", err=True)
     code = exit_code(outcomes)
     raise click.exceptions.Exit(0 if lenient and code == 10 else code)
 

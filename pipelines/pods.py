@@ -74,15 +74,20 @@ def _hiding_the_token(
     submit: Callable[..., Any], instance: Any, args: Any, kwargs: dict[str, Any]
 ) -> Any:
     """A step's pod takes the token from the secret that was made for the controller's."""
-    info, environment, *rest = args
-    if not instance.config.pass_zenml_token_as_secret or _TOKEN not in environment:
-        return submit(*args, **kwargs)
-    visible = {name: value for name, value in environment.items() if name != _TOKEN}
-    before = _token_secret.set(instance.get_token_secret_name(info.snapshot.id))
-    try:
-        return submit(info, visible, *rest, **kwargs)
-    finally:
-        _token_secret.reset(before)
+
+    def submit_hiding(
+        step_run_info: Any, environment: dict[str, str], allocated_resource_request: Any
+    ) -> Any:
+        if not instance.config.pass_zenml_token_as_secret or _TOKEN not in environment:
+            return submit(*args, **kwargs)
+        visible = {name: value for name, value in environment.items() if name != _TOKEN}
+        before = _token_secret.set(instance.get_token_secret_name(step_run_info.snapshot.id))
+        try:
+            return submit(step_run_info, visible, allocated_resource_request)
+        finally:
+            _token_secret.reset(before)
+
+    return submit_hiding(*args, **kwargs)
 
 
 def _with_the_token_from_its_secret(

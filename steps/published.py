@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from coti.errors import RegistryError
 from coti.inversion.embedding import Embedding, load_embedding
 from steps.mlflow_record import CYCLE_TAG, PARENT_TAG, slug, tag_is
+from steps.registry import registered_names
 
 __all__ = ["Published", "PublishedWord"]
 
@@ -49,7 +50,7 @@ class Published:
 
     def concepts(self) -> list[str]:
         """Registered names, sorted."""
-        return sorted(model.name for model in self.client.search_registered_models())
+        return sorted(registered_names(self.client))
 
     def versions(self, concept: str) -> list[ModelVersion]:
         """A concept's versions, the oldest first; with their aliases.

@@ -76,7 +76,6 @@ def register_embedding(
         record.parent_id,
         {"coti.version": str(version.version), "coti.verdict": verdict.reason},
     )
-    record.finish(record.parent_id)
     mirror_to_zenml(registry)
     return {
         "model": registry.name,

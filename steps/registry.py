@@ -8,6 +8,7 @@ and written down in the audit trail.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -38,6 +39,7 @@ __all__ = [
     "VOCABULARY_TAG",
     "Registry",
     "mirror_to_zenml",
+    "registered_names",
 ]
 
 METRICS_TAG = "coti.metrics"
@@ -237,6 +239,7 @@ class Registry:
             if keep_gate:
                 self._keep_gate(version, settings)
             if self._is(version, CHAMPION):
+                self._crown(version)  # whoever was killed while crowning it left it both aliases
                 return Verdict(True, f"version {version.version} is the champion already.")
             champion = self.champion()
             faults = self.faults(version)
@@ -309,13 +312,19 @@ class Registry:
             return target
 
     def _before(self, champion: ModelVersion | None) -> int:
-        """The champion before the present one, by the audit trail."""
-        for entry in reversed(entries(self.client, self.name)):
-            changed = entry.action in ("promote", "rollback")
-            if changed and champion is not None and entry.version == int(champion.version):
-                if entry.previous is not None:
-                    return entry.previous
-                break
+        """The champion before the present one, by the audit trail; what was rolled back is none."""
+        line: list[int] = []
+        for entry in entries(self.client, self.name):
+            if entry.action == "rollback" and entry.version in line:
+                del line[line.index(entry.version) + 1 :]
+            elif entry.action in ("promote", "rollback"):
+                if not line and entry.previous is not None:
+                    line.append(entry.previous)
+                line.append(entry.version)
+        present = None if champion is None else int(champion.version)
+        for before, after in reversed(list(itertools.pairwise(line))):
+            if after == present:
+                return before
         raise RegistryError(
             f"{self.name!r} had no champion before the present one; name a version with --to."
         )
@@ -353,39 +362,53 @@ def _is_absence(error: MlflowException) -> bool:
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
+def registered_names(client: MlflowClient) -> list[str]:
+    """The names of all registered models, whoever registered them."""
+    names: list[str] = []
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        names += [each.name for each in page]
+        token = page.token
+        if not token:
+            return names
+
+
 def mirror_to_zenml(registry: Registry) -> None:
     """Put ZenML's model control plane in step with MLflow's aliases.
 
     The champion is in stage ``production``, the challenger in ``staging``; whoever was there before
-    is archived. A version's metrics are its metadata.
+    is archived. A version's metrics are its metadata. Where somebody moves an alias meanwhile, it
+    is done again, so that whoever ends last leaves what MLflow says.
     """
+    mirrored: dict[str, str] | None = None
+    while (held := registry.client.get_registered_model(registry.name).aliases) != mirrored:
+        for alias in (CHALLENGER, CHAMPION):
+            if alias in held:
+                _mirror(registry, str(held[alias]), alias)
+        mirrored = held
+
+
+def _mirror(registry: Registry, number: str, alias: str) -> None:
     from zenml.client import Client
     from zenml.enums import MetadataResourceTypes, ModelStages
     from zenml.models import RunMetadataResource
 
-    client = Client()
+    client, name = Client(), f"mlflow-{number}"
+    stage = ModelStages.PRODUCTION if alias == CHAMPION else ModelStages.STAGING
+    # Not get_model: where there is none of this name, it takes one whose name begins so.
+    found = client.list_models(name=f"equals:{registry.name}")
+    model = found[0] if found.items else client.create_model(registry.name)
     try:
-        model = client.get_model(registry.name)
+        entry = client.get_model_version(model.id, name)
     except KeyError:
-        model = client.create_model(registry.name)
-    stages = {CHAMPION: ModelStages.PRODUCTION, CHALLENGER: ModelStages.STAGING}
-    for alias, stage in stages.items():
-        version = registry._alias(alias)
-        if version is None:
-            continue
-        number = f"mlflow-{version.version}"
-        try:
-            entry = client.get_model_version(model.id, number)
-        except KeyError:
-            entry = client.create_model_version(model.id, name=number)
-            metrics = json.loads(version.tags.get(METRICS_TAG, "{}"))
-            resource = RunMetadataResource(id=entry.id, type=MetadataResourceTypes.MODEL_VERSION)
-            known = {key: value for key, value in metrics.items() if value is not None}
-            client.create_run_metadata(known, [resource])
-        if entry.stage != stage.value:
-            client.update_model_version(
-                model_name_or_id=model.id,
-                version_name_or_id=entry.id,
-                stage=stage.value,
-                force=True,
-            )
+        entry = client.create_model_version(model.id, name=name)
+        version = registry.client.get_model_version(registry.name, number)
+        metrics = json.loads(version.tags.get(METRICS_TAG, "{}"))
+        resource = RunMetadataResource(id=entry.id, type=MetadataResourceTypes.MODEL_VERSION)
+        known = {key: value for key, value in metrics.items() if value is not None}
+        client.create_run_metadata(known, [resource])
+    if entry.stage != stage.value:
+        client.update_model_version(
+            model_name_or_id=model.id, version_name_or_id=entry.id, stage=stage.value, force=True
+        )

@@ -82,6 +82,8 @@ def write_outputs(
     _point_latest(folder)
     client = MlflowClient(tracking_uri=tracking_uri())
     client.log_artifact(registration["mlflow_run"], str(folder / "report.html"), "report")
+    # Not before: a finished run is one that `coti retrain` need not repeat.
+    client.set_terminated(registration["mlflow_run"])
     return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
 
 

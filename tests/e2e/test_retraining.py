@@ -92,8 +92,18 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     Only the pool changes, and only the metrics decide: of negatives the word learns negatives.
     """
     _fill_pool(workspace, _negative)
+    # Where the folder should be lies a file: all is trained, registered and promoted by then, but
+    # nothing is written, and the repeat may not find it unchanged.
+    blocked = workspace.root / "outputs"
+    blocked.write_text("")
+    code, outcome, _ = _retrain(workspace)
+    assert (code, outcome["action"]) == (1, "failed"), outcome
+    assert _champion(workspace) == [1]
+    blocked.unlink()
     code, outcome, page = _retrain(workspace)
-    assert (code, outcome["action"], outcome["version"]) == (0, "promoted", 1)
+    assert (code, outcome["action"], outcome["version"]) == (0, "promoted", 1), outcome
+    assert workspace.audit() == [("promote", 1)]
+    assert (workspace.root / "outputs" / "latest" / "report.html").is_file()
     assert "| fd |" in page
 
     code, outcome, _ = _retrain(workspace)

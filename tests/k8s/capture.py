@@ -132,7 +132,7 @@ def _kubernetes(folder: Path, overlay: str) -> None:
         except BaseException as error:
             if not _is_captured(error):
                 raise
-        orchestrator, snapshot = seen[0]
+        _, snapshot = seen[0]
         retries: dict[str, int] = {}
         for name, step in snapshot.step_configurations.items():
             if step.config.runtime is None or step.config.runtime.value != "isolated":
@@ -149,9 +149,7 @@ def _kubernetes(folder: Path, overlay: str) -> None:
                 snapshot=snapshot,
                 force_write_logs=lambda: None,
             )
-            orchestrator.submit_isolated_step_with_allocation(
-                info, {"NAME": name, "ZENML_STORE_API_TOKEN": "planted-token"}, None
-            )
+            _launched(info, {"NAME": name}, {"ZENML_STORE_API_TOKEN": "planted-token"})
             retries[name] = 0 if step.config.retry is None else step.config.retry.max_retries
     (folder / f"{overlay}.retries.json").write_text(json.dumps(retries))
     from kubernetes.client import ApiClient
@@ -160,6 +158,20 @@ def _kubernetes(folder: Path, overlay: str) -> None:
     kind = {"apiVersion": "batch/v1", "kind": "Job"}
     jobs = [{**kind, **ApiClient().sanitize_for_serialization(job)} for job in recorder.jobs]
     (folder / f"{overlay}.jobs.json").write_text(json.dumps(jobs))
+
+
+def _launched(info: Any, environment: dict[str, str], secrets: dict[str, str]) -> None:
+    """A step goes to the orchestrator as ZenML's own launcher sends it in the controller's pod."""
+    from zenml.client import Client
+    from zenml.orchestrators.step_launcher import StepLauncher
+
+    launcher = StepLauncher.__new__(StepLauncher)
+    launcher._stack, launcher._wait = Client().active_stack, False
+    with mock.patch(
+        "zenml.orchestrators.utils.get_config_environment_vars",
+        return_value=(environment, secrets),
+    ):
+        launcher._run_step_with_dynamic_orchestrator(step_run_info=info)
 
 
 def _kubeflow(folder: Path) -> None:

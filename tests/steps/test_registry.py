@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +29,7 @@ from coti.settings import PromotionSettings
 from steps.audit import entries
 from steps.lease import hold
 from steps.mlflow_record import RunRecord, slug
-from steps.registry import GATE_TAG, VOCABULARY_TAG, Registry
+from steps.registry import GATE_TAG, VOCABULARY_TAG, Registry, registered_names
 
 pytestmark = [
     pytest.mark.slow,
@@ -165,6 +169,99 @@ def test_every_change_is_written_down_and_can_be_undone(
     ]
     with pytest.raises(RegistryError, match="has no version '99'"):
         entry.rollback("99", "nowhere")
+
+
+def test_a_second_rollback_goes_further_back(uri: str, tmp_path: Path) -> None:
+    """To the champion before, never to the one that was rolled back, until there is none."""
+    concept = _Concept(uri, tmp_path, "back")
+    entry = concept.entry
+    versions = [concept.add(str(n), 10.0 - n, 0.8) for n in range(3)]
+    for version in versions:
+        entry.promote(version, SETTINGS)
+    for version in (versions[1], versions[0]):
+        assert int(entry.rollback(None, "worse than it looked").version) == int(version.version)
+    with pytest.raises(RegistryError, match="no champion before the present one"):
+        entry.rollback(None, "worse still")
+
+
+def test_a_half_crowned_version_is_crowned_by_a_repeat(uri: str, tmp_path: Path) -> None:
+    """Killed after the champion's alias was set and before the challenger's was taken away."""
+    concept = _Concept(uri, tmp_path, "half")
+    version = concept.add("a", 10.0, 0.8)
+    concept.entry.client.set_registered_model_alias("half", "champion", version.version)
+    assert concept.entry.aliases(version) == ["challenger", "champion"]
+    assert concept.entry.promote(version, SETTINGS).promoted
+    assert concept.entry.aliases(version) == ["champion"]
+
+
+def test_other_models_in_the_same_mlflow_are_left_out(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that no concept could have, versions without our metrics, more than a page of them."""
+    monkeypatch.setattr("steps.tracking.tracking_uri", lambda: uri)
+    _Concept(uri, tmp_path, "ours").add("a", 10.0, 0.8)
+    client = MlflowClient(tracking_uri=uri)
+    for number in range(101):
+        client.create_registered_model(f"fraud_model {number}")
+    client.create_model_version("fraud_model 0", str(tmp_path))
+    done = CliRunner().invoke(cli_registry, ["list", "--json"], catch_exceptions=False)
+    concepts = [row["concept"] for row in json.loads(done.output)]
+    assert "ours" in concepts
+    assert not [name for name in concepts if name.startswith("fraud")]
+    assert len(registered_names(client)) > 101
+
+
+def test_zenml_mirrors_each_concept_by_itself(uri: str, tmp_path: Path) -> None:
+    """In a real ZenML store, where one name begins with the other and both have a version 1; an
+    alias that somebody moves meanwhile is followed."""
+    concepts = [_Concept(uri, tmp_path / name, name) for name in ("mirror red", "mirror")]
+    for concept in concepts:
+        for number in range(2):
+            concept.entry.promote(concept.add(str(number), 10.0 - number, 0.8), SETTINGS)
+        concept.add("worse", 20.0, 0.8)
+    script = tmp_path / "mirror.py"
+    script.write_text(_MIRROR, encoding="utf-8")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, str(script), uri],
+        env={
+            **os.environ,
+            "ZENML_CONFIG_PATH": str(tmp_path / "zenml"),
+            "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
+            "PYTHONPATH": str(root),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    stages = {"mlflow-2": "production", "mlflow-3": "staging"}
+    moved = {"mlflow-1": "production", "mlflow-2": "archived", "mlflow-3": "staging"}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"mirror-red": stages, "mirror": moved}
+
+
+_MIRROR = """
+import json, sys
+from mlflow import MlflowClient
+from zenml.client import Client
+from steps import registry
+from steps.registry import Registry, mirror_to_zenml
+client = MlflowClient(tracking_uri=sys.argv[1])
+mirror_to_zenml(Registry(client, "mirror-red"))
+once = registry._mirror
+def moving(entry, number, alias):
+    once(entry, number, alias)
+    if alias == "champion":
+        client.set_registered_model_alias(entry.name, "champion", "1")
+registry._mirror = moving
+mirror_to_zenml(Registry(client, "mirror"))
+found = {
+    model.name: {each.name: each.stage for each in Client().list_model_versions(model=model.id)}
+    for model in Client().list_models()
+}
+print(json.dumps(found))
+"""
 
 
 @pytest.mark.parametrize("place", ["append", "Registry._crown"])
