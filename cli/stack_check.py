@@ -182,12 +182,15 @@ def _without_password(uri: str) -> str:
 
 
 def _builder(component: Any, gpu: bool | None) -> Iterator[Said]:
-    """The local image builder needs an engine only where ZenML itself builds."""
-    for state, said in _docker(component, gpu):
-        if state == "FAIL" and "no Docker engine" in said:
-            yield "skip", "no Docker engine answers; run files with `skip_build` need none."
-        else:
-            yield state, said
+    """The local image builder needs an engine only where ZenML itself builds.
+
+    The image is looked for where it is run from: by the orchestrator's or the registry's check.
+    """
+    state, said = next(_engine())
+    if state == "FAIL":
+        yield "skip", "no Docker engine answers; run files with `skip_build` need none."
+    else:
+        yield state, said
 
 
 def _registry(component: Any, gpu: bool | None) -> Iterator[Said]:
@@ -271,32 +274,44 @@ def _anonymous_token(challenge: str, path: str) -> tuple[str, str]:
 
 
 def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
+    yield from _engine(os.environ.get("COTI_IMAGE", ""))
+
+
+def _engine(image: str | None = None) -> Iterator[Said]:
+    """Whether an engine answers, and has an image; None: none is wanted."""
     import docker
     from docker.errors import DockerException, ImageNotFound
 
     try:
         engine = docker.from_env(timeout=_SECONDS)
-        version = engine.version()["Version"]
     except DockerException as error:
-        yield (
-            "FAIL",
-            (f"no Docker engine answers ({type(error).__name__}): start one, or set DOCKER_HOST."),
-        )
+        yield _no_engine(error)
         return
-    yield "ok", f"Docker engine {version} answers."
-    image = os.environ.get("COTI_IMAGE")
-    if not image:
-        engine.close()
-        yield "skip", "COTI_IMAGE is not set: no image was looked for."
-        return
-    try:
-        engine.images.get(image)
-    except ImageNotFound:
-        yield "FAIL", f"image {image} is not there: build it, `docker build -f k8s/Dockerfile .`"
-    else:
-        yield "ok", f"image {image} is there."
-    finally:
-        engine.close()
+    with contextlib.closing(engine):
+        try:
+            version = engine.version()["Version"]
+        except DockerException as error:
+            yield _no_engine(error)
+            return
+        yield "ok", f"Docker engine {version} answers."
+        if not image:
+            if image is not None:
+                yield "skip", "COTI_IMAGE is not set: no image was looked for."
+            return
+        try:
+            engine.images.get(image)
+        except ImageNotFound:
+            build = "build it, `docker build -f k8s/Dockerfile .`"
+            yield "FAIL", f"image {image} is not there: {build}"
+        else:
+            yield "ok", f"image {image} is there."
+
+
+def _no_engine(error: Exception) -> Said:
+    return (
+        "FAIL",
+        f"no Docker engine answers ({type(error).__name__}): start one, or set DOCKER_HOST.",
+    )
 
 
 def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
@@ -351,7 +366,7 @@ def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
             "FAIL",
             (
                 "no node offers nvidia.com/gpu: add a GPU node and NVIDIA's device plugin, or use "
-                "configs/kubernetes.yaml without its GPU settings and check with --no-gpu."
+                "configs/kubernetes_cpu.yaml and check with --no-gpu."
             ),
         )
 

@@ -51,6 +51,8 @@ base_image() {
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/*
     tar -C "$root" -c . | docker import - "$base" >/dev/null
+    rm -rf "$root"
+    trap - EXIT
 }
 
 engine

@@ -379,6 +379,21 @@ def test_no_engine_stops_a_docker_stack_and_no_other(monkeypatch: pytest.MonkeyP
     assert "skip_build" in words
 
 
+def test_the_builder_asks_for_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that has not pulled it is sound: the registry has it, and pods pull it there."""
+    version = {"ApiVersion": "1.47", "MinAPIVersion": "1.24", "Version": "28.0"}
+    monkeypatch.setenv("COTI_IMAGE", "registry.example/coti:1")
+    answers: Answers = {
+        "/version": (200, version),
+        "/v1.47/version": (200, version),
+        "/v1.47/images/registry.example/coti:1/json": (404, {"message": "No such image"}),
+    }
+    with _server(answers) as host:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://{host}")
+        assert [state for state, _ in _builder(None, None)] == ["ok"]
+        assert [state for state, _ in _docker(None, None)] == ["ok", "FAIL"]
+
+
 def test_a_databases_password_is_not_printed() -> None:
     """A component that was registered by hand may hold one."""
     assert _without_password("postgresql://mlflow:word@db:5/m") == "postgresql://mlflow@db:5/m"

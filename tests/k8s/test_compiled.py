@@ -125,6 +125,14 @@ def test_without_gpus_the_same_pods_want_none(captured: Path) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["gpu", "dev"])
+def test_the_controller_says_who_promotes(captured: Path, overlay: str) -> None:
+    """Its pod's name would say nothing in the registry's audit trail."""
+    ((_, spec),) = pod_specs(_jobs(captured, overlay)["controller"])
+    found = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    assert found["COTI_ACTOR"] == "controller"
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "dev"])
 def test_a_pod_may_use_all_of_its_tmp(captured: Path, overlay: str) -> None:
     """The kubelet counts emptyDir as a container's ephemeral storage; above its limit it evicts."""
     for name, job in _jobs(captured, overlay).items():
