@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,8 @@ def up(name: str) -> None:
     places = {"root": str(ROOT), "stores": str(GlobalConfiguration().local_stores_path)}
     definition = read_stack(FOLDER, name, os.environ, places, stored)
     for secret, values in definition.secrets.items():
-        if secret in stored:
+        if secret in stored or not _made(partial(client.create_secret, secret, values)):
             client.update_secret(secret, add_or_update_values=values)
-        else:
-            client.create_secret(secret, values)
     for component in definition.components:
         with _refusals(component):
             _component(client, component)
@@ -118,30 +117,36 @@ def _component(client: Any, component: Component) -> None:
                 f"{component.name}: {local_path} cannot be made ({error.strerror}): mend the path "
                 "or its rights."
             ) from error
-    try:
-        found = client.get_stack_component(
+
+    def present() -> Any:
+        return client.get_stack_component(
             component_type, component.name, allow_name_prefix_match=False
         )
+
+    try:
+        found = present()
     except KeyError:
-        client.create_stack_component(
-            name=component.name,
-            flavor=component.flavor,
-            component_type=component_type,
-            configuration=config,
-        )
-    else:
-        present = found.configuration
-        validated = validate_stack_component_config(config, found.flavor, component_type)
-        assert validated is not None  # but for a flavor that is not ZenML's own
-        wanted = validated.model_dump(mode="json", exclude_unset=True)
-        if present != wanted:
-            # What is no longer said goes: a key that gave way to the machine's own identity, say.
-            gone = {key: None for key in present if key not in wanted}
-            client.update_stack_component(
-                name_id_or_prefix=component.name,
+        if _made(
+            lambda: client.create_stack_component(
+                name=component.name,
+                flavor=component.flavor,
                 component_type=component_type,
-                configuration={**config, **gone},
+                configuration=config,
             )
+        ):
+            return
+        found = present()
+    validated = validate_stack_component_config(config, found.flavor, component_type)
+    assert validated is not None  # but for a flavor that is not ZenML's own
+    wanted = validated.model_dump(mode="json", exclude_unset=True)
+    if found.configuration != wanted:
+        # What is no longer said goes: a key that gave way to the machine's own identity, say.
+        gone = {key: None for key in found.configuration if key not in wanted}
+        client.update_stack_component(
+            name_id_or_prefix=component.name,
+            component_type=component_type,
+            configuration={**config, **gone},
+        )
 
 
 def _stack(client: Any, definition: StackFile) -> None:
@@ -150,12 +155,24 @@ def _stack(client: Any, definition: StackFile) -> None:
     by_type: dict[Any, Any] = {StackComponentType(c.kind): c.name for c in definition.components}
     try:
         client.get_stack(definition.name, allow_name_prefix_match=False)
+        made = False
     except KeyError:
-        client.create_stack(name=definition.name, components=by_type)
-    else:
+        made = _made(lambda: client.create_stack(name=definition.name, components=by_type))
+    if not made:
         updates = {kind: [each] for kind, each in by_type.items()}
         client.update_stack(name_id_or_prefix=definition.name, component_updates=updates)
     client.activate_stack(definition.name)
+
+
+def _made(make: Callable[[], object]) -> bool:
+    """Whether we made it; else somebody did so in between, such as another job of CI."""
+    from zenml.exceptions import EntityExistsError
+
+    try:
+        make()
+    except EntityExistsError:
+        return False
+    return True
 
 
 def _prepare_mlflow(definition: StackFile) -> None:
