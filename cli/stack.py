@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from coti.errors import ConfigError, StoreError
 __all__ = ["stack", "unset_empty_store_variables"]
 
 FOLDER = ROOT / "configs" / "stacks"
+_IN_PODS = frozenset({"kubernetes", "kubeflow"})
+"""Orchestrators that run steps elsewhere than here."""
+_TEMPORARY_KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 @click.group()
@@ -55,7 +58,7 @@ def up(name: str) -> None:
 
         raise StoreError(f"ZenML store: {store_problem(error)}") from error
     places = {"root": str(ROOT), "stores": str(GlobalConfiguration().local_stores_path)}
-    definition = read_stack(FOLDER, name, os.environ, places, stored)
+    definition = _definition(name, os.environ, places, stored)
     for secret, values in definition.secrets.items():
         if secret in stored or not _made(partial(client.create_secret, secret, values)):
             client.update_secret(secret, add_or_update_values=values)
@@ -100,6 +103,21 @@ def _refusals(component: Component) -> Iterator[None]:
             f"ZenML does not take the configuration of {component.name} ({words[:200]}): mend "
             "configs/stacks or the environment."
         ) from error
+
+
+def _definition(
+    name: str,
+    environment: Mapping[str, str],
+    places: Mapping[str, str],
+    stored: frozenset[str],
+) -> StackFile:
+    """The stack's file, read; a submitter's temporary key does not take pods their stored one."""
+    found = read_stack(FOLDER, name, environment, places, stored)
+    in_pods = any(c.kind == "orchestrator" and c.flavor in _IN_PODS for c in found.components)
+    if in_pods and environment.get("AWS_SESSION_TOKEN"):
+        others = {key: each for key, each in environment.items() if key not in _TEMPORARY_KEY}
+        found = read_stack(FOLDER, name, others, places, stored)
+    return found
 
 
 def _component(client: Any, component: Component) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+from zenml.exceptions import EntityExistsError
 
-from cli.stack_files import read_stack, stack_names
+from cli.stack import _component, _definition, _stack
+from cli.stack_files import Component, StackFile, read_stack, stack_names
 from coti.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "stacks"
@@ -113,6 +117,48 @@ def test_temporary_keys_are_never_kept() -> None:
     (store,) = (each for each in found.components if each.kind == "artifact_store")
     assert not {"key", "secret"} & set(store.config)
     assert found.secrets["coti-mlflow"]["username"] == "planted-user"
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "kubeflow"])
+def test_a_submitters_temporary_key_takes_pods_none(name: str) -> None:
+    """The component is the pods', too: what is stored for them stays, the temporary key doesn't."""
+    taken = {**WHOLE, "AWS_SESSION_TOKEN": "planted-token"}
+    for stored in (frozenset({f"coti-s3-{name}"}), frozenset[str]()):
+        found = _definition(name, taken, PLACES, stored)
+        assert set(found.secrets) == {f"coti-mlflow-{name}"}
+        (store,) = (each for each in found.components if each.kind == "artifact_store")
+        assert store.config.get("key") == (f"{{{{coti-s3-{name}.key}}}}" if stored else None)
+    kept = _definition(name, WHOLE, PLACES, frozenset())
+    assert kept.secrets[f"coti-s3-{name}"] == {"key": "planted-key", "secret": "planted-secret"}
+    with pytest.raises(ConfigError, match="is set without AWS_SECRET_ACCESS_KEY"):
+        _definition(name, {**taken, "AWS_SECRET_ACCESS_KEY": ""}, PLACES, frozenset())
+
+
+def test_here_a_temporary_key_is_used_whatever_is_stored() -> None:
+    """Steps run with the submitter's own identity."""
+    taken = {**WHOLE, "AWS_SESSION_TOKEN": "planted-token"}
+    found = _definition("s3", taken, PLACES, frozenset({"coti-s3"}))
+    (store,) = (each for each in found.components if each.kind == "artifact_store")
+    assert not {"key", "secret"} & set(store.config)
+
+
+def test_who_comes_second_brings_up_to_date_what_is_there() -> None:
+    """Two first registrations at once: the other's appeared between our look and our making."""
+    client = mock.Mock()
+    there = SimpleNamespace(flavor="default", configuration={"uri": "elsewhere.example"})
+    client.get_stack_component.side_effect = [KeyError("none yet"), there]
+    client.get_stack.side_effect = KeyError("none yet")
+    client.create_stack_component.side_effect = EntityExistsError("it is there")
+    client.create_stack.side_effect = EntityExistsError("it is there")
+    wanted = {"uri": "registry.example"}
+    component = Component("container_registry", "coti-registry", "default", wanted)
+    validated = mock.Mock(**{"model_dump.return_value": wanted})  # ZenML's asks its own store
+    with mock.patch("zenml.stack.utils.validate_stack_component_config", lambda *words: validated):
+        _component(client, component)
+    assert client.update_stack_component.call_args.kwargs["configuration"] == wanted
+    _stack(client, StackFile("coti-kubernetes", (component,), {}))
+    assert client.update_stack.call_args.kwargs["name_id_or_prefix"] == "coti-kubernetes"
+    client.activate_stack.assert_called_once_with("coti-kubernetes")
 
 
 def test_an_address_holds_no_password() -> None:

@@ -70,6 +70,14 @@ def test_secrets_are_kept_from_pull_requests() -> None:
         assert "AWS_SECRET_ACCESS_KEY" not in text
 
 
+def test_the_clouds_key_lasts_as_long_as_training() -> None:
+    """Stack s3 trains on GitHub's own runner, which ends after six hours; a key after one."""
+    job = _read(ROOT / ".github/workflows/retrain.yml")["jobs"]["retrain"]
+    (login,) = (each for each in job["steps"] if "aws-actions/" in each.get("uses", ""))
+    assert job["timeout-minutes"] <= 360
+    assert login["with"]["role-duration-seconds"] >= 60 * job["timeout-minutes"]
+
+
 def test_one_run_a_concept_at_a_time() -> None:
     """Concurrency by concept, and nothing is cancelled in mid-run."""
     retrain = _read(ROOT / ".github/workflows/retrain.yml")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -27,13 +29,26 @@ VERSION = "1.32"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
 
 
-def test_the_retraining_pod_may_use_all_of_its_volumes() -> None:
-    """The kubelet counts them as the container's ephemeral storage; above its limit it evicts."""
-    job = yaml.safe_load((K8S / "base" / "retrain.yaml").read_text(encoding="utf-8"))
-    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    sizes = [each["emptyDir"]["sizeLimit"] for each in spec["volumes"]]
-    limit = spec["containers"][0]["resources"]["limits"]["ephemeral-storage"]
-    assert parse_quantity(limit) > sum(map(parse_quantity, sizes))
+def _plain(path: Path) -> Iterator[dict[str, Any]]:
+    """A file's manifests as they stand."""
+    return (each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each)
+
+
+def test_a_container_may_use_all_of_its_pods_volumes() -> None:
+    """The kubelet counts them as ephemeral storage; above the limit, or the default, it evicts."""
+    (ranges,) = (m for m in _plain(K8S / "base" / "namespace.yaml") if m["kind"] == "LimitRange")
+    default = ranges["spec"]["limits"][0]["default"]
+    seen = 0
+    for path in FILES:
+        for _, spec in (pod for manifest in _plain(path) for pod in pod_specs(manifest)):
+            folders = [each["emptyDir"] for each in spec.get("volumes", []) if "emptyDir" in each]
+            sizes = [each["sizeLimit"] for each in folders if each.get("medium") != "Memory"]
+            for container in spec["containers"]:
+                limits = default | container["resources"]["limits"]
+                limit = parse_quantity(limits["ephemeral-storage"])
+                assert limit > sum(map(parse_quantity, sizes)), f"{path.name}: {container['name']}"
+                seen += 1
+    assert seen >= 6
 
 
 @cache
@@ -232,6 +247,48 @@ def test_retraining_can_submit(overlay: str) -> None:
     (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
     assert orchestrator.config["incluster" if kind == "kubernetes" else "synchronous"] is True
     assert set(stack.secrets) == {f"coti-s3-{kind}", f"coti-mlflow-{kind}"}
+
+
+def test_a_job_by_hand_is_the_cronjobs_with_other_words_and_who_acts(tmp_path: Path) -> None:
+    """docs/operations.md's `coti_job` with the real jq; kubectl makes and takes the Job."""
+    if shutil.which("jq") is None:
+        pytest.skip("no jq: `coti_job` is not run")
+    text = (K8S.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    function = text[text.index("   coti_job() {") :]
+    function = function[: function.index("\n   }\n") + 6]
+    (cronjob,) = _plain(K8S / "base" / "retrain.yaml")
+    before = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "promote"},
+        **cronjob["spec"]["jobTemplate"],
+    }
+    made = tmp_path / "made.json"
+    made.write_text(json.dumps(before), encoding="utf-8")
+    stand_in = (
+        'kubectl() { case "$*" in *create*) cat made.json;; *apply*) cat > taken.json;; esac; }'
+    )
+    subprocess.run(
+        [
+            "bash",
+            "-euc",
+            f"{stand_in}\n{function}\ncoti_job promote registry promote 'ankle boot' 1",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "COTI_ACTOR": "ada"},
+        check=True,
+    )
+    after = json.loads((tmp_path / "taken.json").read_text(encoding="utf-8"))
+    kubernetes_validate.validate(after, VERSION, strict=True)
+    (was,) = before["spec"]["template"]["spec"]["containers"]
+    (container,) = after["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:2] == ["/bin/sh", "-c"]
+    assert container["command"][3:] == ["coti", "registry", "promote", "ankle boot", "1"]
+    others = [each for each in was["env"] if each["name"] != "COTI_ACTOR"]
+    assert container["env"] == [*others, {"name": "COTI_ACTOR", "value": "ada"}]
+    assert after["spec"]["backoffLimit"] == 0
+    for key in set(was) - {"command", "env"}:
+        assert container[key] == was[key]
 
 
 def test_without_gpus_all_else_is_the_same() -> None:
