@@ -153,7 +153,7 @@ def test_who_comes_second_brings_up_to_date_what_is_there() -> None:
     wanted = {"uri": "registry.example"}
     component = Component("container_registry", "coti-registry", "default", wanted)
     validated = mock.Mock(**{"model_dump.return_value": wanted})  # ZenML's asks its own store
-    with mock.patch("zenml.stack.utils.validate_stack_component_config", lambda *words: validated):
+    with mock.patch("zenml.stack.utils.validate_stack_component_config", return_value=validated):
         _component(client, component)
     assert client.update_stack_component.call_args.kwargs["configuration"] == wanted
     _stack(client, StackFile("coti-kubernetes", (component,), {}))
