@@ -18,6 +18,7 @@ from assets.build.checkpoint import save_tensors
 from assets.build.mess import degraded_split
 from assets.build.muon import MixedOptimizer
 from assets.build.world import RESOLUTION, load_split
+from coti.inversion.model import cpu_computes_bfloat16
 
 DEGRADED_SHARE = 0.2
 """Share of a training batch that is degraded pictures."""
@@ -127,7 +128,7 @@ def train_autoencoder(
         model.quant_conv.requires_grad_(False)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = MixedOptimizer(model, peak_rate, edges=("conv_in", "conv_out", "quant_conv"))
-    native_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    native_bf16 = cpu_computes_bfloat16()
     start, step, losses = time.monotonic(), 0, []
     while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
         rows = random.integers(0, len(clean), batch)

@@ -25,6 +25,7 @@ from assets.build.checkpoint import save_tensors
 from assets.build.mess import degraded_split
 from assets.build.muon import MixedOptimizer
 from assets.build.world import load_split
+from coti.inversion.model import cpu_computes_bfloat16
 
 WIDTH = 128
 """Width of the text encoder and of cross-attention."""
@@ -250,7 +251,7 @@ def train_diffusion(
     random = np.random.default_rng((seed, step))
     torch.manual_seed(seed + step)
     schedule = build_schedule()
-    native_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    native_bf16 = cpu_computes_bfloat16()
     start = saved = time.monotonic()
     published = start - 60.0 * (publish_minutes / 2.0)  # so that the first comes early
     losses: list[float] = []

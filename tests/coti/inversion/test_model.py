@@ -99,11 +99,14 @@ def test_pickled_weights_are_refused(copied: Path) -> None:
         load_text_to_image(settings(copied))
 
 
-def test_the_precision_follows_the_machine(model_folder: Callable[..., Path]) -> None:
-    """auto is bfloat16 where the CPU computes in it; the autoencoder stays exact on a CPU."""
+@pytest.mark.parametrize("tiles", [False, True])
+def test_the_precision_follows_the_machine(
+    model_folder: Callable[..., Path], tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """auto is bfloat16 where the CPU is fast in it; the autoencoder stays exact on a CPU."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     model = load_text_to_image(settings(model_folder()))
-    native = torch.cpu._is_avx512_bf16_supported()
-    assert model.dtype == (torch.bfloat16 if native else torch.float32)
+    assert model.dtype == (torch.bfloat16 if tiles else torch.float32)
     assert model.vae.dtype == torch.float32
     assert {p.dtype for p in model.unet.parameters()} == {model.dtype}
 
