@@ -185,7 +185,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     entry = _entry(concept)
     from coti.settings import PromotionSettings
     from pipelines.config import load_config
-    from steps.registry import mirror_to_zenml
+    from steps.zenml_mirror import mirror_to_zenml
 
     found = entry.version(version)
     if path is not None:
@@ -212,7 +212,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
 def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
     """Make an earlier version the champion again."""
     entry = _entry(concept)
-    from steps.registry import mirror_to_zenml
+    from steps.zenml_mirror import mirror_to_zenml
 
     found = entry.rollback(to, why, wait)
     mirror_to_zenml(entry)

@@ -13,8 +13,9 @@ from coti.imageset import ImageSet
 from coti.inversion.embedding import Embedding, save_embedding
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from steps.registry import FILE, VOCABULARY_TAG, Registry, mirror_to_zenml
+from steps.registry import FILE, VOCABULARY_TAG, Registry
 from steps.tracking import open_record
+from steps.zenml_mirror import mirror_to_zenml
 
 __all__ = ["register_embedding"]
 

@@ -245,16 +245,17 @@ _MIRROR = """
 import json, sys
 from mlflow import MlflowClient
 from zenml.client import Client
-from steps import registry
-from steps.registry import Registry, mirror_to_zenml
+from steps import zenml_mirror
+from steps.registry import Registry
+from steps.zenml_mirror import mirror_to_zenml
 client = MlflowClient(tracking_uri=sys.argv[1])
 mirror_to_zenml(Registry(client, "mirror-red"))
-once = registry._mirror
+once = zenml_mirror._mirror
 def moving(entry, number, alias):
     once(entry, number, alias)
     if alias == "champion":
         client.set_registered_model_alias(entry.name, "champion", "1")
-registry._mirror = moving
+zenml_mirror._mirror = moving
 mirror_to_zenml(Registry(client, "mirror"))
 found = {
     model.name: {each.name: each.stage for each in Client().list_model_versions(model=model.id)}
@@ -357,7 +358,7 @@ def test_by_hand_the_version_is_judged_by_its_own_gate(
     """The command says by which: the own, a run file's, or the default where none was kept."""
     concept = _Concept(uri, tmp_path, "by hand")
     monkeypatch.setattr("cli.registry._entry", lambda name: concept.entry)
-    monkeypatch.setattr("steps.registry.mirror_to_zenml", lambda entry: None)
+    monkeypatch.setattr("steps.zenml_mirror.mirror_to_zenml", lambda entry: None)
     version = concept.add("a", 10.0, 0.6)
 
     def promote(*words: str) -> tuple[int, str]:
