@@ -185,8 +185,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def cpu_computes_bfloat16() -> bool:
     """Whether this CPU computes faster in bfloat16 than in float32: it has AMX tiles.
 
-    Without instructions for it bfloat16 is emulated; with AVX-512's alone a training step took 228 ms
-    where float32's took 160 (``benchmarks.ti_throughput --dtype``, two cores of a Xeon without AMX).
+    Without instructions for it bfloat16 is emulated; with AVX-512's alone a training step took
+    228 ms where float32's took 160 (``benchmarks.ti_throughput --dtype``, a Xeon without AMX).
     """
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
