@@ -18,8 +18,10 @@ __all__ = ["draw_figures"]
 SHOWN = 8
 """Pictures a row of the sample figures."""
 DOTS_PER_INCH = 110
+_SHARES = ("r_precision",)
+"""Metrics whose axis is all they can be, 0 to 1."""
 WIDE = 10.0
-"""Ratio of the longest bar to the shortest from which the axis is logarithmic."""
+"""Ratio of the longest bar to the shortest from which a distance's axis is logarithmic."""
 
 
 def draw_figures(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
@@ -166,7 +168,11 @@ def _bars(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
             means = [each.mean for each in found]
             axes.barh(names, means, xerr=errors, color="#5b7fa6")
             least = min((mean for mean in means if mean > 0), default=1.0)
-            if max(means, default=0.0) > WIDE * least:  # one bar would hide how the others differ
+            if metric in _SHARES:
+                axes.set_xlim(0.0, 1.0)
+            elif (
+                max(means, default=0.0) > WIDE * least
+            ):  # one bar would hide the others' differences
                 axes.set_xscale("log")
                 axes.set_xlim(left=least / 2)
             axes.invert_yaxis()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from coti.errors import ConfigError
@@ -173,8 +174,19 @@ def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Pa
     assert rows[4]["fd_judge"] == ""
 
 
-def test_far_apart_bars_get_a_logarithmic_axis(cells: list[Cell], tmp_path: Path) -> None:
-    """Where one value is ten times another; the picture is another then, of the same size."""
+def test_far_apart_distances_get_a_logarithmic_axis(
+    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one is ten times another; the picture is another then, of the same size.
+
+    R-precision is a share: its axis goes from 0 to 1, however low a row is.
+    """
+    scales: list[str] = []
+    monkeypatch.setattr(Axes, "set_xscale", lambda self, scale: scales.append(scale))
+    cells[0].row["r_precision"] = 0.01
+    draw_figures("table1", cells, tmp_path)
+    assert scales == []
+    monkeypatch.undo()
     pictures = []
     for factor in (1.0, 30.0):
         cells[0].row["fd_judge"] = cells[4].row["fd_judge"] = 6.0 * factor
