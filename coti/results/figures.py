@@ -170,9 +170,7 @@ def _bars(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
             least = min((mean for mean in means if mean > 0), default=1.0)
             if metric in _SHARES:
                 axes.set_xlim(0.0, 1.0)
-            elif (
-                max(means, default=0.0) > WIDE * least
-            ):  # one bar would hide the others' differences
+            elif max(means, default=0.0) > WIDE * least:  # one bar would hide how others differ
                 axes.set_xscale("log")
                 axes.set_xlim(left=least / 2)
             axes.invert_yaxis()

@@ -183,7 +183,7 @@ def test_far_apart_distances_get_a_logarithmic_axis(
     """
     scales: list[str] = []
     monkeypatch.setattr(Axes, "set_xscale", lambda self, scale: scales.append(scale))
-    cells[0].row["r_precision"] = 0.01
+    cells[0].row["r_precision"] = cells[4].row["r_precision"] = 0.01
     draw_figures("table1", cells, tmp_path)
     assert scales == []
     monkeypatch.undo()
