@@ -20,7 +20,7 @@ quickstart: stack  ## Install everything and learn the bundled concept: zenml pi
 install: $(STAMP)  ## Make .venv with the exact lock.
 
 # uv installs the lock in seconds; where it can't be had, pip does it in a minute or two.
-$(STAMP): requirements.lock pyproject.toml cli/local_state.py
+$(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v[0]}.{v[1]} is not supported: use 3.11, 3.12 or 3.13, as in make PYTHON=python3.11 quickstart")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,7 +33,7 @@ $(STAMP): requirements.lock pyproject.toml cli/local_state.py
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	fi
-	@$(BIN)/python -m cli.local_state
+	@$(BIN)/python -m ops.stack.local_state
 	@touch $@
 
 stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of its own in .coti.

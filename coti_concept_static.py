@@ -7,11 +7,11 @@ would silently ignore unknown keys, and sends library noise to a log file.
 
 import sys
 
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 quiet_terminal()
 
-from pipelines.edge import check_command_line  # noqa: E402
+from ops.terminal import check_command_line  # noqa: E402
 
 check_command_line()
 

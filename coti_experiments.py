@@ -2,12 +2,12 @@
 
 import sys
 
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 quiet_terminal()
 
-from pipelines.edge import check_command_line  # noqa: E402
-from pipelines.experiment_config import check_experiment_file  # noqa: E402
+from ops.experiment_file import check_experiment_file  # noqa: E402
+from ops.terminal import check_command_line  # noqa: E402
 
 check_command_line(check_experiment_file)
 

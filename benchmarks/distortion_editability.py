@@ -3,7 +3,7 @@
     python -m benchmarks.distortion_editability --coti latest
 
 Every TI word gets the same number of optimizer steps at one learning rate; COTI's are the runs
-named. All are measured by ``coti.word_metrics.measure_word``, as ``coti evaluate`` does, and drawn
+named. All are measured by ``coti.metrics.embedding_quality.measure_word``, as ``coti evaluate`` does, and drawn
 in one plot, and tracked in MLflow like an evaluation. Trains eight words or so: minutes on the
 bundled model.
 """
@@ -18,18 +18,18 @@ from typing import Any
 
 import torch
 
-from cli.distortion_plot import means_by_label, plot_distortion
 from cli.word_sources import find_words, registry
-from coti.features import load_image_text_encoder
-from coti.images import read_image_folder
-from coti.inversion.embedding import Embedding
-from coti.inversion.model import TextToImageModel, load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import train_cycle
+from coti.core.images import read_image_folder
+from coti.core.seeding import generator
+from coti.encoders.image_text import load_image_text_encoder
+from coti.generation.prompts import read_prompts
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import train_cycle
+from coti.metrics.embedding_quality import measure_word
 from coti.pool.ingest import ingest
 from coti.pool.validation import validate
-from coti.prompts import read_prompts
-from coti.seeding import generator
 from coti.settings import (
     GenerationSettings,
     ModelSettings,
@@ -38,8 +38,8 @@ from coti.settings import (
     TokenSettings,
     TrainSettings,
 )
-from coti.word_metrics import measure_word
-from steps.evaluation_record import record_evaluation
+from ops.tracking.evaluation_record import record_evaluation
+from tools.distortion_plot import means_by_label, plot_distortion
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -24,16 +24,16 @@ from typing import Any
 
 import torch
 
-from coti.evaluation import embed_references, judge_images
-from coti.features import load_image_text_encoder
-from coti.generation import fixed_noise, generate
-from coti.images import read_image_folder
-from coti.inversion.embedding import Embedding, load_embedding
-from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
-from coti.sampling import draw
+from coti.core.images import read_image_folder
+from coti.encoders.image_text import load_image_text_encoder
+from coti.generation.fixed_noise import draw
+from coti.generation.sampler import fixed_noise, generate
+from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.metrics.judge import embed_references, judge_images
 from coti.settings import GenerationSettings, ModelSettings
-from pipelines.config import load_config
-from steps.paths import locate
+from ops.run_file import load_config
+from ops.stack.locations import locate
 
 STEPS = (5, 7, 10, 15, 20)
 

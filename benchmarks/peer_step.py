@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from coti.inversion.model import TextToImageModel, quiet_libraries
-from coti.inversion.templates import OBJECT_TEMPLATES
+from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.caption_templates import OBJECT_TEMPLATES
 
 OPERATIONS = (
     "open, resize, mirror at random and normalise each picture, in the training process",

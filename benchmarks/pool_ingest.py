@@ -39,9 +39,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coti.pool.decode import Limits, decode_picture
-from coti.pool.images import ImageWriter, encode_png
-from coti.pool.sandbox import DecodePool
+from coti.pool.decode.decoder import Limits, decode_picture
+from coti.pool.decode.sandbox import DecodePool
+from coti.pool.pool_images import ImageWriter, encode_png
 
 
 def photographs(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:

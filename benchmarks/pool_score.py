@@ -28,11 +28,11 @@ from pathlib import Path
 
 import torch
 
-from coti.aesthetic import AestheticHead
-from coti.concept import ConceptScorer, least_cosine
-from coti.pool.features import PoolFeatures, rescore, write_features
-from coti.scores import intelligent_score
-from coti.selection import select_batch
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.concept_score import ConceptScorer, least_cosine
+from coti.scores.formulas import intelligent_score
+from coti.scores.pool_scores import PoolFeatures, rescore, write_features
+from coti.selection.batch import select_batch
 
 WIDTH, CHUNK = 768, 16_384
 

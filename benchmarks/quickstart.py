@@ -46,13 +46,13 @@ def _timed(
 
 def _start(config: Any) -> dict[str, Any]:
     """The judge's metrics before any training."""
-    from coti.evaluation import embed_references, judge_images
-    from coti.images import read_image_folder
-    from coti.inversion.tokens import initial_embedding
-    from coti.sampling import draw
-    from coti.seeding import derived_seed
-    from steps.models import judge_of, located_token, text_to_image
-    from steps.paths import locate
+    from coti.core.images import read_image_folder
+    from coti.core.seeding import derived_seed
+    from coti.generation.fixed_noise import draw
+    from coti.inversion.prompt_encoder import initial_embedding
+    from coti.metrics.judge import embed_references, judge_images
+    from ops.stack.loaded_models import judge_of, located_token, text_to_image
+    from ops.stack.locations import locate
 
     model = text_to_image(config.model)
     settings = config.evaluation
@@ -82,11 +82,11 @@ def main() -> None:
     import transformers  # noqa: F401
 
     method_imports = time.perf_counter() - began
-    from cli.quiet import quiet_terminal
+    from ops.quiet import quiet_terminal
 
     quiet_terminal()
+    from ops.run_file import load_config
     from pipelines.concept import STEPS, coti_concept
-    from pipelines.config import load_config
 
     quiet_terminal(again=True)
     imports = time.perf_counter() - began
@@ -125,7 +125,7 @@ def _summary(
 ) -> dict[str, Any]:
     import csv
 
-    from steps.paths import ROOT
+    from ops.stack.locations import ROOT
 
     folder = (ROOT / config.output / "latest").resolve()
     with (folder / "cycles.csv").open(encoding="utf-8", newline="") as file:

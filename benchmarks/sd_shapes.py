@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from coti.inversion.architectures import ARCHITECTURES, write_configs
-from coti.inversion.model import quiet_libraries
+from coti.inversion.base_model import quiet_libraries
+from coti.inversion.families.architectures import ARCHITECTURES, write_configs
 
 __all__ = ["write_random"]
 

@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from assets.build import world
 from benchmarks.selection_precision import made_pool
-from coti.efficientnet import load_efficientnet
-from coti.features import ImageEncoder, load_image_text_encoder
+from coti.encoders.efficientnet import load_efficientnet
+from coti.encoders.image_text import ImageEncoder, load_image_text_encoder
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.latents import decode_latents, encode_latents
-from coti.inversion.model import TextToImageModel, load_text_to_image
 from coti.metrics import frechet_distance
 from coti.settings import ModelSettings
 

@@ -26,7 +26,11 @@ from tqdm import tqdm
 
 from assets.build import world
 from assets.build.make_pool import make_pool
-from coti.aesthetic import (
+from coti.core.errors import PoolError
+from coti.core.images import from_pil, read_picture
+from coti.encoders.image_text import OpenClipEncoder, load_image_text_encoder, normalized
+from coti.metrics import frechet_distance
+from coti.scores.aesthetic import (
     Ratings,
     degraded_ratings,
     finetune_aesthetic_head,
@@ -34,13 +38,9 @@ from coti.aesthetic import (
     load_ratings,
     rate_selected,
 )
-from coti.concept import fit_concept_scorer
-from coti.errors import PoolError
-from coti.features import OpenClipEncoder, load_image_text_encoder, normalized
-from coti.images import from_pil, read_picture
-from coti.metrics import frechet_distance
-from coti.scores import intelligent_score
-from coti.selection import select
+from coti.scores.concept_score import fit_concept_scorer
+from coti.scores.formulas import intelligent_score
+from coti.selection.batch import select
 from coti.settings import AestheticSettings, ConceptScoreSettings, SelectionSettings
 
 CYCLES, BATCH = 5, 30

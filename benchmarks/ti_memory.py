@@ -3,7 +3,7 @@
     python -m benchmarks.ti_memory
 
 On a GPU: the peak of allocated and of reserved memory over some steps of
-:func:`coti.inversion.train.train_cycle` in bf16, for batch 4 and for smaller configurations down to
+:func:`coti.inversion.trainer.train_cycle` in bf16, for batch 4 and for smaller configurations down to
 batch 1 with gradient checkpointing, and that of encoding the pictures before them; what fits 8 GB
 must fit in both. Without a GPU every row says "not measured"; the bytes of the
 frozen weights, which are a fact of the shape, are printed all the same. The last line is one JSON
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 
 from benchmarks.sd_shapes import write_random
-from coti.inversion.architectures import ARCHITECTURES
+from coti.core.out_of_memory import GIB
+from coti.inversion.base_model import load_text_to_image, quiet_libraries
+from coti.inversion.families.architectures import ARCHITECTURES
 from coti.inversion.latents import encode_latents
 from coti.inversion.memory import weight_bytes
-from coti.inversion.model import load_text_to_image, quiet_libraries
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import train_cycle
-from coti.out_of_memory import GIB
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 PICTURES = 64

@@ -7,7 +7,7 @@ Three ways to do the same training step on the same model, pictures, batch size 
 turns in one process, so that what else the machine does hits all of them alike:
 
 ``ours``
-    :func:`coti.inversion.train.train_cycle` itself, from one φ callback to the next.
+    :func:`coti.inversion.trainer.train_cycle` itself, from one φ callback to the next.
 ``example``
     The step of diffusers' ``examples/textual_inversion``, in our words, in
     :mod:`benchmarks.peer_step`: ``OPERATIONS`` names each, ``LEFT_OUT`` what is not done.
@@ -41,13 +41,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer_step import LEFT_OUT, OPERATIONS, Example
 from benchmarks.sd_shapes import write_random
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image, training_attention
 from coti.inversion.batches import BatchPlan
-from coti.inversion.embedding import Embedding
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import TextToImageModel, load_text_to_image, training_attention
-from coti.inversion.tokens import PromptEncoder, initial_embedding
-from coti.inversion.train import PhiValue, train_cycle
+from coti.inversion.prompt_encoder import PromptEncoder, initial_embedding
+from coti.inversion.trainer import PhiValue, train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=4)

@@ -31,27 +31,27 @@ from typing import Any
 import torch
 
 from benchmarks.selection_precision import read
-from coti.evaluation import candidate_captions
-from coti.features import ImageTextEncoder, load_image_text_encoder, normalized
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding
-from coti.inversion.model import TextToImageModel, load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import PhiValue, TrainResult, train_cycle
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.encoders.image_text import ImageTextEncoder, load_image_text_encoder, normalized
+from coti.generation.fixed_noise import draw
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
 from coti.metrics import r_precision
-from coti.sampling import draw
-from coti.scoring import (
+from coti.metrics.judge import candidate_captions
+from coti.scores.scoring import (
     PictureScorer,
     embed_pictures,
     finetune_for_cycle,
     fit_concept,
     score_candidates,
 )
-from coti.seeding import derived_seed
-from coti.selection import select
+from coti.selection.batch import select
 from coti.settings import ScheduleSettings
-from pipelines.config import CotiConfig, load_config
-from steps.paths import locate
+from ops.run_file import CotiConfig, load_config
+from ops.stack.locations import locate
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cli.drawing_options import DrawingOptions, drawing_options, word_options
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 __all__ = ["edit"]
 
@@ -48,12 +48,12 @@ def edit(
 
     from cli.generate import new_folder
     from cli.word_sources import find_words, load_base_model
-    from coti.drawing import Drawing, save_drawing
-    from coti.editing import edit_picture, read_picture_and_mask
-    from coti.images import contact_sheet
+    from coti.core.images import contact_sheet
+    from coti.generation.editing import edit_picture, read_picture_and_mask
+    from coti.generation.png_metadata import recipe_of
+    from coti.generation.prompted import Drawing, save_drawing
+    from coti.generation.prompts import fill_prompts
     from coti.inversion.checkpoint import tensor_hash
-    from coti.prompts import fill_prompts
-    from coti.recipes import recipe_of
 
     words = find_words(concepts, embeddings)
     own = [word.embedding for word in words]

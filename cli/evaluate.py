@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.drawing_options import DrawingOptions, drawing_options, word_options
-from cli.quiet import quiet_terminal
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 from coti.settings import EvaluationSettings
+from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
-    from coti.inversion.embedding import Embedding
+    from coti.inversion.adapters.embedding import Embedding
 
 __all__ = ["evaluate"]
 
@@ -72,13 +72,13 @@ def evaluate(
     Writes scores.csv and distortion_editability.png, and tracks both in MLflow.
     """
     quiet_terminal()
-    from cli.distortion_plot import means_by_label, plot_distortion
     from cli.generate import new_folder
     from cli.word_sources import find_words, load_base_model, registry
-    from coti.images import read_image_folder
-    from coti.prompts import EDITABILITY_PROMPTS, read_prompts
-    from coti.word_metrics import ClassNames, measure_word
-    from steps.models import image_text_encoder
+    from coti.core.images import read_image_folder
+    from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
+    from coti.metrics.embedding_quality import ClassNames, measure_word
+    from ops.stack.loaded_models import image_text_encoder
+    from tools.distortion_plot import means_by_label, plot_distortion
 
     words = find_words(concepts, embeddings)
     measured: list[Embedding | str] = [*plain_words, *(word.embedding for word in words)]
@@ -121,7 +121,7 @@ def evaluate(
     _print_table(means_by_label(rows))
     click.echo(f"table: {table}; plot: {plot}")
     if track:
-        from steps.evaluation_record import record_evaluation
+        from ops.tracking.evaluation_record import record_evaluation
 
         how = drawing.settings
         params = {

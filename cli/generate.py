@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.drawing_options import DrawingOptions, drawing_options, word_options
-from cli.quiet import ROOT, quiet_terminal
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
+from ops.quiet import ROOT, quiet_terminal
 
 if TYPE_CHECKING:
     from cli.word_sources import WordSource
@@ -68,8 +68,8 @@ def generate(
     """
     quiet_terminal()
     from cli.word_sources import find_words, load_base_model, variants_of
-    from coti.drawing import compare_words, draw_prompts, save_drawing
-    from coti.prompts import fill_prompts, read_prompts
+    from coti.generation.prompted import compare_words, draw_prompts, save_drawing
+    from coti.generation.prompts import fill_prompts, read_prompts
 
     texts = list(prompts)
     if prompts_file is not None:

@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from cli.quiet import log_file
 from coti import __version__
-from coti.errors import CotiError
+from coti.core.errors import CotiError
+from ops.quiet import log_file
 
 __all__ = ["main"]
 
@@ -68,7 +68,7 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except Exception as error:
-        from pipelines.edge import user_sentence
+        from ops.terminal import user_sentence
 
         said = user_sentence(error, mid_run=False)
         if said is None:

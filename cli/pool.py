@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from coti.errors import CotiError
+from coti.core.errors import CotiError
 
 __all__ = ["pool"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 __all__ = ["registry"]
 
@@ -44,8 +44,8 @@ def _said() -> Iterator[Any]:
 
 def _entry(concept: str) -> Any:
     quiet_terminal()
-    from steps.registry import Registry
-    from steps.tracking import tracking_uri
+    from ops.registry.embedding_registry import Registry
+    from ops.tracking.active_tracker import tracking_uri
 
     uri = tracking_uri()
     quiet_terminal(again=True)
@@ -53,7 +53,7 @@ def _entry(concept: str) -> Any:
 
 
 def _metrics(version: Any) -> dict[str, Any]:
-    from steps.registry import METRICS_TAG
+    from ops.registry.embedding_registry import METRICS_TAG
 
     return dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
 
@@ -70,8 +70,8 @@ def list_(concept: str | None, as_json: bool) -> None:
     quiet_terminal()
     from mlflow import MlflowClient
 
-    from steps.registry import METRICS_TAG, Registry, registered_names
-    from steps.tracking import tracking_uri
+    from ops.registry.embedding_registry import METRICS_TAG, Registry, registered_names
+    from ops.tracking.active_tracker import tracking_uri
 
     uri = tracking_uri()
     quiet_terminal(again=True)
@@ -118,8 +118,8 @@ def list_(concept: str | None, as_json: bool) -> None:
 def show(concept: str, version: str) -> None:
     """Show a VERSION (a number or an alias): metrics, lineage, verdict, and the audit trail."""
     entry = _entry(concept)
-    from steps.audit import entries
-    from steps.registry import METRICS_TAG
+    from ops.registry.audit import entries
+    from ops.registry.embedding_registry import METRICS_TAG
 
     found = entry.version(version)
     said = ", ".join(entry.aliases(found)) or "no alias"
@@ -148,7 +148,7 @@ def show(concept: str, version: str) -> None:
 def compare(concept: str, first: str, second: str) -> None:
     """Compare two versions, and say whether their metrics may be compared."""
     entry = _entry(concept)
-    from coti.promotion import SAME
+    from ops.registry.gate import SAME
 
     versions = [entry.version(first), entry.version(second)]
     metrics = [_metrics(each) for each in versions]
@@ -184,8 +184,8 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     """
     entry = _entry(concept)
     from coti.settings import PromotionSettings
-    from pipelines.config import load_config
-    from steps.zenml_mirror import mirror_to_zenml
+    from ops.registry.zenml_mirror import mirror_to_zenml
+    from ops.run_file import load_config
 
     found = entry.version(version)
     if path is not None:
@@ -212,7 +212,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
 def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
     """Make an earlier version the champion again."""
     entry = _entry(concept)
-    from steps.zenml_mirror import mirror_to_zenml
+    from ops.registry.zenml_mirror import mirror_to_zenml
 
     found = entry.rollback(to, why, wait)
     mirror_to_zenml(entry)
@@ -229,8 +229,8 @@ def export(concept: str, version: str, output: Path, licence: str) -> None:
     entry = _entry(concept)
     from mlflow.artifacts import download_artifacts
 
-    from coti.concept_folder import ConceptCard, write_concept_folder
-    from coti.errors import RegistryError
+    from coti.core.errors import RegistryError
+    from coti.dataset.concept_folder import ConceptCard, write_concept_folder
 
     found = entry.version(version)
     run = entry.client.get_run(found.run_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cli.quiet import ROOT, quiet_terminal
+from ops.quiet import ROOT, quiet_terminal
 
 __all__ = ["retrain"]
 
@@ -65,10 +65,10 @@ def retrain(
         up.main([stack_name], standalone_mode=False)
     from mlflow import MlflowClient
 
-    from pipelines.config import check_run_file
-    from pipelines.retraining import changes, download, exit_code, run_files, summary
-    from pipelines.retraining import retrain as retrain_one
-    from steps.tracking import tracking_uri
+    from ops.run_file import check_run_file
+    from ops.tracking.active_tracker import tracking_uri
+    from ops.tracking.retraining import changes, download, exit_code, run_files, summary
+    from ops.tracking.retraining import retrain as retrain_one
 
     uri = tracking_uri()
     quiet_terminal(again=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from cli.quiet import ROOT, quiet_terminal
-from cli.sqlite import use_write_ahead_log
-from cli.stack_files import Component, StackFile, read_stack
-from coti.errors import ConfigError, StoreError
+from coti.core.errors import ConfigError, StoreError
+from ops.quiet import ROOT, quiet_terminal
+from ops.stack.stack_files import Component, StackFile, read_stack
+from ops.tracking.sqlite import use_write_ahead_log
 
 __all__ = ["stack", "unset_empty_store_variables"]
 
@@ -54,7 +54,7 @@ def up(name: str) -> None:
         client = Client(root=ROOT)
         stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
     except Exception as error:
-        from cli.stack_check import store_problem
+        from ops.stack.check_stack import store_problem
 
         raise StoreError(f"ZenML store: {store_problem(error)}") from error
     places = {"root": str(ROOT), "stores": str(GlobalConfiguration().local_stores_path)}
@@ -76,7 +76,7 @@ def up(name: str) -> None:
 def check(gpu: bool | None) -> None:
     """Say of each component of the active stack whether it works, and what to do if it doesn't."""
     quiet_terminal()
-    from cli.stack_check import check_stack
+    from ops.stack.check_stack import check_stack
 
     findings = list(check_stack(gpu))
     quiet_terminal(again=True)

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 import click
 
-from cli.quiet import ROOT, quiet_terminal
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
+from ops.quiet import ROOT, quiet_terminal
 
 __all__ = ["command_of", "studio"]
 

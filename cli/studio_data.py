@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
-from coti.inversion.embedding import Embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from steps.published import Published, PublishedWord
+    from ops.registry.published import Published, PublishedWord
 
 __all__ = [
     "CycleRecord",
@@ -45,7 +45,7 @@ def versions_of(published: Published, concept: str) -> dict[str, PublishedWord]:
 
 def cycle_records(published: Published, run_id: str) -> list[CycleRecord]:
     """The cycles of the run that trained a version, the first first."""
-    from steps.mlflow_record import CYCLE_TAG
+    from ops.tracking.mlflow_record import CYCLE_TAG
 
     return [
         CycleRecord(
@@ -81,12 +81,12 @@ def draw_word(
     """Pictures of a prompt on the noise of ``seed``, uint8 [count, 3, h, w].
 
     Raises:
-        CotiError: what :func:`coti.drawing.draw_prompts` refuses.
+        CotiError: what :func:`coti.generation.prompted.draw_prompts` refuses.
     """
     from cli.word_sources import origin_of_word
-    from coti.drawing import draw_prompts
+    from coti.generation.prompted import draw_prompts
     from coti.settings import ModelSettings
-    from steps.models import text_to_image
+    from ops.stack.loaded_models import text_to_image
 
     name = word.metadata.get("base_model", ModelSettings().base_model)
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
@@ -97,6 +97,6 @@ def draw_word(
 
 def sheet_of(images: Any, columns: int) -> Any:
     """A grid of pictures for the page, uint8 [h, w, 3]; small ones enlarged pixel by pixel."""
-    from coti.images import tile
+    from coti.core.images import tile
 
     return tile(images, columns, gap=2, scale=max(1, 96 // int(images.shape[-1])))

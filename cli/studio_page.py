@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from cli.quiet import quiet_terminal
 from cli.studio_data import (
     CycleRecord,
     cycle_records,
@@ -15,9 +14,10 @@ from cli.studio_data import (
     sheet_of,
     versions_of,
 )
-from coti.errors import CotiError
-from coti.inversion.embedding import Embedding
-from coti.recipes import word_hash
+from coti.core.errors import CotiError
+from coti.generation.png_metadata import word_hash
+from coti.inversion.adapters.embedding import Embedding
+from ops.quiet import quiet_terminal
 
 COLUMNS = 4
 

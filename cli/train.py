@@ -27,18 +27,18 @@ def train(pictures: Path, config: Path | None, output: Path, checkpoint: str | N
     """
     import torch
 
-    from coti.errors import ConfigError
-    from coti.images import read_image_folder
+    from coti.core.errors import ConfigError
+    from coti.core.images import read_image_folder
+    from coti.core.seeding import derived_seed
+    from coti.inversion.adapters.embedding import save_embedding
+    from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
-    from coti.inversion.embedding import save_embedding
     from coti.inversion.latents import FolderLatentStore
-    from coti.inversion.model import load_text_to_image
     from coti.inversion.processes import Processes
-    from coti.inversion.tokens import initial_embedding
-    from coti.inversion.train import train_cycle
-    from coti.seeding import derived_seed
-    from pipelines.config import load_config
-    from steps.models import located_model, located_token
+    from coti.inversion.prompt_encoder import initial_embedding
+    from coti.inversion.trainer import train_cycle
+    from ops.run_file import load_config
+    from ops.stack.loaded_models import located_model, located_token
 
     settings = load_config(config)
     if output.suffix != ".safetensors":

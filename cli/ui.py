@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 __all__ = ["ui"]
 
@@ -20,7 +20,7 @@ def ui(run_id: str | None, port: int) -> None:
     quiet_terminal()
     from mlflow import MlflowClient
 
-    from steps.tracking import tracking_uri
+    from ops.tracking.active_tracker import tracking_uri
 
     uri = tracking_uri()
     address = f"http://127.0.0.1:{port}"

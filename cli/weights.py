@@ -21,7 +21,7 @@ def weights() -> None:
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 def hash_(path: Path) -> None:
     """Print the sha256 of a file or folder, as the sha256 settings take it."""
-    from coti.weights import hash_of
+    from coti.core.weights import hash_of
 
     click.echo(hash_of(path))
 
@@ -31,7 +31,7 @@ def hash_(path: Path) -> None:
 @click.option("--sha256", help="The hash it must have; s3:// needs it.")
 def fetch(source: str, sha256: str | None) -> None:
     """Fetch a file or folder (hf://…, s3://…), check it, and print where it lies."""
-    from coti.weights import local_weights
+    from coti.core.weights import local_weights
 
     click.echo(local_weights(source, sha256))
 
@@ -42,7 +42,7 @@ def fetch(source: str, sha256: str | None) -> None:
 @click.option("--sha256", help="Instead of the hash that LAION's published file has.")
 def aesthetic_head(source: Path, target: Path, sha256: str | None) -> None:
     """Convert LAION's aesthetic head from its .pth to safetensors, weights only."""
-    from coti.laion_head import LAION_SHA256, convert_laion_head
+    from coti.scores.laion_head import LAION_SHA256, convert_laion_head
 
     click.echo(convert_laion_head(source, target, sha256 or LAION_SHA256))
 
@@ -53,8 +53,8 @@ def aesthetic_head(source: Path, target: Path, sha256: str | None) -> None:
 @click.option("--token", help="Placeholder token; default: the file's, or <name of the file>.")
 def embedding(source: Path, target: Path, token: str | None) -> None:
     """Convert a .pt or .bin embedding of AUTOMATIC1111 or diffusers to safetensors."""
-    from coti.inversion.convert import convert_embedding
-    from coti.inversion.embedding import describe_embedding
+    from coti.inversion.adapters.embedding import describe_embedding
+    from coti.inversion.convert_embedding import convert_embedding
 
     word = convert_embedding(source, target, token)
     click.echo(f"{target}: {word.token}, {word.num_vectors} vectors, {describe_embedding(word)}")

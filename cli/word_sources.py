@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.quiet import ROOT
-from coti.errors import EmbeddingError, RegistryError
-from coti.inversion.embedding import Embedding, load_embedding
+from coti.core.errors import EmbeddingError, RegistryError
+from coti.inversion.adapters.embedding import Embedding, load_embedding
+from ops.quiet import ROOT
 
 if TYPE_CHECKING:
     from cli.drawing_options import DrawingOptions
-    from coti.inversion.model import TextToImageModel
-    from steps.published import Published
+    from coti.inversion.base_model import TextToImageModel
+    from ops.registry.published import Published
 
 __all__ = [
     "WordSource",
@@ -50,8 +50,8 @@ def registry() -> Published:
     """The registry that the active stack tracks to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries that ZenML imports
-        from steps.published import Published
-        from steps.tracking import tracking_uri
+        from ops.registry.published import Published
+        from ops.tracking.active_tracker import tracking_uri
 
         return Published.at(tracking_uri())
 
@@ -195,7 +195,7 @@ def load_base_model(drawing: DrawingOptions, words: Sequence[WordSource]) -> Tex
     from typing import Any, cast
 
     from coti.settings import ModelSettings
-    from steps.models import text_to_image
+    from ops.stack.loaded_models import text_to_image
 
     name = base_model_of(drawing.model, words)
     origin = drawing.origin

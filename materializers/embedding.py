@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from coti.inversion.embedding import Embedding, load_embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding, load_embedding, save_embedding
 from materializers.files import fetch, hash_of_tensors, store
 
 __all__ = ["EmbeddingMaterializer"]

@@ -13,7 +13,7 @@ from PIL import Image
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from coti.imageset import ImageSet
+from coti.core.image_set import ImageSet
 from materializers.files import fetch, hash_of_tensors, store
 
 __all__ = ["ImageSetMaterializer"]

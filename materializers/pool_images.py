@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from coti.pool.images import PoolImages
+from coti.pool.pool_images import PoolImages
 from materializers.files import store
 
 __all__ = ["PoolImagesMaterializer"]

@@ -1,4 +1,4 @@
-"""A :class:`coti.tensors.TensorBundle` as one safetensors file."""
+"""A :class:`coti.core.tensors.TensorBundle` as one safetensors file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from coti.tensors import TensorBundle
+from coti.core.tensors import TensorBundle
 from materializers.files import fetch, hash_of_tensors, store
 
 __all__ = ["TensorBundleMaterializer"]

@@ -6,15 +6,16 @@ from typing import Any
 
 import zenml
 
-from pipelines.config import CotiConfig, load_config
-from pipelines.edge import user_errors
-from pipelines.lineage import fingerprints_of, params_of, tags_of
+from ops.plan import plan_of
+from ops.run_file import CotiConfig, load_config
+from ops.stack.artifact_store import require_artifact_store
+from ops.stack.package_map import remember_packages
+from ops.stack.pods import mend_pods
+from ops.stack.source_hashes import hash_sources_once
+from ops.terminal import user_errors
+from ops.tracking.lineage import fingerprints_of, params_of, tags_of
+from ops.tracking.pool_history import last_profile
 from pipelines.loops import DynamicLoop, Loop
-from pipelines.packages import remember_packages
-from pipelines.plan import plan_of
-from pipelines.pods import mend_pods
-from pipelines.source_hashes import hash_sources_once
-from steps.artifact_store import require_artifact_store
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
@@ -24,7 +25,6 @@ from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.initialize_embedding import initialize_embedding
 from steps.load_seeds import load_seeds
-from steps.pool_history import last_profile
 from steps.register_embedding import register_embedding
 from steps.score_pool import score_pool
 from steps.select_batch import select_batch

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zenml
 
+from ops.plan import plan_of
+from ops.run_file import CotiConfig, load_config
+from ops.stack.package_map import remember_packages
+from ops.terminal import user_errors
 from pipelines.concept import learn
-from pipelines.config import CotiConfig, load_config
-from pipelines.edge import user_errors
 from pipelines.loops import StaticLoop
-from pipelines.packages import remember_packages
-from pipelines.plan import plan_of
 
 __all__ = ["coti_concept_static"]
 

@@ -13,29 +13,29 @@ from typing import Any
 import zenml
 from zenml.utils.time_utils import utc_now
 
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 from coti.settings import BaselineSettings, ConceptScoreSettings, EvaluationSettings
-from pipelines.edge import user_errors
-from pipelines.experiment_config import (
+from ops.experiment_file import (
     ConceptSource,
     ExperimentConfig,
     PlannedCell,
     planned_cells,
 )
-from pipelines.experiment_pools import sources_of
-from pipelines.experiment_progress import Progress, announce_cost, facts_of
-from pipelines.lineage import scorers_fingerprint
-from pipelines.source_hashes import hash_sources_once
-from steps.caching import code_fingerprint
-from steps.cell_workers import start_workers, stop_workers
+from ops.experiment_pools import sources_of
+from ops.experiment_progress import Progress, announce_cost, facts_of
+from ops.stack.cache_policy import code_fingerprint
+from ops.stack.experiment_workers import start_workers, stop_workers
+from ops.stack.input_hashes import fingerprint_model, fingerprint_optional, fingerprint_pool
+from ops.stack.loaded_models import text_to_image
+from ops.stack.source_hashes import hash_sources_once
+from ops.terminal import user_errors
+from ops.tracking.lineage import scorers_fingerprint
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
 from steps.embed_second_opinion import embed_second_opinion
-from steps.fingerprints import fingerprint_model, fingerprint_optional, fingerprint_pool
 from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.load_seeds import load_seeds
-from steps.models import text_to_image
 from steps.run_cell import run_cell
 from steps.shard_pool import shard_pool
 from steps.track_cell import track_cell

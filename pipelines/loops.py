@@ -10,10 +10,10 @@ import zenml
 from zenml.steps import BaseStep
 from zenml.steps.utils import parse_return_type_annotations
 
-from pipelines.edge import announce_pool, announce_result
-from steps import static
+from ops.terminal import announce_pool, announce_result
+from pipelines import static_steps
+from pipelines.passing_through import previous_name
 from steps.embed_pool import embed_pool, embed_whole_pool
-from steps.passing_through import previous_name
 from steps.register_embedding import register_embedding
 from steps.shard_pool import shard_pool
 from steps.track_cycle import track_cycle
@@ -86,10 +86,10 @@ class StaticLoop:
         names = list(inspect.signature(step.entrypoint).parameters)
         given = dict(zip(names, inputs, strict=True))
         outputs = list(parse_return_type_annotations(step.entrypoint))
-        if self._cycle == 0 or not hasattr(static, f"{step.name}_or_pass"):
+        if self._cycle == 0 or not hasattr(static_steps, f"{step.name}_or_pass"):
             made = step(**given, **order)
         else:
-            later: BaseStep = getattr(static, f"{step.name}_or_pass")
+            later: BaseStep = getattr(static_steps, f"{step.name}_or_pass")
             before = self._before.get(step.name, {})
             given |= {previous_name(name): before.get(name) for name in outputs}
             made = later(**given, last_decision=self._decision, **order)

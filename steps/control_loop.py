@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from coti.controller import CycleRecord, decide
-from coti.inversion.embedding import Embedding
+from coti.core.tensors import TensorBundle
+from coti.inversion.adapters.embedding import Embedding
+from coti.loop.controller import CycleRecord, decide
 from coti.settings import ControllerSettings
-from coti.tensors import TensorBundle
 from materializers.embedding import EmbeddingMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.records import from_row, to_row
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.tracking.record_rows import from_row, to_row
 
 __all__ = ["control_loop"]
 

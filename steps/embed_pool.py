@@ -8,14 +8,14 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from coti.imageset import ImageSet
-from coti.pool.images import PoolImages
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.encoders.feature_shards import embed_shard
+from coti.pool.pool_images import PoolImages
 from coti.settings import ConceptScoreSettings, ModelSettings, ScorerSettings
-from coti.shards import embed_shard
-from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, scorer_of
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import concept_encoder, scorer_of
 
 __all__ = ["embed_pool", "embed_whole_pool"]
 

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from zenml import step
 
-from coti.evaluation import embed_references as embed
-from coti.images import read_image_folder
+from coti.core.images import read_image_folder
+from coti.core.tensors import TensorBundle
+from coti.metrics.judge import embed_references as embed
 from coti.settings import EvaluationSettings
-from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import inception_of, judge_of
-from steps.paths import locate
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import inception_of, judge_of
+from ops.stack.locations import locate
 
 __all__ = ["embed_references"]
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from zenml import step
 
-from coti.efficientnet import load_efficientnet
-from coti.images import read_image_folder
+from coti.core.images import read_image_folder
+from coti.core.tensors import TensorBundle
+from coti.encoders.efficientnet import load_efficientnet
 from coti.settings import BaselineSettings
-from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.paths import locate
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.locations import locate
 
 __all__ = ["embed_second_opinion"]
 

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from coti.aesthetic import AestheticHead
-from coti.evaluation import judge_images, read_truth
-from coti.imageset import ImageSet
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
 from coti.metrics import selection_precision
-from coti.scoring import PictureScorer, distance_to_training, fit_concept
+from coti.metrics.judge import judge_images, read_truth
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.scoring import PictureScorer, distance_to_training, fit_concept
 from coti.settings import ConceptScoreSettings, EvaluationSettings, ModelSettings, ScorerSettings
-from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, inception_of, judge_of, scorer_of
-from steps.paths import locate
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import concept_encoder, inception_of, judge_of, scorer_of
+from ops.stack.locations import locate
 
 __all__ = ["evaluate_cycle"]
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from coti.imageset import ImageSet
-from coti.scoring import finetune_for_cycle
-from coti.seeding import derived_seed
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.core.tensors import TensorBundle
+from coti.scores.scoring import finetune_for_cycle
 from coti.settings import AestheticSettings, ScorerSettings
-from coti.tensors import TensorBundle
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import located_aesthetic, scorer_of
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import located_aesthetic, scorer_of
 
 __all__ = ["finetune_aesthetic_scorer"]
 

@@ -7,15 +7,15 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from coti.imageset import ImageSet
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.settings import ConceptScoreSettings, ModelSettings, PoolSettings, ScorerSettings
-from coti.shards import embed_seeds, gather_shards
-from coti.tensors import TensorBundle
 from materializers.table import TableMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import concept_encoder, scorer_of
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import concept_encoder, scorer_of
 
 __all__ = ["gather_features"]
 

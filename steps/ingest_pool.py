@@ -9,13 +9,13 @@ import pandas as pd
 from zenml import step
 
 from coti.pool import ingest, manifest_hash
-from coti.pool.images import PoolImages
+from coti.pool.pool_images import PoolImages
 from coti.settings import PoolSettings
 from materializers.pool_images import PoolImagesMaterializer
 from materializers.table import TableMaterializer
-from steps.artifact_store import share_with_pool
-from steps.caching import CACHE_POLICY
-from steps.paths import ROOT, locate
+from ops.stack.artifact_store import share_with_pool
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.locations import ROOT, locate
 
 __all__ = ["ingest_pool"]
 

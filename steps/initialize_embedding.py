@@ -6,17 +6,17 @@ from typing import Annotated
 
 from zenml import step
 
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.generation.fixed_noise import draw
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.safety import vocabulary_of
-from coti.inversion.tokens import initial_embedding
-from coti.sampling import draw
-from coti.seeding import derived_seed
 from coti.settings import GenerationSettings, ModelSettings, TokenSettings
 from materializers.embedding import EmbeddingMaterializer
 from materializers.image_set import ImageSetMaterializer
-from steps.caching import CACHE_POLICY
-from steps.models import located_token, text_to_image
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.loaded_models import located_token, text_to_image
 
 __all__ = ["initialize_embedding"]
 

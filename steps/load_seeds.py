@@ -7,12 +7,12 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from coti.imageset import ImageSet
+from coti.core.image_set import ImageSet
 from coti.pool import read_seeds
 from materializers.image_set import ImageSetMaterializer
 from materializers.table import TableMaterializer
-from steps.caching import CACHE_POLICY
-from steps.paths import locate
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.locations import locate
 
 __all__ = ["load_seeds"]
 

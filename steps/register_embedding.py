@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from zenml import step
 
-from coti.images import encode_png
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding, save_embedding
+from coti.core.image_set import ImageSet
+from coti.core.images import encode_png
+from coti.inversion.adapters.embedding import Embedding, save_embedding
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from steps.registry import FILE, VOCABULARY_TAG, Registry
-from steps.tracking import open_record
-from steps.zenml_mirror import mirror_to_zenml
+from ops.registry.embedding_registry import FILE, VOCABULARY_TAG, Registry
+from ops.registry.zenml_mirror import mirror_to_zenml
+from ops.tracking.active_tracker import open_record
 
 __all__ = ["register_embedding"]
 

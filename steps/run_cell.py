@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from coti.cell import CellData
-from coti.evaluation import read_truth
-from coti.imageset import ImageSet
-from coti.pool.images import PoolImages
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.loop.experiment_loop import CellData
+from coti.metrics.judge import read_truth
+from coti.pool.pool_images import PoolImages
 from coti.settings import CellSettings, ModelSettings, ScorerSettings
-from coti.tensors import TensorBundle
 from materializers.image_set import ImageSetMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
-from steps.caching import CACHE_POLICY
-from steps.cell_workers import CellInputs, compute_cell
-from steps.models import located_aesthetic, located_token
-from steps.paths import locate
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.experiment_workers import CellInputs, compute_cell
+from ops.stack.loaded_models import located_aesthetic, located_token
+from ops.stack.locations import locate
 
 __all__ = ["run_cell"]
 

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from zenml import step
 
-from coti.aesthetic import AestheticHead
-from coti.scoring import fit_concept, score_candidates
+from coti.core.tensors import TensorBundle
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.scoring import fit_concept, score_candidates
 from coti.settings import ConceptScoreSettings, SelectionSettings
-from coti.tensors import TensorBundle
 from materializers.table import TableMaterializer
-from steps.caching import CACHE_POLICY
+from ops.stack.cache_policy import CACHE_POLICY
 
 __all__ = ["score_pool"]
 

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from zenml import step
 
-from coti.seeding import derived_seed
-from coti.selection import select
+from coti.core.seeding import derived_seed
+from coti.core.tensors import TensorBundle
+from coti.selection.batch import select
 from coti.settings import SelectionSettings, Strategy
-from coti.tensors import TensorBundle
 from materializers.table import TableMaterializer
-from steps.caching import CACHE_POLICY
+from ops.stack.cache_policy import CACHE_POLICY
 
 __all__ = ["select_batch"]
 

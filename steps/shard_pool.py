@@ -7,8 +7,8 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
-from coti.shards import split_into_shards
-from steps.caching import CACHE_POLICY
+from coti.encoders.feature_shards import split_into_shards
+from ops.stack.cache_policy import CACHE_POLICY
 
 __all__ = ["shard_pool"]
 

@@ -10,11 +10,11 @@ import numpy as np
 from mlflow.entities import RunStatus
 from zenml import get_step_context, step
 
-from coti.images import contact_sheet
-from coti.imageset import ImageSet
-from coti.tensors import TensorBundle
-from steps.mlflow_record import RunRecord, slug
-from steps.tracking import tracking_uri
+from coti.core.image_set import ImageSet
+from coti.core.images import contact_sheet
+from coti.core.tensors import TensorBundle
+from ops.tracking.active_tracker import tracking_uri
+from ops.tracking.mlflow_record import RunRecord, slug
 
 __all__ = ["track_cell"]
 

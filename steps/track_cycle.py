@@ -11,12 +11,12 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
-from coti.images import contact_sheet
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding, save_embedding
-from coti.pool.images import PoolImages
-from steps.pictures import picked_and_refused
-from steps.tracking import open_record
+from coti.core.image_set import ImageSet
+from coti.core.images import contact_sheet
+from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.pool.pool_images import PoolImages
+from ops.tracking.active_tracker import open_record
+from ops.tracking.selection_samples import picked_and_refused
 
 __all__ = ["track_cycle"]
 

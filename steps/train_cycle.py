@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from coti.aesthetic import AestheticHead
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding
-from coti.inversion.train import PhiValue
-from coti.inversion.train import train_cycle as train_one_cycle
-from coti.pool.images import PoolImages
-from coti.sampling import draw
-from coti.scoring import PictureScorer, fit_concept
-from coti.seeding import derived_seed
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.core.tensors import TensorBundle
+from coti.generation.fixed_noise import draw
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.trainer import PhiValue
+from coti.inversion.trainer import train_cycle as train_one_cycle
+from coti.pool.pool_images import PoolImages
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.scoring import PictureScorer, fit_concept
 from coti.settings import (
     ConceptScoreSettings,
     GenerationSettings,
@@ -26,14 +27,13 @@ from coti.settings import (
     TokenSettings,
     TrainSettings,
 )
-from coti.tensors import TensorBundle
 from materializers.embedding import EmbeddingMaterializer
 from materializers.image_set import ImageSetMaterializer
 from materializers.table import TableMaterializer
-from steps.caching import CACHE_POLICY
-from steps.checkpoints import ArtifactStoreLatents, checkpoint_store
-from steps.models import concept_encoder, scorer_of, text_to_image
-from steps.training_data import training_images
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.checkpoints import ArtifactStoreLatents, checkpoint_store
+from ops.stack.loaded_models import concept_encoder, scorer_of, text_to_image
+from ops.stack.training_data import training_images
 
 __all__ = ["train_cycle"]
 

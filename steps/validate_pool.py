@@ -8,12 +8,12 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool import validate
 from coti.settings import PoolSettings
 from materializers.table import TableMaterializer
-from steps.caching import CACHE_POLICY
-from steps.pool_history import remember_profile
+from ops.stack.cache_policy import CACHE_POLICY
+from ops.tracking.pool_history import remember_profile
 
 __all__ = ["validate_pool"]
 

@@ -12,13 +12,13 @@ from mlflow import MlflowClient
 from zenml import get_step_context, step
 from zenml.types import HTMLString
 
-from coti.imageset import ImageSet
-from coti.inversion.embedding import Embedding, save_embedding
-from coti.pool.images import PoolImages
+from coti.core.image_set import ImageSet
+from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.pool.pool_images import PoolImages
 from coti.report import write_cycles_csv, write_report
-from steps.paths import ROOT
-from steps.report_data import report_of
-from steps.tracking import tracking_uri
+from ops.stack.locations import ROOT
+from ops.tracking.active_tracker import tracking_uri
+from ops.tracking.run_report import report_of
 
 __all__ = ["write_outputs"]
 

@@ -11,10 +11,17 @@ from uuid import UUID
 from zenml import step
 from zenml.client import Client
 
-from coti.imageset import ImageSet
-from coti.prompts import EDITABILITY_PROMPTS
-from coti.results import COLUMNS, Cell, draw_figures, write_csv, write_cycles_csv, write_markdown
-from steps.paths import ROOT
+from coti.core.image_set import ImageSet
+from coti.experiments import (
+    COLUMNS,
+    Cell,
+    draw_figures,
+    write_csv,
+    write_cycles_csv,
+    write_markdown,
+)
+from coti.generation.prompts import EDITABILITY_PROMPTS
+from ops.stack.locations import ROOT
 
 __all__ = ["draw_named", "write_results"]
 

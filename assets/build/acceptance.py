@@ -28,7 +28,7 @@ from assets.build.inversion import MODELS, Inversion, Workbench, judge_pictures
 from assets.build.make_pool import make_pool
 from assets.build.model_cards import write_cards
 from assets.build.world import BENCHMARK_CONCEPTS, CLASS_NAMES, split_of_class, to_rgb
-from coti.fingerprint import fingerprint_files
+from coti.core.hashes import fingerprint_files
 from coti.pool import ingest, validate
 from coti.settings import PoolSettings
 

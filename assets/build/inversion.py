@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 
 from assets.build.world import CLASS_NAMES, split_of_class, to_rgb
-from coti.evaluation import embed_references, judge_images
-from coti.features import load_image_text_encoder
-from coti.generation import generate
-from coti.inversion.embedding import Embedding
-from coti.inversion.model import TextToImageModel, load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import train_cycle
-from coti.sampling import draw
+from coti.encoders.image_text import load_image_text_encoder
+from coti.generation.fixed_noise import draw
+from coti.generation.sampler import generate
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import train_cycle
+from coti.metrics.judge import embed_references, judge_images
 from coti.settings import (
     EvaluationSettings,
     GenerationSettings,

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import torch
 
-from coti.errors import TrainingError
-from coti.inversion.templates import templates_for
-from coti.seeding import generator
+from coti.core.errors import TrainingError
+from coti.core.seeding import generator
+from coti.inversion.caption_templates import templates_for
 from coti.settings import TokenSettings, TrainSettings
 
 __all__ = ["Batch", "BatchPlan"]

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
-from coti.errors import TrainingError
-from coti.inversion.files import tensor_bytes, tensor_hash, write_whole
+from coti.core.errors import TrainingError
+from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
 
 __all__ = [
     "Checkpoint",
@@ -77,7 +77,7 @@ class FolderCheckpointStore:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a resumed training needs; random streams have no state (see coti.seeding)."""
+    """All that a resumed training needs; random streams have no state (see coti.core.seeding)."""
 
     identity: dict[str, str]
     """What the training depends on, by name: settings, and hashes of data and model."""

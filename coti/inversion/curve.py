@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from coti.errors import TrainingError
-from coti.schedule import DynamicSchedule
+from coti.core.errors import TrainingError
+from coti.inversion.schedule import DynamicSchedule
 
 __all__ = ["Curve", "PhiValue"]
 
@@ -27,7 +27,7 @@ class Curve:
     def __init__(self) -> None:
         self._waiting: list[torch.Tensor] = []
         self.rows: list[dict[str, float | int | None]] = []
-        """One a step; see :class:`coti.inversion.train.TrainResult`."""
+        """One a step; see :class:`coti.inversion.trainer.TrainResult`."""
 
     @torch.no_grad()
     def add(

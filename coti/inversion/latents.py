@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from tqdm import tqdm
 
-from coti.errors import TrainingError
-from coti.inversion.files import tensor_bytes, tensor_hash, write_whole
-from coti.inversion.model import TextToImageModel
+from coti.core.errors import TrainingError
+from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
+from coti.inversion.base_model import TextToImageModel
 
 __all__ = [
     "FolderLatentStore",

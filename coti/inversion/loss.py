@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from coti.inversion.model import TextToImageModel
-from coti.inversion.tokens import Conditioning
+from coti.inversion.base_model import TextToImageModel
+from coti.inversion.prompt_encoder import Conditioning
 
 __all__ = ["DenoisingLoss", "predict"]
 

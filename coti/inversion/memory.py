@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from coti.errors import TrainingError
-from coti.inversion.model import TextToImageModel
-from coti.out_of_memory import GIB
+from coti.core.errors import TrainingError
+from coti.core.out_of_memory import GIB
+from coti.inversion.base_model import TextToImageModel
 from coti.settings import TrainSettings
 
 __all__ = ["memory_knobs", "out_of_memory_explained", "weight_bytes"]

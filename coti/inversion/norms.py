@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from coti.inversion.model import TextToImageModel
+from coti.inversion.base_model import TextToImageModel
 
 __all__ = ["NormControl"]
 

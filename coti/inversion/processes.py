@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from coti.errors import TrainingError
+from coti.core.errors import TrainingError
 
 __all__ = ["Processes"]
 

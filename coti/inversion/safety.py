@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from coti.inversion.model import TextToImageModel
+from coti.inversion.base_model import TextToImageModel
 
 __all__ = ["Vocabulary", "inspect_embedding", "vocabulary_of"]
 

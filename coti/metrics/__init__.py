@@ -5,7 +5,7 @@ from coti.metrics.editability import editability, reconstruction
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import KID, kid, polynomial_mmd
 from coti.metrics.r_precision import r_precision
-from coti.metrics.selection import selection_precision
+from coti.metrics.selection_precision import selection_precision
 
 __all__ = [
     "KID",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import normalize
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 
 __all__ = ["class_shares", "evenness"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 
 __all__ = ["check_features", "frechet_distance"]
 

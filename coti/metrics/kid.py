@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics.frechet import check_features
 
 __all__ = ["KID", "kid", "polynomial_mmd"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 
 __all__ = ["r_precision"]
 

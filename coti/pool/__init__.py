@@ -5,9 +5,9 @@
 rest (Great Expectations, boto3, aiohttp) is imported where it is used.
 """
 
-from coti.pool.images import PoolImages
 from coti.pool.ingest import IngestedPool, ingest, read_seeds
 from coti.pool.manifest import diff, manifest_hash, read_manifest, write_manifest
+from coti.pool.pool_images import PoolImages
 from coti.pool.reasons import REASONS
 from coti.pool.sources import fingerprint_source
 from coti.pool.validation import Validation, validate

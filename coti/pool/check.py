@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coti.errors import ConfigError, PoolError
+from coti.core.errors import ConfigError, PoolError
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
-from coti.pool.report import render_report
+from coti.pool.pool_report import render_report
 from coti.pool.validation import Validation, profile, validate
 from coti.settings import PoolSettings
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.folder import files_below
 from coti.pool.layout import row_extra
-from coti.pool.shards import PICTURE_SUFFIXES, Shard, index_shard, sample_entries
 from coti.pool.sources import Entry, hash_files, read_bounded
-from coti.pool.tables import Row, Table, as_text, printable
+from coti.pool.tar_shards import PICTURE_SUFFIXES, Shard, index_shard, sample_entries
+from coti.pool.url_tables import Row, Table, as_text, printable
 from coti.settings import PoolSettings
 
 __all__ = ["Img2DatasetSource"]

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from coti.errors import PoolError
-from coti.pool.decode import Decoded, Limits
-from coti.pool.images import ImageWriter, PoolImages, encode_png
+from coti.core.errors import PoolError
+from coti.pool.decode.decoder import Decoded, Limits
+from coti.pool.decode.quality import quality_columns
+from coti.pool.decode.sandbox import DecodePool
 from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
-from coti.pool.quality import quality_columns
+from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
-from coti.pool.sandbox import DecodePool
 from coti.pool.sources import Entry, Source, open_source, temporary_folder
-from coti.pool.tables import clean_caption
+from coti.pool.url_tables import clean_caption
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:

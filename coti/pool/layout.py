@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.reasons import Rejected
 from coti.pool.sources import Entry
-from coti.pool.tables import (
+from coti.pool.url_tables import (
     COLUMNS,
     TABLE_SUFFIXES,
     Row,

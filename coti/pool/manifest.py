@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coti.errors import PoolError
-from coti.pool.quality import SCORES
+from coti.core.errors import PoolError
+from coti.pool.decode.quality import SCORES
 from coti.pool.reasons import REASONS
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.layout import SIDECAR_LIMIT, is_metadata, tree_entries
 from coti.pool.reasons import Rejected
 from coti.pool.sources import Entry, Source, temporary_folder
-from coti.pool.tables import TABLE_SUFFIXES
+from coti.pool.url_tables import TABLE_SUFFIXES
 from coti.settings import PoolSettings
 
 __all__ = ["S3Source"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.reasons import Rejected
-from coti.pool.tables import TABLE_SUFFIXES, Table
+from coti.pool.url_tables import TABLE_SUFFIXES, Table
 from coti.settings import PoolSettings
 
 __all__ = [
@@ -83,11 +83,11 @@ def open_source(
             "a table of URLs, or an s3:// prefix."
         )
     if kind == "url_table":
-        from coti.pool.urls import UrlTableSource
+        from coti.pool.fetch.urls import UrlTableSource
 
         return UrlTableSource(path, settings, cache_dir)
     if kind == "webdataset":
-        from coti.pool.shards import WebDatasetSource
+        from coti.pool.tar_shards import WebDatasetSource
 
         return WebDatasetSource(path, settings)
     if kind == "img2dataset":

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
 from coti.settings import PoolSettings

@@ -1,7 +1,7 @@
 """What a run leaves for people: one page, one CSV and one table for the terminal."""
 
+from coti.report.cycles_table import CYCLE_COLUMNS, cycles_table, write_cycles_csv
 from coti.report.page import Card, RunReport, write_report
-from coti.report.table import CYCLE_COLUMNS, cycles_table, write_cycles_csv
 
 __all__ = [
     "CYCLE_COLUMNS",

@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from coti.images import read_picture
+from coti.core.images import read_picture
 from coti.report.charts import score_charts, step_charts
+from coti.report.cycles_table import kid_with_interval
 from coti.report.formats import as_number, format_duration, format_number, format_value
-from coti.report.table import kid_with_interval
 
 __all__ = ["Card", "RunReport", "write_report"]
 
@@ -36,7 +36,7 @@ class Card:
     """A picture of the pool with its scores, as picked or refused in a cycle."""
 
     png: bytes
-    """The picture in any format of :data:`coti.images.PICTURE_FORMATS`."""
+    """The picture in any format of :data:`coti.core.images.PICTURE_FORMATS`."""
     id: str
     s_aes: float | None = None
     """0 to 10."""
@@ -60,7 +60,7 @@ class RunReport:
 
     concept: str
     cycles: Sequence[Mapping[str, Any]]
-    """A mapping a cycle with the keys of :data:`coti.report.table.CYCLE_COLUMNS`."""
+    """A mapping a cycle with the keys of :data:`coti.report.cycles_table.CYCLE_COLUMNS`."""
     title: str = ""
     """Name of the run."""
     placeholder_token: str = ""

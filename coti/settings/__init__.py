@@ -7,11 +7,11 @@ that are wrong in themselves are refused here, with the remedy in the message.
 
 from __future__ import annotations
 
-from coti.settings.cell import BaselineSettings, CellSettings, CellStrategy
+from coti.settings.base_model import ModelSettings, TokenSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
-from coti.settings.model import ModelSettings, TokenSettings
-from coti.settings.pool import FetchSettings, PoolSettings
-from coti.settings.selection import (
+from coti.settings.experiment import BaselineSettings, CellSettings, CellStrategy
+from coti.settings.ingestion import FetchSettings, PoolSettings
+from coti.settings.scoring import (
     AestheticSettings,
     ConceptScoreSettings,
     ControllerSettings,

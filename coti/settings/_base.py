@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 
 
 def require(holds: bool, message: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from assets.build.make_uses import main
 from assets.build.world import DEBIAN_FOLDER
-from cli.quiet import ROOT
+from ops.quiet import ROOT
 
 
 @pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="needs dataset-fashion-mnist")

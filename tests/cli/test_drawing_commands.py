@@ -14,15 +14,15 @@ from click.testing import CliRunner
 from cli.edit import edit
 from cli.evaluate import evaluate
 from cli.generate import generate
-from cli.quiet import ROOT
 from cli.word_sources import find_words
-from coti.errors import ConfigError, CotiError, EmbeddingError
-from coti.images import read_picture
-from coti.inversion.embedding import save_embedding
-from coti.inversion.model import load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.recipes import read_recipe
+from coti.core.errors import ConfigError, CotiError, EmbeddingError
+from coti.core.images import read_picture
+from coti.generation.png_metadata import read_recipe
+from coti.inversion.adapters.embedding import save_embedding
+from coti.inversion.base_model import load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
 from coti.settings import ModelSettings, TokenSettings
+from ops.quiet import ROOT
 
 QUICK = ("--num-inference-steps", "3", "--device", "cpu", "--dtype", "float32")
 

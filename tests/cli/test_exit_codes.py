@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError as NoConnection
 
 import cli.main
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 
 
 def _code(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> object:

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 import cli.studio
 from cli.studio import command_of, studio
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 
 
 def test_it_listens_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:

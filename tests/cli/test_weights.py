@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.main import cli
-from coti.inversion.embedding import load_embedding
+from coti.inversion.adapters.embedding import load_embedding
 
 
 def test_a_hash_is_printed_and_pinned(tmp_path: Path) -> None:

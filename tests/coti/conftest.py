@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
 from coti.settings import ModelSettings
 
 WORDS = """

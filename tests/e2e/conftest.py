@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("coti", "steps", "pipelines", "materializers", "cli", "configs")
+CODE = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "configs")
 FILES = (
     "coti_concept.py",
     "coti_concept_static.py",
@@ -157,7 +157,7 @@ class Workspace:
         """Action and version of each line of the concept's audit trail, oldest first."""
         from mlflow import MlflowClient
 
-        from steps.audit import entries
+        from ops.registry.audit import entries
 
         client = MlflowClient(tracking_uri=f"sqlite:///{self.root / '.coti' / database}")
         return [(each.action, each.version) for each in entries(client, "ankle-boot")]

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 RUN_ALL = """
 import json, sys
 import click
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 quiet_terminal()
 from pipelines.concept import coti_concept
 found = {}

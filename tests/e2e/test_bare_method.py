@@ -22,16 +22,16 @@ for name in ("zenml", "mlflow"):
     assert importlib.util.find_spec(name) is None, name
 import warnings
 import torch
-from coti.features import load_image_text_encoder, normalized
-from coti.imageset import ImageSet
-from coti.images import read_image_folder
-from coti.inversion.model import load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import train_cycle
-from coti.sampling import draw
-from coti.scoring import PictureScorer, embed_pictures, finetune_for_cycle, fit_concept
-from coti.scoring import score_candidates
-from coti.selection import select_batch
+from coti.encoders.image_text import load_image_text_encoder, normalized
+from coti.core.image_set import ImageSet
+from coti.core.images import read_image_folder
+from coti.inversion.base_model import load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import train_cycle
+from coti.generation.fixed_noise import draw
+from coti.scores.scoring import PictureScorer, embed_pictures, finetune_for_cycle, fit_concept
+from coti.scores.scoring import score_candidates
+from coti.selection.batch import select_batch
 from coti.settings import *
 names, images = read_image_folder("assets/pools/ankle_boot/seeds", 32)
 model = load_text_to_image(ModelSettings())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coti.results import COLUMNS
+from coti.experiments import COLUMNS
 from tests.e2e.conftest import ROOT, Workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -77,7 +77,7 @@ def test_cells_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
         run(workspace, "configs/experiments/mini/table1.yaml")
     found = workspace.query(
         "import json, mlflow, glob\n"
-        "from cli.local_state import *\n"
+        "from ops.stack.local_state import *\n"
         "from zenml.client import Client\n"
         "uri = Client().active_stack.experiment_tracker.get_tracking_uri()\n"
         "client = mlflow.MlflowClient(tracking_uri=uri)\n"

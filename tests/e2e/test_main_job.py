@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from coti.inversion.embedding import load_embedding
+from coti.inversion.adapters.embedding import load_embedding
 from coti.report import CYCLE_COLUMNS
 from tests.e2e.conftest import ROOT, Workspace
 

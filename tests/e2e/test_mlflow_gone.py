@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from steps.audit import entries
+from ops.registry.audit import entries
 from tests.coti.pool.s3_server import Proxy
 from tests.e2e.conftest import Workspace, make_workspace
 from tests.servers.processes import tracking_server

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from coti.weights import hash_of
+from coti.core.weights import hash_of
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
 from tests.e2e.conftest import ROOT, Workspace, make_workspace
 

@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from coti.images import read_picture
+from coti.core.images import read_picture
 from tests.e2e.conftest import Workspace
 
 pytestmark = pytest.mark.e2e
 
 LOOK = """
 import json, sys
-from cli.studio_screenshot import browser_page, serving, wait_until_drawn
+from tools.studio_screenshot import browser_page, serving, wait_until_drawn
 seen, told = [], {}
 with serving() as address, browser_page() as page:
     page.on("request", lambda request: seen.append(request.url))
@@ -96,7 +96,7 @@ def test_what_is_missing_is_one_line(learned: Workspace) -> None:
 
 def test_the_studio_in_a_browser(learned: Workspace) -> None:
     """Samples, cycle slider, an error as a sentence; only loopback is listened on and asked."""
-    from cli.studio_screenshot import chromium
+    from tools.studio_screenshot import chromium
 
     if chromium() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
@@ -119,7 +119,7 @@ def test_the_studio_is_not_reachable_from_outside(learned: Workspace) -> None:
     """Bound to 127.0.0.1: this machine's other addresses refuse."""
     code = (
         "import socket, urllib.parse\n"
-        "from cli.studio_screenshot import serving\n"
+        "from tools.studio_screenshot import serving\n"
         "with serving() as address:\n"
         "    port = urllib.parse.urlsplit(address).port\n"
         "    with socket.socket() as probe:\n"

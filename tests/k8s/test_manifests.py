@@ -18,7 +18,7 @@ import yaml
 from kubernetes.utils import parse_quantity
 from mlflow.server.security_utils import is_allowed_host_header
 
-from cli.stack_files import read_stack
+from ops.stack.stack_files import read_stack
 from tests.k8s.capture import RUN_FILES
 from tests.k8s.restricted import pod_specs, problems
 

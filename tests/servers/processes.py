@@ -140,11 +140,11 @@ def mariadb(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def application(server: str, folder: Path, env: Mapping[str, str], health: str) -> Iterator[str]:
-    """``python -m cli.servers SERVER``, as in the image; its address once it is healthy."""
+    """``python -m ops.stack.servers SERVER``, as in the image; its address once it is healthy."""
     port = free_port()
     whole = {**os.environ, "PYTHONPATH": str(ROOT), "COTI_BIND": "127.0.0.1",
              "COTI_PORT": str(port), **env}  # fmt: skip
-    words = [sys.executable, "-m", "cli.servers", server]
+    words = [sys.executable, "-m", "ops.stack.servers", server]
     with _serving(words, folder / f"{server}.log", whole, port, health) as address:
         yield address
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from coti.inversion.embedding import load_embedding
+from coti.inversion.adapters.embedding import load_embedding
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
 from tests.e2e.conftest import make_checkout
 from tests.servers.processes import (

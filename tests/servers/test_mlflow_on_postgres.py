@@ -1,7 +1,7 @@
 """The tracking server as the cluster has it: PostgreSQL, files on S3; backup and restore.
 
 PostgreSQL is Debian's (``apt-get install postgresql``), S3 is SeaweedFS, the server is started as
-in the image, by ``python -m cli.servers mlflow``.
+in the image, by ``python -m ops.stack.servers mlflow``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from coti.inversion.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding, save_embedding
 from coti.settings import PromotionSettings
-from steps.audit import entries
-from steps.lease import hold
-from steps.mlflow_record import RunRecord
-from steps.registry import Registry
+from ops.registry.audit import entries
+from ops.registry.embedding_registry import Registry
+from ops.registry.lease import hold
+from ops.tracking.mlflow_record import RunRecord
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
 from tests.servers.processes import PASSWORD, POSTGRES, application, postgres
 

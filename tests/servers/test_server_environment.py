@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.servers import server_environment, server_words
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
+from ops.stack.servers import server_environment, server_words
 
 GIVEN = {
     "COTI_DB_HOST": "database:5432",

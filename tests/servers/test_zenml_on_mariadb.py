@@ -1,7 +1,7 @@
 """A ZenML server on MariaDB: logged in to, run on, backed up and restored.
 
 MariaDB is Debian's (``apt-get install mariadb-server``), the server is started as in the image, by
-``python -m cli.servers zenml``.
+``python -m ops.stack.servers zenml``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from cli.quiet import quiet_terminal
+from ops.quiet import quiet_terminal
 
 quiet_terminal()
 
@@ -22,12 +22,12 @@ from coti.settings import (  # noqa: E402
     PoolSettings,
     ScorerSettings,
 )
+from ops.stack.input_hashes import fingerprint_pool  # noqa: E402
+from ops.tracking.pool_history import last_profile  # noqa: E402
 from steps.embed_pool import embed_pool  # noqa: E402
-from steps.fingerprints import fingerprint_pool  # noqa: E402
 from steps.gather_features import gather_features  # noqa: E402
 from steps.ingest_pool import ingest_pool  # noqa: E402
 from steps.load_seeds import load_seeds  # noqa: E402
-from steps.pool_history import last_profile  # noqa: E402
 from steps.shard_pool import shard_pool  # noqa: E402
 from steps.validate_pool import validate_pool  # noqa: E402
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coti.results import Cell
+from coti.experiments import Cell
 from steps.write_results import draw_named
 
 

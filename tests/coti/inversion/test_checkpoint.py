@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coti.errors import TrainingError
+from coti.core.errors import TrainingError
 from coti.inversion.checkpoint import (
     Checkpoint,
     FolderCheckpointStore,

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import torch
 
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.embedding import Embedding
-from coti.inversion.model import TextToImageModel
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import PhiValue
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import PhiValue
 from coti.settings import ScheduleSettings
-from tests.coti.inversion.test_train import TOKEN, TRAIN, Killed, rising_phi, train
+from tests.coti.inversion.test_trainer import TOKEN, TRAIN, Killed, rising_phi, train
 
 COMPILED = replace(TRAIN, compile=True)
 

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.dvar import Dvar, variance_ratio
-from coti.inversion.model import TextToImageModel
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import TrainResult, train_cycle
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import TrainResult, train_cycle
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from coti.errors import TrainingError
+from coti.core.errors import TrainingError
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.memory import memory_knobs, weight_bytes
-from coti.inversion.model import TextToImageModel
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import TrainResult, train_cycle
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import TrainResult, train_cycle
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load as tensors_from_bytes
 
-from coti.inversion.model import TextToImageModel, load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import TrainResult, train_cycle
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import TrainResult, train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 pytestmark = pytest.mark.slow

@@ -11,10 +11,10 @@ from threading import Thread
 
 import pytest
 
-from coti.errors import ModelError
-from coti.inversion.model import load_text_to_image
+from coti.core.errors import ModelError
+from coti.core.weights import hash_of, local_weights
+from coti.inversion.base_model import load_text_to_image
 from coti.settings import ModelSettings
-from coti.weights import hash_of, local_weights
 from tests.coti.small_disk import small_disk
 
 SHA = "0123456789012345678901234567890123456789"

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coti.errors import TrainingError
+from coti.core.errors import TrainingError
 from coti.inversion import latents
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latents import (
     FolderLatentStore,
     decode_latents,
     encode_latents,
     fit_to_resolution,
 )
-from coti.inversion.model import TextToImageModel
 from tests.coti.inversion.test_failures import largest_file
 from tests.coti.small_disk import small_disk
 

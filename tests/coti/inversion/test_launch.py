@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 
-from coti.inversion.embedding import load_embedding
+from coti.inversion.adapters.embedding import load_embedding
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]

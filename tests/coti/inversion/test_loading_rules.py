@@ -1,6 +1,6 @@
 """Our file under the lookup orders that the web UIs publish, written here as our own checks.
 
-diffusers is tested for real in ``test_parity.py`` and ``tests/coti/test_generation.py``.
+diffusers is tested for real in ``test_parity.py`` and ``tests/coti/generation/test_sampler.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from coti.inversion.embedding import Embedding, load_embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding, load_embedding, save_embedding
 
 Tensors = dict[str, torch.Tensor]
 ONE = Embedding("<ankle-boot>", torch.randn(4, 1024), {"concept": "ankle boot"})

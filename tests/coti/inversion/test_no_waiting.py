@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coti.inversion.model import TextToImageModel, load_text_to_image
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.settings import ModelSettings
-from tests.coti.inversion.test_train import TRAIN, train
+from tests.coti.inversion.test_trainer import TRAIN, train
 
 WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select")
 """What reads a number, or a size that depends on numbers, from a device."""

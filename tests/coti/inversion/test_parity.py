@@ -11,10 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from coti.inversion.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.base_model import TextToImageModel, quiet_libraries
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import TextToImageModel, quiet_libraries
-from coti.inversion.tokens import PromptEncoder
+from coti.inversion.prompt_encoder import PromptEncoder
 
 PROMPTS = ["a photo of a <t>", "a <t> on a dark <t>, nice", "the painting", "<t>"]
 

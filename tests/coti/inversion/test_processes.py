@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.errors import TrainingError
-from coti.inversion.embedding import load_embedding
+from coti.core.errors import TrainingError
+from coti.inversion.adapters.embedding import load_embedding
 from coti.inversion.processes import Processes
 
 SCRIPT = """
 import sys, torch
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.embedding import save_embedding
-from coti.inversion.model import load_text_to_image
-from coti.inversion.tokens import initial_embedding
-from coti.inversion.train import PhiValue, train_cycle
+from coti.inversion.adapters.embedding import save_embedding
+from coti.inversion.base_model import load_text_to_image
+from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.trainer import PhiValue, train_cycle
 from coti.settings import *
 torch.set_num_threads(1)
 folder, out, accumulate, stop = sys.argv[1:]

@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.sd_shapes import write_random
-from coti.errors import ModelError
-from coti.inversion.architectures import ARCHITECTURES, reduced, write_configs
-from coti.inversion.embedding import load_embedding, save_embedding
+from coti.core.errors import ModelError
+from coti.inversion.adapters.embedding import load_embedding, save_embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.families.architectures import ARCHITECTURES, reduced, write_configs
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model import TextToImageModel, load_text_to_image, quiet_libraries
-from coti.inversion.sources import recognise
-from coti.inversion.tokens import PromptEncoder, initial_embedding
-from coti.inversion.train import train_cycle
+from coti.inversion.model_files import recognise
+from coti.inversion.prompt_encoder import PromptEncoder, initial_embedding
+from coti.inversion.trainer import train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 from tests.coti.inversion.ldm import write_single_file
 

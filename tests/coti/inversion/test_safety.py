@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from coti.inversion.model import TextToImageModel
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.safety import Vocabulary, inspect_embedding, vocabulary_of
 
 VOCABULARY = Vocabulary((4,), (1.0,), (3.0,))

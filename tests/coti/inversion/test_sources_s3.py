@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from benchmarks.sd_shapes import write_random
-from coti.errors import ModelError
-from coti.inversion.architectures import reduced
-from coti.inversion.model import TextToImageModel, load_text_to_image
+from coti.core.errors import ModelError
+from coti.core.weights import hash_of
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.families.architectures import reduced
 from coti.settings import ModelSettings
-from coti.weights import hash_of
 from tests.coti.inversion.ldm import write_single_file
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
 from tests.coti.small_disk import small_disk

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics import class_shares, evenness
 
 NAMES = ("sandal", "sneaker", "ankle boot", "bag")

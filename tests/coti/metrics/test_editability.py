@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics import editability, reconstruction
 
 

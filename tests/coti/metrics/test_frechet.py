@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics import frechet_distance
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics import KID, kid, polynomial_mmd
 
 

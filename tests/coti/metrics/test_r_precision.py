@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coti.errors import MetricError
+from coti.core.errors import MetricError
 from coti.metrics import r_precision
 
 CAPTIONS = torch.eye(4)

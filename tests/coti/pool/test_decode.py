@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coti.pool.decode import FORMATS, Limits, decode_picture, sanitized
+from coti.pool.decode.decoder import FORMATS, Limits, decode_picture, sanitized
 from coti.pool.reasons import Rejected
 from tests.coti.pool.conftest import bomb, encoded, picture
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.pool.decode import Limits, decode_picture
+from coti.pool.decode.decoder import Limits, decode_picture
 from coti.pool.dedupe import (
     embedding_representatives,
     mark_duplicates,

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from coti.errors import ConfigError
+from coti.core.errors import ConfigError
 from coti.pool import ingest
-from coti.pool.addresses import AddressPolicy
-from coti.pool.fetch import Fetched, fetch_all
+from coti.pool.fetch.addresses import AddressPolicy
+from coti.pool.fetch.fetcher import Fetched, fetch_all
+from coti.pool.fetch.robots import opted_out
 from coti.pool.reasons import Rejected
-from coti.pool.robots import opted_out
 from coti.pool.sources import open_source
 from coti.settings import FetchSettings, PoolSettings
 from tests.coti.pool.conftest import encoded, picture

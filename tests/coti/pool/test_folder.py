@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.layout import caption_of
 from coti.pool.sources import Entry, detect_kind, fingerprint_source, open_source
 from coti.settings import PoolSettings

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool import ingest, validate
-from coti.pool.decode import FORMATS
-from coti.pool.report import render_report
+from coti.pool.decode.decoder import FORMATS
+from coti.pool.pool_report import render_report
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, picture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool import (
     PoolImages,
     diff,
@@ -20,8 +20,8 @@ from coti.pool import (
     validate,
     write_manifest,
 )
-from coti.pool.images import ImageWriter, encode_png
 from coti.pool.manifest import COLUMNS
+from coti.pool.pool_images import ImageWriter, encode_png
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, picture
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.manifest import COLUMNS, check_sums, counts, diff, manifest_hash, to_frame
 from coti.pool.reasons import REASONS
 

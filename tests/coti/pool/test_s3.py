@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool import fingerprint_source, ingest, validate
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coti.pool.decode import Limits
+from coti.pool.decode.decoder import Limits
+from coti.pool.decode.sandbox import DecodePool
 from coti.pool.reasons import Rejected
-from coti.pool.sandbox import DecodePool
 from tests.coti.pool.conftest import encoded, picture
 
 GOOD = encoded(picture(1))

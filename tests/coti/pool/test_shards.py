@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, picture

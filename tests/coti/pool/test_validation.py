@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coti.errors import PoolError
+from coti.core.errors import PoolError
 from coti.pool.manifest import to_frame
 from coti.pool.validation import profile, validate
 from coti.settings import PoolSettings

@@ -1,0 +1,1 @@
+"""Images, tensors, seeding, weights, hashes and errors: what everything else stands on."""

@@ -1,0 +1,31 @@
+"""Pictures of one size with their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from coti.core.errors import PoolError
+
+__all__ = ["ImageSet"]
+
+
+@dataclass
+class ImageSet:
+    """``images`` uint8 ``[n, 3, h, w]``, 0 to 255, and one name a picture."""
+
+    names: list[str]
+    images: torch.Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.images.shape)
+        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3:
+            raise PoolError(
+                f"images must be uint8 [n, 3, h, w]; got {self.images.dtype} {list(shape)}."
+            )
+        if len(self.names) != shape[0]:
+            raise PoolError(f"{len(self.names)} names for {shape[0]} pictures.")
+
+    def __len__(self) -> int:
+        return len(self.names)

@@ -1,0 +1,222 @@
+"""Weights from a local path, the hub or S3, checked against a pinned hash before they are read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from coti.core.errors import ModelError
+from coti.core.hashes import fingerprint_files
+
+__all__ = ["check_hash", "full_disk", "hash_of", "local_weights", "read_pickled"]
+
+_HUB_FILE = re.compile(r"^hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)$")
+_CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def local_weights(source: str | Path, sha256: str | None = None) -> Path:
+    """Where a weights file or folder lies on this machine, fetched and checked if need be.
+
+    What comes from S3 is kept under ``$COTI_CACHE`` (default ``~/.cache/coti``) by its hash.
+
+    Args:
+        source: a path; ``hf://owner/name@revision/file``; ``s3://bucket/key`` or a prefix.
+        sha256: pinned hash, as :func:`hash_of` gives it; needed for ``s3://``.
+
+    Raises:
+        ModelError: there is nothing, it cannot be fetched, or its hash is another one.
+    """
+    text = str(source)
+    if text.startswith("s3://"):
+        return _from_s3(text, sha256)
+    path = _from_hub(text) if text.startswith("hf://") else Path(text).expanduser()
+    if not path.exists():
+        raise ModelError(f"{text} does not exist: check the path, or fetch the weights first.")
+    if sha256:
+        check_hash(path, sha256, text)
+    return path
+
+
+def hash_of(path: Path) -> str:
+    """sha256 of a file's bytes; of a folder, of its files' names and bytes (fingerprint_files)."""
+    if path.is_dir():
+        return fingerprint_files([path])
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_hash(path: Path, sha256: str, name: str) -> None:
+    """Refuse weights that are not the pinned ones.
+
+    Raises:
+        ModelError: naming both hashes.
+    """
+    found = hash_of(path)
+    if found != sha256.lower():
+        raise ModelError(
+            f"{name} is not the pinned weights: its sha256 is {found}, pinned is {sha256}. Fetch "
+            "it again, or pin the new hash if you trust it."
+        )
+
+
+def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | None:
+    """What to do about a full disk, if that is what lies behind an error; else None.
+
+    Args:
+        error: as caught; what it was raised from and while counts, too.
+        folder: the cache that was written to.
+        variable: of the environment, which moves it.
+    """
+    left, seen = [error], set[int]()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        number = each.errno if isinstance(each, OSError) else None
+        # The hub client's Rust parts put the system's words into errors of their own.
+        if number in _FULL or any(os.strerror(code) in str(each) for code in _FULL):
+            return (
+                f"the disk at {folder} is full: make room, or set {variable} to a folder on a "
+                "larger disk, and run it again"
+            )
+        left += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+    return None
+
+
+def read_pickled(path: Path, sha256: str | None = None) -> Any:
+    """What a ``.pth``, ``.pt`` or ``.bin`` file holds, weights only: no code in it is run.
+
+    Args:
+        path: the file.
+        sha256: refuse it before reading unless it has this hash.
+
+    Raises:
+        ModelError: another hash, damaged, or more than tensors and plain containers in it.
+    """
+    import pickle
+
+    import torch
+    from torch.nn import ParameterDict, ParameterList
+
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: check the path.")
+    if sha256:
+        check_hash(path, sha256, str(path))
+    try:
+        # Containers of tensors that older tools wrote; their reconstruction runs no other code.
+        with (
+            torch.serialization.safe_globals([ParameterDict, ParameterList]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # of old pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path} is damaged or holds more than tensors, which could run code: it is not read. "
+            "Get it as safetensors."
+        ) from error
+
+
+def _from_hub(source: str) -> Path:
+    import huggingface_hub
+
+    found = _HUB_FILE.match(source)
+    if found is None:
+        raise ModelError(f"{source!r} is no file on the hub: write hf://owner/name@revision/file.")
+    repository, revision, name = found.groups()
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+    except Exception as error:  # the client lets its HTTP library's errors through
+        if full := full_disk(error, huggingface_hub.constants.HF_HUB_CACHE, "HF_HOME"):
+            raise ModelError(f"{source} cannot be fetched, {full}.") from error
+        raise ModelError(
+            f"{source} is neither cached nor to be had from the hub ({type(error).__name__}): "
+            "check its name, your access to it and the network, or give a local path."
+        ) from error
+
+
+def _from_s3(source: str, sha256: str | None) -> Path:
+    """A file or prefix, copied once into a folder named by its hash."""
+    if not sha256:
+        raise ModelError(
+            f"{source} needs its pinned sha256: `coti weights hash` prints that of a local copy."
+        )
+    parts = urlsplit(source)
+    bucket, key = parts.netloc, parts.path.strip("/")
+    if not bucket or not key:
+        raise ModelError(f"{source!r} names no object: write s3://bucket/key.")
+    root = Path(os.environ.get("COTI_CACHE", "~/.cache/coti")).expanduser() / "weights"
+    kept = root / sha256.lower() / key.rsplit("/", 1)[-1]
+    if kept.exists():  # put there only after its hash was checked
+        return kept
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            fetched = Path(temporary) / kept.name
+            _download_s3(source, bucket, key, fetched)
+            check_hash(fetched, sha256, source)
+            try:
+                fetched.rename(kept)
+            except OSError:  # another process was faster
+                if not kept.exists():
+                    shutil.move(str(fetched), kept)
+    except OSError as error:
+        if full := full_disk(error, root, "COTI_CACHE"):
+            raise ModelError(
+                f"{source} cannot be fetched, {full}; weights that were fetched before are kept."
+            ) from error
+        raise ModelError(
+            f"{source} cannot be kept in {root} ({error}): set COTI_CACHE to a folder that can be "
+            "written to."
+        ) from error
+    return kept
+
+
+def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:
+    """One object to a file, or all below a prefix to a folder.
+
+    Raises:
+        ModelError: the store has nothing there, refuses, or does not answer.
+        OSError: it cannot be written here.
+    """
+    try:
+        import boto3
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as error:
+        raise ModelError("boto3 is not installed: `pip install coti[pool]`.") from error
+    try:
+        client = boto3.session.Session().client("s3")
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        names = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        if key in names:
+            client.download_file(bucket, key, str(target))
+            return
+        inside = [name for name in names if name.startswith(key + "/") and name[-1] != "/"]
+        if not inside:
+            raise ModelError(f"There is nothing at {source}: check bucket and key.")
+        for name in inside:
+            path = target / name[len(key) + 1 :]
+            if not path.resolve().is_relative_to(target.resolve()):
+                raise ModelError(f"The key {name!r} below {source} leaves the folder.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, name, str(path))
+    except (Boto3Error, BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"{source} cannot be fetched ({type(error).__name__}: {said}): check AWS_ENDPOINT_URL, "
+            "the credentials and the network, and run it again."
+        ) from error

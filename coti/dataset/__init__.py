@@ -1,0 +1,1 @@
+"""What was selected and learned, as other tools take it."""

@@ -1,0 +1,142 @@
+"""A learned word as others share it: a Hugging Face concept folder, and the web UIs' file names.
+
+The layout is that of the ``sd-concepts-library``: ``learned_embeds.safetensors``,
+``token_identifier.txt``, ``type_of_concept.txt``, ``concept_images/`` and a model card.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from coti.core.errors import RegistryError
+from coti.inversion.adapters.embedding import embedding_file_name, load_embedding, save_embedding
+
+__all__ = ["ConceptCard", "write_concept_folder"]
+
+
+@dataclass(frozen=True)
+class ConceptCard:
+    """What the model card says."""
+
+    concept: str
+    kind: Literal["object", "style"]
+    base_model: str
+    licence: str
+    """An SPDX identifier, or ``other``."""
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    """Of the registered version, by name."""
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    """Hashes and identifiers of what it was made of, by name."""
+
+
+def write_concept_folder(
+    folder: Path, embedding: Path, pictures: Sequence[Path], card: ConceptCard
+) -> Path:
+    """Write the folder; whole or not at all.
+
+    Args:
+        folder: must not exist yet, or be empty.
+        embedding: the registered file; it is copied byte for byte, and written once more under
+            the key that all web UIs take.
+        pictures: for ``concept_images/``; may be empty.
+        card: contents of ``README.md``.
+
+    Raises:
+        RegistryError: ``folder`` holds something already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RegistryError(f"{folder} is not empty: name a new folder to export to.")
+    word = load_embedding(embedding)
+    token = word.token
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "concept_images").mkdir(parents=True)
+    (part / "webui").mkdir()
+    shutil.copyfile(embedding, part / "learned_embeds.safetensors")
+    save_embedding(word, part / "webui" / embedding_file_name(token), "emb_params")
+    (part / "token_identifier.txt").write_text(token, encoding="utf-8")
+    (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
+    for number, picture in enumerate(pictures):
+        shutil.copyfile(picture, part / "concept_images" / f"{number}{picture.suffix}")
+    (part / "README.md").write_text(
+        _card(card, token, len(pictures), word.second is not None), encoding="utf-8"
+    )
+    if folder.exists():
+        folder.rmdir()
+    part.rename(folder)
+    return folder
+
+
+def _plain(text: str) -> str:
+    """A value in YAML's double quotes."""
+    return '"' + re.sub(r'[\\"\n]', " ", text) + '"'
+
+
+def _rows(values: Mapping[str, object]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
+
+
+def _loading(token: str, two: bool) -> list[str]:
+    """Lines of Python that give a diffusers pipeline the word; SDXL's has two text encoders."""
+    if not two:
+        return [f'pipe.load_textual_inversion("learned_embeds.safetensors", token="{token}")']
+    return [
+        "from safetensors.torch import load_file",
+        "",
+        'word = load_file("learned_embeds.safetensors")',
+        f'pipe.load_textual_inversion(word["clip_l"], token="{token}",',
+        "                            text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer)",
+        f'pipe.load_textual_inversion(word["clip_g"], token="{token}",',
+        "                            text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2)",
+    ]
+
+
+def _card(card: ConceptCard, token: str, pictures: int, two: bool) -> str:
+    name = embedding_file_name(token)
+    lines = [
+        "---",
+        f"license: {_plain(card.licence)}",
+        f"base_model: {_plain(card.base_model)}",
+        "tags: [stable-diffusion, textual_inversion, coti]",
+        "---",
+        "",
+        f"# {card.concept}",
+        "",
+        f"`{token}` is a new word for `{card.base_model}` ({card.kind}), learned by controllable "
+        "textual inversion (COTI).",
+        "",
+        "```python",
+        *_loading(token, two),
+        f'pipe("a photo of a {token}").images[0]',
+        "```",
+        "",
+        f"AUTOMATIC1111 (`embeddings/`), ComfyUI (`models/embeddings/`) and InvokeAI take "
+        f"`webui/{name}`; there the file's name, `{name.removesuffix('.safetensors')}`, is the "
+        "word to write.",
+        "",
+        "## Metrics",
+        "",
+        *_rows(card.metrics),
+        "",
+        "Fréchet distance and kernel distance are on the judge's features unless the name says "
+        "Inception; they compare versions of this concept alone.",
+        "",
+        "## Licence",
+        "",
+        f"Of the embedding: {card.licence}. The base model's licence holds for what is drawn with "
+        "it; the pictures in `concept_images/` keep the licence of their source.",
+        "",
+        "## Lineage",
+        "",
+        *_rows(card.lineage),
+        "",
+    ]
+    if pictures:
+        shown = "".join(f"![](concept_images/{number}.png)" for number in range(pictures))
+        lines += ["## Concept images", "", shown, ""]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What turns images (and texts) into features, behind one protocol."""

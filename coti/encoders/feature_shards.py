@@ -1,0 +1,115 @@
+"""A pool's features, once a picture, in shards that any number of workers may compute.
+
+A shard is a list of ids. Its features are a :class:`~coti.core.tensors.TensorBundle` of its own:
+``pool`` (float32 [n, d], L2-normalised, of the scorer), ``pool_concept`` where ℰ of Eq. 8 is
+another encoder, and ``pool_ids``. :func:`gather_shards` joins them, out of memory where there are
+several.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import torch
+
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+
+__all__ = ["embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
+
+
+def split_into_shards(ids: Sequence[str], size: int) -> list[list[str]]:
+    """Lists of at most ``size`` ids, in order; one empty list of no ids.
+
+    >>> split_into_shards(["a", "b", "c"], 2)
+    [['a', 'b'], ['c']]
+    """
+    return [list(ids[first : first + size]) for first in range(0, len(ids), size)] or [[]]
+
+
+def embed_shard(
+    encoder: ImageTextEncoder, concept_encoder: ImageEncoder | None, pool: ImageSet
+) -> TensorBundle:
+    """Features of one shard's pictures.
+
+    Args:
+        encoder: the scorer.
+        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
+        pool: the shard's pictures.
+    """
+    tensors = {"pool": normalized(encoder.encode_images(pool.images))}
+    if concept_encoder is not None:
+        tensors["pool_concept"] = normalized(concept_encoder.encode_images(pool.images))
+    return TensorBundle(tensors).with_strings("pool_ids", pool.names)
+
+
+def embed_seeds(
+    encoder: ImageTextEncoder,
+    concept_encoder: ImageEncoder | None,
+    seeds: ImageSet,
+    distractors: Sequence[str],
+) -> TensorBundle:
+    """Features of the seeds and of the names of look-alikes, beside those of the shards.
+
+    Args:
+        encoder: the scorer.
+        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
+        seeds: the seed pictures.
+        distractors: names of look-alikes, or none.
+    """
+    tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
+    if concept_encoder is not None:
+        tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
+    elif distractors:
+        captions = [f"a photo of a {name}" for name in distractors]
+        tensors["distractors"] = normalized(encoder.encode_texts(captions))
+    return TensorBundle(tensors).with_strings("seed_ids", seeds.names)
+
+
+def gather_shards(
+    shards: Sequence[TensorBundle], seeds: TensorBundle, keep: Collection[str] | None = None
+) -> TensorBundle:
+    """Shards and seeds as the one bundle that the cycles read.
+
+    Args:
+        shards: of :func:`embed_shard`, in the pool's order.
+        seeds: of :func:`embed_seeds`.
+        keep: ids to keep; all of them without.
+    """
+    ids = [shard.strings("pool_ids") for shard in shards]
+    places = None
+    if keep is not None:
+        kept = set(keep)
+        places = [[i for i, name in enumerate(some) if name in kept] for some in ids]
+        ids = [[some[i] for i in chosen] for some, chosen in zip(ids, places, strict=True)]
+    tensors = dict(seeds.tensors)
+    for name in ("pool", "pool_concept"):
+        if name in shards[0].tensors:
+            tensors[name] = _joined([shard[name] for shard in shards], places)
+    bundle = TensorBundle(tensors, dict(seeds.metadata))
+    return bundle.with_strings("pool_ids", [name for some in ids for name in some])
+
+
+def _joined(parts: Sequence[torch.Tensor], places: list[list[int]] | None) -> torch.Tensor:
+    """Rows [n, d] of all parts; several are joined in a file that goes when the tensor does."""
+    if places is not None and all(
+        len(chosen) == len(part) for chosen, part in zip(places, parts, strict=True)
+    ):
+        places = None
+    if len(parts) == 1:
+        return parts[0] if places is None else parts[0][places[0]]
+    rows = sum(map(len, parts if places is None else places))
+    width = parts[0].shape[1]
+    with tempfile.TemporaryDirectory(prefix="coti-") as folder:
+        path = Path(folder) / "joined"
+        path.touch()
+        whole = torch.from_file(str(path), shared=True, size=rows * width).view(rows, width)
+    first = 0
+    for number, part in enumerate(parts):
+        chosen = part if places is None else part[places[number]]
+        whole[first : first + len(chosen)] = chosen
+        first += len(chosen)
+    return whole

@@ -1,0 +1,78 @@
+"""Inception-v3 as FID is defined on it, from torch-fidelity.
+
+Of the two maintained libraries, torch-fidelity and clean-fid, torch-fidelity was taken: its network
+and its weights reproduce the original TensorFlow graph, resizing included, so ``fid`` is the number
+that the field has compared since 2017, and the weights can be given as a local file. clean-fid
+mends that resizing, which makes another number under the same name, and always downloads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from coti.core.errors import ModelError
+from coti.core.out_of_memory import out_of_memory_at
+from coti.core.weights import local_weights
+
+__all__ = ["InceptionEncoder"]
+
+_LARGER = "leave out evaluation.inception, or take a larger device"
+
+
+class InceptionEncoder:
+    """The 2,048 features before Inception-v3's classifier, for :func:`frechet_distance`."""
+
+    name = "inception"
+    size = 2048
+
+    def __init__(
+        self, weights: str, sha256: str, *, device: str = "cpu", batch_size: int = 64
+    ) -> None:
+        """Load the network.
+
+        Args:
+            weights: a path, ``hf://…`` or ``s3://…`` of ``pt_inception-2015-12-05``.
+            sha256: the hash it must have. The library reads it as a pickle, so it is always
+                checked before.
+            device: a torch device, or ``auto``.
+            batch_size: pictures at once.
+
+        Raises:
+            ModelError: no or other weights, or torch-fidelity is not installed.
+        """
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            message = "torch-fidelity is not installed: `pip install coti[fid]`."
+            raise ModelError(message) from error
+        path = local_weights(weights, sha256)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        try:
+            network: Any = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+            )
+        except Exception as error:  # the library lets torch's exceptions through
+            raise ModelError(f"{weights} holds no Inception-v3 of torch-fidelity's.") from error
+        with out_of_memory_at(ModelError, "loading Inception-v3", _LARGER, network):
+            self._network = network.to(self.device)
+
+    @torch.inference_mode()
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, h, w], any size, to float32 [n, 2048] on the CPU."""
+        starts = range(0, len(images), self.batch_size)
+        hidden = True if len(starts) < 2 else None
+        doing = f"looking at {self.batch_size} pictures at once with Inception-v3"
+        with out_of_memory_at(ModelError, doing, "lower evaluation.batch_size"):
+            parts = [
+                self._network(images[first : first + self.batch_size].to(self.device))[0]
+                .float()
+                .cpu()
+                for first in tqdm(starts, "inception features", leave=False, disable=hidden)
+            ]
+        return torch.cat(parts) if parts else torch.empty(0, self.size)

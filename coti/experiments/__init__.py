@@ -1,0 +1,20 @@
+"""What an experiment leaves for a reader: CSV, Markdown and pictures, from the cells' records."""
+
+from coti.experiments.comparison import Comparison, compare
+from coti.experiments.figures import draw_figures
+from coti.experiments.result_rows import COLUMNS, Cell, Summary, summarize
+from coti.experiments.result_tables import counted, write_csv, write_cycles_csv, write_markdown
+
+__all__ = [
+    "COLUMNS",
+    "Cell",
+    "Comparison",
+    "Summary",
+    "compare",
+    "counted",
+    "draw_figures",
+    "summarize",
+    "write_csv",
+    "write_cycles_csv",
+    "write_markdown",
+]

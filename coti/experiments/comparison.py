@@ -1,0 +1,118 @@
+"""COTI against TI: ratios, points and gaps, computed for us as the paper's are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coti.experiments.result_rows import Cell, summarize
+
+__all__ = ["PAPER", "Comparison", "compare"]
+
+PAPER = {
+    "fd_of_random": 0.709,
+    "fd_of_full": 0.827,
+    "points_over_random": 20.3,
+    "points_over_full": 18.4,
+    "better_concepts": 8,
+    "concepts": 8,
+}
+"""Yang et al. 2023, Table 1, over its eight concepts: COTI's mean FID as a share of TI (RAND)'s and
+TI (FULL)'s, R-precision points over each, concepts on which FID is better than both."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against RAND, FULL and the oracle; NaN where a row is missing."""
+
+    fd_of_random: float
+    """Mean distance over the mean of TI (RAND)."""
+    fd_of_full: float
+    points_over_random: float
+    """R-precision, in points of 100."""
+    points_over_full: float
+    better_concepts: int
+    """Concepts with a lower mean distance than both RAND and FULL."""
+    concepts: int
+    fd_gap_closed: float
+    """Share of the way from RAND to the oracle, of the means over concepts; above 1: beats it."""
+    r_gap_closed: float
+    steps_to_full: float
+    """Mean over concepts and seeds of the image-steps after which the method reached FULL's final
+    R-precision, over those that FULL used; infinite where it never did."""
+
+
+def compare(
+    cells: Sequence[Cell],
+    fd: str = "fd_judge",
+    *,
+    method: str = "COTI",
+    random: str = "TI (RAND)",
+    full: str = "TI (FULL)",
+    oracle: str = "oracle",
+) -> Comparison:
+    """Compare rows of Table 1 by name.
+
+    Args:
+        cells: all cells of the table.
+        fd: the distance, ``fd_judge`` or ``fd_efficientnet``.
+        method: the row that is judged.
+        random: the row of random pool pictures.
+        full: the row of the whole pool.
+        oracle: the row of clean pictures.
+    """
+
+    def mean(strategy: str, metric: str, concept: str | None = None) -> float:
+        return summarize(cells, strategy, metric, concept).mean
+
+    concepts = list(dict.fromkeys(cell.concept for cell in cells))
+    better = sum(
+        mean(method, fd, name) < min(mean(random, fd, name), mean(full, fd, name))
+        for name in concepts
+    )
+    own, rand, whole, top = (mean(name, fd) for name in (method, random, full, oracle))
+    r_own, r_rand, r_whole, r_top = (
+        mean(name, "r_precision") for name in (method, random, full, oracle)
+    )
+    return Comparison(
+        fd_of_random=_share(own, rand),
+        fd_of_full=_share(own, whole),
+        points_over_random=100 * (r_own - r_rand),
+        points_over_full=100 * (r_own - r_whole),
+        better_concepts=better,
+        concepts=len(concepts),
+        fd_gap_closed=_share(rand - own, rand - top),
+        r_gap_closed=_share(r_own - r_rand, r_top - r_rand),
+        steps_to_full=_steps_to_reach(cells, method, full),
+    )
+
+
+def agreeing_concepts(
+    cells: Sequence[Cell], first: str, second: str, strategies: Sequence[str]
+) -> int:
+    """Concepts on which two metrics put the strategies in the same order."""
+
+    def order(metric: str, concept: str) -> list[str]:
+        means = {name: summarize(cells, name, metric, concept).mean for name in strategies}
+        return sorted(means, key=lambda name: means[name])
+
+    concepts = dict.fromkeys(cell.concept for cell in cells)
+    return sum(order(first, name) == order(second, name) for name in concepts)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _steps_to_reach(cells: Sequence[Cell], method: str, full: str) -> float:
+    shares = []
+    whole = {(c.concept, c.seed): c for c in cells if c.strategy == full}
+    for cell in cells:
+        other = whole.get((cell.concept, cell.seed))
+        if cell.strategy != method or other is None:
+            continue
+        target = other.value("r_precision")
+        reached = [float(row["image_steps"]) for row in cell.cycles if row["r_precision"] >= target]
+        shares.append(_share(min(reached, default=math.inf), other.value("image_steps")))
+    return sum(shares) / len(shares) if shares else math.nan

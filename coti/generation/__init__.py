@@ -1,0 +1,1 @@
+"""Sampling images with learned embeddings."""

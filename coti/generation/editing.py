@@ -1,0 +1,180 @@
+"""Localized editing: Blended Latent Diffusion (Avrahami et al. 2023) with learned words.
+
+Inside the mask the picture is drawn from a prompt; outside, after every step, the latents are
+replaced by the source picture's own, noised to the same level. Any Stable Diffusion model does it;
+no inpainting model is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from coti.core.errors import ConfigError, PoolError
+from coti.core.images import from_pil, read_picture
+from coti.generation.prompts import check_tokens, fill_prompts
+from coti.generation.sampler import AfterStep, fixed_noise, generate, make_solver
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
+from coti.inversion.latents import decode_latents, to_model_range
+from coti.settings import GenerationSettings
+
+__all__ = ["Edit", "edit_picture", "latent_mask", "read_picture_and_mask"]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Edited pictures, and how well they kept what was not to be edited."""
+
+    images: torch.Tensor
+    """uint8 [n, 3, h, w]."""
+    outside_error: float
+    """Mean absolute difference to the source outside the mask, in levels of 255."""
+    autoencoder_error: float
+    """The same of the source encoded and decoded with no edit: what latents cannot do better."""
+
+
+def read_picture_and_mask(
+    picture: Path | str, mask: Path | str, model: TextToImageModel
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture, uint8 [3, h, w], and its mask, bool [h, w]; True (white) is to be edited.
+
+    A picture whose sides the model's latents can't divide is cut by the few pixels at the right
+    and the bottom.
+
+    Raises:
+        PoolError: one of them is no picture, or they differ in size.
+        ConfigError: the mask is all black or all white, or the picture is too small.
+    """
+    source, drawn = read_picture(Path(picture)), read_picture(Path(mask))
+    if source.size != drawn.size:
+        raise PoolError(
+            f"The mask {mask} has {drawn.width}x{drawn.height} pixels, the picture {picture} "
+            f"{source.width}x{source.height}: make the mask as large as the picture."
+        )
+    step = model.downscale
+    height, width = source.height // step * step, source.width // step * step
+    if height == 0 or width == 0:
+        raise ConfigError(f"{picture} is smaller than {step} pixels, one latent of {model.name}.")
+    box = (0, 0, width, height)
+    pixels = from_pil([source.crop(box)], (height, width))[0]
+    chosen = torch.from_numpy(np.array(drawn.crop(box).convert("L")) >= 128)
+    if not bool(chosen.any()) or bool(chosen.all()):
+        which = "white" if bool(chosen.any()) else "black"
+        raise ConfigError(
+            f"The mask {mask} is all {which}: paint white what should change, and black what "
+            "should stay."
+        )
+    return pixels, chosen
+
+
+def latent_mask(mask: torch.Tensor, downscale: int) -> torch.Tensor:
+    """A mask, bool [h, w], by latents: bool [h / downscale, w / downscale].
+
+    A latent is edited where at least half of its pixels are.
+
+    Raises:
+        ConfigError: the mask is so thin that no latent is.
+    """
+    share = F.avg_pool2d(mask[None, None].float(), downscale)[0, 0]
+    cells = share >= 0.5
+    if not bool(cells.any()):
+        raise ConfigError(
+            f"The mask is too thin: nowhere does it fill half of a {downscale}x{downscale} cell, "
+            "the least that can be edited; paint it broader."
+        )
+    return cells
+
+
+@torch.no_grad()
+def edit_picture(
+    model: TextToImageModel,
+    picture: torch.Tensor,  # uint8 [3, h, w], sides multiples of model.downscale
+    mask: torch.Tensor,  # bool [h, w], True is edited
+    prompt: str,  # may hold tokens; {} stands for the first word's
+    embeddings: Sequence[Embedding],
+    settings: GenerationSettings | None = None,
+    seed: int = 0,
+    *,
+    num_images: int = 1,
+    negative_prompt: str = "",
+    keep_pixels: bool = False,  # put the source's own pixels back outside the mask
+) -> Edit:
+    """Draw the prompt inside the mask and keep the rest.
+
+    Raises:
+        ConfigError: picture and mask differ in size, or the mask edits no latent.
+        EmbeddingError: as :func:`coti.generation.prompted.draw_prompts`.
+    """
+    settings = settings or GenerationSettings()
+    if picture.shape[1:] != mask.shape:
+        raise ConfigError(
+            f"The mask has shape {list(mask.shape)}, the picture {list(picture.shape[1:])}: they "
+            "must be of one size."
+        )
+    (filled,) = fill_prompts([prompt], embeddings)
+    check_tokens(model, [filled, negative_prompt], embeddings)
+    height, width = picture.shape[1:]
+    source = _encode(model, picture)
+    cells = latent_mask(mask, model.downscale)
+    noise = fixed_noise(model, range(num_images), seed, (height, width))
+    images = generate(
+        model,
+        [filled] * num_images,
+        embeddings,
+        settings,
+        seed,
+        noise,
+        negative_prompt=negative_prompt,
+        size=(height, width),
+        after_step=_blending(model, source, cells, noise, settings),
+        progress="editing",
+    )
+    plain = decode_latents(model, source)
+    outside = ~mask
+    if keep_pixels:
+        images = torch.where(mask, images, picture)
+    return Edit(
+        images,
+        outside_error=_error(images, picture, outside),
+        autoencoder_error=_error(plain, picture, outside),
+    )
+
+
+def _encode(model: TextToImageModel, picture: torch.Tensor) -> torch.Tensor:
+    """The mean latents of a picture at its own size, scaled: float32 [1, channels, h, w]."""
+    posterior = model.vae.encode(to_model_range(picture[None], model)).latent_dist
+    mean: torch.Tensor = posterior.mean.float() * float(model.vae.config.scaling_factor)
+    return mean
+
+
+def _blending(
+    model: TextToImageModel,
+    source: torch.Tensor,  # float32 [1, channels, h, w]
+    cells: torch.Tensor,  # bool [h, w]
+    noise: torch.Tensor,  # float32 [n, channels, h, w], what each picture started from
+    settings: GenerationSettings,
+) -> AfterStep:
+    """After every step: the edited latents inside, the source's at the same noise outside."""
+    noiser = make_solver(model, settings)
+    inside = cells.to(model.device)
+
+    def blend(latents: torch.Tensor, following: torch.Tensor, which: slice) -> torch.Tensor:
+        own = source.expand(latents.shape)
+        if float(following) >= 0:
+            start = noise[which].to(model.device)
+            own = noiser.add_noise(own, start, following.reshape(1).expand(len(latents)))
+        return torch.where(inside, latents, own.to(latents.dtype))
+
+    return blend
+
+
+def _error(images: torch.Tensor, picture: torch.Tensor, where: torch.Tensor) -> float:
+    """Mean absolute difference [n, 3, h, w] to [3, h, w] where a mask holds, levels of 255."""
+    difference = (images.float() - picture.float()).abs()
+    return float(difference[..., where].mean())

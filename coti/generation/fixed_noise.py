@@ -1,0 +1,37 @@
+"""Pictures of the learned word on fixed noise: X_TI, the pictures behind φ, sample grids."""
+
+from __future__ import annotations
+
+import torch
+
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.generation.sampler import generate
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
+from coti.settings import GenerationSettings
+
+__all__ = ["draw", "prompts_of"]
+
+
+def prompts_of(token: str, settings: GenerationSettings, count: int) -> list[str]:
+    """``count`` prompts with ``token`` in them, the configured ones in turn."""
+    return [settings.prompts[i % len(settings.prompts)].replace("{}", token) for i in range(count)]
+
+
+def draw(
+    model: TextToImageModel,
+    embedding: Embedding,
+    settings: GenerationSettings,
+    count: int,
+    seed: int,
+    purpose: str,
+) -> ImageSet:
+    """Draw ``count`` pictures; noise and prompts depend on ``seed`` and ``purpose`` alone.
+
+    So two calls with different embeddings differ by the embedding and by nothing else.
+    """
+    prompts = prompts_of(embedding.token, settings, count)
+    with torch.inference_mode():
+        images = generate(model, prompts, [embedding], settings, derived_seed(seed, purpose))
+    return ImageSet([f"{purpose}-{i:04d}" for i in range(count)], images)

@@ -1,0 +1,237 @@
+"""Drawing pictures with learned words: batched guidance, any solver of diffusers, fixed noise."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.seeding import generator
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.latents import decode_latents
+from coti.inversion.loss import predict
+from coti.inversion.prompt_encoder import Conditioning, PromptEncoder, check_fits
+from coti.settings import GenerationSettings
+
+__all__ = ["AfterStep", "fixed_noise", "generate", "make_solver"]
+
+AfterStep = Callable[[torch.Tensor, torch.Tensor, slice], torch.Tensor]
+"""Called after each solver step with the latents [b, channels, h, w], the next timestep (scalar,
+−1 after the last) and which of the pictures these are; returns the latents to go on with."""
+
+
+def fixed_noise(
+    model: TextToImageModel,
+    indices: Sequence[int],
+    seed: int,
+    size: tuple[int, int] | None = None,
+) -> torch.Tensor:
+    """The noise that pictures start from, float32 [n, channels, h, w] on the CPU.
+
+    Each picture's depends on (seed, its index) only: not on the others, the batch or the device.
+
+    Args:
+        model: for the shape of its latents.
+        indices: numbers of the pictures.
+        seed: of all of them.
+        size: height and width in pixels; the model's resolution if None.
+    """
+    channels, height, width = model.latent_shape
+    if size is not None:
+        height, width = size[0] // model.downscale, size[1] // model.downscale
+    rows = [
+        torch.randn(channels, height, width, generator=generator(seed, "start", index))
+        for index in indices
+    ]
+    return torch.stack(rows)
+
+
+def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
+    """The diffusers scheduler for the model's own noise schedule, timesteps set.
+
+    Raises:
+        ConfigError: diffusers has no such scheduler, or it can't do so few or many steps.
+    """
+    import diffusers
+
+    kind: Any = getattr(diffusers, settings.scheduler, None)
+    if not settings.scheduler.endswith("Scheduler") or not hasattr(kind, "from_config"):
+        raise ConfigError(
+            f"scheduler {settings.scheduler!r} is none of diffusers': give a class name such as "
+            "DPMSolverMultistepScheduler, DDIMScheduler or EulerDiscreteScheduler."
+        )
+    config = dict(model.scheduler_config)
+    if "use_karras_sigmas" in inspect.signature(kind.__init__).parameters:
+        config["use_karras_sigmas"] = settings.use_karras_sigmas
+    with quiet_libraries():
+        solver = kind.from_config(config)
+        try:
+            solver.set_timesteps(settings.num_inference_steps, device=model.device)
+        except (ValueError, IndexError) as error:
+            raise ConfigError(
+                f"{settings.scheduler} cannot do {settings.num_inference_steps} steps: {error}."
+            ) from error
+    return solver
+
+
+@torch.no_grad()
+def generate(
+    model: TextToImageModel,
+    prompts: Sequence[str],  # one a picture
+    embeddings: Sequence[Embedding],  # the new words that prompts may hold
+    settings: GenerationSettings,
+    seed: int,
+    noise: torch.Tensor | None = None,  # float32 [n, channels, h, w] to start from
+    *,
+    negative_prompt: str = "",
+    indices: Sequence[int] | None = None,  # numbers of the pictures; 0 … n − 1 if None
+    size: tuple[int, int] | None = None,  # height, width in pixels
+    after_step: AfterStep | None = None,
+    progress: str = "drawing",  # what the progress bar says
+) -> torch.Tensor:
+    """Draw one picture a prompt; picture i depends on (seed, i, its prompt) only.
+
+    Classifier-free guidance (Ho and Salimans 2022): ``uncond + scale·(cond − uncond)``, both in
+    one batch; at ``guidance_scale`` 1 or less only ``cond`` is computed.
+
+    Returns:
+        uint8 [n, 3, height, width] on the CPU.
+
+    Raises:
+        EmbeddingError: an embedding does not fit the model, or two share a token.
+        ConfigError: an unknown scheduler, a size that the model cannot draw, or more pictures at
+            once than the device has memory for.
+    """
+    if not prompts:
+        raise ConfigError("There is no prompt to draw.")
+    numbers = list(range(len(prompts))) if indices is None else list(indices)
+    if size is not None and any(side % model.downscale or side <= 0 for side in size):
+        raise ConfigError(f"A size of {size[0]}x{size[1]} is no multiple of {model.downscale}.")
+    if noise is None:
+        noise = fixed_noise(model, numbers, seed, size)
+    text = _encode(model, prompts, embeddings, negative_prompt)
+    latents = []
+    starts = range(0, len(prompts), settings.batch_size)
+    total = len(starts) * settings.num_inference_steps
+    try:
+        with tqdm(total=total, desc=progress, leave=False, disable=None) as bar:
+            for first in starts:
+                chosen = slice(first, first + settings.batch_size)
+                latents.append(
+                    _denoise(
+                        model,
+                        noise[chosen],
+                        text,
+                        chosen,
+                        numbers[chosen],
+                        settings,
+                        seed,
+                        after_step,
+                        bar,
+                    )
+                )
+        return decode_latents(model, torch.cat(latents), settings.batch_size)
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"The device ran out of memory drawing {settings.batch_size} pictures at once; lower "
+            f"generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
+            "much beside the weights)."
+        ) from error
+
+
+class _Text:
+    """Encoded prompts: each different prompt once, and which one a picture has."""
+
+    def __init__(self, positive: Conditioning, negative: Conditioning, which: torch.Tensor) -> None:
+        self._positive, self._negative, self._which = positive, negative, which
+
+    def rows(self, chosen: slice, guided: bool) -> Conditioning:
+        """Prompts of the chosen pictures [b, …], after as many negative ones if guided."""
+        which = self._which[chosen]
+        positive = self._positive.rows(which)
+        if not guided:
+            return positive
+        negative = self._negative.rows(torch.zeros_like(which))
+        hidden = torch.cat([negative.hidden, positive.hidden])
+        if positive.pooled is None or negative.pooled is None:
+            return Conditioning(hidden, None)
+        return Conditioning(hidden, torch.cat([negative.pooled, positive.pooled]))
+
+
+def _encode(
+    model: TextToImageModel,
+    prompts: Sequence[str],
+    embeddings: Sequence[Embedding],
+    negative_prompt: str,
+) -> _Text:
+    tokens = [embedding.token for embedding in embeddings]
+    doubled = sorted({token for token in tokens if tokens.count(token) > 1})
+    if doubled:
+        raise EmbeddingError(f"Two embeddings share the token {doubled[0]}; rename one (token=…).")
+    for embedding in embeddings:
+        check_fits(model, embedding)
+    encoder = PromptEncoder(model, {word.token: word.num_vectors for word in embeddings})
+    vectors = [
+        torch.cat([word.parts[i] for word in embeddings]).to(model.device)
+        if embeddings
+        else torch.zeros(0, width, device=model.device)
+        for i, width in enumerate(model.widths)
+    ]
+    different = list(dict.fromkeys(prompts))
+    which = torch.tensor([different.index(prompt) for prompt in prompts], device=model.device)
+
+    def encoded(texts: Sequence[str]) -> Conditioning:
+        return encoder([ids.to(model.device) for ids in encoder.tokenize(texts)], vectors)
+
+    parts = [encoded(different[first : first + 64]) for first in range(0, len(different), 64)]
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    positive = Conditioning(
+        torch.cat([part.hidden for part in parts]), torch.cat(pooled) if pooled else None
+    )
+    negative = encoded([negative_prompt])
+    if not negative_prompt and model.force_zeros_for_empty_prompt:
+        negative = Conditioning(
+            torch.zeros_like(negative.hidden),
+            None if negative.pooled is None else torch.zeros_like(negative.pooled),
+        )
+    return _Text(positive, negative, which)
+
+
+def _denoise(
+    model: TextToImageModel,
+    noise: torch.Tensor,  # [b, channels, h, w]
+    text: _Text,
+    chosen: slice,
+    numbers: Sequence[int],  # of the chosen pictures
+    settings: GenerationSettings,
+    seed: int,
+    after_step: AfterStep | None,
+    bar: Any,
+) -> torch.Tensor:
+    """Noise to latents, float32 [b, channels, h, w] on the model's device."""
+    solver = make_solver(model, settings)
+    guided = settings.guidance_scale > 1.0
+    prompts = text.rows(chosen, guided)
+    options: dict[str, Any] = {}
+    if "generator" in inspect.signature(solver.step).parameters:
+        options["generator"] = [generator(seed, "solver", number) for number in numbers]
+    latents: torch.Tensor = noise.to(model.device, torch.float32) * solver.init_noise_sigma
+    steps = solver.timesteps
+    for place, timestep in enumerate(steps):
+        both = torch.cat([latents, latents]) if guided else latents
+        scaled = solver.scale_model_input(both, timestep)
+        prediction = predict(model, scaled, timestep, prompts).float()
+        if guided:
+            negative, positive = prediction.chunk(2)
+            prediction = negative + settings.guidance_scale * (positive - negative)
+        latents = solver.step(prediction, timestep, latents, **options, return_dict=False)[0]
+        if after_step is not None:
+            following = steps[place + 1] if place + 1 < len(steps) else timestep.new_tensor(-1)
+            latents = after_step(latents, following, chosen)
+        bar.update()
+    return latents.float()

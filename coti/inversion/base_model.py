@@ -1,0 +1,213 @@
+"""The frozen text-to-image model, Stable Diffusion or SDXL shaped, on its device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from coti.core.errors import ModelError
+from coti.core.out_of_memory import out_of_memory_at
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
+from coti.settings import ModelSettings
+
+__all__ = [
+    "TextToImageModel",
+    "cpu_computes_bfloat16",
+    "load_text_to_image",
+    "origin_of",
+    "quiet_libraries",
+    "training_attention",
+]
+
+_FEW_POSITIONS = 1024
+"""Latents up to which attention's table of all pairs is small; 32x32 of them."""
+
+
+@dataclass(frozen=True)
+class TextToImageModel:
+    """Everything that draws, frozen. SD shaped models have one text encoder, SDXL's have two."""
+
+    name: str
+    """What the user called it."""
+    vae: Any
+    unet: Any
+    tokenizers: tuple[Any, ...]
+    text_encoders: tuple[Any, ...]
+    scheduler_config: dict[str, Any]
+    """Of the noise schedule it was trained with."""
+    resolution: int
+    """Pixels of a side."""
+    device: torch.device
+    dtype: torch.dtype
+    """Of the UNet and the text encoders; the autoencoder's may differ (``vae.dtype``)."""
+    fingerprint: str
+    """Changes with any weight or setting of the model."""
+    force_zeros_for_empty_prompt: bool = False
+    """SDXL: the empty negative prompt is all zeros."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """What else finds it again beside its name: ``revision``, ``sha256``, ``config``, as given."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one picture's latents."""
+        side = self.resolution // self.downscale
+        return (self.vae.config.latent_channels, side, side)
+
+    @property
+    def downscale(self) -> int:
+        """Pixels of a side for one latent of a side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers in a word's vector, one count a text encoder."""
+        return tuple(
+            encoder.get_input_embeddings().weight.shape[1] for encoder in self.text_encoders
+        )
+
+    @property
+    def unet_format(self) -> torch.memory_format:
+        """Memory format of the UNet and its input: whichever its device computes faster in."""
+        return _unet_format(self.device, self.dtype)
+
+    @property
+    def prediction_type(self) -> str:
+        """``epsilon`` or ``v_prediction``."""
+        return str(self.scheduler_config.get("prediction_type", "epsilon"))
+
+
+def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
+    """Load the base model, frozen and ready on its device.
+
+    Raises:
+        ModelError: the folder isn't a diffusers model, a single file isn't one of a known shape,
+            a part is missing or broken, a pinned hash differs, or the hub can't be reached,
+            doesn't have it, or wants a licence accepted first.
+    """
+    device = _device(settings.device)
+    dtype = _dtype(settings.dtype, device)
+    source = locate_model(settings)
+    with quiet_libraries():
+        if source.is_file():
+            parts = read_single_file(source, settings.base_model, settings.config)
+        else:
+            parts = read_folder(source, settings.base_model)
+        return _frozen(parts, settings, device, dtype)
+
+
+def origin_of(settings: ModelSettings) -> dict[str, str]:
+    """What finds a base model again beside its name."""
+    named = {name: getattr(settings, name) for name in ("revision", "sha256", "config")}
+    return {name: value for name, value in named.items() if value}
+
+
+def _frozen(
+    parts: ModelParts, settings: ModelSettings, device: torch.device, dtype: torch.dtype
+) -> TextToImageModel:
+    name = settings.base_model
+    vae, unet = parts.vae, parts.unet
+    prediction = parts.scheduler_config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise ModelError(
+            f"{name} predicts {prediction!r}: textual inversion is defined here for epsilon and "
+            "v_prediction models."
+        )
+    # fp16 overflows in some autoencoders, which say so themselves (SDXL's); on a CPU half
+    # precision gains the autoencoder little and costs levels of grey.
+    vae_dtype = dtype
+    overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
+    if overflows or device.type == "cpu":
+        vae_dtype = torch.float32
+    encoders = ((encoder, dtype) for encoder in parts.text_encoders)
+    half = (
+        "" if dtype != torch.float32 else "set model.dtype: bfloat16, which takes half of it, or "
+    )
+    remedy = f"{half}take a smaller base model or a larger device"
+    for module, kind in ((vae, vae_dtype), (unet, dtype), *encoders):
+        with out_of_memory_at(ModelError, f"loading {name}", remedy, module):
+            module.requires_grad_(False).eval().to(device=device, dtype=kind)
+    vae.to(memory_format=torch.channels_last)
+    unet.to(memory_format=_unet_format(device, dtype))
+    downscale = 2 ** (len(vae.config.block_out_channels) - 1)
+    return TextToImageModel(
+        name=name,
+        vae=vae,
+        unet=unet,
+        tokenizers=parts.tokenizers,
+        text_encoders=parts.text_encoders,
+        scheduler_config=parts.scheduler_config,
+        resolution=int(unet.config.sample_size) * downscale,
+        device=device,
+        dtype=dtype,
+        fingerprint=parts.fingerprint,
+        force_zeros_for_empty_prompt=bool(parts.index.get("force_zeros_for_empty_prompt", False)),
+        origin=origin_of(settings),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        # `accelerate launch` gives every process a GPU of its own.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(
+            f"device {name!r} is none that torch knows: auto, cpu, cuda, cuda:0 or mps."
+        ) from error
+    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise ModelError(f"device {name!r} is not on this machine; use device: auto or cpu.")
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name != "auto":
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        return kinds[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    fast = device.type == "cpu" and cpu_computes_bfloat16()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Whether this CPU computes faster in bfloat16 than in float32: it has AMX tiles.
+
+    Without instructions for it bfloat16 is emulated; with AVX-512's alone a training step took
+    228 ms where float32's took 160 (``benchmarks.ti_throughput --dtype``, a Xeon without AMX).
+    """
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+
+
+def _unet_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
+    # A CPU's group norm in half precision is slow with channels last: a fifth of the forward pass.
+    half_on_cpu = device.type == "cpu" and dtype != torch.float32
+    return torch.contiguous_format if half_on_cpu else torch.channels_last
+
+
+@contextmanager
+def training_attention(model: TextToImageModel) -> Iterator[None]:
+    """Attention whose gradient is fast, for forward and backward passes inside.
+
+    On a CPU the gradient of torch's flash attention is slow in half precision: it was 40 % of a
+    step of the bundled model. Plain matrix products are faster as long as positions are few.
+    """
+    height, width = model.latent_shape[1:]
+    slow = model.device.type == "cpu" and model.dtype != torch.float32
+    if not slow or height * width > _FEW_POSITIONS:
+        yield
+        return
+    with sdpa_kernel(SDPBackend.MATH):
+        yield

@@ -1,0 +1,51 @@
+"""Embeddings that other tools stored as pickles, turned into safetensors once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coti.core.errors import EmbeddingError
+from coti.core.weights import read_pickled
+from coti.inversion.adapters.embedding import Embedding, save_embedding, word_of
+
+__all__ = ["convert_embedding"]
+
+
+def convert_embedding(source: Path, target: Path, token: str | None = None) -> Embedding:
+    """Read a ``.pt`` or ``.bin`` embedding, weights only, and save it as ours.
+
+    Known are AUTOMATIC1111's and the original code's ``string_to_param``, diffusers' ``{token:
+    vectors}``, ``emb_params``, and SDXL's ``clip_l`` with ``clip_g``.
+
+    Args:
+        source: the file.
+        target: a ``.safetensors`` path.
+        token: placeholder; by default the file's own, or its name in angle brackets.
+
+    Raises:
+        ModelError: the file is damaged or holds more than tensors.
+        EmbeddingError: what it holds is no word, or the target's name is unusable.
+    """
+    found: Any = read_pickled(source)
+    if not isinstance(found, Mapping):
+        raise EmbeddingError(f"{source} holds a {type(found).__name__}, not an embedding.")
+    name = found.get("name")
+    if "string_to_param" in found:
+        found = found["string_to_param"]
+    tensors = {
+        str(key): value.detach().float()
+        for key, value in found.items()
+        if isinstance(value, torch.Tensor)
+    }
+    parts, key = word_of(tensors, source)
+    vectors = [part if part.ndim == 2 else part.reshape(1, -1) for part in parts]
+    # The web UI's own name for a word is the file's; "*" stands for whatever the prompt calls it.
+    label = token or key or f"<{name if isinstance(name, str) and name else source.stem}>"
+    second = vectors[1] if len(vectors) > 1 else None
+    word = Embedding("".join(label.split()), vectors[0], {"converted_from": source.name}, second)
+    save_embedding(word, target)
+    return word

@@ -1,0 +1,153 @@
+"""The process that decodes: ``python -m coti.pool.decode.worker CONTROL_FD LIMITS_JSON``.
+
+It loads the libraries once and forks a child for every worker, so that a worker that had to be
+killed is replaced in milliseconds. A child reads pictures from its socket and answers with JSON
+and raw pixels: nothing that a taken-over child sends is unpickled or parsed as a picture. It may
+write no file, and its memory is bounded; the time is watched from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+from coti.pool.decode.decoder import Limits, decode_picture
+from coti.pool.reasons import Rejected
+
+__all__ = ["ANSWER", "FORK", "KILL", "LENGTH", "PID", "main", "receive"]
+
+LENGTH = struct.Struct("!Q")
+"""Bytes of the picture that follows."""
+ANSWER = struct.Struct("!II")
+"""Bytes of the JSON and of the pixels that follow."""
+PID = struct.Struct("!q")
+"""A process id, or the wait status of one that was ended."""
+FORK, KILL = b"F", b"K"
+"""Commands on the control socket: fork onto the socket sent along; end the process named."""
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly ``size`` bytes; ``EOFError`` where the other side is gone."""
+    data = bytearray(size)
+    view = memoryview(data)
+    done = 0
+    while done < size:
+        count = connection.recv_into(view[done:])
+        if count == 0:
+            raise EOFError
+        done += count
+    return bytes(data)
+
+
+def main(control: socket.socket, limits: Limits, memory: int) -> None:
+    """Fork and end workers as told, until the other side of ``control`` closes."""
+    _load_libraries(limits)
+    children: set[int] = set()
+    try:
+        while True:
+            command, sockets, _, _ = socket.recv_fds(control, 1, 1)
+            if not command:
+                return
+            if command == FORK:
+                pid = os.fork()
+                if pid == 0:
+                    control.close()
+                    _work(socket.socket(fileno=sockets[0]), limits, memory)
+                for descriptor in sockets:
+                    os.close(descriptor)
+                children.add(pid)
+                control.sendall(PID.pack(pid))
+            elif command == KILL:
+                (pid,) = PID.unpack(receive(control, PID.size))
+                control.sendall(PID.pack(_end(pid) if pid in children else 0))
+                children.discard(pid)
+    except (EOFError, ConnectionError):
+        return
+    finally:
+        for pid in children:
+            _end(pid)
+
+
+def _end(pid: int) -> int:
+    """Kill a child that was not reaped yet, so that its id is its own; return how it ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        return 0
+
+
+def _work(connection: socket.socket, limits: Limits, memory: int) -> None:
+    """Decode what comes until the other side closes, then end without cleaning up."""
+    try:
+        _confine(memory)
+        while True:
+            (size,) = LENGTH.unpack(receive(connection, LENGTH.size))
+            header, pixels = _answer(receive(connection, size), limits)
+            text = json.dumps(header).encode()
+            connection.sendall(ANSWER.pack(len(text), len(pixels)) + text)
+            connection.sendall(pixels)
+    except (EOFError, ConnectionError):
+        os._exit(0)
+    except BaseException:
+        os._exit(70)
+
+
+def _answer(data: bytes, limits: Limits) -> tuple[dict[str, object], bytes]:
+    try:
+        decoded = decode_picture(data, limits)
+    except Rejected as rejected:
+        return {"reason": rejected.reason, "detail": rejected.detail}, b""
+    except MemoryError:
+        return {"reason": "decode_memory", "detail": "out of memory"}, b""
+    except Exception as error:  # a parser's bug is the picture's fault, and its row says so
+        return {"reason": "corrupt", "detail": f"{type(error).__name__}: {error}"[:200]}, b""
+    header = dataclasses.asdict(decoded)
+    header["pixels"] = ""
+    return header, decoded.pixels
+
+
+def _load_libraries(limits: Limits) -> None:
+    """Import and use everything once before the forks, so that children share it."""
+    import io
+    import logging
+
+    from PIL import Image
+
+    logging.disable(logging.CRITICAL)
+    Image.init()
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 40), (200, 10, 10)).save(stream, "JPEG")
+    decode_picture(stream.getvalue(), limits)
+
+
+def _confine(memory: int) -> None:
+    """No files, no core dumps, bounded memory, and death with the parent (Linux)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes its warnings there
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/statm") as statm:
+            used = int(statm.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = json.loads(sys.argv[2])
+    main(
+        socket.socket(fileno=int(sys.argv[1])),
+        Limits(**settings["limits"]),
+        int(settings["memory"]),
+    )

@@ -1,0 +1,1 @@
+"""A table of URLs, fetched: addresses, robots, retries."""

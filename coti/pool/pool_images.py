@@ -1,0 +1,153 @@
+"""The sanitised pictures in one Parquet file, columns ``id`` and ``png``.
+
+Later steps read pictures from here alone and never touch a stranger's bytes again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from coti.core.errors import PoolError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ImageWriter", "PoolImages", "encode_png"]
+
+_GROUP_ROWS = 512
+_GROUP_BYTES = 16_000_000
+
+
+def encode_png(pixels: bytes, side: int) -> bytes:
+    """Raw RGB pixels of a square picture as PNG."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.frombytes("RGB", (side, side), pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+class ImageWriter:
+    """Writes pictures one by one in row groups, so that any number fits the memory."""
+
+    def __init__(self, path: str | Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = pa.schema([("id", pa.string()), ("png", pa.binary())])
+        self._writer = pq.ParquetWriter(path, self._schema, compression="none")
+        self._ids: list[str] = []
+        self._pictures: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, identity: str, png: bytes) -> None:
+        """Append one picture."""
+        self._ids.append(identity)
+        self._pictures.append(png)
+        self._bytes += len(png)
+        if len(self._ids) >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and the file's end."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._ids:
+            columns = [pa.array(self._ids, pa.string()), pa.array(self._pictures, pa.binary())]
+            self._writer.write_table(pa.table(columns, schema=self._schema))
+        self._ids, self._pictures, self._bytes = [], [], 0
+
+
+class PoolImages:
+    """Pictures by id. Opens :func:`ImageWriter`'s file and reads row groups when needed.
+
+    ``source`` is a path, or an open file of a remote store: of that, only what is asked for
+    travels, so that a shard's pod doesn't copy the whole pool.
+    """
+
+    def __init__(self, source: str | Path | BinaryIO) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        local = isinstance(source, str | Path)
+        self._said = str(source if local else getattr(source, "name", "a remote file"))
+        try:
+            self._file = pq.ParquetFile(source, memory_map=local)
+            self.ids: list[str] = self._file.read(columns=["id"]).column("id").to_pylist()
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise PoolError(
+                f"{self._said!r} is not a file of pool pictures: run the ingestion again."
+            ) from error
+        self._place: dict[str, tuple[int, int]] = {}
+        row = 0
+        for group in range(self._file.num_row_groups):
+            for offset in range(self._file.metadata.row_group(group).num_rows):
+                self._place[self.ids[row]] = (group, offset)
+                row += 1
+
+    @classmethod
+    def load(cls, source: str | Path | BinaryIO) -> PoolImages:
+        """Open a file that :meth:`write` or the ingestion wrote."""
+        return cls(source)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._place
+
+    def png(self, ids: Sequence[str]) -> list[bytes]:
+        """PNG bytes in the order of ``ids``; :class:`PoolError` for an unknown id."""
+        found: list[bytes] = [b""] * len(ids)
+        for position, data in self._read(ids):
+            found[position] = data
+        return found
+
+    def tensor(self, ids: Sequence[str]) -> torch.Tensor:
+        """Pictures as uint8 [n, 3, h, w], 0..255, in the order of ``ids``."""
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        pixels: Any = None
+        for position, data in self._read(ids):
+            picture = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
+            if pixels is None:
+                pixels = np.empty((len(ids), *picture.shape), dtype=np.uint8)
+            pixels[position] = picture
+        if pixels is None:
+            return torch.empty((0, 3, 0, 0), dtype=torch.uint8)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+    def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
+        """Write all pictures, or those of ``ids`` in their order, whole or not at all."""
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        writer = ImageWriter(part)
+        chosen = self.ids if ids is None else list(ids)
+        for start in range(0, len(chosen), _GROUP_ROWS):
+            some = chosen[start : start + _GROUP_ROWS]
+            for identity, data in zip(some, self.png(some), strict=True):
+                writer.add(identity, data)
+        writer.close()
+        part.replace(path)
+
+    def _read(self, ids: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """Positions in ``ids`` and their bytes, a row group at a time."""
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for position, identity in enumerate(ids):
+            if identity not in self._place:
+                raise PoolError(f"There is no picture {identity!r} in {self._said!r}.")
+            group, offset = self._place[identity]
+            wanted.setdefault(group, []).append((position, offset))
+        for group in sorted(wanted):
+            column = self._file.read_row_group(group, columns=["png"]).column("png")
+            for position, offset in wanted[group]:
+                yield position, column[offset].as_py()

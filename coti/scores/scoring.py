@@ -1,0 +1,276 @@
+"""From features to scores for one cycle: what the formulas of the other modules are applied to.
+
+Features of a run travel as one :class:`~coti.core.tensors.TensorBundle`: ``pool`` and ``seeds``
+(float32, L2-normalised, of the scorer), ``pool_concept`` and ``seeds_concept`` where ℰ of Eq. 8 is
+another encoder, ``distractors`` where look-alikes are named; the ids as ``pool_ids``, ``seed_ids``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.core.tensors import TensorBundle
+from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
+from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+from coti.inversion.trainer import PhiValue
+from coti.metrics.kid import polynomial_mmd
+from coti.scores.aesthetic import (
+    AestheticHead,
+    Ratings,
+    degraded_ratings,
+    finetune_aesthetic_head,
+    load_aesthetic_head,
+    load_ratings,
+    load_user_ratings,
+    rate_selected,
+)
+from coti.scores.concept_score import ConceptScorer, fit_concept_scorer, update_least_cosine
+from coti.scores.formulas import TOP, gamma, indicator, intelligent_score
+from coti.scores.pool_scores import rescore
+from coti.settings import AestheticSettings, ConceptScoreSettings
+
+__all__ = [
+    "Encoded",
+    "PictureScorer",
+    "distance_to_training",
+    "embed_pictures",
+    "finetune_for_cycle",
+    "fit_concept",
+    "rows_of",
+    "score_candidates",
+]
+
+
+def embed_pictures(
+    encoder: ImageTextEncoder,
+    concept_encoder: ImageEncoder | None,
+    pool: ImageSet,
+    seeds: ImageSet,
+    distractors: Sequence[str],
+) -> TensorBundle:
+    """Features of pool and seeds, once a run.
+
+    Args:
+        encoder: the scorer.
+        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
+        pool: the accepted pictures.
+        seeds: the seed pictures.
+        distractors: names of look-alikes, or none.
+    """
+    return gather_shards(
+        [embed_shard(encoder, concept_encoder, pool)],
+        embed_seeds(encoder, concept_encoder, seeds, distractors),
+    )
+
+
+def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch.Tensor:
+    """Features of pictures by id, of pool and seeds alike: float32 ``[len(ids), d]``.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        ids: in the order wanted.
+        kind: ``""`` for the scorer's, ``"_concept"`` for those of another ℰ.
+    """
+    seeds, pool = features[f"seeds{kind}"], features[f"pool{kind}"]
+    wanted = set(ids)
+    place: dict[str, torch.Tensor] = {}
+    # the pool wins where a seed is in it too; only the rows wanted are read
+    for names, table in (
+        (features.strings("seed_ids"), seeds),
+        (features.strings("pool_ids"), pool),
+    ):
+        place.update({name: table[i] for i, name in enumerate(names) if name in wanted})
+    return torch.stack([place[name] for name in ids]) if ids else seeds[:0]
+
+
+def _kind(features: TensorBundle) -> str:
+    return "_concept" if "pool_concept" in features.tensors else ""
+
+
+def fit_concept(
+    features: TensorBundle,
+    train_ids: Sequence[str],
+    settings: ConceptScoreSettings,
+    seed: int,
+) -> ConceptScorer:
+    """S_con (Eq. 8) against the pictures of X_T; the same for the same X_T, settings and seed."""
+    kind = _kind(features)
+    return fit_concept_scorer(
+        settings,
+        rows_of(features, train_ids, kind),
+        features[f"seeds{kind}"],
+        features[f"pool{kind}"],
+        features.tensors.get("distractors"),
+        derived_seed(seed, "concept"),
+    )
+
+
+@torch.no_grad()
+def score_candidates(
+    features: TensorBundle,
+    head: AestheticHead,
+    concept: ConceptScorer,
+    gamma_aes: float,
+    gamma_con: float,
+    weight_floor: float,
+    *,
+    least: torch.Tensor | None = None,
+    joined: Sequence[str] = (),
+) -> dict[str, Any]:
+    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order.
+
+    Where S_con is a function of Eq. 8's minimum, so is the column ``least_cosine``: given back in
+    the next cycle, only the pictures that joined X_T since are compared with the pool.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        head: θ of this cycle.
+        concept: of :func:`fit_concept`, for the whole X_T.
+        gamma_aes: mean S_aes of the last generations.
+        gamma_con: mean S_con of the last generations.
+        weight_floor: least weight of either score.
+        least: [n], ``least_cosine`` of the cycle before; none compares with the whole X_T.
+        joined: ids of all pictures that joined X_T since ``least`` was made, or more.
+    """
+    kind = _kind(features)
+    pool, none = features["pool"], features["pool"][:0]
+    extra: dict[str, Any] = {}
+    if concept.from_least:
+        if least is None:
+            least, new = torch.full((len(pool),), torch.inf), concept.reference
+        else:
+            new = rows_of(features, list(joined), kind)
+        if kind:  # two encoders, two passes
+            least = update_least_cosine(least, new, features[f"pool{kind}"])
+            s_aes = rescore(pool, none, least, head)[1]
+        else:
+            least, s_aes = rescore(pool, new, least, head)
+        s_con = concept.score_least(least)
+        extra["least_cosine"] = least.numpy()
+    else:
+        s_aes = rescore(pool, none, torch.zeros(len(pool)), head)[1]
+        s_con = concept.score(features[f"pool{kind}"])
+    s_int = intelligent_score(s_aes, s_con, gamma_aes, gamma_con, weight_floor)
+    return {
+        "id": features.strings("pool_ids"),
+        "s_aes": s_aes.numpy(),
+        "s_con": s_con.numpy(),
+        "s_int": s_int.numpy(),
+        **extra,
+    }
+
+
+def finetune_for_cycle(
+    features: TensorBundle,
+    sources: Mapping[str, str],
+    seeds: ImageSet,
+    selected: Mapping[str, int],
+    cycle: int,
+    encoder: ImageEncoder,
+    settings: AestheticSettings,
+    seed: int,
+) -> AestheticHead:
+    """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now.
+
+    Args:
+        features: of :func:`embed_pictures`.
+        sources: id to file name of the pool's pictures, for the user's ratings.
+        seeds: the seed pictures, rated 10.
+        selected: id to the cycle that selected it, of X_T.
+        cycle: this cycle.
+        encoder: the scorer, for degraded seeds.
+        settings: heads, ratings and fine-tuning.
+        seed: of this fine-tuning.
+    """
+    width = features["pool"].shape[1]
+    if settings.head is None:
+        head = AestheticHead.fresh(width, derived_seed(seed, "fresh head"))
+    else:
+        head = load_aesthetic_head(settings.head)
+    seed_ids = set(features.strings("seed_ids"))
+    sets = [Ratings(features["seeds"], torch.full((len(seeds),), TOP))]
+    if settings.ratings is not None:
+        sets.append(load_ratings(settings.ratings))
+    if settings.user_ratings is not None:
+        by_name = dict(zip(seeds.names, features["seeds"], strict=True))
+        rows = zip(features.strings("pool_ids"), features["pool"], strict=True)
+        by_name.update({sources[name]: row for name, row in rows if name in sources})
+        sets.append(load_user_ratings(settings.user_ratings, by_name))
+    if settings.degrade_seeds:
+        sets.append(degraded_ratings(seeds.images, encoder, derived_seed(seed, "degrade")))
+    chosen = [name for name in selected if name not in seed_ids]
+    if chosen:
+        ratings = [rate_selected(selected[name], cycle, settings) for name in chosen]
+        sets.append(Ratings(rows_of(features, chosen), torch.tensor(ratings)))
+    return finetune_aesthetic_head(head, sets, settings, seed)
+
+
+def distance_to_training(
+    generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
+) -> float:
+    """How far what a word draws is from the pictures it learns, in kind and in variety.
+
+    The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
+    KID on the scorer's features. φ is a mean of scores and the highest where few kinds of pictures
+    are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
+    a small X_T is few kinds of pictures itself.
+
+    Args:
+        generated: X_TI on the scorer, L2-normalised ``[n, d]``, at least 2.
+        features: of :func:`embed_pictures`.
+        train_ids: X_T, at least 2.
+
+    Returns:
+        About 0 (slightly below, too) where both look alike, at most some 8.
+
+    Raises:
+        MetricError: fewer than 2 pictures on a side.
+    """
+    wide = generated.shape[1] ** 0.5  # polynomial_mmd divides products by the width
+    return polynomial_mmd(generated * wide, rows_of(features, train_ids) * wide)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Pictures as the scorers see them: L2-normalised float32 ``[n, d]`` each."""
+
+    features: torch.Tensor
+    """Of the scorer."""
+    concept: torch.Tensor
+    """Of ℰ of Eq. 8; the scorer's where that is ℰ."""
+
+
+@dataclass(frozen=True)
+class PictureScorer:
+    """Scores any pictures, generated ones above all, as a cycle's pool pictures were scored."""
+
+    encoder: ImageEncoder
+    """The scorer."""
+    concept_encoder: ImageEncoder | None
+    """ℰ of Eq. 8 where it isn't the scorer."""
+    head: AestheticHead
+    concept: ConceptScorer
+
+    def encode(self, images: torch.Tensor) -> Encoded:
+        """Features of uint8 ``[n, 3, h, w]``, for several scorers with the same encoders."""
+        features = normalized(self.encoder.encode_images(images))
+        if self.concept_encoder is None:
+            return Encoded(features, features)
+        return Encoded(features, normalized(self.concept_encoder.encode_images(images)))
+
+    def scores(self, images: torch.Tensor | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """S_aes and S_con (Eq. 7, 8) of uint8 ``[n, 3, h, w]``: float32 ``[n]`` each, 0 to 10."""
+        encoded = images if isinstance(images, Encoded) else self.encode(images)
+        return self.head.score(encoded.features), self.concept.score(encoded.concept)
+
+    def indicator(self, images: torch.Tensor | Encoded) -> PhiValue:
+        """φ with its γ_aes and γ_con (Eq. 9, 10, 12) of generated pictures."""
+        s_aes, s_con = self.scores(images)
+        gamma_aes, gamma_con = gamma(s_aes), gamma(s_con)
+        return PhiValue(indicator(gamma_aes, gamma_con), gamma_aes, gamma_con)

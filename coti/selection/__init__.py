@@ -1,0 +1,1 @@
+"""Which images of the pool a cycle adds to X_T."""

@@ -1,0 +1,1 @@
+"""Everything that talks to ZenML, MLflow or a stack, beside the steps."""

@@ -1,0 +1,1 @@
+"""The registry of embeddings, and the gate before its champion."""

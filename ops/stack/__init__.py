@@ -1,0 +1,1 @@
+"""The active stack: its stores, models, cache and pods."""

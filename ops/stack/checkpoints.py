@@ -1,0 +1,165 @@
+"""Training checkpoints in the artifact store, keyed by what the step was given.
+
+A pod's disk dies with the pod; the artifact store does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from zenml import get_step_context
+from zenml.client import Client
+from zenml.config.step_configurations import Step
+from zenml.io import fileio
+from zenml.models import StepRunResponse
+from zenml.orchestrators.cache_utils import generate_cache_key
+
+from coti.inversion.training_state import NOT_LEARNED
+from ops.stack.cache_policy import code_fingerprint
+
+__all__ = ["ArtifactStoreCheckpoint", "ArtifactStoreLatents", "checkpoint_store"]
+
+_NOT_LEARNED = {
+    "train": NOT_LEARNED,
+    "generation": ("batch_size",),
+    "scorer": ("batch_size",),
+    "concept_score": ("batch_size",),
+}
+"""Settings, by the step's parameter, that a checkpoint may differ in. How many pictures are drawn
+or looked at together changes φ by rounding alone."""
+_KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
+"""Parameters and inputs that the training itself names in its checkpoint."""
+
+
+class ArtifactStoreCheckpoint:
+    """One file in the artifact store; written under another name first, then moved."""
+
+    def __init__(self, uri: str, inputs: Mapping[str, str] | None = None) -> None:
+        self.uri = uri
+        self.inputs = dict(inputs or {})
+
+    def read(self) -> bytes | None:
+        """The checkpoint, or None where none was written yet."""
+        return read_whole(self.uri)
+
+    def write(self, content: bytes) -> None:
+        """Replace the checkpoint; a killed writer leaves the old one."""
+        write_whole(self.uri, content)
+
+    def others(self) -> Iterator[bytes]:
+        """Checkpoints below other keys: of trainings that did not end."""
+        folder, own, file = self.uri.rsplit("/", 2)
+        if not fileio.isdir(folder):
+            return
+        for key in sorted(map(str, fileio.listdir(folder))):
+            name = key.rstrip("/").rsplit("/", 1)[-1]
+            content = read_whole(f"{folder}/{name}/{file}") if name != own else None
+            if content is not None:
+                yield content
+
+    def clear(self) -> None:
+        """Delete the checkpoint."""
+        if fileio.exists(self.uri):
+            fileio.remove(self.uri)
+
+
+class ArtifactStoreLatents:
+    """Latents in the artifact store, one file a set of pictures; whole or not at all."""
+
+    def __init__(self) -> None:
+        self.root = f"{Client().active_stack.artifact_store.path}/coti_latents"
+
+    def read(self, key: str) -> bytes | None:
+        """The latents, or None."""
+        return read_whole(f"{self.root}/{key}.safetensors")
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep latents."""
+        write_whole(f"{self.root}/{key}.safetensors", content)
+
+
+def read_whole(uri: str) -> bytes | None:
+    """A file of the artifact store, or None where there is none.
+
+    Raises:
+        OSError: the store cannot be reached.
+    """
+    try:
+        if not fileio.exists(uri):
+            return None
+        with fileio.open(uri, "rb") as file:
+            return bytes(file.read())
+    except OSError:
+        raise
+    except Exception as error:  # each store's client has exceptions of its own
+        raise OSError(f"{uri} cannot be read: {error}") from error
+
+
+def write_whole(uri: str, content: bytes) -> None:
+    """Write a file of the artifact store under another name, then move it there.
+
+    Raises:
+        OSError: the store is full or cannot be reached; the file before is kept.
+    """
+    beside = f"{uri}.part"
+    try:
+        fileio.makedirs(uri.rsplit("/", 1)[0])
+        with fileio.open(beside, "wb") as file:
+            file.write(content)
+        fileio.rename(beside, uri, overwrite=True)
+    except OSError:
+        raise
+    except Exception as error:  # each store's client has exceptions of its own
+        raise OSError(f"{uri} cannot be written: {error}") from error
+
+
+@contextmanager
+def checkpoint_store(name: str) -> Iterator[ArtifactStoreCheckpoint]:
+    """The running step's checkpoint; removed once the context ends without an error.
+
+    The same inputs, settings, code and weights find it again, anything else does not. Settings
+    that change nothing in what is learned may differ: what ran out of memory goes on with less.
+    """
+    root = Client().active_stack.artifact_store.path
+    run = get_step_context().step_run
+    place = f"{root}/coti_checkpoints/{name}/{_key_of(run)}"
+    store = ArtifactStoreCheckpoint(f"{place}/checkpoint.safetensors", _inputs_of(run))
+    yield store
+    store.clear()
+
+
+def _key_of(run: StepRunResponse) -> str:
+    """The step's cache key, as if made without the settings of ``_NOT_LEARNED``."""
+    config = run.config.model_copy(update={"parameters": _parameters(run)})
+    step = Step(spec=run.spec, config=config, step_config_overrides=config)
+    return generate_cache_key(
+        step, run.regular_inputs, Client().active_stack.artifact_store, run.project_id
+    )
+
+
+def _parameters(run: StepRunResponse) -> dict[str, Any]:
+    """The step's parameters, settings as dictionaries without those of ``_NOT_LEARNED``."""
+    found: dict[str, Any] = {}
+    for name, value in run.config.parameters.items():
+        given = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        if isinstance(given, dict):
+            given = {k: v for k, v in given.items() if k not in _NOT_LEARNED.get(name, ())}
+        found[name] = given
+    return found
+
+
+def _inputs_of(run: StepRunResponse) -> dict[str, str]:
+    """By name, what the key is made of: parameters, artifacts, code."""
+    named = {"code and lock": code_fingerprint()[:12]}
+    for name, value in _parameters(run).items():
+        if name in _KNOWN:
+            continue
+        values = value if isinstance(value, dict) else {"": value}
+        named |= {f"{name}.{k}".rstrip("."): str(v) for k, v in values.items()}
+    for name, artifacts in run.regular_inputs.items():
+        if name not in _KNOWN:
+            named[name] = " ".join(a.content_hash or str(a.id) for a in artifacts)[:80]
+    return named

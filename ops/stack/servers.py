@@ -1,0 +1,76 @@
+"""``python -m ops.stack.servers mlflow|zenml``: the two servers, without a shell to start them.
+
+Passwords come from the environment and go on in the environment, never on a command line that a
+process list shows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from coti.core.errors import ConfigError, CotiError
+
+__all__ = ["server_environment", "server_words"]
+
+
+def server_words(server: str, environment: Mapping[str, str]) -> list[str]:
+    """The command that becomes the server.
+
+    Raises:
+        ConfigError: there is no such server.
+    """
+    host = environment.get("COTI_BIND", "0.0.0.0")
+    if server == "mlflow":
+        port = environment.get("COTI_PORT", "5000")
+        return ["-m", "mlflow", "server", "--host", host, "--port", port, "--workers", "2"]
+    if server == "zenml":
+        port = environment.get("COTI_PORT", "8080")
+        application = "zenml.zen_server.zen_server_api:app"
+        return ["-m", "uvicorn", application, "--host", host, "--port", port, "--no-server-header"]
+    raise ConfigError(f"no server {server!r}: choose mlflow or zenml.")
+
+
+def server_environment(server: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the server is told: its database, and for MLflow the bucket behind it.
+
+    Raises:
+        ConfigError: a variable is missing; names it.
+    """
+
+    def needed(name: str) -> str:
+        if not environment.get(name):
+            raise ConfigError(f"{name} is not set: the {server} server needs it.")
+        return environment[name]
+
+    user = environment.get("COTI_DB_USER", server)
+    database = environment.get("COTI_DB_NAME", server)
+    password = quote(needed("COTI_DB_PASSWORD"), safe="")
+    place = f"{user}:{password}@{needed('COTI_DB_HOST')}/{database}"
+    if server == "mlflow":
+        return {
+            **environment,
+            "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{place}",
+            "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{needed('COTI_S3_BUCKET')}/mlflow",
+            "MLFLOW_SERVE_ARTIFACTS": "true",
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "MLFLOW_SERVER_ALLOWED_HOSTS": needed("MLFLOW_SERVER_ALLOWED_HOSTS"),
+        }
+    return {**environment, "ZENML_STORE_TYPE": "sql", "ZENML_STORE_URL": f"mysql://{place}"}
+
+
+def main() -> None:
+    """Become the server that the first argument names."""
+    server = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        words = server_words(server, os.environ)
+        environment = server_environment(server, os.environ)
+    except CotiError as error:
+        raise SystemExit(f"Error: {error}") from error
+    os.execve(sys.executable, [sys.executable, *words], environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.core.errors import ModelError
+from coti.core.weights import check_hash, full_disk, hash_of, local_weights, read_pickled
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
+    """An S3 bucket of moto's; the store's wire protocol is tested in tests/coti/pool."""
+    import boto3
+    from moto import mock_aws
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("COTI_CACHE", str(tmp_path / "cache"))
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="weights")
+        yield client
+
+
+def test_a_file_is_hashed_by_its_bytes_and_a_folder_by_its_files(tmp_path: Path) -> None:
+    """sha256 as every tool prints it; a folder's changes with a name and with a byte."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"weights")
+    assert hash_of(path) == hashlib.sha256(b"weights").hexdigest()
+    before = hash_of(tmp_path)
+    path.write_bytes(b"weight!")
+    assert hash_of(tmp_path) != before
+
+
+def test_other_weights_than_the_pinned_are_refused(tmp_path: Path) -> None:
+    """Both hashes are named; a missing path is, too."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"weights")
+    assert local_weights(path, hash_of(path).upper()) == path
+    with pytest.raises(ModelError, match=r"a.bin is not the pinned weights: its sha256 is \w{64}"):
+        check_hash(path, "0" * 64, "a.bin")
+    with pytest.raises(ModelError, match="does not exist: check the path"):
+        local_weights(tmp_path / "b.bin")
+
+
+def test_s3_files_and_prefixes_are_fetched_once_by_their_hash(
+    bucket: object, tmp_path: Path
+) -> None:
+    """The second time from the cache, though the object is gone."""
+    folder = tmp_path / "model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "config.json").write_text("{}")
+    (folder / "w.bin").write_bytes(b"1")
+    put = bucket.put_object  # type: ignore[attr-defined]
+    put(Bucket="weights", Key="sd/model/unet/config.json", Body=b"{}")
+    put(Bucket="weights", Key="sd/model/w.bin", Body=b"1")
+    for source, local in (
+        ("s3://weights/sd/model", folder),
+        ("s3://weights/sd/model/w.bin", folder / "w.bin"),
+    ):
+        found = local_weights(source, hash_of(local))
+        assert hash_of(found) == hash_of(local)
+        assert found.is_dir() == local.is_dir()
+    bucket.delete_object(Bucket="weights", Key="sd/model/w.bin")  # type: ignore[attr-defined]
+    assert local_weights("s3://weights/sd/model/w.bin", hash_of(folder / "w.bin")).is_file()
+
+
+def test_s3_needs_a_pin_and_names_what_is_missing(bucket: object, tmp_path: Path) -> None:
+    """No pin, no object, another object: one sentence each, and nothing is kept."""
+    with pytest.raises(ModelError, match="needs its pinned sha256"):
+        local_weights("s3://weights/sd/model")
+    with pytest.raises(ModelError, match="There is nothing at s3://weights/none"):
+        local_weights("s3://weights/none", "0" * 64)
+    bucket.put_object(Bucket="weights", Key="x", Body=b"1")  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="is not the pinned weights"):
+        local_weights("s3://weights/x", "0" * 64)
+    with pytest.raises(ModelError, match=r"cannot be fetched .*NoSuchBucket"):
+        local_weights("s3://other/x", "0" * 64)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(
+    bucket: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies below a file; what to set is said."""
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("COTI_CACHE", str(tmp_path / "file"))
+    bucket.put_object(Bucket="weights", Key="x", Body=b"1")  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=r"cannot be kept in .*/file/weights .*: set COTI_CACHE"):
+        local_weights("s3://weights/x", hashlib.sha256(b"1").hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("number", "full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ECONNRESET, False), (errno.EACCES, False)],
+)
+def test_a_full_disk_is_found_behind_other_errors(number: int, full: bool) -> None:
+    """As cause, as context, and in the text of an error that is no OSError, as of hf_xet's."""
+    system = OSError(number, os.strerror(number))
+    caused, during = ValueError("a"), ValueError("b")
+    caused.__cause__, during.__context__ = system, system
+    system.__context__ = caused  # a ring does not hang it
+    text = RuntimeError(f"Data processing error: {os.strerror(number)} (os error {number})")
+    for error in (system, caused, during, text):
+        said = full_disk(error, "/cache", "HF_HOME")
+        assert (said is not None) == full
+        assert said is None or said.startswith("the disk at /cache is full: make room, or set HF_")
+
+
+class Runs:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        """What a hostile file does."""
+        return os.system, ("touch /tmp/coti-was-here",)
+
+
+def test_a_pickle_that_runs_code_is_not_read(tmp_path: Path) -> None:
+    """Tensors and plain containers are; anything else is refused without being run."""
+    good, bad = tmp_path / "good.pt", tmp_path / "bad.pt"
+    torch.save({"a": torch.ones(2)}, good)
+    assert torch.equal(read_pickled(good)["a"], torch.ones(2))
+    with pytest.raises(ModelError, match="is not the pinned weights"):
+        read_pickled(good, "0" * 64)
+    torch.save({"a": Runs()}, bad)
+    with pytest.raises(ModelError, match="holds more than tensors, which could run code"):
+        read_pickled(bad)
+    bad.write_bytes(pickle.dumps(Runs()))
+    with pytest.raises(ModelError, match="could run code"):
+        read_pickled(bad)
+    bad.write_bytes(good.read_bytes()[:50])
+    with pytest.raises(ModelError, match="is damaged"):
+        read_pickled(bad)

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.axes import Axes
+from PIL import Image
+
+from coti.core.errors import ConfigError
+from coti.core.image_set import ImageSet
+from coti.experiments import (
+    COLUMNS,
+    Cell,
+    compare,
+    draw_figures,
+    summarize,
+    write_csv,
+    write_cycles_csv,
+    write_markdown,
+)
+from coti.experiments.comparison import agreeing_concepts
+
+
+def _cell(
+    concept: str,
+    strategy: str,
+    fd: float,
+    r: float,
+    seed: int = 0,
+    steps: int = 100,
+    curve: tuple[float, ...] = (0.2, 0.9),
+) -> Cell:
+    row = {
+        "concept": concept,
+        "strategy": strategy.lower(),
+        "seed": seed,
+        "fd_judge": fd,
+        "fd_efficientnet": 2 * fd,
+        "kid": 0.01,
+        "kid_low": 0.005,
+        "kid_high": 0.02,
+        "r_precision": r,
+        "r_precision_candidates": 10,
+        "selection_precision": None,
+        "image_steps": steps,
+        "seconds": 12.5,
+    }
+    cycles = [
+        {
+            "cycle": cycle,
+            "image_steps": 10 * (cycle + 1),
+            "r_precision": value,
+            "train_size": 10 + cycle,
+            "gamma_aes": 5.0,
+            "gamma_con": 6.0,
+            "phi": 7.0,
+        }
+        for cycle, value in enumerate(curve)
+    ]
+    names = [f"{part}-{i:04d}" for part in ("c0", "c1", "final") for i in range(2)]
+    pictures = ImageSet(names, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
+    return Cell(concept, strategy, seed, row, cycles, pictures, pictures)
+
+
+@pytest.fixture
+def cells() -> list[Cell]:
+    """Two concepts; COTI halves RAND's distance on one and quarters it on the other."""
+    return [
+        _cell("coat", "TI (RAND)", 4.0, 0.5),
+        _cell("coat", "TI (FULL)", 3.0, 0.6),
+        _cell("coat", "COTI", 2.0, 0.9),
+        _cell("coat", "oracle", 1.0, 1.0),
+        _cell("bag", "TI (RAND)", 8.0, 0.3),
+        _cell("bag", "TI (FULL)", 5.0, 0.4),
+        _cell("bag", "COTI", 2.0, 0.7, curve=(0.1, 0.2, 0.4)),
+        _cell("bag", "oracle", 2.0, 0.9),
+    ]
+
+
+def test_the_ratios_are_of_means_over_concepts(cells: list[Cell]) -> None:
+    """RAND 6, FULL 4, COTI 2, oracle 1.5; R-precision 0.4, 0.5, 0.8, 0.95."""
+    found = compare(cells)
+    assert found.fd_of_random == pytest.approx(2 / 6)
+    assert found.fd_of_full == pytest.approx(2 / 4)
+    assert found.points_over_random == pytest.approx(40)
+    assert found.points_over_full == pytest.approx(30)
+    assert (found.better_concepts, found.concepts) == (2, 2)
+    assert found.fd_gap_closed == pytest.approx(4 / 4.5)
+    assert found.r_gap_closed == pytest.approx(0.4 / 0.55)
+
+
+def test_steps_to_full_count_until_fulls_precision_is_reached(cells: list[Cell]) -> None:
+    """Coat reaches 0.6 after 20 of FULL's 100 image-steps, bag 0.4 after 30."""
+    assert compare(cells).steps_to_full == pytest.approx((0.2 + 0.3) / 2)
+    never = [_cell("coat", "COTI", 1, 0.1, curve=(0.1,)), cells[1]]
+    assert math.isinf(compare(never).steps_to_full)
+
+
+def test_two_distances_that_order_alike_agree(cells: list[Cell]) -> None:
+    """fd_efficientnet is twice fd_judge here; turned round, nothing agrees."""
+    names = ("TI (RAND)", "TI (FULL)", "COTI")
+    assert agreeing_concepts(cells, "fd_judge", "fd_efficientnet", names) == 2
+    for cell in cells:
+        cell.row["fd_efficientnet"] = -cell.row["fd_judge"]
+    assert agreeing_concepts(cells, "fd_judge", "fd_efficientnet", names) == 0
+
+
+def test_a_summary_has_the_deviation_of_the_seeds() -> None:
+    """Seeds 1 and 3: mean 2, sample deviation √2; one seed has none; none is not a number."""
+    two = [_cell("coat", "COTI", 1.0, 0.5, 0), _cell("coat", "COTI", 3.0, 0.5, 1)]
+    found = summarize(two, "COTI", "fd_judge")
+    assert (found.mean, found.count) == (2.0, 2)
+    assert found.std == pytest.approx(2**0.5)
+    assert math.isnan(summarize(two[:1], "COTI", "fd_judge").std)
+    assert math.isnan(summarize(two, "oracle", "fd_judge").mean)
+
+
+def test_the_csv_has_exactly_the_columns_and_a_row_a_cell(
+    cells: list[Cell], tmp_path: Path
+) -> None:
+    """The row's name in the table stands under strategy; what isn't defined is empty."""
+    write_csv(cells, tmp_path / "table1.csv")
+    with (tmp_path / "table1.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert rows[1] == ["coat", "TI (RAND)", "0", "4", "8", "0.01", "0.5", "10", "", "100", "12.5"]
+    assert len(rows) == 9
+
+
+def test_the_page_puts_the_paper_beside_ours(cells: list[Cell], tmp_path: Path) -> None:
+    """Its ratio and ours in one line; a table for all and for each concept."""
+    write_markdown(cells, tmp_path / "page.md", "Table 1", ["A fact."], ["a.png"], compared=True)
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| FD as a share of TI (RAND)'s | 0.709 | 0.333 | 0.333 | below 0.5 |" in text
+    assert "| R-precision over TI (FULL), points | +18.4 | +30.0 |  | at least +20 |" in text
+    assert "| better than both on | 8 of 8 | 2 of 2 | 2 of 2 | all |" in text
+    assert "![a.png](a.png)" in text
+    assert text.count("| TI (RAND) |") == 3
+    assert "selection precision" not in text
+
+
+def test_deviation_and_interval_are_written_out(tmp_path: Path) -> None:
+    """1 and 3: 2 ± 1.414 (n - 1); KID's bounds are the means of the seeds' bounds; one seed has no
+    deviation."""
+    two = [_cell("coat", "COTI", 1.0, 0.5, 0), _cell("coat", "COTI", 3.0, 0.7, 1)]
+    two[1].row.update(kid=0.03, kid_low=0.015, kid_high=0.05)
+    write_markdown(two, tmp_path / "two.md", "T", [])
+    text = (tmp_path / "two.md").read_text(encoding="utf-8")
+    assert "## Mean over 1 concept, 2 seeds" in text
+    assert "| COTI | 2.000 ± 1.414 | 4.000 ± 2.828 | 0.0200 ± 0.0141 [0.0100, 0.0350] | " in text
+    assert "| 0.600 ± 0.141 |" in text
+    write_markdown(two[:1], tmp_path / "one.md", "T", [])
+    text = (tmp_path / "one.md").read_text(encoding="utf-8")
+    assert "## Mean over 1 concept, 1 seed\n" in text
+    assert "| COTI | 1.000 | 2.000 | 0.0100 [0.0050, 0.0200] | 0.500 | 100 | 12 |" in text
+
+
+def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Path) -> None:
+    """Cell by cell, in order; what a cycle lacks is empty."""
+    write_cycles_csv(cells[5:7], tmp_path / "figure6_cycles.csv")
+    with (tmp_path / "figure6_cycles.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["strategy"], row["cycle"]) for row in rows] == [
+        ("TI (FULL)", "0"), ("TI (FULL)", "1"), ("COTI", "0"), ("COTI", "1"), ("COTI", "2"),
+    ]  # fmt: skip
+    assert (rows[4]["concept"], rows[4]["train_size"], rows[4]["r_precision"]) == (
+        "bag",
+        "12",
+        "0.4",
+    )
+    assert rows[4]["fd_judge"] == ""
+
+
+def test_far_apart_distances_get_a_logarithmic_axis(
+    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one is ten times another; the picture is another then, of the same size.
+
+    R-precision is a share: its axis goes from 0 to 1, however low a row is.
+    """
+    scales: list[str] = []
+    monkeypatch.setattr(Axes, "set_xscale", lambda self, scale: scales.append(scale))
+    cells[0].row["r_precision"] = cells[4].row["r_precision"] = 0.01
+    draw_figures("table1", cells, tmp_path)
+    assert scales == []
+    monkeypatch.undo()
+    pictures = []
+    for factor in (1.0, 30.0):
+        cells[0].row["fd_judge"] = cells[4].row["fd_judge"] = 6.0 * factor
+        draw_figures("table1", cells, tmp_path)
+        with Image.open(tmp_path / "table1.png") as picture:
+            pictures.append(picture.convert("RGB"))
+    assert pictures[0].size == pictures[1].size
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("report", "files"),
+    [
+        ("table1", ["table1.png"]),
+        ("figure3", ["figure3_coat.png", "figure3_bag.png"]),
+        ("figure5", ["figure5.png"]),
+        ("figure6", ["figure6.png"]),
+    ],
+)
+def test_every_report_draws_its_pictures(
+    cells: list[Cell], tmp_path: Path, report: str, files: list[str]
+) -> None:
+    """The named PNG files are pictures."""
+    assert draw_figures(report, cells, tmp_path) == files
+    for name in files:
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 50
+
+
+def test_figure_4_has_a_file_a_cell(cells: list[Cell], tmp_path: Path) -> None:
+    """Its rows are the cycles."""
+    assert draw_figures("figure4", cells[2:3], tmp_path) == ["figure4_coat_coti_0.png"]
+
+
+def test_an_unknown_report_is_named(cells: list[Cell], tmp_path: Path) -> None:
+    """With those that there are."""
+    with pytest.raises(ConfigError, match=r"'table3'.*table1"):
+        draw_figures("table3", cells, tmp_path)

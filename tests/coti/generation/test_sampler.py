@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.core.errors import ConfigError, EmbeddingError
+from coti.generation.sampler import fixed_noise, generate
+from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.settings import GenerationSettings
+
+SETTINGS = GenerationSettings(num_inference_steps=4, guidance_scale=3.0, batch_size=3)
+PROMPTS = ["a photo of a <t>", "a dark <t>", "a painting", "a photo of a <t>", "<t>"]
+
+
+def word(model: TextToImageModel, token: str = "<t>") -> Embedding:
+    """A word with random vectors as long as the vocabulary's."""
+    generator = torch.Generator().manual_seed(1)
+    parts = [torch.randn(3, width, generator=generator) * 0.4 for width in model.widths]
+    return Embedding(token, parts[0], {}, parts[1] if len(parts) > 1 else None)
+
+
+def difference(first: torch.Tensor, second: torch.Tensor) -> int:
+    """The largest difference of two sets of pictures, in levels of 255."""
+    return int((first.int() - second.int()).abs().max())
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("scheduler", ["DPMSolverMultistepScheduler", "DDIMScheduler"])
+def test_pictures_are_the_pipelines(
+    kind: str,
+    scheduler: str,
+    model_folder: Callable[..., Path],
+    load_model: Callable[..., TextToImageModel],
+    tmp_path: Path,
+) -> None:
+    """The saved file, loaded by StableDiffusionPipeline, gives our picture from our noise."""
+    import diffusers
+
+    model = load_model(kind)
+    embedding = word(model)
+    settings = replace(SETTINGS, scheduler=scheduler)
+    ours = generate(model, PROMPTS, [embedding], settings, seed=5, negative_prompt="dirty")
+
+    with quiet_libraries():
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(model_folder(kind)))
+        solver = getattr(diffusers, scheduler)
+        karras = {"use_karras_sigmas": True} if "Multistep" in scheduler else {}
+        pipe.scheduler = solver.from_config(pipe.scheduler.config, **karras)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_textual_inversion(str(save_embedding(embedding, tmp_path / "t.safetensors")))
+    with quiet_libraries():
+        theirs = pipe(
+            PROMPTS,
+            negative_prompt=["dirty"] * len(PROMPTS),
+            num_inference_steps=4,
+            guidance_scale=3.0,
+            latents=fixed_noise(model, range(len(PROMPTS)), 5),
+            output_type="np",
+        ).images
+    expected = torch.from_numpy(theirs * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
+
+    assert ours.shape == (5, 3, 32, 32)
+    assert difference(ours, expected) <= 1
+
+
+def test_sdxl_pictures_are_the_pipelines(
+    model_folder: Callable[..., Path], load_model: Callable[..., TextToImageModel]
+) -> None:
+    """Both text encoders, the pooled text and the size conditioning."""
+    import diffusers
+
+    model = load_model("sdxl")
+    embedding = word(model)
+    ours = generate(model, PROMPTS[:2], [embedding], SETTINGS, seed=5)
+    with quiet_libraries():
+        pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(str(model_folder("sdxl")))
+        pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+            pipe.scheduler.config, use_karras_sigmas=True
+        )
+    pipe.set_progress_bar_config(disable=True)
+    for part, suffix in zip(embedding.parts, ("", "_2"), strict=True):
+        pipe.load_textual_inversion(
+            {"<t>": part},
+            text_encoder=getattr(pipe, f"text_encoder{suffix}"),
+            tokenizer=getattr(pipe, f"tokenizer{suffix}"),
+        )
+    with quiet_libraries():
+        theirs = pipe(
+            PROMPTS[:2],
+            height=32,
+            width=32,
+            num_inference_steps=4,
+            guidance_scale=3.0,
+            latents=fixed_noise(model, range(2), 5),
+            output_type="np",
+        ).images
+    expected = torch.from_numpy(theirs * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
+    assert difference(ours, expected) <= 1
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler"]
+)
+def test_a_picture_depends_on_seed_index_and_prompt_only(
+    scheduler: str, model: TextToImageModel
+) -> None:
+    """Other batch sizes, other companions, alone: the same picture up to rounding."""
+    settings = replace(SETTINGS, scheduler=scheduler)
+    embedding = word(model)
+    whole = generate(model, PROMPTS, [embedding], settings, seed=5)
+    other = generate(model, PROMPTS, [embedding], replace(settings, batch_size=2), seed=5)
+    alone = generate(model, PROMPTS[4:], [embedding], settings, seed=5, indices=[4])
+    assert difference(whole, other) <= 1
+    assert difference(whole[4:], alone) <= 1
+    assert difference(whole, generate(model, PROMPTS, [embedding], settings, seed=6)) > 5
+    assert torch.equal(whole, generate(model, PROMPTS, [embedding], settings, seed=5))
+
+
+def test_the_word_matters(model: TextToImageModel) -> None:
+    """Two words, the same noise, two pictures; prompts without the word are as before."""
+    embedding = word(model)
+    other = replace(embedding, vectors=-embedding.vectors)
+    first, second = (
+        generate(model, ["a <t>", "a boot"], [w], SETTINGS, seed=0) for w in (embedding, other)
+    )
+    assert difference(first[:1], second[:1]) > 0
+    assert torch.equal(first[1:], second[1:])
+
+
+def test_several_words_stand_in_one_prompt(model: TextToImageModel) -> None:
+    """Each under its own token; the same token twice is refused."""
+    words = [word(model), word(model, "<style>")]
+    generate(model, ["a <t> in the style of <style>"], words, SETTINGS, seed=0)
+    with pytest.raises(EmbeddingError, match="Two embeddings share the token <t>"):
+        generate(model, ["a <t>"], [words[0], words[0]], SETTINGS, seed=0)
+
+
+def test_without_guidance_the_negative_prompt_is_not_used(model: TextToImageModel) -> None:
+    """guidance_scale 1: one pass, whatever the negative prompt."""
+    settings = replace(SETTINGS, guidance_scale=1.0)
+    first, second = (
+        generate(model, ["a boot"], [], settings, seed=0, negative_prompt=negative)
+        for negative in ("", "a dirty shoe")
+    )
+    assert torch.equal(first, second)
+
+
+def test_size_and_steps_can_be_watched_and_changed(model: TextToImageModel) -> None:
+    """after_step sees every step's latents and the next timestep, and may replace them."""
+    seen: list[int] = []
+
+    def blank(latents: torch.Tensor, following: torch.Tensor, chosen: slice) -> torch.Tensor:
+        seen.append(int(following))
+        return torch.zeros_like(latents) if int(following) == -1 else latents
+
+    pictures = generate(
+        model, ["a boot", "a shoe"], [], SETTINGS, seed=0, size=(48, 32), after_step=blank
+    )
+    assert pictures.shape == (2, 3, 48, 32)
+    assert torch.equal(pictures[0], pictures[1])
+    assert len(seen) == 4
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == -1
+
+
+def test_noise_is_fixed_by_seed_and_index(model: TextToImageModel) -> None:
+    """Not by how many are drawn or in which order."""
+    noise = fixed_noise(model, range(4), 0)
+    assert torch.equal(fixed_noise(model, [3, 1], 0), noise[[3, 1]])
+    assert not torch.equal(fixed_noise(model, range(4), 1), noise)
+    assert len(noise.flatten(1).unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize("name", ["Nonsense", "DDIMPipeline", "NoSuchScheduler"])
+def test_an_unknown_scheduler_is_refused(name: str, model: TextToImageModel) -> None:
+    """With examples of what is known."""
+    with pytest.raises(ConfigError, match=f"scheduler '{name}' is none of diffusers'"):
+        generate(model, ["a boot"], [], replace(SETTINGS, scheduler=name), seed=0)
+
+
+def test_bad_requests_are_one_sentence(model: TextToImageModel) -> None:
+    """No prompts; a size between the autoencoder's steps; a word of another model."""
+    with pytest.raises(ConfigError, match="no prompt"):
+        generate(model, [], [], SETTINGS, seed=0)
+    with pytest.raises(ConfigError, match="33x32 is no multiple of 2"):
+        generate(model, ["a boot"], [], SETTINGS, seed=0, size=(33, 32))
+    with pytest.raises(EmbeddingError, match="made for Stable Diffusion 1"):
+        generate(model, ["<t>"], [Embedding("<t>", torch.zeros(1, 768))], SETTINGS, seed=0)

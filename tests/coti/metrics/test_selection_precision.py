@@ -1,0 +1,31 @@
+"""Selection precision."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from coti.core.errors import MetricError
+from coti.metrics import selection_precision
+
+TRUTH = {"a": True, "b": False, "c": True}
+
+
+def test_share_of_right_ones() -> None:
+    """The share of the picked that the key calls right."""
+    assert selection_precision(["a", "b"], TRUTH) == 0.5
+    assert selection_precision(["a", "c"], TRUTH) == 1.0
+
+
+def test_nothing_picked() -> None:
+    """Of nothing there is no share."""
+    assert math.isnan(selection_precision([], TRUTH))
+
+
+def test_refuses() -> None:
+    """A picture the key does not know, or one picked twice, is an error."""
+    with pytest.raises(MetricError, match="1 that it does not know, the first 'x'"):
+        selection_precision(["a", "x"], TRUTH)
+    with pytest.raises(MetricError, match="named twice"):
+        selection_precision(["a", "a"], TRUTH)

@@ -1,0 +1,405 @@
+"""Registry and record against a real MLflow on SQLite."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from cli.registry import registry as cli_registry
+from coti.core.errors import RegistryError
+from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.safety import Vocabulary
+from coti.settings import PromotionSettings
+from ops.registry.audit import entries
+from ops.registry.embedding_registry import GATE_TAG, VOCABULARY_TAG, Registry, registered_names
+from ops.registry.lease import hold
+from ops.tracking.mlflow_record import RunRecord, slug
+
+pytestmark = [
+    pytest.mark.slow,
+    # MLflow's own; its SQLite engine is closed by the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tracking database of its own."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+def _record(uri: str, folder: Path, concept: str, name: str, key: str = "k") -> RunRecord:
+    location = (folder / "artifacts").as_uri()
+    return RunRecord.open(
+        uri, concept, name, key, 1_700_000_000_000, {"p": 1}, {"t": "x"}, location
+    )
+
+
+def _metrics(fd: float, precision: float) -> dict[str, Any]:
+    return {
+        "fd": fd,
+        "r_precision": precision,
+        "r_precision_candidates": 10,
+        "generated": 256,
+        "references": 1000,
+        "references_hash": "r",
+        "judge_hash": "j",
+    }
+
+
+def test_writing_a_cycle_twice_leaves_the_record_as_it_was(uri: str, tmp_path: Path) -> None:
+    """A retried step finds the same runs; metrics have one value a step."""
+    for _ in range(2):
+        record = _record(uri, tmp_path, "twice", "run-1")
+        run_id = record.cycle_run(0, {"a": "b"})
+        record.log_metrics(run_id, {"phi": 1.5, "fd_judge": None, "kid": float("nan")}, 0)
+        record.log_curve(run_id, [{"step": 1, "train_loss": 2.0}, {"step": 2, "train_loss": 1.0}])
+        record.log_picture(record.parent_id, "samples", np.zeros((4, 4, 3), np.uint8), 0)
+        record.finish(run_id)
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([record.experiment_id])
+    assert len(runs) == 2
+    assert [m.value for m in client.get_metric_history(run_id, "train_loss")] == [2.0, 1.0]
+    assert client.get_run(run_id).data.metrics == {"phi": 1.5, "train_loss": 1.0}
+
+
+def test_a_killed_runs_record_is_closed_by_its_successor(uri: str, tmp_path: Path) -> None:
+    """The interrupted parent and its cycles end as killed, with the name of who goes on."""
+    first = _record(uri, tmp_path, "killed", "run-1")
+    child = first.cycle_run(0, {})
+    _record(uri, tmp_path, "killed", "run-2")
+    client = MlflowClient(tracking_uri=uri)
+    assert client.get_run(first.parent_id).info.status == "KILLED"
+    assert client.get_run(first.parent_id).data.tags["coti.resumed_by"] == "run-2"
+    assert client.get_run(child).info.status == "KILLED"
+
+
+class _Concept:
+    """A registry entry with locks in a folder of the test, and real files behind its versions."""
+
+    def __init__(self, uri: str, folder: Path, concept: str) -> None:
+        self.record = _record(uri, folder, concept, "run-1")
+        self.folder = folder
+        found = Registry.of(uri, concept)
+        self.entry = Registry(found.client, found.name, partial(hold, folder=folder / "locks"))
+
+    def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
+        """Register a word with two vectors of norm ``2 * scale``; the vocabulary's are 1 to 3."""
+        word = Embedding("<w>", torch.full((2, 4), scale))
+        path = save_embedding(word, self.folder / key / "learned_embeds.safetensors")
+        self.record.log_file(self.record.parent_id, path, key)
+        root = self.record.client.get_run(self.record.parent_id).info.artifact_uri
+        tags = {VOCABULARY_TAG: Vocabulary((4,), (1.0,), (3.0,)).to_json()}
+        metrics = _metrics(fd, precision)
+        return self.entry.register(f"{root}/{key}", self.record.parent_id, key, metrics, tags)
+
+    def champion(self) -> int:
+        """Its number."""
+        found = self.entry.champion()
+        assert found is not None
+        return int(found.version)
+
+
+SETTINGS = PromotionSettings(r_precision_floor=0.5)
+
+
+def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
+    """First champion by the floor; a worse challenger stays one; a better one takes over."""
+    concept = _Concept(uri, tmp_path, "Gate concept!")
+    entry = concept.entry
+    assert entry.name == slug("Gate concept!") == "gate-concept"
+    first = concept.add("a", 10.0, 0.8)
+    assert entry.promote(first, SETTINGS).promoted
+    worse = concept.add("b", 11.0, 0.9)
+    verdict = entry.promote(worse, SETTINGS)
+    assert not verdict.promoted
+    assert "Fréchet" in verdict.reason
+    assert concept.champion() == int(first.version)
+    assert entry.aliases(worse) == ["challenger"]
+    better = concept.add("c", 5.0, 0.9)
+    assert entry.promote(better, SETTINGS).promoted
+    assert concept.champion() == int(better.version)
+    assert entry.aliases(better) == ["champion"]
+    assert int(concept.add("c", 5.0, 0.9).version) == int(better.version)
+
+
+def test_every_change_is_written_down_and_can_be_undone(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who, why and the verdict of each; a rollback returns to the champion before, or to any."""
+    monkeypatch.setenv("COTI_ACTOR", "ada")
+    concept = _Concept(uri, tmp_path, "trail")
+    entry = concept.entry
+    one, two = concept.add("a", 10.0, 0.8), concept.add("b", 5.0, 0.9)
+    entry.promote(one, SETTINGS, "the first")
+    entry.promote(two, SETTINGS, "a better one")
+    entry.promote(two, SETTINGS, "again")
+    assert int(entry.rollback(None, "it draws sandals").version) == int(one.version)
+    assert concept.champion() == int(one.version)
+    entry.rollback(str(two.version), "no, it was the prompt")
+    assert concept.champion() == int(two.version)
+    trail = [
+        (e.action, e.version, e.previous, e.who, e.why) for e in entries(entry.client, "trail")
+    ]
+    first, second = int(one.version), int(two.version)
+    assert trail == [
+        ("promote", first, None, "ada", "the first"),
+        ("promote", second, first, "ada", "a better one"),
+        ("rollback", first, second, "ada", "it draws sandals"),
+        ("rollback", second, first, "ada", "no, it was the prompt"),
+    ]
+    with pytest.raises(RegistryError, match="has no version '99'"):
+        entry.rollback("99", "nowhere")
+
+
+def test_a_second_rollback_goes_further_back(uri: str, tmp_path: Path) -> None:
+    """To the champion before, never to the one that was rolled back, until there is none."""
+    concept = _Concept(uri, tmp_path, "back")
+    entry = concept.entry
+    versions = [concept.add(str(n), 10.0 - n, 0.8) for n in range(3)]
+    for version in versions:
+        entry.promote(version, SETTINGS)
+    for version in (versions[1], versions[0]):
+        assert int(entry.rollback(None, "worse than it looked").version) == int(version.version)
+    with pytest.raises(RegistryError, match="no champion before the present one"):
+        entry.rollback(None, "worse still")
+
+
+def test_a_half_crowned_version_is_crowned_by_a_repeat(uri: str, tmp_path: Path) -> None:
+    """Killed after the champion's alias was set and before the challenger's was taken away."""
+    concept = _Concept(uri, tmp_path, "half")
+    version = concept.add("a", 10.0, 0.8)
+    concept.entry.client.set_registered_model_alias("half", "champion", version.version)
+    assert concept.entry.aliases(version) == ["challenger", "champion"]
+    assert concept.entry.promote(version, SETTINGS).promoted
+    assert concept.entry.aliases(version) == ["champion"]
+
+
+def test_other_models_in_the_same_mlflow_are_left_out(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that no concept could have, versions without our metrics, more than a page of them."""
+    monkeypatch.setattr("ops.tracking.active_tracker.tracking_uri", lambda: uri)
+    _Concept(uri, tmp_path, "ours").add("a", 10.0, 0.8)
+    client = MlflowClient(tracking_uri=uri)
+    for number in range(101):
+        client.create_registered_model(f"fraud_model {number}")
+    client.create_model_version("fraud_model 0", str(tmp_path))
+    done = CliRunner().invoke(cli_registry, ["list", "--json"], catch_exceptions=False)
+    concepts = [row["concept"] for row in json.loads(done.output)]
+    assert "ours" in concepts
+    assert not [name for name in concepts if name.startswith("fraud")]
+    assert len(registered_names(client)) > 101
+
+
+def test_zenml_mirrors_each_concept_by_itself(uri: str, tmp_path: Path) -> None:
+    """In a real ZenML store, where one name begins with the other and both have a version 1; an
+    alias that somebody moves meanwhile is followed."""
+    concepts = [_Concept(uri, tmp_path / name, name) for name in ("mirror red", "mirror")]
+    for concept in concepts:
+        for number in range(2):
+            concept.entry.promote(concept.add(str(number), 10.0 - number, 0.8), SETTINGS)
+        concept.add("worse", 20.0, 0.8)
+    script = tmp_path / "mirror.py"
+    script.write_text(_MIRROR, encoding="utf-8")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, str(script), uri],
+        env={
+            **os.environ,
+            "ZENML_CONFIG_PATH": str(tmp_path / "zenml"),
+            "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
+            "PYTHONPATH": str(root),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    stages = {"mlflow-2": "production", "mlflow-3": "staging"}
+    moved = {"mlflow-1": "production", "mlflow-2": "archived", "mlflow-3": "staging"}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"mirror-red": stages, "mirror": moved}
+
+
+_MIRROR = """
+import json, sys
+from mlflow import MlflowClient
+from zenml.client import Client
+from ops.registry import zenml_mirror
+from ops.registry.embedding_registry import Registry
+from ops.registry.zenml_mirror import mirror_to_zenml
+client = MlflowClient(tracking_uri=sys.argv[1])
+mirror_to_zenml(Registry(client, "mirror-red"))
+once = zenml_mirror._mirror
+def moving(entry, number, alias):
+    once(entry, number, alias)
+    if alias == "champion":
+        client.set_registered_model_alias(entry.name, "champion", "1")
+zenml_mirror._mirror = moving
+mirror_to_zenml(Registry(client, "mirror"))
+found = {
+    model.name: {each.name: each.stage for each in Client().list_model_versions(model=model.id)}
+    for model in Client().list_models()
+}
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("place", ["append", "Registry._crown"])
+def test_a_promotion_killed_half_way_is_written_down_once(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Before its line or its alias: the same promotion again makes up for what is missing."""
+    concept = _Concept(uri, tmp_path, f"killed before {place}")
+    entry = concept.entry
+    one = concept.add("a", 10.0, 0.8)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"ops.registry.embedding_registry.{place}", die)
+        with pytest.raises(KeyboardInterrupt):
+            entry.promote(one, SETTINGS)
+    for _ in range(2):
+        assert entry.promote(one, SETTINGS).promoted
+    assert concept.champion() == int(one.version)
+    trail = [(e.action, e.version, e.previous) for e in entries(entry.client, entry.name)]
+    assert trail == [("promote", int(one.version), None)]
+
+
+def test_a_file_that_is_not_sound_is_not_promoted(uri: str, tmp_path: Path) -> None:
+    """Vectors ten times as long as the vocabulary's: the gate names them, good metrics or not."""
+    concept = _Concept(uri, tmp_path, "loud")
+    verdict = concept.entry.promote(concept.add("a", 0.1, 1.0, scale=10.0), SETTINGS)
+    assert not verdict.promoted
+    assert "norm 20 to 20, the vocabulary's are 1 to 3" in verdict.reason
+    assert concept.entry.champion() is None
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is held up inside the lease; the second, without patience, is told by whom."""
+    monkeypatch.setenv("COTI_ACTOR", "ada")
+    concept = _Concept(uri, tmp_path, "race")
+    one, two = concept.add("a", 10.0, 0.8), concept.add("b", 5.0, 0.9)
+    inside, go_on = threading.Event(), threading.Event()
+    slow = Registry(concept.entry.client, concept.entry.name, concept.entry.locked)
+    look = slow.faults
+
+    def look_slowly(version: ModelVersion) -> list[str]:
+        inside.set()
+        go_on.wait(60)
+        return look(version)
+
+    monkeypatch.setattr(slow, "faults", look_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(slow.promote, one, SETTINGS)
+        assert inside.wait(60)
+        with pytest.raises(RegistryError, match=r"under way \(by ada\)"):
+            concept.entry.promote(two, SETTINGS, seconds=0.1)
+        go_on.set()
+        assert first.result(60).promoted
+    assert concept.champion() == int(one.version)
+    assert len(entries(concept.entry.client, "race")) == 1
+
+
+def test_a_server_that_is_gone_has_not_said_that_there_is_no_champion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the gate would let anything pass while the server restarts."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = Registry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
+    with pytest.raises(MlflowException, match="refused"):
+        registry.champion()
+
+
+def test_a_version_keeps_the_gate_of_its_run_file(uri: str, tmp_path: Path) -> None:
+    """The last one that its run was judged by; not one that a person named for once."""
+    concept = _Concept(uri, tmp_path, "own gate")
+    entry = concept.entry
+    version = concept.add("a", 10.0, 0.6)
+    assert entry.gate(version) is None
+    for floor in (0.9, 0.7):
+        own = PromotionSettings(r_precision_floor=floor, fd_ceiling=20.0)
+        assert not entry.promote(concept.add("a", 10.0, 0.6), own).promoted
+        assert entry.gate(entry.version("challenger")) == own
+    assert entry.promote(version, SETTINGS, keep_gate=False).promoted
+    assert entry.gate(entry.version("champion")) == own
+    entry.client.set_model_version_tag(entry.name, version.version, GATE_TAG, '{"old": 1}')
+    with pytest.raises(RegistryError, match=r"gate kept with own-gate version 1 .* run file with"):
+        entry.gate(entry.version("1"))
+
+
+def test_by_hand_the_version_is_judged_by_its_own_gate(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command says by which: the own, a run file's, or the default where none was kept."""
+    concept = _Concept(uri, tmp_path, "by hand")
+    monkeypatch.setattr("cli.registry._entry", lambda name: concept.entry)
+    monkeypatch.setattr("ops.registry.zenml_mirror.mirror_to_zenml", lambda entry: None)
+    version = concept.add("a", 10.0, 0.6)
+
+    def promote(*words: str) -> tuple[int, str]:
+        words = ("promote", "by hand", "1", "--why", "a test", *words)
+        done = CliRunner().invoke(cli_registry, words, catch_exceptions=False)
+        return done.exit_code, done.output
+
+    concept.entry.promote(version, PromotionSettings(r_precision_floor=0.9))
+    code, said = promote()
+    assert code == 3
+    assert said.startswith("Gate of the version's own run file: fd_margin 0.02, ")
+    assert "r_precision_floor 0.9" in said
+    easy = tmp_path / "easy.yaml"
+    rest = "concept: by hand, seeds: s, pool: p"
+    easy.write_text(f"parameters: {{config: {{{rest}, promotion: {{r_precision_floor: 0.95}}}}}}")
+    code, said = promote("-c", str(easy))
+    assert (code, f"Gate of {easy}: " in said) == (3, True)
+    concept.entry.client.delete_model_version_tag(concept.entry.name, "1", GATE_TAG)
+    code, said = promote()
+    assert (code, said.startswith("Gate by default, since none was kept")) == (0, True)
+    assert concept.champion() == 1
+
+
+def test_of_equal_runs_at_once_one_registers(uri: str, tmp_path: Path) -> None:
+    """All look before any creates, if nothing holds them back: it is one version for all."""
+    concept = _Concept(uri, tmp_path, "twins")
+    concept.add("first", 1.0, 0.9)
+    barrier = threading.Barrier(3)
+
+    class Slow(Registry):
+        def version_of(self, key: str) -> ModelVersion | None:
+            found = super().version_of(key)
+            time.sleep(0.5)
+            return found
+
+    def register(_: int) -> int:
+        entry = concept.entry
+        mine = Slow(MlflowClient(tracking_uri=uri), entry.name, entry.locked)
+        barrier.wait(60)
+        return int(mine.register("file:/x", concept.record.parent_id, "same", {}, {}).version)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(register, range(3))) == [2, 2, 2]
+    assert [int(each.version) for each in concept.entry.versions()] == [2, 1]

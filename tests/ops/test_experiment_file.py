@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coti.core.errors import ConfigError
+from ops.experiment_file import check_experiment_file, merged, planned_cells
+from ops.experiment_pools import sources_of
+from ops.stack.locations import ROOT
+
+FOLDER = ROOT / "configs" / "experiments"
+FILES = [path for path in sorted(FOLDER.glob("**/*.yaml")) if path.stem != "common"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_file_is_a_valid_experiment(path: Path) -> None:
+    """Its cells can be planned and each row has its own name and settings."""
+    config = check_experiment_file(path)
+    cells = planned_cells(config)
+    assert len(cells) == len(config.rows) * len(config.concepts) * len(config.seeds)
+    assert len({(c.concept, c.label, c.settings.seed) for c in cells}) == len(cells)
+    assert len({(c.concept, c.settings) for c in cells}) == len(cells)
+
+
+def test_table_1_is_the_issues() -> None:
+    """Eight concepts, six rows, three seeds; one cap of image-steps for all that train."""
+    cells = planned_cells(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
+    assert len(cells) == 8 * 6 * 3
+    assert {cell.settings.image_step_cap for cell in cells} == {0, 6 * 100 * 16}
+    assert max(c.settings.selection.batch * c.settings.controller.max_cycles for c in cells) == 200
+
+
+def test_experiments_share_their_cells() -> None:
+    """Figure 3's and 4's cells are Table 1's, and so is the one seed of it: computed once."""
+    names = ("table1", "table1_seed0", "figure3", "figure4")
+    table, *others = (
+        {
+            (cell.concept, cell.settings)
+            for cell in planned_cells(
+                check_experiment_file(ROOT / f"configs/experiments/{name}.yaml")
+            )
+        }
+        for name in names
+    )
+    for other in others:
+        assert other < table
+
+
+def test_table_2_keeps_the_rows_apart(tmp_path: Path) -> None:
+    """A row has its score's name; rows that would share it, or have none, keep their own."""
+    path = tmp_path / "two.yaml"
+    rows = {
+        "a": {"strategy": "vlad"},
+        "b": {"strategy": "coti"},
+        "c": {"strategy": "coti", "selection": {"spread": 1.0}},
+        "clean": {"strategy": "oracle", "growth": "at_once"},
+    }
+    values = {"name": "n", "title": "t", "report": "table2", "concepts": ["bag"], "rows": rows}
+    path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
+    cells = planned_cells(check_experiment_file(path))
+    assert [cell.label for cell in cells] == ["VLAD", "b", "c", "clean"]
+
+
+def test_a_row_differs_by_what_it_names_alone() -> None:
+    """Nested mappings are merged key by key; rows are taken whole."""
+    assert merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
+    assert merged({"rows": {"x": {}}}, {"rows": {"y": {}}}) == {"rows": {"y": {}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("rows: {x: {strategi: coti}}", "strategi"),
+        ("rows: {x: {strategy: oracle}}", "growth"),
+        ("rows: {x: {selection: {batch: 0}}}", "batch"),
+        ("rows: {x: {}}, paralel: 2", "paralel"),
+        ("rows: {x: {}}, extends: nowhere.yaml", "nowhere.yaml"),
+        ("rows: {x: {}}, report: table3", "report"),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path: Path, text: str, named: str) -> None:
+    """In one sentence, with the file."""
+    path = tmp_path / "run.yaml"
+    report = "" if "report" in text else ", report: table1"
+    path.write_text(
+        f"parameters: {{config: {{name: n, title: t, concepts: [coat], {text}{report}}}}}",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_experiment_file(path)
+    assert str(path) in str(caught.value)
+    assert named in str(caught.value)
+
+
+def test_given_pools_stay_where_they_are() -> None:
+    """A concept with data of its own needs no world."""
+    config = check_experiment_file(ROOT / "configs/experiments/mini/table1.yaml")
+    assert sources_of(config)["ankle boot"].pool == "assets/pools/ankle_boot/pool"
+
+
+def test_a_concept_that_the_world_lacks_is_named() -> None:
+    """With those it has."""
+    config = check_experiment_file(ROOT / "configs/experiments/table1.yaml")
+    with pytest.raises(ConfigError, match="no concept 'penguin'"):
+        sources_of(config.model_copy(update={"concepts": ("penguin",)}))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coti.core.errors import ConfigError
+from ops.plan import plan_of
+from ops.run_file import QUICKSTART, CotiConfig, check_run_file, load_config
+from ops.stack.locations import ROOT
+
+MINIMAL = {"concept": "a", "seeds": "s", "pool": "p"}
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_quickstart_is_what_runs_without_a_file() -> None:
+    """No file and the quickstart's file give the same configuration."""
+    assert load_config() == check_run_file(QUICKSTART)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("concept: cat\n", "concept"),
+        ("parameters:\n  conceptt: cat\n", "conceptt"),
+        ("parameters:\n  config: {concept: a, seeds: s, pool: p, sead: 1}\n", "sead"),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, train: {max_step: 1}}\n",
+            "max_step",
+        ),
+        ("parameters:\n  config: {concept: a, seeds: s, pool: p, seed: x}\n", "seed"),
+        ("parameters:\n  config: {concept: a, pool: p}\n", "seeds"),
+        ("- a\n- b\n", "mapping"),
+        ("parameters: {config: [", "YAML"),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, selection: {batch: 0}}\n",
+            "batch",
+        ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, strategy: best}\n",
+            "strategy",
+        ),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, named: str) -> None:
+    """The sentence holds the file's name and the wrong key."""
+    path = _file(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        check_run_file(path)
+    assert str(path) in str(caught.value)
+    assert named in str(caught.value)
+
+
+def test_a_concept_of_ones_own_needs_few_lines(tmp_path: Path) -> None:
+    """Concept, seeds, pool and token are enough."""
+    text = "parameters:\n  config: {concept: penguin, seeds: a/s, pool: a/p}\n"
+    assert check_run_file(_file(tmp_path, text)).concept == "penguin"
+
+
+def test_the_fingerprint_sees_settings_and_not_where_results_go() -> None:
+    """Another seed is another run; another output folder is not."""
+    config = CotiConfig(**MINIMAL)
+    assert config.fingerprint() != config.model_copy(update={"seed": 1}).fingerprint()
+    assert config.fingerprint() == config.model_copy(update={"output": "x"}).fingerprint()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_run_file_is_valid(path: Path) -> None:
+    """No unknown key, no wrong value; hub models are pinned by a commit."""
+    config = check_run_file(path)
+    hub = not (ROOT / config.model.base_model).exists()
+    if hub and path.stem != "paper":
+        assert len(config.model.revision or "") == 40
+
+
+@given(
+    strategy=st.sampled_from(["random", "full", "seeds"]),
+    cycles=st.integers(0, 30),
+    steps=st.integers(1, 500),
+)
+def test_baselines_have_cotis_cap_of_steps(strategy: str, cycles: int, steps: int) -> None:
+    """One cycle with as many steps as all of COTI's cycles together."""
+    config = CotiConfig.model_validate(
+        {
+            **MINIMAL,
+            "strategy": strategy,
+            "train": {"max_steps": steps},
+            "controller": {"max_cycles": cycles},
+        }
+    )
+    plan = plan_of(config)
+    assert plan.train.max_steps == steps * (cycles + 1)
+    assert plan.controller.max_cycles == 0
+    assert plan.selects_first == (strategy != "seeds")

@@ -1,0 +1,28 @@
+"""The write-ahead log of the local stack's databases."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from ops.tracking.sqlite import use_write_ahead_log
+
+
+def test_the_file_remembers_it(tmp_path: Path) -> None:
+    """A later connection finds the write-ahead log on, and what was in the database."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("INSERT INTO t VALUES (1)")
+    use_write_ahead_log(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+def test_other_stores_are_left_alone(tmp_path: Path) -> None:
+    """A server's URL is no file, and a missing file isn't made."""
+    use_write_ahead_log("mysql://host/zenml")
+    use_write_ahead_log(f"sqlite:///{tmp_path / 'none.db'}")
+    assert not list(tmp_path.iterdir())

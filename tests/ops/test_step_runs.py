@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from zenml.execution.context import ExecutionContext
+
+from ops.experiment_file import check_experiment_file, planned_cells
+from ops.stack.local_state import environment
+from ops.stack.locations import ROOT
+
+
+def test_a_run_remembers_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZenML fails to look up a step's inputs once it has forgotten one of them, as it does after
+    100 steps by itself; the largest experiment, Table 1, has some five times as many."""
+    cells = planned_cells(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
+    # A cell is run and tracked; a concept has some ten steps of its own.
+    steps = 2 * len(cells) + 10 * len({cell.concept for cell in cells})
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    remembered = ExecutionContext().step_runs
+    remembered.update({str(number): None for number in range(2 * steps)})  # type: ignore[misc]
+    assert len(remembered) == 2 * steps > 400
+
+
+def test_the_image_sets_it_as_well() -> None:
+    """Pods and containers have no virtual environment's file."""
+    name = "ZENML_EXECUTION_CONTEXT_STEP_RUN_CACHE_SIZE"
+    assert f"{name}={environment()[name]} " in (ROOT / "k8s" / "Dockerfile").read_text()

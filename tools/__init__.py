@@ -1,0 +1,1 @@
+"""Maintainers' scripts: pages, screenshots, checks. Nothing that is shipped."""

@@ -1,0 +1,72 @@
+"""Write ``docs/configuration.md`` from the configuration classes: `python -m tools.config_reference`.
+
+The classes are the reference; this page is their fields, types, defaults and prose, in a browser.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from ops.quiet import ROOT
+
+__all__ = ["PAGE", "reference"]
+
+PAGE = ROOT / "docs" / "configuration.md"
+PARTS = ("model", "training", "selection", "evaluation", "pool")
+SOURCES = (
+    ("ops/run_file.py", "CotiConfig"),
+    *((f"coti/settings/{part}.py", None) for part in PARTS),
+)
+
+HEAD = """# Configuration
+
+Written by `python -m tools.config_reference` from the classes in `ops/run_file.py` and
+`coti/settings/`; a test keeps it up to date. A run file holds these keys under
+`parameters: config:`; the parts are nested under the names that `CotiConfig` gives them.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for source, only in SOURCES:
+        tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                if only is not None and node.name != only:
+                    continue
+                parts.append(_section(node))
+    return "\n".join(parts)
+
+
+def _section(node: ast.ClassDef) -> str:
+    lines = [f"## {node.name}", "", _prose(ast.get_docstring(node) or ""), ""]
+    lines += ["| key | type | default | |", "|---|---|---|---|"]
+    for i, item in enumerate(node.body):
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        if item.target.id.startswith("_"):
+            continue
+        after = node.body[i + 1] if i + 1 < len(node.body) else None
+        text = ""
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            text = _prose(str(after.value.value))
+        default = "**required**" if item.value is None else f"`{ast.unparse(item.value)}`"
+        kind = ast.unparse(item.annotation).replace("|", "\\|")
+        lines.append(f"| `{item.target.id}` | `{kind}` | {default} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _prose(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+
+
+def write(path: Path = PAGE) -> None:
+    """Write the page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
