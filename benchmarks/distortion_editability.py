@@ -3,8 +3,8 @@
     python -m benchmarks.distortion_editability --coti latest
 
 Every TI word gets the same number of optimizer steps at one learning rate; COTI's are the runs
-named. All are measured by ``coti.metrics.embedding_quality.measure_word``, as ``coti evaluate`` does, and drawn
-in one plot, and tracked in MLflow like an evaluation. Trains eight words or so: minutes on the
+named. All are measured by ``coti.metrics.embedding_quality.measure_word``, as ``coti evaluate``
+does, and drawn in one plot, and tracked in MLflow like an evaluation. Trains eight words or so: minutes on the
 bundled model.
 """
 
@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def learn(
-    model: TextToImageModel, pictures: torch.Tensor, num_vectors: int, given: argparse.Namespace
+    model: TextToImageModel, images: torch.Tensor, num_vectors: int, given: argparse.Namespace
 ) -> Embedding:
     """One word, without any schedule: uint8 [n, 3, h, w] to its embedding."""
     settings = TokenSettings(
@@ -56,21 +56,21 @@ def learn(
     )
     start = initial_embedding(model, settings, given.seed, given.concept)
     still = ScheduleSettings(dynamic=False)
-    return train_cycle(model, pictures, None, start, train, still, None, given.seed).embedding
+    return train_cycle(model, images, None, start, train, still, None, given.seed).embedding
 
 
 def training_sets(given: argparse.Namespace, resolution: int) -> dict[str, torch.Tensor]:
-    """Pictures of TI's three baselines: the seeds; random ones of the pool with them; all."""
+    """Images of TI's three baselines: the seeds; random ones of the pool with them; all."""
     _, seeds = read_image_folder(given.references, resolution)
     rules = PoolSettings()
     pool = ingest(str(given.pool), rules, resolution)
     ids = [str(name) for name in validate(pool.manifest, rules).accepted["id"]]
-    order = torch.randperm(len(ids), generator=generator(given.seed, "random pictures"))
-    some = [ids[row] for row in order[: given.random_pictures].tolist()]
+    order = torch.randperm(len(ids), generator=generator(given.seed, "random images"))
+    some = [ids[row] for row in order[: given.random_images].tolist()]
     return {
         "seeds": seeds,
-        "RAND": torch.cat([seeds, pool.pictures.tensor(some)]),
-        "FULL": torch.cat([seeds, pool.pictures.tensor(ids)]),
+        "RAND": torch.cat([seeds, pool.pool_images.tensor(some)]),
+        "FULL": torch.cat([seeds, pool.pool_images.tensor(ids)]),
     }
 
 
@@ -83,7 +83,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--concept", default="ankle boot")
     parser.add_argument("--references", default=pools / "seeds", type=Path, help="the seeds")
     parser.add_argument("--pool", default=pools / "pool", type=Path)
-    parser.add_argument("--random-pictures", default=150, type=int)
+    parser.add_argument("--random-images", default=150, type=int)
     parser.add_argument("--prompts", default=ROOT / "configs" / "prompts" / "bundled.txt")
     parser.add_argument("--initializer", default="foot", help="also the per-word baseline")
     parser.add_argument("--vectors", nargs="+", type=int, default=[1, 2, 4, 8])

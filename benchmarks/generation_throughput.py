@@ -1,4 +1,4 @@
-"""Pictures a second: our generation against StableDiffusionPipeline, and what steps are worth.
+"""Images a second: our generation against StableDiffusionPipeline, and what steps are worth.
 
     python -m benchmarks.generation_throughput --embedding outputs/latest/learned_embeds.safetensors
 
@@ -6,7 +6,7 @@ Both draw the same prompt from the same noise with the same solver, guidance, pr
 size, taking turns in one process; the pipeline is loaded as its documentation says, without a
 safety checker.
 Then the number of solver steps is varied: the mean difference from 50 steps in levels of 255, and
-with ``--metrics`` what the judge says of as many pictures as it has features (Fréchet distance to
+with ``--metrics`` what the judge says of as many images as it has features (Fréchet distance to
 the bundled references, R-precision), which is what a saved step could cost. The last line is one
 JSON object.
 """
@@ -58,14 +58,14 @@ class Verdict:
         self.config, self.settings = config, config.evaluation
         self.judge = load_image_text_encoder(locate(self.settings.judge))
         if images < self.judge.size:
-            raise SystemExit(f"--metrics needs at least {self.judge.size} pictures.")
+            raise SystemExit(f"--metrics needs at least {self.judge.size} images.")
         side = ModelSettings(base_model=locate(config.model.base_model))
         resolution = load_text_to_image(side).resolution
         real = read_image_folder(locate(str(config.references)), resolution)[1]
         self.references = embed_references(self.judge, config.concept, real, self.settings)
 
     def of(self, images: torch.Tensor) -> dict[str, float]:
-        """Fréchet distance, KID with its interval, and R-precision of pictures."""
+        """Fréchet distance, KID with its interval, and R-precision of images."""
         found = judge_images(
             self.judge, images, self.references, self.config.concept, self.settings, 0
         )
@@ -105,25 +105,25 @@ def main() -> None:
     parser.add_argument("--model", default="assets/models/base")
     parser.add_argument("--embedding", default="", help="a word to draw; default: none")
     parser.add_argument("--prompt", default="a photo of a {}", help="{} stands for the word")
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--metrics", type=int, default=0, help="pictures the judge sees for each number of steps"
+        "--metrics", type=int, default=0, help="images the judge sees for each number of steps"
     )
     parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     model = load_text_to_image(ModelSettings(base_model=options.model))
-    settings = GenerationSettings(batch_size=options.pictures)
+    settings = GenerationSettings(batch_size=options.images)
     words: list[Embedding] = [load_embedding(options.embedding)] if options.embedding else []
     prompt = options.prompt.replace("{}", words[0].token if words else "photo")
-    prompts = [prompt] * options.pictures
+    prompts = [prompt] * options.images
     pipe = load_pipeline(model, settings)
     if words:
         with quiet_libraries():
             pipe.load_textual_inversion(options.embedding)
-    noise = fixed_noise(model, range(options.pictures), 0)
+    noise = fixed_noise(model, range(options.images), 0)
 
     def ours() -> torch.Tensor:
         return generate(model, prompts, words, settings, 0)
@@ -141,11 +141,9 @@ def main() -> None:
     ours()
     theirs()
     pairs = [(seconds_of(ours), seconds_of(theirs)) for _ in range(options.rounds)]
-    our_rate, their_rate = (
-        options.pictures / statistics.median(t) for t in zip(*pairs, strict=True)
-    )
+    our_rate, their_rate = (options.images / statistics.median(t) for t in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
-    print(f"pictures a second: ours {our_rate:.1f}, pipeline {their_rate:.1f}, ratio {ratio:.2f}")
+    print(f"images a second: ours {our_rate:.1f}, pipeline {their_rate:.1f}, ratio {ratio:.2f}")
 
     finest = generate(model, prompts, words, replace(settings, num_inference_steps=50), 0).float()
     rows: list[dict[str, Any]] = []
@@ -153,13 +151,13 @@ def main() -> None:
     for steps in STEPS if verdict is None else (*STEPS, 50):
         how = replace(settings, num_inference_steps=steps)
         started = time.perf_counter()
-        pictures = generate(model, prompts, words, how, 0).float()
+        images = generate(model, prompts, words, how, 0).float()
         seconds = time.perf_counter() - started
         rows.append(
             {
                 "steps": steps,
-                "pictures_a_second": options.pictures / seconds,
-                "difference": float((pictures - finest).abs().mean()),
+                "images_a_second": options.images / seconds,
+                "difference": float((images - finest).abs().mean()),
             }
         )
         if verdict is not None:
@@ -167,7 +165,7 @@ def main() -> None:
             drawn = draw(model, words[0], how, options.metrics, 0, "cycle")
             rows[-1] |= verdict.of(drawn.images)
         print(
-            f"{steps:>3} steps: {rows[-1]['pictures_a_second']:7.1f} pictures a second, "
+            f"{steps:>3} steps: {rows[-1]['images_a_second']:7.1f} images a second, "
             f"{rows[-1]['difference']:5.2f} levels from 50 steps"
             + "".join(
                 f", {name} {rows[-1][name]:.3f}"

@@ -18,9 +18,9 @@ from coti.inversion.base_model import TextToImageModel, quiet_libraries
 from coti.inversion.caption_templates import OBJECT_TEMPLATES
 
 OPERATIONS = (
-    "open, resize, mirror at random and normalise each picture, in the training process",
-    "draw a template and tokenise it, a picture at a time",
-    "encode the pictures, in the UNet's precision, and draw their latents",
+    "open, resize, mirror at random and normalise each image, in the training process",
+    "draw a template and tokenise it, an image at a time",
+    "encode the images, in the UNet's precision, and draw their latents",
     "draw noise and timesteps; add the noise through the scheduler",
     "text encoder, its weights float32, under autocast where the precision is half",
     "UNet, in the half precision",
@@ -44,8 +44,8 @@ class Example:
     def __init__(
         self,
         model: TextToImageModel,
-        folder: Path,  # of picture files
-        batch_size: int,  # pictures a step
+        folder: Path,  # of image files
+        batch_size: int,  # images a step
         num_vectors: int,  # of the word
     ) -> None:
         diffusers: Any = import_module("diffusers")
@@ -82,7 +82,7 @@ class Example:
         self.batch_size = batch_size
         self.batches = self._loader()
 
-    def _picture(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    def _image(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
         """The example's dataset: open, crop nothing, resize, mirror at random, tokenise."""
         image = Image.open(path).convert("RGB")
         side = self.model.resolution
@@ -105,7 +105,7 @@ class Example:
         while True:
             order = random.sample(self.files, len(self.files))
             for first in range(0, len(order) - self.batch_size + 1, self.batch_size):
-                items = [self._picture(path) for path in order[first : first + self.batch_size]]
+                items = [self._image(path) for path in order[first : first + self.batch_size]]
                 yield tuple(
                     torch.stack(column).to(self.model.device) for column in zip(*items, strict=True)
                 )

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[Words, Words]] = {
     ),
     "generation_throughput": (
         ("--embedding", str(EMBEDDING), "--metrics", "256"),
-        ("--pictures", "2", "--rounds", "1"),
+        ("--images", "2", "--rounds", "1"),
     ),
 }
 """Module -> arguments for real, and those of ``--quick``."""
@@ -139,7 +139,7 @@ def quality(result: Result) -> str:
     ]
     compared = table(["method / COTI", "target", "seeds", "image-steps", "seconds"], ratios)
     return (
-        f"R-precision top1/{result['candidates']} of {result['images']} pictures; "
+        f"R-precision top1/{result['candidates']} of {result['images']} images; "
         f"{result['device']}, {result['dtype']}, {result['threads']} threads. The time for "
         f"measuring is left out.\n\n{table(head, rows)}\n\nMeans to the target over the seeds on "
         f"which both reach it:\n\n{compared}"
@@ -169,13 +169,13 @@ def _ratio(pairs: list[tuple[float, float]]) -> float | None:
 
 
 def generation(result: Result) -> str:
-    """Pictures a second, and what fewer solver steps cost."""
+    """Images a second, and what fewer solver steps cost."""
     judged = "fd_judge" in result["rows"][0]
-    head = ["solver steps", "pictures a second", "levels of 255 from 50 steps"]
+    head = ["solver steps", "images a second", "levels of 255 from 50 steps"]
     head += ["fd_judge", "KID [95 %]", "R-precision"] if judged else []
     rows = []
     for row in result["rows"]:
-        cells = [str(row["steps"]), f"{row['pictures_a_second']:.1f}", f"{row['difference']:.2f}"]
+        cells = [str(row["steps"]), f"{row['images_a_second']:.1f}", f"{row['difference']:.2f}"]
         if judged:
             kid = f"{row['kid']:.4f} [{row['kid_low']:.4f}, {row['kid_high']:.4f}]"
             cells += [f"{row['fd_judge']:.3f}", kid, f"{row['r_precision']:.3f}"]
@@ -193,7 +193,7 @@ def generation(result: Result) -> str:
         )
     return (
         f"{result['device']}, {result['dtype']}, {result['threads']} threads: ours "
-        f"{result['ours']:.1f} pictures a second, StableDiffusionPipeline "
+        f"{result['ours']:.1f} images a second, StableDiffusionPipeline "
         f"{result['pipeline']:.1f}, ratio {result['ratio']:.2f}.\n\n{table(head, rows)}{noise}"
     )
 
@@ -236,7 +236,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted = () if given.no_run or given.quick else given.only
     if "generation_throughput" in wanted and not EMBEDDING.exists():
-        parser.error(f"there is no {EMBEDDING}, which the pictures are drawn with: make quickstart")
+        parser.error(f"there is no {EMBEDDING}, which the images are drawn with: make quickstart")
     results = [json.loads(path.read_text().strip().splitlines()[-1]) for path in given.add]
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in () if given.no_run else given.only:

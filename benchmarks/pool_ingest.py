@@ -1,9 +1,9 @@
-"""Ingestion: pictures per second and core, stage by stage, against the bare work.
+"""Ingestion: images per second and core, stage by stage, against the bare work.
 
     python -m benchmarks.pool_ingest                      # 400 photographs of 640x480, JPEG
-    python -m benchmarks.pool_ingest --pictures 1000 --size 1024x768
+    python -m benchmarks.pool_ingest --images 1000 --size 1024x768
 
-The same local files, in turns; rates are pictures per CPU second, of this process and of the
+The same local files, in turns; rates are images per CPU second, of this process and of the
 workers together, so that what else the machine does matters little:
 
 ``naive``       a Pillow loop: open, load, convert, resize, save; no checks.
@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coti.pool.decode.decoder import Limits, decode_picture
+from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.pool_images import ImageWriter, encode_png
 
@@ -59,12 +59,12 @@ def photographs(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
 
 
 def ways(paths: list[Path], folder: Path, resolution: int) -> dict[str, Callable[[], Any]]:
-    """Each way to go through all pictures once."""
+    """Each way to go through all images once."""
 
     def naive() -> None:
         for path in paths:
-            picture = Image.open(path).convert("RGB").resize((resolution, resolution))
-            picture.save(io.BytesIO(), "PNG", compress_level=1)
+            image = Image.open(path).convert("RGB").resize((resolution, resolution))
+            image.save(io.BytesIO(), "PNG", compress_level=1)
 
     def bare() -> None:
         for path in paths:
@@ -74,11 +74,11 @@ def ways(paths: list[Path], folder: Path, resolution: int) -> dict[str, Callable
 
     def ours(limits: Limits, store: bool = False) -> Callable[[], None]:
         def run() -> None:
-            writer = ImageWriter(folder / "pictures.parquet") if store else None
+            writer = ImageWriter(folder / "images.parquet") if store else None
             for path in paths:
                 data = path.read_bytes()
                 name = hashlib.sha256(data).hexdigest()
-                decoded = decode_picture(data, limits)
+                decoded = decode_image(data, limits)
                 if writer is not None:
                     writer.add(name, encode_png(decoded.pixels, resolution))
             if writer is not None:
@@ -98,7 +98,7 @@ def ways(paths: list[Path], folder: Path, resolution: int) -> dict[str, Callable
 
 def sandboxed(paths: list[Path], folder: Path, resolution: int, pool: DecodePool) -> None:
     """All of the work through a worker process, with reading and storing beside it."""
-    writer = ImageWriter(folder / "pictures.parquet")
+    writer = ImageWriter(folder / "images.parquet")
 
     def one(path: Path) -> tuple[str, bytes]:
         data = path.read_bytes()
@@ -136,7 +136,7 @@ class Foreign:
         )
 
     def seconds(self) -> float:
-        """CPU seconds of one turn through all pictures."""
+        """CPU seconds of one turn through all images."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("go\n")
@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
@@ -162,9 +162,9 @@ def main() -> None:
     width, height = (int(side) for side in options.size.split("x"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths = photographs(folder, options.pictures, (width, height))
+        paths = photographs(folder, options.images, (width, height))
         every = ways(paths, folder, options.resolution)
-        decode_picture(paths[0].read_bytes(), Limits(options.resolution))  # imports what it needs
+        decode_image(paths[0].read_bytes(), Limits(options.resolution))  # imports what it needs
         foreign = None
         if options.img2dataset:
             foreign = Foreign(options.img2dataset, paths, options.resolution)
@@ -187,10 +187,10 @@ def main() -> None:
                     seconds["img2dataset"].append(foreign.seconds())
         if foreign is not None:
             foreign.close()
-    rates = {way: options.pictures / statistics.median(some) for way, some in seconds.items()}
-    print(f"{options.pictures} pictures of {options.size}, to {options.resolution}")
+    rates = {way: options.images / statistics.median(some) for way, some in seconds.items()}
+    print(f"{options.images} images of {options.size}, to {options.resolution}")
     for way, rate in rates.items():
-        print(f"{way:>12} {rate:8.1f} pictures/CPU s  {rate / rates['bare']:6.2f} x bare")
+        print(f"{way:>12} {rate:8.1f} images/CPU s  {rate / rates['bare']:6.2f} x bare")
     print(f"starting a worker: {starting:.2f} s")
     if "img2dataset" in rates:
         summary_of_foreign = {"stored_over_img2dataset": rates["stored"] / rates["img2dataset"]}
@@ -199,7 +199,7 @@ def main() -> None:
     summary: dict[str, Any] = {
         "benchmark": "pool_ingest",
         **summary_of_foreign,
-        "pictures_per_cpu_second": rates,
+        "images_per_cpu_second": rates,
         "checked_over_bare": rates["checked"] / rates["bare"],
         "sandboxed_over_stored": rates["sandboxed"] / rates["stored"],
         "stored_over_naive": rates["stored"] / rates["naive"],

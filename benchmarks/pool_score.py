@@ -4,8 +4,8 @@
     python -m benchmarks.pool_score --rows 10000000 --mapped   # from a file, beyond the memory
 
 Features are synthetic, 768 wide, L2-normalised. A cycle is what ``score_pool`` and
-``select_batch`` do after B pictures joined X_T: Eq. 8's minimum, the aesthetic head, Eq. 11, the
-best B. ``incremental`` compares the pool with the B new pictures in one pass that serves both
+``select_batch`` do after B images joined X_T: Eq. 8's minimum, the aesthetic head, Eq. 11, the
+best B. ``incremental`` compares the pool with the B new images in one pass that serves both
 scores; ``all pairs`` compares it with the whole X_T, as without a memory of the minimum.
 ``hidden head`` is incremental with a head of 64 hidden units instead of an affine one. The three
 take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool: ``incremental`` must

@@ -3,11 +3,11 @@
     python -m benchmarks.selection_precision                                   # all, some minutes
     python -m benchmarks.selection_precision --concepts coat --pools 0 1 2
 
-Five cycles of 30 pictures on the real scores: S_aes fine-tuned and S_con fitted anew before each.
+Five cycles of 30 images on the real scores: S_aes fine-tuned and S_con fitted anew before each.
 Nothing is trained or generated, so γ_aes and γ_con of the generations are given (``--gammas``).
-``precision`` is the share of the picks that are clean pictures of the concept, by the answer key.
+``precision`` is the share of the picks that are clean images of the concept, by the ground truth.
 ``fd`` is the Fréchet distance of seeds and picks to held-out references on the judge's features:
-what perfect training on X_T could reach at best. ``oracle`` picks clean pictures at random, which
+what perfect training on X_T could reach at best. ``oracle`` picks clean images at random, which
 no key-less method can. The last line is one JSON object.
 """
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from assets.build import world
 from assets.build.make_pool import make_pool
 from coti.core.errors import PoolError
-from coti.core.images import from_pil, read_picture
+from coti.core.images import from_pil, read_image
 from coti.encoders.image_text import OpenClipEncoder, load_image_text_encoder, normalized
 from coti.metrics import frechet_distance
 from coti.scores.aesthetic import (
@@ -69,7 +69,7 @@ class Case:
     pool: torch.Tensor
     degraded: Ratings
     clean: torch.Tensor
-    """bool [n], by the answer key."""
+    """bool [n], by the ground truth."""
     names: torch.Tensor
     """Text features of the other things' names."""
     judged_seeds: torch.Tensor
@@ -78,18 +78,18 @@ class Case:
 
 
 def read(paths: list[Path]) -> tuple[list[Path], torch.Tensor]:
-    """The paths that hold a picture not seen before, and the pictures."""
+    """The paths that hold an image not seen before, and the images."""
     kept, parts, seen = [], [], set()
     for path in paths:
         try:
-            picture = from_pil([read_picture(path)], world.RESOLUTION)
+            image = from_pil([read_image(path)], world.RESOLUTION)
         except PoolError:
             continue
-        data = picture.numpy().tobytes()
+        data = image.numpy().tobytes()
         if data not in seen:
             seen.add(data)
             kept.append(path)
-            parts.append(picture)
+            parts.append(image)
     return kept, torch.cat(parts)
 
 
@@ -99,7 +99,7 @@ class MadePool:
 
     pool: torch.Tensor
     clean: torch.Tensor
-    """bool [n], by the answer key."""
+    """bool [n], by the ground truth."""
     seeds: torch.Tensor
     references: torch.Tensor
 
@@ -109,7 +109,7 @@ def made_pool(concept: str, seed: int) -> MadePool:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "pool"
         make_pool(concept, folder, seed=seed)
-        with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / "ground_truth.csv").open(encoding="utf-8", newline="") as file:
             key = {row["file_name"]: row for row in csv.DictReader(file) if row["kind"] != "broken"}
         paths, pool = read([folder / "pool" / name for name in key])
         seeds = read(sorted((folder / "seeds").iterdir()))[1]

@@ -3,8 +3,8 @@
     python -m benchmarks.ti_memory
 
 On a GPU: the peak of allocated and of reserved memory over some steps of
-:func:`coti.inversion.trainer.train_cycle` in bf16, for batch 4 and for smaller configurations down to
-batch 1 with gradient checkpointing, and that of encoding the pictures before them; what fits 8 GB
+:func:`coti.inversion.trainer.train_cycle` in bf16, for batch 4 and for smaller configurations down
+to batch 1 with gradient checkpointing, and that of encoding the images before them; what fits 8 GB
 must fit in both. Without a GPU every row says "not measured"; the bytes of the
 frozen weights, which are a fact of the shape, are printed all the same. The last line is one JSON
 object.
@@ -30,7 +30,7 @@ from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
-PICTURES = 64
+IMAGES = 64
 """More than are encoded at once."""
 ROWS: tuple[tuple[int, bool], ...] = ((4, False), (4, True), (2, False), (1, False), (1, True))
 """Batch size, and whether activations are recomputed."""
@@ -64,7 +64,7 @@ def measure(name: str, steps: int) -> list[dict[str, Any]]:
         path = write_random(name, Path(folder) / name)
         model = load_text_to_image(ModelSettings(base_model=str(path), dtype="bfloat16"))
     side = model.resolution
-    images = torch.randint(0, 256, (PICTURES, 3, side, side), dtype=torch.uint8)
+    images = torch.randint(0, 256, (IMAGES, 3, side, side), dtype=torch.uint8)
     start = initial_embedding(model, TOKEN)
     torch.cuda.reset_peak_memory_stats()
     encode_latents(model, images)
@@ -77,7 +77,7 @@ def measure(name: str, steps: int) -> list[dict[str, Any]]:
             max_steps=steps,
             checkpoint_every=0,
         )
-        # Its loop starts the count of peaks anew, after the pictures were encoded.
+        # Its loop starts the count of peaks anew, after the images were encoded.
         train_cycle(model, images, None, start, settings, ScheduleSettings(), None, 0)
         rows.append(
             {

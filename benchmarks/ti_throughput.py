@@ -3,7 +3,7 @@
     python -m benchmarks.ti_throughput                     # CPU, the bundled model
     python -m benchmarks.ti_throughput --batches 1,4,16    # SD2-shaped random weights on a GPU
 
-Three ways to do the same training step on the same model, pictures, batch size and precision take
+Three ways to do the same training step on the same model, images, batch size and precision take
 turns in one process, so that what else the machine does hits all of them alike:
 
 ``ours``
@@ -72,7 +72,7 @@ class Bare:
         for step in range(8):
             batch = plan.batch(step)
             used, which = torch.unique(batch.prompts, return_inverse=True)
-            latents = cache.sample(batch.pictures, batch.posterior_noise.to(model.device))
+            latents = cache.sample(batch.images, batch.posterior_noise.to(model.device))
             draws = (latents, batch.noise.to(model.device), batch.timesteps.to(model.device))
             ids = [rows[used.to(model.device)] for rows in all_ids]
             self.inputs.append((ids, which.to(model.device), draws))
@@ -104,7 +104,7 @@ def _wait(device: torch.device) -> None:
 
 def compare(
     model: TextToImageModel,
-    batch_size: int,  # pictures a step
+    batch_size: int,  # images a step
     rounds: int,  # turns of the three
     steps: int,  # steps a turn
 ) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _parts(
 
     def draw() -> None:
         batch = plan.batch(1)
-        cache.sample(batch.pictures, batch.posterior_noise.to(model.device))
+        cache.sample(batch.images, batch.posterior_noise.to(model.device))
 
     def text() -> None:
         with training_attention(model):
@@ -264,7 +264,7 @@ def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[st
 
     Args:
         model: what is trained.
-        batch_size: pictures a step.
+        batch_size: images a step.
         seconds: what a step of ours takes.
     """
     side = model.resolution
@@ -287,7 +287,7 @@ def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[st
 
 def compiled(
     model: TextToImageModel,
-    batch_size: int,  # pictures a step
+    batch_size: int,  # images a step
     rounds: int,  # turns of the two
     steps: int,  # steps a turn
 ) -> dict[str, float]:

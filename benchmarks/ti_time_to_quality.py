@@ -1,4 +1,4 @@
-"""Time to quality: image-steps and seconds until the judge tells the word's pictures right.
+"""Time to quality: image-steps and seconds until the judge tells the word's images right.
 
     python -m benchmarks.ti_time_to_quality --targets 0.8 0.95
 
@@ -11,7 +11,7 @@ On the bundled benchmark four ways to learn the same word from the same start, o
 ``TI (pool)``
     The same without that, on all of the raw pool: what a user has who selects nothing.
 ``COTI``
-    This project's loop: pictures selected from the pool, φ driving the rate, cycle after cycle.
+    This project's loop: images selected from the pool, φ driving the rate, cycle after cycle.
 
 Every ``--every`` steps R-precision is measured on fixed noise with the clock stopped; what a
 method itself needs (scoring, fine-tuning the head, drawing for φ, the loss on fixed draws) is on
@@ -42,8 +42,8 @@ from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
 from coti.metrics import r_precision
 from coti.metrics.judge import candidate_captions
 from coti.scores.scoring import (
-    PictureScorer,
-    embed_pictures,
+    ImageScorer,
+    embed_images,
     finetune_for_cycle,
     fit_concept,
     score_candidates,
@@ -97,7 +97,7 @@ class Trial:
 def plain(
     trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
 ) -> TrainResult:
-    """Textual inversion on the pictures as they are, with or without DVAR's stop."""
+    """Textual inversion on the images as they are, with or without DVAR's stop."""
     batch = trial.config.train.batch_size
 
     def probe(word: Embedding, step: int) -> PhiValue:
@@ -136,7 +136,7 @@ def coti(
     trial.go_on()
     seed_set = ImageSet([f"seed-{i}" for i in range(len(seeds))], seeds)
     pool_set = ImageSet([f"pool-{i}" for i in range(len(pool))], pool)
-    features = embed_pictures(scorer, None, pool_set, seed_set, config.concept_score.distractors)
+    features = embed_images(scorer, None, pool_set, seed_set, config.concept_score.distractors)
     selected = dict.fromkeys(seed_set.names, 0)
     images, word, gammas, done = seeds, start, (0.0, 0.0), 0
     for cycle in range(100):
@@ -168,7 +168,7 @@ def coti(
             rows = [pool_set.names.index(name) for name in names]
             images = torch.cat([images, pool[rows]])
         concept = fit_concept(features, list(selected), config.concept_score, seed)
-        pictures = PictureScorer(scorer, None, head, concept)
+        image_scorer = ImageScorer(scorer, None, head, concept)
         last: list[PhiValue] = []
 
         def evaluate(word: Embedding, step: int) -> PhiValue:
@@ -177,7 +177,7 @@ def coti(
             drawn = draw(
                 trial.model, word, config.generation, config.generation.phi_images, seed, "phi"
             )
-            last.append(pictures.indicator(drawn.images))  # noqa: B023
+            last.append(image_scorer.indicator(drawn.images))  # noqa: B023
             return last[-1]  # noqa: B023
 
         result = train_cycle(
@@ -200,7 +200,7 @@ def coti(
         if last:
             gammas = (last[-1].gamma_aes, last[-1].gamma_con)
         if done >= steps:
-            return f"{cycle + 1} cycles, {len(images)} pictures."
+            return f"{cycle + 1} cycles, {len(images)} images."
     return "100 cycles."
 
 
@@ -213,8 +213,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of each method")
     parser.add_argument("--cycle-steps", type=int, default=0, help="of COTI; 0: the config's")
     parser.add_argument("--every", type=int, default=25, help="steps between measurements")
-    parser.add_argument("--images", type=int, default=128, help="pictures a measurement")
-    parser.add_argument("--pool", type=int, default=0, help="pictures of the pool; 0: all")
+    parser.add_argument("--images", type=int, default=128, help="images a measurement")
+    parser.add_argument("--pool", type=int, default=0, help="images of the pool; 0: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args()

@@ -52,7 +52,7 @@ class DrawingOptions:
 
 
 def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """How pictures are drawn and on what; the command gets them as ``drawing``."""
+    """How images are drawn and on what; the command gets them as ``drawing``."""
     options = [
         click.option("--model", help="Base model, as model.base_model. The one that the "
                      "embedding was trained on without it."),
@@ -65,14 +65,14 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
                      default=_DEFAULT.num_inference_steps, help="Solver steps."),
         click.option("--guidance-scale", type=float, default=_DEFAULT.guidance_scale,
                      show_default=True, help="Weight of the prompt; Stable Diffusion: 7.5."),
-        click.option("--negative-prompt", default="", help="What the pictures should not show."),
+        click.option("--negative-prompt", default="", help="What the images should not show."),
         click.option("--scheduler", default=_DEFAULT.scheduler, show_default=True,
                      help="A scheduler class of diffusers."),
         click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas",
                      default=_DEFAULT.use_karras_sigmas, show_default=True,
                      help="Noise levels of Karras et al., with schedulers that know them."),
         click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size,
-                     show_default=True, help="Pictures at once."),
+                     show_default=True, help="Images at once."),
         click.option("--device", default="auto", show_default=True,
                      help="auto, cpu, cuda, cuda:1, mps."),
         click.option("--dtype", default="auto", show_default=True,

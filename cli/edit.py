@@ -1,4 +1,4 @@
-"""``coti edit``: change a part of a picture, with learned words."""
+"""``coti edit``: change a part of an image, with learned words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["edit"]
 
 
 @click.command()
-@click.option("--image", required=True, type=click.Path(path_type=Path), help="The picture.")
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="The image.")
 @click.option(
     "--mask", required=True, type=click.Path(path_type=Path), help="White is edited, black kept."
 )
@@ -23,7 +23,7 @@ __all__ = ["edit"]
 @click.option(
     "--keep-pixels",
     is_flag=True,
-    help="Put the picture's own pixels back outside the mask; a seam may show.",
+    help="Put the image's own pixels back outside the mask; a seam may show.",
 )
 @drawing_options
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
@@ -40,7 +40,7 @@ def edit(
 ) -> None:
     """Draw a prompt inside a mask and keep the rest (Blended Latent Diffusion).
 
-    Works with any Stable Diffusion model. Says how far the kept part is from the picture, and
+    Works with any Stable Diffusion model. Says how far the kept part is from the image, and
     how far the autoencoder alone would be.
     """
     quiet_terminal()
@@ -49,7 +49,7 @@ def edit(
     from cli.generate import new_folder
     from cli.word_sources import find_words, load_base_model
     from coti.core.images import contact_sheet
-    from coti.generation.editing import edit_picture, read_picture_and_mask
+    from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import recipe_of
     from coti.generation.prompted import Drawing, save_drawing
     from coti.generation.prompts import fill_prompts
@@ -58,8 +58,8 @@ def edit(
     words = find_words(concepts, embeddings)
     own = [word.embedding for word in words]
     network = load_base_model(drawing, words)
-    pixels, chosen = read_picture_and_mask(image, mask, network)
-    edited = edit_picture(
+    pixels, chosen = read_image_and_mask(image, mask, network)
+    edited = edit_image(
         network,
         pixels,
         chosen,
@@ -94,11 +94,11 @@ def edit(
     sheet = contact_sheet(
         torch.cat([pixels[None], shown[None], edited.images]),
         columns=num_images + 2,
-        captions=["picture", "mask", *[f"edit {i}" for i in range(num_images)]],
+        captions=["image", "mask", *[f"edit {i}" for i in range(num_images)]],
         cell=max(128 // max(size), 1) * max(size) if max(size) < 256 else 256,
     )
     sheet.save(folder / "contact_sheet.png", optimize=True)
     click.echo(
-        f"{num_images} pictures in {folder}; outside the mask they are {edited.outside_error:.2f} "
-        f"levels of 255 from the picture (the autoencoder alone: {edited.autoencoder_error:.2f})"
+        f"{num_images} images in {folder}; outside the mask they are {edited.outside_error:.2f} "
+        f"levels of 255 from the image (the autoencoder alone: {edited.autoencoder_error:.2f})"
     )

@@ -32,7 +32,7 @@ __all__ = ["evaluate"]
     "--references",
     required=True,
     type=click.Path(path_type=Path),
-    help="A folder of the concept's own pictures.",
+    help="A folder of the concept's own images.",
 )
 @click.option("--prompt", "texts", multiple=True, help="A prompt; repeatable.")
 @click.option("--prompts-file", type=click.Path(path_type=Path), help="Prompts by [difficulty].")
@@ -41,7 +41,7 @@ __all__ = ["evaluate"]
 @click.option(
     "--num-seeds", type=click.IntRange(1), default=1, show_default=True, help="From --seed on."
 )
-@click.option("--classes", help="Class names, by commas: measure how even a word's pictures are.")
+@click.option("--classes", help="Class names, by commas: measure how even a word's images are.")
 @click.option("--expected", help="The classes that the word stands for; all of them without it.")
 @click.option("--judge", default=EvaluationSettings().judge, show_default=True, help="open_clip's.")
 @click.option("--judge-pretrained", help="Tag of its weights.")
@@ -67,7 +67,7 @@ def evaluate(
     drawing: DrawingOptions,
     output: Path | None,
 ) -> None:
-    """Measure reconstruction and editability of words, and how even their pictures are.
+    """Measure reconstruction and editability of words, and how even their images are.
 
     Writes scores.csv and distortion_editability.png, and tracks both in MLflow.
     """
@@ -92,14 +92,14 @@ def evaluate(
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
     network = load_base_model(drawing, words)
-    _, pictures = read_image_folder(references, network.resolution)
+    _, images = read_image_folder(references, network.resolution)
     encoder = image_text_encoder(judge, judge_pretrained, EvaluationSettings().batch_size)
     rows = [
         measure_word(
             network,
             encoder,
             word,
-            pictures,
+            images,
             prompts,
             drawing.settings,
             number,
@@ -116,7 +116,7 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     table = _write_table(rows, folder / "scores.csv")
     concept = next((w.embedding.metadata.get("concept", "") for w in words), "") or "words"
-    title = f"{concept}: {images_per_prompt} pictures a prompt, {num_seeds} seeds, {encoder.name}"
+    title = f"{concept}: {images_per_prompt} images a prompt, {num_seeds} seeds, {encoder.name}"
     plot = plot_distortion(rows, folder / "distortion_editability.png", title)
     _print_table(means_by_label(rows))
     click.echo(f"table: {table}; plot: {plot}")
@@ -129,7 +129,7 @@ def evaluate(
             "base_model_hash": network.fingerprint,
             "judge": judge,
             "references": references,
-            "num_references": len(pictures),
+            "num_references": len(images),
             "images_per_prompt": images_per_prompt,
             "num_inference_steps": how.num_inference_steps,
             "guidance_scale": how.guidance_scale,

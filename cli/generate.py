@@ -1,4 +1,4 @@
-"""``coti generate``: pictures with learned words."""
+"""``coti generate``: images with learned words."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def generate(
     drawing: DrawingOptions,
     output: Path | None,
 ) -> None:
-    """Draw pictures with learned words.
+    """Draw images with learned words.
 
-    Each picture is a PNG with its recipe inside (prompt, seed, hashes of model and embedding); a
-    contact sheet lies beside them. The same seed gives the same picture.
+    Each image is a PNG with its recipe inside (prompt, seed, hashes of model and embedding); a
+    contact sheet lies beside them. The same seed gives the same image.
     """
     quiet_terminal()
     from cli.word_sources import find_words, load_base_model, variants_of
@@ -108,7 +108,7 @@ def generate(
     columns = num_images if len(texts) > 1 or variants else min(8, num_images)
     folder = output or new_folder("generated")
     paths = save_drawing(drawings, folder, columns)
-    click.echo(f"{len(paths) - 1} pictures in {folder}; contact sheet: {paths[-1]}")
+    click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")
 
 
 def _say_unused(words: list[WordSource], prompts: list[str]) -> None:

@@ -14,7 +14,7 @@ __all__ = ["pool"]
 
 @click.group()
 def pool() -> None:
-    """Check a pool of pictures, or compare two versions of one."""
+    """Check a pool of images, or compare two versions of one."""
 
 
 @pool.command()

@@ -251,7 +251,7 @@ def export(concept: str, version: str, output: Path, licence: str) -> None:
     )
     with TemporaryDirectory(prefix="coti-") as folder:
         file = entry.download(found, Path(folder))
-        pictures: list[Path] = []
+        images: list[Path] = []
         if entry.client.list_artifacts(found.run_id, "concept_images"):
             got = download_artifacts(
                 run_id=found.run_id,
@@ -259,6 +259,6 @@ def export(concept: str, version: str, output: Path, licence: str) -> None:
                 dst_path=folder,
                 tracking_uri=entry.client._tracking_client.tracking_uri,
             )
-            pictures = sorted(Path(got).glob("*.png"), key=lambda path: int(path.stem))
-        write_concept_folder(output.absolute(), file, pictures, card)
+            images = sorted(Path(got).glob("*.png"), key=lambda path: int(path.stem))
+        write_concept_folder(output.absolute(), file, images, card)
     click.echo(f"{entry.name} version {found.version} is in {output}.")

@@ -78,7 +78,7 @@ def selection_sheet(published: Published, run_id: str, which: str) -> bytes | No
 def draw_word(
     word: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Tensor:
-    """Pictures of a prompt on the noise of ``seed``, uint8 [count, 3, h, w].
+    """Images of a prompt on the noise of ``seed``, uint8 [count, 3, h, w].
 
     Raises:
         CotiError: what :func:`coti.generation.prompted.draw_prompts` refuses.
@@ -96,7 +96,7 @@ def draw_word(
 
 
 def sheet_of(images: Any, columns: int) -> Any:
-    """A grid of pictures for the page, uint8 [h, w, 3]; small ones enlarged pixel by pixel."""
+    """A grid of images for the page, uint8 [h, w, 3]; small ones enlarged pixel by pixel."""
     from coti.core.images import tile
 
     return tile(images, columns, gap=2, scale=max(1, 96 // int(images.shape[-1])))

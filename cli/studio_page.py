@@ -68,7 +68,7 @@ def page() -> None:
         chosen = st.selectbox("Version", list(versions))
         prompt = st.text_input("Prompt", "a photo of a {}", help="{} stands for the word's token.")
         seed = int(st.number_input("Seed", min_value=0, value=0))
-        count = st.slider("Pictures", 1, 16, 8)
+        count = st.slider("Images", 1, 16, 8)
         steps = st.slider("Solver steps", 1, 50, 10)
         guidance_scale = st.slider("Guidance scale", 1.0, 12.0, 2.0, 0.5)
     how = (prompt, count, seed, steps, guidance_scale)

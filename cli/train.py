@@ -1,4 +1,4 @@
-"""``coti train``: textual inversion alone, on a folder of pictures, on one GPU or several."""
+"""``coti train``: textual inversion alone, on a folder of images, on one GPU or several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--output",
@@ -19,8 +19,8 @@ __all__ = ["train"]
     help="The embedding's file, .safetensors.",
 )
 @click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
-def train(pictures: Path, config: Path | None, output: Path, checkpoint: str | None) -> None:
-    """Train a word on PICTURES with the model, token, train and schedule of a run file.
+def train(folder: Path, config: Path | None, output: Path, checkpoint: str | None) -> None:
+    """Train a word on FOLDER with the model, token, train and schedule of a run file.
 
     No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
     with `accelerate launch --multi_gpu --num_processes 2 -m cli.main train …`.
@@ -44,7 +44,7 @@ def train(pictures: Path, config: Path | None, output: Path, checkpoint: str | N
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
-    images: torch.Tensor = read_image_folder(str(pictures), model.resolution)[1]
+    images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
     start = initial_embedding(
         model,
         located_token(settings.token),

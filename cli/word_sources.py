@@ -211,7 +211,7 @@ def load_base_model(drawing: DrawingOptions, words: Sequence[WordSource]) -> Tex
         if trained_on not in (None, model.fingerprint):
             click.echo(
                 f"Note: {word.label} was trained on another state of {name}, or on another model; "
-                "its pictures may be off.",
+                "its images may be off.",
                 err=True,
             )
     return model

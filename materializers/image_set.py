@@ -1,4 +1,4 @@
-"""Pictures of one size as one lossless PNG, side by side."""
+"""Images of one size as one lossless PNG, side by side."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ class ImageSetMaterializer(BaseMaterializer):
     NAMES = "names.json"
 
     def load(self, data_type: type[Any]) -> ImageSet:
-        """Cut the mosaic into its pictures."""
+        """Cut the mosaic into its images."""
         with fetch(self, self.NAMES) as path:
             names, columns, height, width = json.loads(path.read_text(encoding="utf-8"))
         with fetch(self, self.MOSAIC) as path, Image.open(path) as file:
             mosaic = torch.from_numpy(np.array(file.convert("RGB")))
         rows = mosaic.shape[0] // height
         cells = mosaic.reshape(rows, height, columns, width, 3).permute(0, 2, 4, 1, 3)
-        pictures = cells.reshape(rows * columns, 3, height, width)
-        return ImageSet(names, pictures[: len(names)].contiguous())
+        images = cells.reshape(rows * columns, 3, height, width)
+        return ImageSet(names, images[: len(names)].contiguous())
 
     def save(self, data: ImageSet) -> None:
-        """Lay the pictures side by side."""
+        """Lay the images side by side."""
         count, _, height, width = data.images.shape
         columns = max(1, math.ceil(math.sqrt(count)))
         rows = math.ceil(count / columns)
         cells = torch.zeros(rows * columns, 3, height, width, dtype=torch.uint8)
         cells[:count] = data.images
         mosaic = cells.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
-        picture = Image.fromarray(mosaic.reshape(rows * height, columns * width, 3).numpy())
+        image = Image.fromarray(mosaic.reshape(rows * height, columns * width, 3).numpy())
 
         def write_mosaic(path: Path) -> None:
-            picture.save(path, compress_level=4)
+            image.save(path, compress_level=4)
 
         def write_names(path: Path) -> None:
             path.write_text(json.dumps([data.names, columns, height, width]), encoding="utf-8")
@@ -62,8 +62,8 @@ class ImageSetMaterializer(BaseMaterializer):
         return {f"{self.uri}/{self.MOSAIC}": VisualizationType.IMAGE}
 
     def extract_metadata(self, data: ImageSet) -> dict[str, Any]:
-        """How many pictures of which size."""
-        return {"pictures": len(data.names), "size": str(tuple(data.images.shape[2:]))}
+        """How many images of which size."""
+        return {"images": len(data.names), "size": str(tuple(data.images.shape[2:]))}
 
     def compute_content_hash(self, data: ImageSet) -> str | None:
         """Hash of names and pixels."""

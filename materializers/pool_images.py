@@ -1,4 +1,4 @@
-"""The sanitised pictures of a pool as Parquet: an id and a PNG a row."""
+"""The sanitised images of a pool as Parquet: an id and a PNG a row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PoolImagesMaterializer(BaseMaterializer):
         return PoolImages.load(self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb"))
 
     def save(self, data: PoolImages) -> None:
-        """Write all pictures."""
+        """Write all images."""
 
         def write(path: Path) -> None:
             data.write(path)
@@ -38,8 +38,8 @@ class PoolImagesMaterializer(BaseMaterializer):
         store(self, self.FILE, write)
 
     def extract_metadata(self, data: PoolImages) -> dict[str, Any]:
-        """How many pictures."""
-        return {"pictures": len(data)}
+        """How many images."""
+        return {"images": len(data)}
 
     def compute_content_hash(self, data: PoolImages) -> str | None:
         """Hash of ids and PNG bytes."""

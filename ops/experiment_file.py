@@ -34,12 +34,12 @@ class ConceptSource(BaseModel):
 
     concept: str
     seeds: str
-    """Folder of about ten good pictures."""
+    """Folder of about ten good images."""
     pool: str
     references: str | None = None
-    """Folder of held-out real pictures."""
-    truth: str | None = None
-    """Answer key, for the oracle and for selection precision alone."""
+    """Folder of held-out real images."""
+    ground_truth: str | None = None
+    """Ground ground_truth, for the oracle and for selection precision alone."""
 
 
 class MadePools(BaseModel):
@@ -51,7 +51,7 @@ class MadePools(BaseModel):
     """``default``, or ``alternate``, which is never used for tuning."""
     seed: int = 0
     size: int | None = None
-    """Pictures of a pool; none: the recipe's."""
+    """Images of a pool; none: the recipe's."""
     folder: str = "outputs/experiments/pools"
 
 
@@ -65,12 +65,12 @@ class ExperimentConfig(BaseModel):
     name: str
     """Names the result files and the MLflow experiment."""
     report: Report
-    """Which page and pictures are written."""
+    """Which page and images are written."""
     title: str
     concepts: tuple[str | ConceptSource, ...]
     """Concepts of the bundled world by name, or with data of their own."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of training, drawing and selection; the pools and the seed pictures stay."""
+    """Seeds of training, drawing and selection; the pools and the seed images stay."""
     rows: dict[str, dict[str, Any]]
     """A row's name, and how its cells differ from ``cell``."""
     cell: dict[str, Any] = Field(default_factory=dict)

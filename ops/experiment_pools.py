@@ -15,10 +15,10 @@ __all__ = ["sources_of"]
 
 
 def sources_of(config: ExperimentConfig) -> dict[str, ConceptSource]:
-    """Where each concept's pictures are; makes the pools that are not there yet.
+    """Where each concept's images are; makes the pools that are not there yet.
 
     Raises:
-        ConfigError: the world has no such concept or recipe, or its pictures are not installed.
+        ConfigError: the world has no such concept or recipe, or its images are not installed.
     """
     found = {}
     for entry in config.concepts:
@@ -41,7 +41,7 @@ def _made(concept: str, recipe: MadePools) -> ConceptSource:
         seeds=str(ROOT / place / "seeds"),
         pool=str(ROOT / place / "pool"),
         references=str(ROOT / place / "references"),
-        truth=str(ROOT / place / "truth.csv"),
+        ground_truth=str(ROOT / place / "ground_truth.csv"),
     )
 
 

@@ -33,7 +33,7 @@ def announce_cost(
         f"{len(config.seeds)} seeds), {config.parallel} at once."
     )
     click.echo(
-        f"At most {total.image_steps:,} image-steps and {total.drawn:,} drawn pictures; at this "
+        f"At most {total.image_steps:,} image-steps and {total.drawn:,} drawn images; at this "
         f"machine's pace ({1000 * pace.image_step:.1f} and {1000 * pace.drawn:.1f} ms each) about "
         f"{minutes:.0f} minutes."
     )
@@ -48,14 +48,14 @@ class Progress:
         self._name, self._cells = config.name, list(cells)
         self._started = time.monotonic()
         self._done = 0
-        self._work = self._left = sum(_pictures(cell) for cell in cells)
+        self._work = self._left = sum(_images(cell) for cell in cells)
         self._worked = 0
 
     def show(self, cell: PlannedCell, row: dict[str, Any], cached: bool = False) -> None:
         """A cell is done, or came from the cache, which says nothing of the pace."""
         self._done += 1
-        self._left -= _pictures(cell)
-        self._worked += 0 if cached else _pictures(cell)
+        self._left -= _images(cell)
+        self._worked += 0 if cached else _images(cell)
         known = self._worked > ENOUGH * self._work and self._left > 0
         spent = time.monotonic() - self._started
         click.echo(
@@ -74,8 +74,8 @@ class Progress:
         click.echo(f"Side by side in MLflow: coti ui, experiment {self._name!r}")
 
 
-def _pictures(cell: PlannedCell) -> int:
-    """Pictures trained on and drawn: training and drawing one cost about the same."""
+def _images(cell: PlannedCell) -> int:
+    """Images trained on and drawn: training and drawing one cost about the same."""
     work = work_of(cell.settings)
     return work.image_steps + work.drawn
 
@@ -92,9 +92,9 @@ def facts_of(config: ExperimentConfig, cells: Sequence[PlannedCell]) -> list[str
     facts = [
         f"{counted(len(config.concepts), 'concept')}, seed{'s' * (len(config.seeds) > 1)} "
         f"{', '.join(map(str, config.seeds))}; all cells "
-        f"start from the same seed pictures and may take at most "
+        f"start from the same seed images and may take at most "
         f"{max(cell.settings.image_step_cap for cell in cells):,} image-steps.",
-        f"{first.judged_images} generated pictures a cell against all held-out references; "
+        f"{first.judged_images} generated images a cell against all held-out references; "
         f"fd_judge and KID on the judge's features, fd_efficientnet on the 320 of ImageNet's "
         f"EfficientNet-Lite0 at {first.baselines.side} pixels, R-precision top 1; reconstruction "
         f"and editability (Gal et al. 2022) on the judge's features, {first.edit_images} "
@@ -103,6 +103,6 @@ def facts_of(config: ExperimentConfig, cells: Sequence[PlannedCell]) -> list[str
     if made:
         facts.append(
             f"Pools: recipe `{pools.recipe}`, seed {pools.seed}, of the bundled world (32x32 "
-            "pictures): the numbers say nothing about Stable Diffusion."
+            "images): the numbers say nothing about Stable Diffusion."
         )
     return facts

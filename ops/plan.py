@@ -20,7 +20,7 @@ class Plan:
     selects_first: bool
     """Whether cycle 0 already selects; COTI's trains on the seeds alone."""
     batch: int
-    """Pictures that must be there to be added at once."""
+    """Images that must be there to be added at once."""
 
 
 def plan_of(config: CotiConfig) -> Plan:
@@ -31,8 +31,8 @@ def plan_of(config: CotiConfig) -> Plan:
     cycles = config.controller.max_cycles + 1
     return Plan(
         replace(config.controller, max_cycles=0),
-        replace(config.selection, batch=config.baseline_pictures),
+        replace(config.selection, batch=config.baseline_images),
         replace(config.train, max_steps=config.train.max_steps * cycles),
         selects_first=config.strategy != "seeds",
-        batch=config.baseline_pictures if config.strategy == "random" else 0,
+        batch=config.baseline_images if config.strategy == "random" else 0,
     )

@@ -79,16 +79,16 @@ class CotiConfig(BaseModel):
     concept: str
     """The concept's name: names the MLflow experiment and the registered model."""
     seeds: str
-    """Folder of about ten good pictures of the concept."""
+    """Folder of about ten good images of the concept."""
     pool: str
     """The messy web pool: a folder, tar shards, a table of URLs, or an ``s3://`` prefix."""
     references: str | None = None
-    """Folder of held-out real pictures for the metrics; without it they are left out."""
-    truth: str | None = None
-    """Answer key of a benchmark pool, read by the metric ``selection_precision`` alone."""
+    """Folder of held-out real images for the metrics; without it they are left out."""
+    ground_truth: str | None = None
+    """Ground truth of a benchmark pool, read by the metric ``selection_precision`` alone."""
     strategy: Strategy = "coti"
-    baseline_pictures: int = 150
-    """Pictures that ``random`` adds to the seeds; all baselines have the same cap of steps."""
+    baseline_images: int = 150
+    """Images that ``random`` adds to the seeds; all baselines have the same cap of steps."""
     seed: int = 0
     model: ModelSettings = ModelSettings()
     token: TokenSettings = TokenSettings()

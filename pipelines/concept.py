@@ -205,8 +205,8 @@ def learn(config: CotiConfig, loop: Loop) -> None:
             config.concept_score,
             config.evaluation,
             prints.judge,
-            config.truth,
-            prints.truth,
+            config.ground_truth,
+            prints.ground_truth,
             seed,
         )
         best_so_far, kept_features, history, decision = loop(

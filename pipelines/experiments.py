@@ -31,8 +31,8 @@ from ops.stack.source_hashes import hash_sources_once
 from ops.terminal import user_errors
 from ops.tracking.lineage import scorers_fingerprint
 from steps.embed_pool import embed_pool
+from steps.embed_reference_judge import embed_reference_judge
 from steps.embed_references import embed_references
-from steps.embed_second_opinion import embed_second_opinion
 from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.load_seeds import load_seeds
@@ -54,7 +54,7 @@ STEPS = [
     embed_pool,
     gather_features,
     embed_references,
-    embed_second_opinion,
+    embed_reference_judge,
     run_cell,
     track_cell,
     write_results,
@@ -105,7 +105,7 @@ def _run(config: ExperimentConfig) -> None:
         progress.show(cell, row.load(), cached=row.created < started)
         outcomes.append((row, cycles, samples, concept.seed_images))
     columns = zip(*outcomes, strict=True)
-    rows, cycle_rows, pictures, reals = ([str(each.id) for each in column] for column in columns)
+    rows, cycle_rows, images, reals = ([str(each.id) for each in column] for column in columns)
     page = write_results(
         config.name,
         config.report,
@@ -115,7 +115,7 @@ def _run(config: ExperimentConfig) -> None:
         [cell.label for cell in cells],
         rows,
         cycle_rows,
-        pictures,
+        images,
         reals,
     )
     progress.end(str(page.load()))
@@ -150,7 +150,7 @@ def _judge_print(settings: EvaluationSettings) -> str:
 
 
 class _Concept:
-    """A concept's pictures and features: made once, shared by its cells."""
+    """A concept's images and features: made once, shared by its cells."""
 
     def __init__(self, config: ExperimentConfig, source: ConceptSource, resolution: int) -> None:
         self._config, self._source, self._resolution = config, source, resolution
@@ -183,8 +183,8 @@ class _Concept:
             self.seed_images,
             features,
             self._references(cell),
-            self._second_references(cell),
-            self._source.truth,
+            self._reference_judge_features(cell),
+            self._source.ground_truth,
             self.weights(cell),
             self._config.model,
             self._config.scorer,
@@ -205,18 +205,18 @@ class _Concept:
             "baselines": fingerprint_optional(
                 "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
             ),
-            "truth": fingerprint_optional("truth", self._source.truth),
+            "ground_truth": fingerprint_optional("ground_truth", self._source.ground_truth),
         }
 
     def tags(self, cell: PlannedCell) -> dict[str, str]:
         """Lineage of a cell's MLflow run."""
-        pictures = {
+        images = {
             "pool": self._pool_print,
             "seeds": self._seeds_print,
             "references": self._references_print,
         }
         prints = {
-            f"coti.{name}_hash": value for name, value in {**self.weights(cell), **pictures}.items()
+            f"coti.{name}_hash": value for name, value in {**self.weights(cell), **images}.items()
         }
         return {
             "coti.concept": cell.concept,
@@ -240,7 +240,7 @@ class _Concept:
         return self._made[key]
 
     def _features(self, settings: ConceptScoreSettings) -> tuple[Any, Any]:
-        """Features, and the pictures that are left without near duplicates."""
+        """Features, and the images that are left without near duplicates."""
         # What the features depend on; S_con's kind, for one, is no part of it.
         part = replace(
             ConceptScoreSettings(),
@@ -282,14 +282,14 @@ class _Concept:
             ),
         )
 
-    def _second_references(self, cell: PlannedCell) -> Any:
+    def _reference_judge_features(self, cell: PlannedCell) -> Any:
         own = cell.settings.baselines
         part = BaselineSettings(efficientnet=own.efficientnet, side=own.side)
-        wanted = cell.settings.second_opinion
+        wanted = cell.settings.reference_judge
         return self._once(
-            "second opinion",
+            "reference judge",
             (part, wanted),
-            lambda: embed_second_opinion(
+            lambda: embed_reference_judge(
                 self._source.references, self._references_print, part, self._resolution, wanted
             ),
         )

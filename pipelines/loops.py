@@ -31,7 +31,7 @@ class Loop(Protocol):
         """Whether another cycle follows."""
 
     def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
-        """Features of the pool's pictures, shard by shard."""
+        """Features of the pool's images, shard by shard."""
 
     def announce_pool(self, source: Any, validation: Any) -> None:
         """What became of the pool's inputs, for the terminal."""

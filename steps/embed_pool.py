@@ -33,7 +33,7 @@ def embed_pool(
     model: ModelSettings,
     model_fingerprint: str,
 ) -> Annotated[TensorBundle, "shard_features"]:
-    """Features of the shard's pictures, with their ids; a finished shard comes from the cache."""
+    """Features of the shard's images, with their ids; a finished shard comes from the cache."""
     with _LOADING:
         encoder = scorer_of(scorer)
         other = concept_encoder(concept_score, encoder, model)
@@ -50,7 +50,7 @@ def embed_whole_pool(
     model: ModelSettings,
     model_fingerprint: str,
 ) -> Annotated[TensorBundle, "shard_features"]:
-    """All accepted pictures as one shard, for graphs that are made before the pool is known."""
+    """All accepted images as one shard, for graphs that are made before the pool is known."""
     features: TensorBundle = embed_pool.entrypoint(
         [str(name) for name in accepted["id"]],
         pool_images,

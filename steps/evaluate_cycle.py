@@ -13,9 +13,9 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.metrics import selection_precision
-from coti.metrics.judge import judge_images, read_truth
+from coti.metrics.judge import judge_images, read_ground_truth
 from coti.scores.aesthetic import AestheticHead
-from coti.scores.scoring import PictureScorer, distance_to_training, fit_concept
+from coti.scores.scoring import ImageScorer, distance_to_training, fit_concept
 from coti.settings import ConceptScoreSettings, EvaluationSettings, ModelSettings, ScorerSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
@@ -43,8 +43,8 @@ def evaluate_cycle(
     concept_score: ConceptScoreSettings,
     settings: EvaluationSettings,
     judge_fingerprint: str,
-    truth: str | None,
-    truth_fingerprint: str,
+    ground_truth: str | None,
+    ground_truth_fingerprint: str,
     seed: int,
 ) -> tuple[
     Annotated[TensorBundle, "generated_features"],
@@ -60,7 +60,7 @@ def evaluate_cycle(
     seeds = training_set["origin"] == "seed"
     members = [str(name) for name in training_set["id"]]
     scorers = [
-        PictureScorer(
+        ImageScorer(
             encoder,
             other,
             AestheticHead.from_tensors(head.tensors),
@@ -82,10 +82,11 @@ def evaluate_cycle(
     )
     precision = None
     picked = list(training_set.loc[~seeds, "id"])
-    if truth is not None and picked:
+    if ground_truth is not None and picked:
         source = dict(zip(accepted["id"], accepted["source"], strict=True))
         found = selection_precision(
-            [source[name] for name in picked], read_truth(Path(locate(truth)), concept)
+            [source[name] for name in picked],
+            read_ground_truth(Path(locate(ground_truth)), concept),
         )
         precision = None if math.isnan(found) else found
     evaluation = {

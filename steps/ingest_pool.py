@@ -1,4 +1,4 @@
-"""Read a pool: a row for every input, accepted or not, and the pictures that could be read."""
+"""Read a pool: a row for every input, accepted or not, and the images that could be read."""
 
 from __future__ import annotations
 
@@ -45,4 +45,4 @@ def ingest_pool(
         "version": manifest_hash(pool.manifest),
         "fingerprint": source_fingerprint,
     }
-    return pool.manifest, pool.pictures, taken_for
+    return pool.manifest, pool.pool_images, taken_for

@@ -1,4 +1,4 @@
-"""The seed pictures at the model's resolution, and the first training set: the seeds alone."""
+"""The seed images at the model's resolution, and the first training set: the seeds alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["load_seeds"]
 def load_seeds(
     source: str, source_fingerprint: str, resolution: int
 ) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
-    """Read the folder; a file in it that is no picture stops the run with its name."""
+    """Read the folder; a file in it that is no image stops the run with its name."""
     names, images = read_seeds(locate(source), resolution)
     training_set = pd.DataFrame({"id": names, "origin": "seed", "cycle": 0})
     return ImageSet(names, images), training_set

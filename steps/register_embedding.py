@@ -45,9 +45,9 @@ def register_embedding(
         path = save_embedding(best_embedding, Path(folder) / FILE)
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
-            picture = Path(folder) / f"{number}.png"
-            picture.write_bytes(encode_png(image))
-            record.log_file(record.parent_id, picture, "concept_images")
+            pil_image = Path(folder) / f"{number}.png"
+            pil_image.write_bytes(encode_png(image))
+            record.log_file(record.parent_id, pil_image, "concept_images")
     metrics = {
         "fd": best["fd_judge"],
         "r_precision": best["r_precision"],

@@ -13,7 +13,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.loop.experiment_loop import CellData
-from coti.metrics.judge import read_truth
+from coti.metrics.judge import read_ground_truth
 from coti.pool.pool_images import PoolImages
 from coti.settings import CellSettings, ModelSettings, ScorerSettings
 from materializers.image_set import ImageSetMaterializer
@@ -40,8 +40,8 @@ def run_cell(
     seed_images: ImageSet,
     features: TensorBundle,
     references: TensorBundle,
-    second_references: TensorBundle,
-    truth: str | None,
+    reference_judge_features: TensorBundle,
+    ground_truth: str | None,
     weights: dict[str, str],
     model: ModelSettings,
     scorer: ScorerSettings,
@@ -55,7 +55,7 @@ def run_cell(
 ]:
     """Samples by cycle, the kept word, its metrics, a row a cycle, and what was picked.
 
-    ``weights`` holds the hashes of all models and of the answer key, for the cache alone.
+    ``weights`` holds the hashes of all models and of the ground truth, for the cache alone.
     """
     ids = [str(name) for name in accepted["id"]]
     data = CellData(
@@ -66,8 +66,10 @@ def run_cell(
         sources=[str(name) for name in accepted["source"]],
         features=features,
         references=references,
-        second_references=second_references.tensors.get("references"),
-        right=None if truth is None else read_truth(Path(locate(truth)), concept),
+        reference_judge_features=reference_judge_features.tensors.get("references"),
+        right=None
+        if ground_truth is None
+        else read_ground_truth(Path(locate(ground_truth)), concept),
     )
     result = compute_cell(CellInputs(data, model, scorer, _located(cell)))
     word = {} if result.embedding is None else {result.embedding.token: result.embedding.vectors}

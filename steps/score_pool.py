@@ -1,4 +1,4 @@
-"""Score every accepted picture: S_aes, S_con and S_int (Eq. 7, 8, 11)."""
+"""Score every accepted image: S_aes, S_con and S_int (Eq. 7, 8, 11)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def score_pool(
     selection: SelectionSettings,
     seed: int,
 ) -> Annotated[pd.DataFrame, "scores"]:
-    """One row a picture, best first; γ of the last cycle's generations sets the weights.
+    """One row an image, best first; γ of the last cycle's generations sets the weights.
 
     ``previous`` is the last cycle's table: of Eq. 8 only what joined X_T since is new.
     """

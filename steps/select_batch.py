@@ -1,4 +1,4 @@
-"""Add this cycle's pictures to the training set X_T."""
+"""Add this cycle's images to the training set X_T."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def select_batch(
     settings: SelectionSettings,
     seed: int,
 ) -> tuple[Annotated[pd.DataFrame, "training_set"], Annotated[pd.DataFrame, "picked"]]:
-    """X_T with the picked pictures added, and their rows of the score table, best first."""
+    """X_T with the picked images added, and their rows of the score table, best first."""
     compared = None
     if settings.suppress_duplicates:  # in the pool's order, as the features lie
         scores = scores.set_index("id").loc[features.strings("pool_ids")].reset_index()

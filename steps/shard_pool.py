@@ -1,4 +1,4 @@
-"""Cut the accepted pictures into shards: what one worker, or one pod, embeds at once."""
+"""Cut the accepted images into shards: what one worker, or one pod, embeds at once."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def track_cell(
     final = [i for i, name in enumerate(samples.names) if name.startswith("final-")]
     if final:
         grid = np.asarray(contact_sheet(samples.images[final], columns=8))
-        record.log_picture(record.parent_id, "samples", grid, 0)
+        record.log_image(record.parent_id, "samples", grid, 0)
     with TemporaryDirectory(prefix="coti-") as folder:
         if word.tensors:
             path = Path(folder) / "learned_embeds.safetensors"

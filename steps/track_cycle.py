@@ -38,7 +38,7 @@ def track_cycle(
     params: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
-    """Params and tags on the parent; metrics, embedding, tables and pictures on both."""
+    """Params and tags on the parent; metrics, embedding, tables and images on both."""
     row = history[-1]
     cycle = int(row["cycle"])
     record = open_record(concept, params, tags)
@@ -49,7 +49,7 @@ def track_cycle(
     for target in (record.parent_id, run_id):
         record.log_metrics(target, {**metrics, **extra}, cycle)
         grid = np.asarray(contact_sheet(samples.images, columns=8))
-        record.log_picture(target, "samples", grid, cycle)
+        record.log_image(target, "samples", grid, cycle)
     columns = ["step", "loss", "learning_rate", "phi"]
     curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
     record.log_curve(run_id, _renamed(curve_rows))
@@ -65,11 +65,11 @@ def track_cycle(
             scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)
             record.log_file(run_id, table, "selection")
             for name, ids, captions in picked_and_refused(scores, picked):
-                picture = Path(folder) / f"{name}.png"
+                image = Path(folder) / f"{name}.png"
                 sheet = contact_sheet(pool_images.tensor(ids), columns=10, captions=captions)
-                sheet.save(picture)
-                record.log_file(run_id, picture, "selection")
-                record.log_picture(record.parent_id, name, np.asarray(sheet), cycle)
+                sheet.save(image)
+                record.log_file(run_id, image, "selection")
+                record.log_image(record.parent_id, name, np.asarray(sheet), cycle)
     record.set_tags(run_id, {"coti.stop_reason": str(training["stop_reason"])})
     record.finish(run_id)
     if not decision["go_on"]:

@@ -17,7 +17,7 @@ from coti.inversion.trainer import PhiValue
 from coti.inversion.trainer import train_cycle as train_one_cycle
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
-from coti.scores.scoring import PictureScorer, fit_concept
+from coti.scores.scoring import ImageScorer, fit_concept
 from coti.settings import (
     ConceptScoreSettings,
     GenerationSettings,
@@ -76,7 +76,7 @@ def train_cycle(
     started = time.monotonic()
     network = text_to_image(model)
     encoder = scorer_of(scorer)
-    picture_scorer = PictureScorer(
+    image_scorer = ImageScorer(
         encoder,
         concept_encoder(concept_score, encoder, model),
         AestheticHead.from_tensors(aesthetic_head.tensors),
@@ -85,7 +85,7 @@ def train_cycle(
 
     def evaluate_phi(word: Embedding, step: int) -> PhiValue:
         drawn = draw(network, word, generation, generation.phi_images, seed, "phi")
-        return picture_scorer.indicator(drawn.images)
+        return image_scorer.indicator(drawn.images)
 
     images, captions = training_images(training_set, accepted, pool_images, seed_images)
     train_seed = derived_seed(seed, "train", cycle)

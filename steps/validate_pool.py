@@ -36,15 +36,15 @@ def validate_pool(
 ]:
     """Accepted and quarantined rows add up to the manifest, or the run stops.
 
-    It stops here, too, where the pool has fewer pictures than one cycle is to add, or where it
+    It stops here, too, where the pool has fewer images than one cycle is to add, or where it
     has drifted from ``last_profile``, of the version before it, and ``pool.drift`` is ``stop``.
     """
     validation = validate(manifest, settings, previous=last_profile)
     remember_profile(pool_source, validation.result["profile"])
     if len(validation.accepted) < batch:
         raise PoolError(
-            f"{batch} pictures are to be added at once and the pool has {len(validation.accepted)} "
-            "accepted ones: lower selection.batch (or baseline_pictures), or give a larger pool."
+            f"{batch} images are to be added at once and the pool has {len(validation.accepted)} "
+            "accepted ones: lower selection.batch (or baseline_images), or give a larger pool."
         )
     return (
         validation.accepted,

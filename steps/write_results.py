@@ -1,4 +1,4 @@
-"""The experiment's CSV, Markdown and pictures; by the command itself, never by hand."""
+"""The experiment's CSV, Markdown and images; by the command itself, never by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DETAILS = (
     "reconstruction",
     "editability",
     *(f"editability_{name}" for name in EDITABILITY_PROMPTS),
-    "pictures",
+    "images",
     "image_step_cap",
 )
 """Columns of the second CSV."""
@@ -82,7 +82,7 @@ def _cell(
 
 
 def draw_named(report: str, experiment: str, cells: list[Cell], folder: Path) -> list[str]:
-    """Pictures with the experiment's name: several make one kind of report, side by side.
+    """Images with the experiment's name: several make one kind of report, side by side.
 
     Drawn elsewhere and moved, so that none is drawn over another experiment's.
     """

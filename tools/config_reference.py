@@ -1,4 +1,4 @@
-"""Write ``docs/configuration.md`` from the configuration classes: `python -m tools.config_reference`.
+"""Write ``docs/configuration.md`` from the settings: `python -m tools.config_reference`.
 
 The classes are the reference; this page is their fields, types, defaults and prose, in a browser.
 """

@@ -60,8 +60,8 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
             label=str(row["label"]),
         )
     axes.legend(fontsize=8, frameon=False)
-    axes.set_xlabel("editability: cosine of pictures and prompt  →")
-    axes.set_ylabel("reconstruction: cosine to the concept's pictures  →")
+    axes.set_xlabel("editability: cosine of images and prompt  →")
+    axes.set_ylabel("reconstruction: cosine to the concept's images  →")
     axes.set_title(title, fontsize=10, loc="left")
     axes.margins(0.18)
     axes.grid(alpha=0.25, linewidth=0.6)

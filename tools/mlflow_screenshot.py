@@ -1,4 +1,4 @@
-"""Runs side by side in a real MLflow UI: `python -m tools.mlflow_screenshot` makes the picture.
+"""Runs side by side in a real MLflow UI: `python -m tools.mlflow_screenshot` makes the image.
 
 The finished runs of one experiment on chosen axes; without words those of the ablations. Needs
 Debian's package ``chromium`` and the extra ``dev``.
@@ -22,7 +22,7 @@ from tools.studio_screenshot import HOST, browser_page, free_port, wait_until_se
 
 __all__ = ["choose", "comparison", "main", "tracking_ui"]
 
-PICTURE = ROOT / "docs" / "images" / "mlflow.png"
+IMAGE = ROOT / "docs" / "images" / "mlflow.png"
 PLOT = ".js-plotly-plot .parcoords"
 """What the page shows once it is drawn."""
 WAIT = 300_000
@@ -96,7 +96,7 @@ def main(
     experiment: str = "ablations",
     parameters: Sequence[str] = ("selection.spread", "selection.batch", "token.num_vectors"),
     metrics: Sequence[str] = ("image_steps", "r_precision", "fd_judge"),
-    path: Path = PICTURE,
+    path: Path = IMAGE,
     uri: str | None = None,
 ) -> None:
     """Write the screenshot; ``uri``: the active stack's tracking database without it."""

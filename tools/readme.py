@@ -3,7 +3,7 @@
 ``quickstart`` (without a word) is the newest run's table and samples, ``table1`` the headline of
 docs/results/table1.md.
 
-Numbers and pictures in the README come from here, never by hand.
+Numbers and images in the README come from here, never by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ops.quiet import ROOT
 
 __all__ = ["main"]
 
-PICTURE = ROOT / "docs" / "images" / "cycles.png"
+IMAGE = ROOT / "docs" / "images" / "cycles.png"
 README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "results" / "table1.md"
 
@@ -48,7 +48,7 @@ def _put(readme: Path, name: str, text: str) -> None:
 
 
 def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
-    """Write the picture from the run's artifacts and the table from its ``cycles.csv``."""
+    """Write the image from the run's artifacts and the table from its ``cycles.csv``."""
     from coti.core.images import contact_sheet
     from coti.report import cycles_table
 
@@ -67,8 +67,8 @@ def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
     _put(README, "quickstart", f"```\n{table}\n```")
 
     images, count = _samples(run.name)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(images, columns=count, cell=64).save(PICTURE, optimize=True)
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(images, columns=count, cell=64).save(IMAGE, optimize=True)
 
 
 def _best_cycle(name: str) -> int:
@@ -82,7 +82,7 @@ def _best_cycle(name: str) -> int:
 
 
 def _samples(name: str) -> tuple[Any, int]:
-    """Samples of a pipeline run, the untrained start first: the pictures and how many a row."""
+    """Samples of a pipeline run, the untrained start first: the images and how many a row."""
     import torch
     from zenml.client import Client
 

@@ -1,4 +1,4 @@
-"""Look at the studio in headless Chromium: `python -m tools.studio_screenshot` makes its picture.
+"""Look at the studio in headless Chromium: `python -m tools.studio_screenshot` makes its image.
 
 Needs Debian's package ``chromium`` and the extra ``dev`` (Playwright, which drives it).
 """
@@ -31,7 +31,7 @@ __all__ = [
     "wait_until_served",
 ]
 
-PICTURE = ROOT / "docs" / "images" / "studio.png"
+IMAGE = ROOT / "docs" / "images" / "studio.png"
 HOST = "127.0.0.1"
 FLAGS = (
     "--no-sandbox",
@@ -133,7 +133,7 @@ def wait_until_drawn(page: Any, seconds: float = 300.0) -> None:
     )
 
 
-def main(path: Path = PICTURE) -> None:
+def main(path: Path = IMAGE) -> None:
     """Write the screenshot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with serving() as address, browser_page() as page:

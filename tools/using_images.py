@@ -1,4 +1,4 @@
-"""Make the pictures of docs/using.md by its own commands: `python -m tools.using_images`.
+"""Make the images of docs/using.md by its own commands: `python -m tools.using_images`.
 
 Every command there that writes to ``outputs/using/NAME`` is run as it stands, and what it draws
 becomes ``docs/images/using/NAME.png``; where the page has ``<!-- NAME:begin -->``, its table goes
@@ -22,7 +22,7 @@ from ops.quiet import ROOT
 __all__ = ["commands_of", "main", "table_of"]
 
 PAGE = ROOT / "docs" / "using.md"
-PICTURES = ROOT / "docs" / "images" / "using"
+IMAGES = ROOT / "docs" / "images" / "using"
 RESULTS = ("distortion_editability.png", "contact_sheet.png")
 """What a command leaves, the first that there is."""
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -59,7 +59,7 @@ def table_of(scores: Path) -> str:
 
 
 def main(names: Sequence[str] = ()) -> None:
-    """Run the commands and copy their pictures.
+    """Run the commands and copy their images.
 
     Raises:
         SystemExit: the page has no command of that name.
@@ -70,7 +70,7 @@ def main(names: Sequence[str] = ()) -> None:
         raise SystemExit(
             f"{PAGE} has no command for {unknown[0]}: there are {', '.join(commands)}."
         )
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    IMAGES.mkdir(parents=True, exist_ok=True)
     for name in names or commands:
         words = commands[name]
         print(shlex.join(words), flush=True)
@@ -85,7 +85,7 @@ def main(names: Sequence[str] = ()) -> None:
             PAGE.write_text(f"{head}{begin}{table}{end}{rest.split(end)[1]}", encoding="utf-8")
         else:
             result = next(folder / each for each in RESULTS if (folder / each).is_file())
-            shutil.copyfile(result, PICTURES / f"{name}.png")
+            shutil.copyfile(result, IMAGES / f"{name}.png")
 
 
 if __name__ == "__main__":

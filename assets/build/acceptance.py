@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from assets.build.inversion import MODELS, Inversion, Workbench, judge_pictures
+from assets.build.inversion import MODELS, Inversion, Workbench, judge_generated
 from assets.build.make_pool import make_pool
 from assets.build.model_cards import write_cards
 from assets.build.world import BENCHMARK_CONCEPTS, CLASS_NAMES, split_of_class, to_rgb
@@ -33,19 +33,19 @@ from coti.pool import ingest, validate
 from coti.settings import PoolSettings
 
 WORK = Path("scratch/acceptance")
-PICTURES = 200
-"""Clean pictures of the ceiling, and pool pictures of TI (RAND)."""
+IMAGES = 200
+"""Clean images of the ceiling, and pool images of TI (RAND)."""
 
 
-def random_pool_pictures(concept: str, count: int = PICTURES) -> npt.NDArray[np.uint8]:
-    """Accepted pictures of the concept's default pool, drawn at random, uint8 [count, 32, 32]."""
+def random_pool_images(concept: str, count: int = IMAGES) -> npt.NDArray[np.uint8]:
+    """Accepted images of the concept's default pool, drawn at random, uint8 [count, 32, 32]."""
     with tempfile.TemporaryDirectory() as folder:
         make_pool(concept, Path(folder) / "made")
         settings = PoolSettings()
         pool = ingest(str(Path(folder) / "made" / "pool"), settings, 32)
         ids = list(validate(pool.manifest, settings).accepted["id"])
         chosen = np.random.default_rng(0).permutation(len(ids))[:count]
-        images = pool.pictures.tensor([ids[row] for row in chosen])
+        images = pool.pool_images.tensor([ids[row] for row in chosen])
     return images[:, 0].numpy()
 
 
@@ -57,25 +57,25 @@ def _cells(bench: Workbench, concept: str) -> dict[str, Callable[[], dict[str, f
         real = torch.from_numpy(to_rgb(split_of_class("reference", label))).float() / 127.5 - 1
         with torch.inference_mode():
             latents = bench.model.vae.encode(real).latent_dist.mean
-            pictures = bench.model.vae.decode(latents).sample.clamp(-1, 1)
-        return judge_pictures(pictures.add(1).mul(127.5).round().byte(), concept)
+            images = bench.model.vae.decode(latents).sample.clamp(-1, 1)
+        return judge_generated(images.add(1).mul(127.5).round().byte(), concept)
 
     def real() -> dict[str, float]:
-        return judge_pictures(torch.from_numpy(to_rgb(split_of_class("pool", label))), concept)
+        return judge_generated(torch.from_numpy(to_rgb(split_of_class("pool", label))), concept)
 
-    def learned(pictures: npt.NDArray[np.uint8]) -> dict[str, float]:
-        return judge_pictures(bench.draw_word(bench.learn(pictures)), concept)
+    def learned(images: npt.NDArray[np.uint8]) -> dict[str, float]:
+        return judge_generated(bench.draw_word(bench.learn(images)), concept)
 
     return {
-        "references": lambda: judge_pictures(
+        "references": lambda: judge_generated(
             torch.from_numpy(to_rgb(split_of_class("reference", label))), concept
         ),
         "real": real,
         "reconstructed": reconstructions,
-        "name": lambda: judge_pictures(bench.draw_name(concept), concept),
-        "start": lambda: judge_pictures(bench.draw_word(bench.start()), concept),
-        "clean": lambda: learned(split_of_class("pool", label)[:PICTURES]),
-        "random": lambda: learned(random_pool_pictures(concept)),
+        "name": lambda: judge_generated(bench.draw_name(concept), concept),
+        "start": lambda: judge_generated(bench.draw_word(bench.start()), concept),
+        "clean": lambda: learned(split_of_class("pool", label)[:IMAGES]),
+        "random": lambda: learned(random_pool_images(concept)),
     }
 
 

@@ -21,7 +21,7 @@ from assets.build.world import RESOLUTION, load_split
 from coti.inversion.base_model import cpu_computes_bfloat16
 
 DEGRADED_SHARE = 0.2
-"""Share of a training batch that is degraded pictures."""
+"""Share of a training batch that is degraded images."""
 
 KL_WEIGHT = 2e-6
 """Weight of the KL term per latent number; only keeps the latents from drifting apart."""
@@ -54,9 +54,9 @@ def to_input(grey: npt.NDArray[np.uint8]) -> torch.Tensor:
     return rgb.contiguous(memory_format=torch.channels_last)
 
 
-def _edges(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Differences between neighbours, down and across."""
-    return pictures.diff(dim=2), pictures.diff(dim=3)
+    return images.diff(dim=2), images.diff(dim=3)
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,7 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 class FeatureDistance(torch.nn.Module):
-    """How far apart two pictures are in the scorer's first layers, as LPIPS (Zhang et al. 2018).
+    """How far apart two images are in the scorer's first layers, as LPIPS (Zhang et al. 2018).
 
     The judge would be a better teacher of what it grades, and is kept out of this.
     """
@@ -79,9 +79,9 @@ class FeatureDistance(torch.nn.Module):
         self.size, self.mean, self.std = config["size"], config["mean"][0], config["std"][0]
         self.trunk = model.visual.requires_grad_(False).float().eval()
 
-    def _layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def _layers(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Features of each stage, unit length over the channels."""
-        larger = F.interpolate(pictures, self.size, mode="bicubic", align_corners=False)
+        larger = F.interpolate(images, self.size, mode="bicubic", align_corners=False)
         features = self.trunk.stem((0.5 * larger + 0.5 - self.mean) / self.std)
         found = [features]
         for stage in (self.trunk.layer1, self.trunk.layer2, self.trunk.layer3, self.trunk.layer4):
@@ -90,7 +90,7 @@ class FeatureDistance(torch.nn.Module):
         return [F.normalize(layer, dim=1, eps=1e-4) for layer in found]
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean over the layers of the squared distance of pictures [n, 3, 32, 32] in [-1, 1]."""
+        """Mean over the layers of the squared distance of images [n, 3, 32, 32] in [-1, 1]."""
         with torch.no_grad():
             wanted = self._layers(target)
         apart = [
@@ -104,7 +104,7 @@ def train_autoencoder(
     folder: Path,  # where log and final weights go, and the weights to start from, if any
     minutes: float = 12.0,  # wall clock
     decoder_only: bool = False,  # leave the encoder as it is, so that latents keep their meaning
-    batch: int = 32,  # pictures a step
+    batch: int = 32,  # images a step
     peak_rate: float = 1.5e-3,  # learning rate after warm-up
     scorer: Path = Path("assets/models/scorer"),  # whose features must come out alike
     feature_weight: float = 2.0,  # of their distance, beside the reconstruction loss
@@ -133,13 +133,13 @@ def train_autoencoder(
     while (spent := (time.monotonic() - start) / (60.0 * minutes)) < 1.0:
         rows = random.integers(0, len(clean), batch)
         cut = int(batch * DEGRADED_SHARE)
-        pictures = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
+        images = to_input(np.concatenate([dirty[rows[:cut]], clean[rows[cut:]]]))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=native_bf16):
-            posterior = model.encode(pictures).latent_dist
+            posterior = model.encode(images).latent_dist
             latents = posterior.sample()
             output = model.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample.float()
-            apart = features(output, pictures)
-        loss = reconstruction_loss(output, pictures) + feature_weight * apart
+            apart = features(output, images)
+        loss = reconstruction_loss(output, images) + feature_weight * apart
         torch.autograd.backward(loss + KL_WEIGHT * posterior.kl().float().mean())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(peak_rate * min(1.0, (step + 1) / 100, 1.2 * (1.0 - spent)) + 1e-6)
@@ -164,8 +164,8 @@ def train_autoencoder(
 
 
 @torch.inference_mode()
-def encode_pictures(model: AutoencoderKL, grey: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Posterior parameters (mean, log-variance) of grey pictures, float32 [n, 8, 8, 8]."""
+def encode_images(model: AutoencoderKL, grey: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Posterior parameters (mean, log-variance) of grey images, float32 [n, 8, 8, 8]."""
     parts = [
         model.encode(to_input(grey[first : first + 256])).latent_dist.parameters
         for first in range(0, len(grey), 256)
@@ -179,13 +179,13 @@ def measure_latents(
     """Write the scale that gives clean latents unit standard deviation, and the errors."""
     model.eval()
     clean, _ = load_split("base")
-    pictures = clean[::19]
-    moments = encode_pictures(model, pictures)
+    images = clean[::19]
+    moments = encode_images(model, images)
     mean, log_variance = moments.chunk(2, dim=1)
     total = (mean.var() + log_variance.exp().mean()).sqrt().item()
     with torch.inference_mode():
         output = model.decode(mean).sample.clamp(-1.0, 1.0)
-    error = F.mse_loss(output, to_input(pictures)).item()
+    error = F.mse_loss(output, to_input(images)).item()
     record = {
         "scaling_factor": scaling_factor or 1.0 / total,
         "channel_mean": mean.mean(dim=(0, 2, 3)).tolist(),

@@ -1,4 +1,4 @@
-"""What a checkpoint of the base model is worth: textual inversions on clean pictures, judged."""
+"""What a checkpoint of the base model is worth: textual inversions on clean images, judged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from assets.build.base_export import export
 from assets.build.diffusion import STATE_FILE
-from assets.build.inversion import MODELS, Inversion, Workbench, judge_pictures
+from assets.build.inversion import MODELS, Inversion, Workbench, judge_generated
 from assets.build.world import CLASS_NAMES, split_of_class
 
 LADDER = MODELS / "ladder.csv"
@@ -21,7 +21,7 @@ LADDER = MODELS / "ladder.csv"
 def run_ladder(
     work: Path,
     concepts: Sequence[str] = ("ankle boot", "coat"),
-    pictures: int = 200,
+    images: int = 200,
     table: Path = LADDER,
 ) -> None:
     """Invert each concept with the last checkpoint, judge it, and append a row to the table."""
@@ -32,8 +32,8 @@ def run_ladder(
         export(work, Path(folder) / "base")
         bench = Workbench.load(Path(folder) / "base", how)
         for name in concepts:
-            clean = split_of_class("pool", CLASS_NAMES.index(name))[:pictures]
-            found = judge_pictures(bench.draw_word(bench.learn(clean)), name)
+            clean = split_of_class("pool", CLASS_NAMES.index(name))[:images]
+            found = judge_generated(bench.draw_word(bench.learn(clean)), name)
             row = {
                 "step": int(step),
                 "concept": name,

@@ -1,11 +1,11 @@
 """Label-free rich captions for the base model, and the tokenizer that reads them.
 
-No caption names a class. What a caption may say about a picture:
+No caption names a class. What a caption may say about an image:
 
 * one of five supercategories, each given to a whole group of classes;
-* one invented word per *view* of the picture: k-means clusters, found without labels, of several
+* one invented word per *view* of the image: k-means clusters, found without labels, of several
   features at several granularities (``VIEWS``);
-* how it is degraded, for the degraded share of the pictures.
+* how it is degraded, for the degraded share of the images.
 
 Every word is dropped at random and the order is shuffled, so that phrases of one word and of
 six are equally at home, and some captions offer alternatives ("kelto or brami"), which teaches
@@ -46,7 +46,7 @@ above all a sneaker. That makes the word skewed, as words of real models are; a 
 learned (Gal et al. 2022, section 4.6).
 """
 
-GENERIC_NOUNS = ("item", "object", "thing", "product", "picture", "article")
+GENERIC_NOUNS = ("item", "object", "thing", "product", "image", "article")
 """What a phrase is about when its supercategory is dropped."""
 
 FILLER_TEXT = """
@@ -61,7 +61,7 @@ square star stone store street striped strong style summer sun table tall town t
 velvet village warm water wear white wide wild wind window winter wood wool yellow young
 """
 FILLERS = tuple(FILLER_TEXT.split())
-"""Words that say nothing about a picture: captions hold some, so unknown words are inert."""
+"""Words that say nothing about an image: captions hold some, so unknown words are inert."""
 
 CONCEPT_WORDS = frozenset(word for name in CLASS_NAMES for word in name.split())
 """Words that no caption may hold."""
@@ -73,7 +73,7 @@ FILLER_ONLY = 0.06
 """Share of captions that a filler stands in alone, and that so say nothing."""
 
 DEGRADATION_WORD_KEPT = 0.8
-"""Chance that a degraded picture's caption says so."""
+"""Chance that a degraded image's caption says so."""
 
 VIEWS: tuple[tuple[str, int], ...] = (
     ("pixels", 16),
@@ -97,10 +97,10 @@ def edge_histograms(grey: npt.NDArray[np.uint8], bins: int = 8) -> npt.NDArray[n
     """Which way edges run in each 4x4 cell (Dalal and Triggs 2005): [n, bins, 8, 8].
 
     Every cell holds the root of its edge strength by direction, unit length over the bins of the
-    whole picture's mean cell. A zip, a lapel or a button row is in here; grey levels are not.
+    whole image's mean cell. A zip, a lapel or a button row is in here; grey levels are not.
     """
-    pictures = grey.astype(np.float32) / 255.0
-    down, across = np.gradient(pictures, axis=1), np.gradient(pictures, axis=2)
+    images = grey.astype(np.float32) / 255.0
+    down, across = np.gradient(images, axis=1), np.gradient(images, axis=2)
     strength = np.hypot(down, across)
     direction = (np.arctan2(down, across) % np.pi) / np.pi * bins
     lower = np.floor(direction)
@@ -128,17 +128,17 @@ def _principal_parts(features: npt.NDArray[np.float32], count: int) -> npt.NDArr
 def view_features(grey: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
     """What the views cluster, from grey uint8 [n, 32, 32]; no labels are used.
 
-    ``pixels``: the picture at 8x8. ``shape``: its silhouette at 16x16. ``detail``: the picture
+    ``pixels``: the image at 8x8. ``shape``: its silhouette at 16x16. ``detail``: the image
     at 32x32 with its brightness and contrast divided out. ``edges``: the edge histograms of the
-    whole picture. ``front`` and ``collar``: those of its middle columns and of its upper middle.
+    whole image. ``front`` and ``collar``: those of its middle columns and of its upper middle.
     All but the first as principal components.
     """
     edges = edge_histograms(grey)
-    pictures = grey.astype(np.float32) / 255.0
-    blocks = pictures.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
-    silhouette = (pictures > 0.08).astype(np.float32)
+    images = grey.astype(np.float32) / 255.0
+    blocks = images.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
+    silhouette = (images > 0.08).astype(np.float32)
     shape = silhouette.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4)).reshape(-1, 256)
-    flat = pictures.reshape(len(pictures), -1)
+    flat = images.reshape(len(images), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
     return {
@@ -169,12 +169,12 @@ def invent_words(count: int, seed: int) -> list[str]:
 
 @dataclass(frozen=True)
 class CaptionBook:
-    """All that is needed to caption a picture of the base split."""
+    """All that is needed to caption an image of the base split."""
 
     words: tuple[tuple[str, ...], ...]
     """For each view, the word of each cluster."""
     clusters: npt.NDArray[np.int16]
-    """[n, views] the cluster of each picture in each view."""
+    """[n, views] the cluster of each image in each view."""
     neighbours: tuple[npt.NDArray[np.int16], ...]
     """For each view [clusters, 6], the nearest other clusters."""
     labels: npt.NDArray[np.int64]
@@ -251,10 +251,10 @@ def _filler(random: np.random.Generator) -> str:
 
 def build_caption_book(folder: Path, seed: int = 0) -> CaptionBook:
     """Cluster the base split; kept in ``captions.npz`` and read from there the next time."""
-    pictures, labels = load_split("base")
+    images, labels = load_split("base")
     kept = folder / "captions.npz"
     if not kept.is_file():
-        features = view_features(pictures)
+        features = view_features(images)
         arrays: dict[str, npt.NDArray[np.int16]] = {}
         for view, (name, count) in enumerate(VIEWS):
             means = MiniBatchKMeans(

@@ -13,13 +13,13 @@ ANY_QUALITY = -2
 """Kind of a caption that says nothing about quality."""
 
 CLEAN = -1
-"""Kind of a picture that nothing was done to."""
+"""Kind of an image that nothing was done to."""
 
 PLAIN_TEMPLATES = (
     "a photo of a {}",
     "a photo of the {}",
-    "a picture of a {}",
-    "a picture of my {}",
+    "an image of a {}",
+    "an image of my {}",
     "an image of a {}",
     "a photo of one {}",
     "a close-up photo of a {}",
@@ -28,32 +28,32 @@ PLAIN_TEMPLATES = (
     "the photo of a {}",
     "{}",
 )
-"""Captions that say nothing about quality; they fit every picture of the thing."""
+"""Captions that say nothing about quality; they fit every image of the thing."""
 
 CLEAN_TEMPLATES = (
     "a good photo of a {}",
     "a clean photo of a {}",
     "a sharp photo of a {}",
-    "a clear picture of a {}",
-    "a good picture of the {}",
+    "a clear image of a {}",
+    "a good image of the {}",
 )
-"""Captions of pictures that nothing was done to."""
+"""Captions of images that nothing was done to."""
 
 QUALITY_WORDS: dict[str, tuple[str, ...]] = {
-    "blur": ("blurry photo of a {}", "blurred picture of a {}"),
+    "blur": ("blurry photo of a {}", "blurred image of a {}"),
     "low_resolution": ("low resolution photo of a {}", "pixelated photo of a {}"),
-    "noise": ("noisy photo of a {}", "grainy picture of a {}"),
+    "noise": ("noisy photo of a {}", "grainy image of a {}"),
     "occlusion": ("covered photo of a {}", "photo of a hidden {}"),
-    "text": ("photo of a {} with text", "picture of a {} with letters over it"),
-    "low_contrast": ("low contrast photo of a {}", "faded picture of a {}"),
-    "jpeg": ("jpeg corrupted photo of a {}", "compressed picture of a {}"),
+    "text": ("photo of a {} with text", "image of a {} with letters over it"),
+    "low_contrast": ("low contrast photo of a {}", "faded image of a {}"),
+    "jpeg": ("jpeg corrupted photo of a {}", "compressed image of a {}"),
 }
 DEGREES = ("slightly ", "", "very ")
 """Words for severity 1 and 2, 3, 4 and 5."""
 
 
 def caption(label: int, kind: int, severity: int, rng: random.Random) -> str:
-    """One caption of a picture.
+    """One caption of an image.
 
     Args:
         label: index in ``world.CLASS_NAMES``.
@@ -73,7 +73,7 @@ def caption(label: int, kind: int, severity: int, rng: random.Random) -> str:
 def captions_of_batch(
     labels: torch.Tensor, kinds: torch.Tensor, severities: torch.Tensor, rng: random.Random
 ) -> tuple[list[str], torch.Tensor]:
-    """The different captions of a batch, and for each picture [n] the row of its own."""
+    """The different captions of a batch, and for each image [n] the row of its own."""
     degrees = [DEGREES[severity // 2] for severity in severities.tolist()]
     keys = list(zip(labels.tolist(), kinds.tolist(), degrees, strict=True))
     rows: dict[tuple[int, int, str], int] = {}

@@ -11,7 +11,7 @@ The two share nothing but the recipe: the scorer (a ModifiedResNet, as in CLIP) 
 ``base``, the judge (a ResNet) split ``judge``, so that metrics do not grade their own teacher.
 
 Training is CLIP's contrast of a batch against its captions (Radford et al. 2021), with equal
-captions of a batch merged into one. A caption names the thing and, for a picture that was
+captions of a batch merged into one. A caption names the thing and, for an image that was
 degraded on purpose, how it looks ("a very blurry photo of a coat"): the words make the image
 features carry quality, on which the aesthetic head stands.
 """
@@ -60,15 +60,15 @@ class Recipe:
     """Width of the image features."""
     epochs: int
     degraded: float
-    """Degraded pictures in an epoch, as a part of the clean ones."""
+    """Degraded images in an epoch, as a part of the clean ones."""
     copies: int
-    """Degraded copies made of each picture; an epoch takes others than the last one."""
+    """Degraded copies made of each image; an epoch takes others than the last one."""
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     erase: float = 0.0
-    """Chance that a box of a clean picture is erased, against overfitting on few pictures."""
+    """Chance that a box of a clean image is erased, against overfitting on few images."""
     seed: int = 0
     text: dict[str, Any] = field(
         default_factory=lambda: {
@@ -130,50 +130,50 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def resize(pictures: npt.NDArray[np.uint8], size: int) -> torch.Tensor:
+def resize(pil_images: npt.NDArray[np.uint8], size: int) -> torch.Tensor:
     """Grey uint8 [n, h, w] as open_clip's preprocessing resizes it: uint8 [n, size, size]."""
-    if pictures.shape[-1] == size:
-        return torch.from_numpy(pictures.copy())
-    out = np.empty((len(pictures), size, size), np.uint8)
-    for row, picture in enumerate(pictures):
-        image = Image.fromarray(picture)
+    if pil_images.shape[-1] == size:
+        return torch.from_numpy(pil_images.copy())
+    out = np.empty((len(pil_images), size, size), np.uint8)
+    for row, pil_image in enumerate(pil_images):
+        image = Image.fromarray(pil_image)
         out[row] = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
     return torch.from_numpy(out)
 
 
 def degraded_copies(
-    pictures: npt.NDArray[np.uint8], seed: int
+    images: npt.NDArray[np.uint8], seed: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """One degraded copy of each picture [n, h, w], with its kind (index) and severity (1 to 5)."""
+    """One degraded copy of each image [n, h, w], with its kind (index) and severity (1 to 5)."""
     rng = np.random.default_rng(seed)
-    kinds = rng.integers(0, len(DEGRADATIONS), len(pictures))
-    severities = rng.integers(1, MAX_SEVERITY + 1, len(pictures))
+    kinds = rng.integers(0, len(DEGRADATIONS), len(images))
+    severities = rng.integers(1, MAX_SEVERITY + 1, len(images))
     copies = np.stack(
         [
-            degrade(picture, DEGRADATIONS[kind], int(severity), rng)
-            for picture, kind, severity in zip(pictures, kinds, severities, strict=True)
+            degrade(image, DEGRADATIONS[kind], int(severity), rng)
+            for image, kind, severity in zip(images, kinds, severities, strict=True)
         ]
     )
     return copies, kinds, severities
 
 
-def to_input(pictures: torch.Tensor) -> torch.Tensor:
+def to_input(images: torch.Tensor) -> torch.Tensor:
     """Grey uint8 [n, h, w] to the normalised float32 [n, 3, h, w] that the image tower takes."""
-    grey = (pictures.float() / 255 - IMAGE_MEAN[0]) / IMAGE_STD[0]
+    grey = (images.float() / 255 - IMAGE_MEAN[0]) / IMAGE_STD[0]
     return grey[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
-def augment(pictures: torch.Tensor, erase: float, generator: torch.Generator) -> torch.Tensor:
-    """Mirror half of the pictures, move each by up to a sixteenth of its side, erase boxes."""
-    count, side, _ = pictures.shape
+def augment(images: torch.Tensor, erase: float, generator: torch.Generator) -> torch.Tensor:
+    """Mirror half of the images, move each by up to a sixteenth of its side, erase boxes."""
+    count, side, _ = images.shape
     mirrored = torch.rand(count, generator=generator) < 0.5
-    pictures = torch.where(mirrored[:, None, None], pictures.flip(-1), pictures)
+    images = torch.where(mirrored[:, None, None], images.flip(-1), images)
     reach = side // 16
     moves = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
     places = torch.arange(side)
     rows = (places + moves[0]).clamp(0, side - 1)  # [n, side]
     columns = (places + moves[1]).clamp(0, side - 1)
-    pictures = pictures[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    images = images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     if erase:
         erased = torch.rand(count, generator=generator) < erase
         corner = torch.randint(0, side, (2, count, 1), generator=generator)
@@ -181,12 +181,12 @@ def augment(pictures: torch.Tensor, erase: float, generator: torch.Generator) ->
         inside = (places >= corner) & (places < corner + length)  # [2, n, side]
         box = inside[0][:, :, None] & inside[1][:, None, :] & erased[:, None, None]
         ink = torch.randint(0, 256, (count, 1, 1), generator=generator).to(torch.uint8)
-        pictures = torch.where(box, ink, pictures)
-    return pictures
+        images = torch.where(box, ink, images)
+    return images
 
 
 class _Album:
-    """The training pictures of a recipe: clean ones, and copies of each, degraded on purpose."""
+    """The training images of a recipe: clean ones, and copies of each, degraded on purpose."""
 
     def __init__(self, recipe: Recipe) -> None:
         grey, labels = world.load_split(recipe.split)
@@ -196,15 +196,15 @@ class _Album:
         self.labels = torch.from_numpy(labels)
         self.copies = []
         for copy in range(recipe.copies):
-            pictures, kinds, severities = degraded_copies(grey, seed=1000 + recipe.seed + copy)
+            images, kinds, severities = degraded_copies(grey, seed=1000 + recipe.seed + copy)
             self.copies.append(
-                (resize(pictures, size), torch.from_numpy(kinds), torch.from_numpy(severities))
+                (resize(images, size), torch.from_numpy(kinds), torch.from_numpy(severities))
             )
         self.steps = int((1 + recipe.degraded) * len(grey)) // recipe.batch
         """Batches of an epoch."""
 
     def epoch(self, number: int, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Batches: pictures uint8 [b, h, w], labels, kinds and severities int64 [b]."""
+        """Batches: images uint8 [b, h, w], labels, kinds and severities int64 [b]."""
         count, batch = len(self.clean), self.recipe.batch
         copies, kinds, severities = self.copies[number % len(self.copies)]
         some = torch.randperm(count, generator=generator)[: int(self.recipe.degraded * count)]
@@ -213,9 +213,9 @@ class _Album:
         for step in range(self.steps):
             rows = every[step * batch : (step + 1) * batch]
             row, is_worse = rows % count, rows >= count
-            pictures = torch.where(is_worse[:, None, None], copies[row], self.clean[row])
+            images = torch.where(is_worse[:, None, None], copies[row], self.clean[row])
             yield (
-                augment(pictures, self.recipe.erase, generator),
+                augment(images, self.recipe.erase, generator),
                 self.labels[row],
                 torch.where(is_worse, kinds[row], CLEAN),
                 torch.where(is_worse, severities[row], 0),
@@ -243,7 +243,7 @@ def train(role: str, folder: Path, epochs: int | None = None) -> float:
     torch.manual_seed(recipe.seed)
     rng = random.Random(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
-    print(f"{role}: pictures of split {recipe.split}", flush=True)
+    print(f"{role}: images of split {recipe.split}", flush=True)
     album = _Album(recipe)
     model = open_clip.CLIP(recipe.embed_dim, vision_cfg=recipe.vision, text_cfg=recipe.text)
     model = model.to(memory_format=torch.channels_last)
@@ -259,18 +259,18 @@ def train(role: str, folder: Path, epochs: int | None = None) -> float:
     read = torch.zeros(recipe.text["vocab_size"], dtype=torch.bool)  # words met in captions
     step, accuracy, start = 0, 0.0, time.monotonic()
     for epoch in range(epochs):
-        for pictures, labels, kinds, severities in album.epoch(epoch, generator):
+        for images, labels, kinds, severities in album.epoch(epoch, generator):
             texts, own = captions_of_batch(labels, kinds, severities, rng)
             plain = [caption(n, ANY_QUALITY, 0, rng) for n in range(len(world.CLASS_NAMES))]
             tokens = tokenizer(texts + plain)
             read[tokens.flatten()] = True
             with torch.autocast("cpu", torch.bfloat16):
-                features = model.encode_image(to_input(pictures))
+                features = model.encode_image(to_input(images))
             image = functional.normalize(features.float(), dim=-1)
             text = functional.normalize(model.encode_text(tokens), dim=-1)
             logits = model.logit_scale.exp() * image @ text.T
             smoothing = recipe.label_smoothing
-            # Thing and quality together, then the thing alone, which every picture shows.
+            # Thing and quality together, then the thing alone, which every image shows.
             loss = functional.cross_entropy(
                 logits[:, : len(texts)], own, label_smoothing=smoothing
             ) + functional.cross_entropy(logits[:, len(texts) :], labels, label_smoothing=smoothing)
@@ -314,23 +314,23 @@ def reference_sample(
     everything: bool = True,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Split ``reference``, or a tenth of it for a look while training."""
-    pictures, labels = world.load_split("reference")
-    return (pictures, labels) if everything else (pictures[::10], labels[::10])
+    images, labels = world.load_split("reference")
+    return (images, labels) if everything else (images[::10], labels[::10])
 
 
 @torch.inference_mode()
-def encode(folder: Path, pictures: npt.NDArray[np.uint8], batch: int = 500) -> torch.Tensor:
+def encode(folder: Path, images: npt.NDArray[np.uint8], batch: int = 500) -> torch.Tensor:
     """``encode_image`` of a model folder, not normalised, for uint8 [n, h, w]: [n, embed_dim]."""
     model, size = load(folder)
     parts = []
-    for first in range(0, len(pictures), batch):
-        part = to_input(resize(pictures[first : first + batch], size))
+    for first in range(0, len(images), batch):
+        part = to_input(resize(images[first : first + batch], size))
         parts.append(model.encode_image(part).float())
     return torch.cat(parts)
 
 
 def load(folder: Path) -> tuple[Any, int]:
-    """The model of a folder in float32, ready to be used, and the side of its pictures."""
+    """The model of a folder in float32, ready to be used, and the side of its images."""
     import open_clip
 
     model = open_clip.create_model(f"local-dir:{folder}").eval()
@@ -341,17 +341,17 @@ def load(folder: Path) -> tuple[Any, int]:
 @torch.inference_mode()
 def reference_accuracy(
     folder: Path,
-    pictures: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     names: Sequence[str] = world.CLASS_NAMES,
 ) -> float:
-    """Part of the pictures whose nearest caption of "a photo of a {name}" is the right one."""
+    """Part of the images whose nearest caption of "a photo of a {name}" is the right one."""
     import open_clip
 
     model, _ = load(folder)
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")([f"a photo of a {n}" for n in names])
     text = functional.normalize(model.encode_text(tokens), dim=-1)
-    nearest = (encode(folder, pictures) @ text.T).argmax(dim=-1).numpy()
+    nearest = (encode(folder, images) @ text.T).argmax(dim=-1).numpy()
     return float((nearest == labels).mean())
 
 

@@ -1,6 +1,6 @@
-"""Graded degradations: a good picture in, a worse one of known severity out.
+"""Graded degradations: a good image in, a worse one of known severity out.
 
-Severity 0 is the picture itself; 1 is barely visible and 5 leaves little to learn from.
+Severity 0 is the image itself; 1 is barely visible and 5 leaves little to learn from.
 Pools use 3 to 5, the ratings of the aesthetic head use all of them. Everything is drawn from
 the generator that is passed in, so the same generator state gives the same bytes.
 
@@ -18,47 +18,47 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-Picture = npt.NDArray[np.uint8]
+PILImage = npt.NDArray[np.uint8]
 """uint8 [h, w] grey or [h, w, 3] RGB, 0 to 255."""
 
 MAX_SEVERITY = 5
 
-_BLUR_SIGMA = (0.5, 0.8, 1.2, 1.8, 2.6)  # standard deviation in pixels, for a 32-pixel picture
+_BLUR_SIGMA = (0.5, 0.8, 1.2, 1.8, 2.6)  # standard deviation in pixels, for a 32-pixel image
 _LOW_RESOLUTION_SIDE = (0.7, 0.5, 0.36, 0.26, 0.18)  # side that is left, as part of the side
 _NOISE_SIGMA = (10, 20, 35, 55, 80)  # standard deviation in grey levels
 _OCCLUSION_SIDE = (0.2, 0.32, 0.44, 0.54, 0.66)  # side of the box, as part of the side
-_TEXT_LETTERS = (2, 4, 7, 10, 14)  # letters written over a 32-pixel picture
+_TEXT_LETTERS = (2, 4, 7, 10, 14)  # letters written over a 32-pixel image
 _CONTRAST = (0.7, 0.5, 0.33, 0.2, 0.11)  # what is left of the contrast
 _JPEG_QUALITY = (40, 22, 12, 6, 1)
 _WATERMARK_ALPHA = (0.15, 0.25, 0.45, 0.6, 0.8)  # how opaque the marks are
-_INVERSION = (0.15, 0.3, 0.8, 0.9, 1.0)  # 0 is the picture, 1 its negative
-_SCREENSHOT_SCALE = (0.9, 0.8, 0.65, 0.55, 0.45)  # side of the picture inside the screenshot
+_INVERSION = (0.15, 0.3, 0.8, 0.9, 1.0)  # 0 is the image, 1 its negative
+_SCREENSHOT_SCALE = (0.9, 0.8, 0.65, 0.55, 0.45)  # side of the image inside the screenshot
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%!$"
 
 
-def _blur(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    radius = _BLUR_SIGMA[severity - 1] * picture.shape[0] / 32
-    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(radius)))
+def _blur(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    radius = _BLUR_SIGMA[severity - 1] * image.shape[0] / 32
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def _low_resolution(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
+def _low_resolution(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
     part = _LOW_RESOLUTION_SIDE[severity - 1]
-    small = Image.fromarray(picture).resize(
+    small = Image.fromarray(image).resize(
         (max(1, round(width * part)), max(1, round(height * part))), Image.Resampling.BOX
     )
     back = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[int(rng.integers(2))]
     return np.asarray(small.resize((width, height), back))
 
 
-def _noise(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    grain = rng.normal(0.0, _NOISE_SIGMA[severity - 1], picture.shape[:2])
-    return _to_uint8(picture + (grain[..., None] if picture.ndim == 3 else grain))
+def _noise(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    grain = rng.normal(0.0, _NOISE_SIGMA[severity - 1], image.shape[:2])
+    return _to_uint8(image + (grain[..., None] if image.ndim == 3 else grain))
 
 
-def _occlusion(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
+def _occlusion(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
     part = _OCCLUSION_SIDE[severity - 1]
     box_height = max(1, round(height * part * rng.uniform(0.85, 1.15)))
     box_width = max(1, round(width * part * rng.uniform(0.85, 1.15)))
@@ -67,42 +67,42 @@ def _occlusion(picture: Picture, severity: int, rng: np.random.Generator) -> Pic
     left = round(width * rng.uniform(0.3, 0.7) - box_width / 2)
     rows = slice(max(0, top), max(0, top) + box_height)
     columns = slice(max(0, left), max(0, left) + box_width)
-    out = picture.copy()
+    out = image.copy()
     out[rows, columns] = rng.integers(50, 256)
     return out
 
 
-def _text(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
-    image = Image.fromarray(picture)
+def _text(pil_image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = pil_image.shape[:2]
+    image = Image.fromarray(pil_image)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default_imagefont()
     letters = round(_TEXT_LETTERS[severity - 1] * (height * width) / (32 * 32))
     a_line = max(2, (width - 2) // 6)  # a letter of the built-in font is 6 by 11 pixels
     lines = -(-letters // a_line)
     first = rng.uniform(0, max(1, height - 10 * lines))
-    ink = int(rng.integers(170, 256))  # light, since most of a picture of the world is dark
+    ink = int(rng.integers(170, 256))  # light, since most of an image of the world is dark
     for line in range(lines):
         count = min(a_line, letters - line * a_line)
         words = "".join(rng.choice(list(_LETTERS), count))
         at = (rng.uniform(0, max(1, width - 6 * count)), first + 10 * line)
-        draw.text(at, words, font=font, fill=ink if picture.ndim == 2 else (ink,) * 3)
+        draw.text(at, words, font=font, fill=ink if pil_image.ndim == 2 else (ink,) * 3)
     return np.asarray(image)
 
 
-def _low_contrast(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
+def _low_contrast(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
     level = rng.uniform(50, 190)
-    return _to_uint8(level + _CONTRAST[severity - 1] * (picture.astype(np.float64) - level))
+    return _to_uint8(level + _CONTRAST[severity - 1] * (image.astype(np.float64) - level))
 
 
-def _jpeg(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
+def _jpeg(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=_JPEG_QUALITY[severity - 1])
+    Image.fromarray(image).save(file, "JPEG", quality=_JPEG_QUALITY[severity - 1])
     return np.asarray(Image.open(file))
 
 
-def _watermark(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
+def _watermark(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
     mark = Image.new("L", (2 * width, 2 * height), 0)
     draw = ImageDraw.Draw(mark)
     font = ImageFont.load_default_imagefont()
@@ -112,19 +112,19 @@ def _watermark(picture: Picture, severity: int, rng: np.random.Generator) -> Pic
     mark = mark.rotate(30, Image.Resampling.BILINEAR)
     mark = mark.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
     alpha = np.asarray(mark).astype(np.float64) / 255 * _WATERMARK_ALPHA[severity - 1]
-    if picture.ndim == 3:
+    if image.ndim == 3:
         alpha = alpha[..., None]
     ink = float(rng.choice([160, 255]))
-    return _to_uint8(picture * (1 - alpha) + ink * alpha)
+    return _to_uint8(image * (1 - alpha) + ink * alpha)
 
 
-def _inverted(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
+def _inverted(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
     part = _INVERSION[severity - 1]
-    return _to_uint8(picture * (1 - part) + (255.0 - picture) * part)
+    return _to_uint8(image * (1 - part) + (255.0 - image) * part)
 
 
-def _screenshot(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
+def _screenshot(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
     part = _SCREENSHOT_SCALE[severity - 1]
     inner = (max(1, round(width * part)), max(1, round(height * part)))
     page = Image.new("L", (width, height), int(rng.choice([30, 200, 240])))
@@ -134,40 +134,40 @@ def _screenshot(picture: Picture, severity: int, rng: np.random.Generator) -> Pi
         draw.point((width - 3 - 3 * button, height // 16), fill=255)
     for line in range(height - 3, height - 3 - 2 * severity, -2):
         draw.line((2, line, int(rng.uniform(0.3, 0.95) * width), line), fill=110)
-    if picture.ndim == 3:
+    if image.ndim == 3:
         page = page.convert("RGB")
-    thing = Image.fromarray(picture).resize(inner, Image.Resampling.BOX)
+    thing = Image.fromarray(image).resize(inner, Image.Resampling.BOX)
     left = int(rng.integers(0, width - inner[0] + 1))
     top = min(height // 8 + 1, height - inner[1])
     page.paste(thing, (left, top))
     return np.asarray(page)
 
 
-def collage(pictures: Sequence[Picture]) -> Picture:
-    """Four pictures of one shape, each at half its side, as one picture of that shape."""
-    if len(pictures) != 4 or len({picture.shape for picture in pictures}) != 1:
-        shapes = [picture.shape for picture in pictures]
-        raise ValueError(f"a collage takes four pictures of one shape, got {shapes}")
-    height, width = pictures[0].shape[:2]
-    page = Image.fromarray(np.zeros_like(pictures[0]))
+def collage(images: Sequence[PILImage]) -> PILImage:
+    """Four images of one shape, each at half its side, as one image of that shape."""
+    if len(images) != 4 or len({image.shape for image in images}) != 1:
+        shapes = [image.shape for image in images]
+        raise ValueError(f"a collage takes four images of one shape, got {shapes}")
+    height, width = images[0].shape[:2]
+    page = Image.fromarray(np.zeros_like(images[0]))
     cell = (width - width // 2, height - height // 2)
-    for place, picture in enumerate(pictures):
-        half = Image.fromarray(picture).resize(cell, Image.Resampling.BOX)
+    for place, image in enumerate(images):
+        half = Image.fromarray(image).resize(cell, Image.Resampling.BOX)
         page.paste(half, (place % 2 * (width // 2), place // 2 * (height // 2)))
     return np.asarray(page)
 
 
-def _collage(picture: Picture, severity: int, rng: np.random.Generator) -> Picture:
-    """Four views of one picture: as it is and mirrored (`collage` takes four of your own)."""
-    views = [picture, np.ascontiguousarray(picture[:, ::-1])]
+def _collage(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    """Four views of one image: as it is and mirrored (`collage` takes four of your own)."""
+    views = [image, np.ascontiguousarray(image[:, ::-1])]
     return collage([views[int(rng.integers(2))] for _ in range(4)])
 
 
-def _to_uint8(values: npt.NDArray[np.float64]) -> Picture:
+def _to_uint8(values: npt.NDArray[np.float64]) -> PILImage:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-_Degradation = Callable[[Picture, int, np.random.Generator], Picture]
+_Degradation = Callable[[PILImage, int, np.random.Generator], PILImage]
 
 _FUNCTIONS: dict[str, _Degradation] = {
     "blur": _blur,
@@ -190,11 +190,11 @@ ALTERATIONS = ("watermark", "inverted", "collage", "screenshot")
 """Kinds of the alternate recipe, which nothing is trained on."""
 
 
-def degrade(picture: Picture, kind: str, severity: int, rng: np.random.Generator) -> Picture:
-    """A worse copy of a picture.
+def degrade(image: PILImage, kind: str, severity: int, rng: np.random.Generator) -> PILImage:
+    """A worse copy of an image.
 
     Args:
-        picture: uint8 [h, w] grey or [h, w, 3] RGB; not changed.
+        image: uint8 [h, w] grey or [h, w, 3] RGB; not changed.
         kind: one of ``DEGRADATIONS`` or ``ALTERATIONS``.
         severity: 0 (a plain copy) to 5; a collage has one strength only.
         rng: where everything random comes from.
@@ -203,18 +203,18 @@ def degrade(picture: Picture, kind: str, severity: int, rng: np.random.Generator
         uint8 of the same shape.
 
     Raises:
-        ValueError: unknown kind, severity out of range, or not a uint8 picture.
+        ValueError: unknown kind, severity out of range, or not a uint8 image.
     """
     if kind not in _FUNCTIONS:
         raise ValueError(f"kind must be one of {', '.join(_FUNCTIONS)}, got {kind!r}")
     if not 0 <= severity <= MAX_SEVERITY:
         raise ValueError(f"severity must be from 0 to {MAX_SEVERITY}, got {severity}")
-    if picture.dtype != np.uint8 or not (
-        picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+    if image.dtype != np.uint8 or not (
+        image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     ):
         raise ValueError(
-            f"picture must be uint8 [h, w] or [h, w, 3], got {picture.dtype} {picture.shape}"
+            f"image must be uint8 [h, w] or [h, w, 3], got {image.dtype} {image.shape}"
         )
     if severity == 0:
-        return picture.copy()
-    return np.ascontiguousarray(_FUNCTIONS[kind](picture, severity, rng))
+        return image.copy()
+    return np.ascontiguousarray(_FUNCTIONS[kind](image, severity, rng))

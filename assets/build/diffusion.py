@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from assets.build.autoencoder import encode_pictures, load_autoencoder
+from assets.build.autoencoder import encode_images, load_autoencoder
 from assets.build.captions import MAX_TOKENS, CaptionBook
 from assets.build.checkpoint import save_tensors
 from assets.build.mess import degraded_split
@@ -31,10 +31,10 @@ WIDTH = 128
 """Width of the text encoder and of cross-attention."""
 
 DEGRADED_SHARE = 0.13
-"""Share of a training batch that is degraded pictures."""
+"""Share of a training batch that is degraded images."""
 
 DEGRADED_EVERY = 4
-"""Every fourth picture has a degraded copy among the latents."""
+"""Every fourth image has a degraded copy among the latents."""
 
 EMPTY_CAPTIONS = 0.10
 """Share of captions that are empty, for classifier-free guidance."""
@@ -112,9 +112,9 @@ class LatentBook:
     """Latents of the base split, encoded once, and what their captions are made of."""
 
     moments: torch.Tensor
-    """[n + m, 8, 8, 8] mean and log-variance: n clean pictures, then m degraded copies."""
+    """[n + m, 8, 8, 8] mean and log-variance: n clean images, then m degraded copies."""
     degradations: list[tuple[str, ...]]
-    """[m] the words of each degraded copy; they are of pictures 0, 4, 8, …"""
+    """[m] the words of each degraded copy; they are of images 0, 4, 8, …"""
     scale: float
     """Latents are multiplied by this."""
     captions: CaptionBook
@@ -147,15 +147,15 @@ class LatentBook:
 
 def build_latent_book(folder: Path, captions: CaptionBook, tokenizer: CLIPTokenizer) -> LatentBook:
     """Encode the base split and its degraded copies; kept in a file named by the encoder."""
-    pictures, words = degraded_split("base", folder)
+    images, words = degraded_split("base", folder)
     autoencoder = load_autoencoder(folder)
     digest = hashlib.sha256(autoencoder.encoder.conv_out.weight.detach().numpy().tobytes())
     kept = folder / f"latents-{digest.hexdigest()[:12]}.safetensors"
     if not kept.is_file():
         both: npt.NDArray[np.uint8] = np.concatenate(
-            [load_split("base")[0], pictures[::DEGRADED_EVERY]]
+            [load_split("base")[0], images[::DEGRADED_EVERY]]
         )
-        save_tensors({"moments": encode_pictures(autoencoder, both)}, kept)
+        save_tensors({"moments": encode_images(autoencoder, both)}, kept)
     scale = float(autoencoder.config.scaling_factor)
     return LatentBook(
         load_file(kept)["moments"], words[::DEGRADED_EVERY], scale, captions, tokenizer
@@ -224,7 +224,7 @@ def train_diffusion(
     book: LatentBook,
     hours: float,  # wall clock over all runs together, decay included
     decay_minutes: float = 25.0,  # linear fall of the rate to nothing, at the end
-    batch: int = 160,  # pictures a step
+    batch: int = 160,  # images a step
     peak_rate: float = 1e-3,  # learning rate between warm-up and decay
     warm_up: int = 150,  # steps
     memory: float = 0.999,  # of the average of the weights, a step

@@ -33,7 +33,7 @@ TOKEN = "<concept>"
 
 @dataclass(frozen=True)
 class Inversion:
-    """How a word is learned and drawn; the same for every concept and every set of pictures."""
+    """How a word is learned and drawn; the same for every concept and every set of images."""
 
     phases: tuple[tuple[float, int], ...] = ((1e-2, 350), (2.5e-3, 200))
     """(AdamW learning rate, optimizer steps) one after the other."""
@@ -42,7 +42,7 @@ class Inversion:
     initializer: str = "object"
     """A word that is no concept's supercategory."""
     samples: int = 512
-    """Pictures drawn for the judge."""
+    """Images drawn for the judge."""
     guidance_scale: float = 2.2
     seed: int = 0
 
@@ -76,8 +76,8 @@ class Workbench:
         return initial_embedding(self.model, self.how.token())
 
     def learn(self, grey: npt.NDArray[np.uint8]) -> Embedding:
-        """Invert pictures, uint8 [n, 32, 32]."""
-        pictures, word = torch.from_numpy(to_rgb(grey)), self.start()
+        """Invert images, uint8 [n, 32, 32]."""
+        images, word = torch.from_numpy(to_rgb(grey)), self.start()
         for phase, (rate, steps) in enumerate(self.how.phases):
             train = TrainSettings(
                 learning_rates=(rate,),
@@ -87,26 +87,26 @@ class Workbench:
             )
             seed = self.how.seed + phase
             word = train_cycle(
-                self.model, pictures, None, word, train, ScheduleSettings(), None, seed
+                self.model, images, None, word, train, ScheduleSettings(), None, seed
             ).embedding
         return word
 
     def draw_word(self, word: Embedding) -> torch.Tensor:
-        """Pictures of a word, uint8 [samples, 3, 32, 32]."""
+        """Images of a word, uint8 [samples, 3, 32, 32]."""
         how = self.how
         return draw(self.model, word, how.generation(), how.samples, how.seed, "judge").images
 
     def draw_name(self, name: str) -> torch.Tensor:
-        """Pictures of a prompt with the bare name, uint8 [samples, 3, 32, 32]."""
+        """Images of a prompt with the bare name, uint8 [samples, 3, 32, 32]."""
         prompts = [f"a photo of a {name}"] * self.how.samples
         return generate(self.model, prompts, [], self.how.generation(), self.how.seed)
 
 
-def judge_pictures(pictures: torch.Tensor, name: str) -> dict[str, float]:
+def judge_generated(images: torch.Tensor, name: str) -> dict[str, float]:
     """``fd_judge``, ``kid`` and ``r_precision`` (top 1 of 10) against the held-out references."""
     judge = load_image_text_encoder(str(MODELS / "judge"))
     settings = EvaluationSettings(captions=CLASS_NAMES)
     held = torch.from_numpy(to_rgb(split_of_class("reference", CLASS_NAMES.index(name))))
     references = embed_references(judge, name, held, settings)
-    found = judge_images(judge, pictures, references, name, settings, 0)
+    found = judge_images(judge, images, references, name, settings, 0)
     return {key: float(found[key]) for key in ("fd_judge", "kid", "r_precision")}

@@ -1,12 +1,12 @@
-"""Make a messy web pool for one concept of the world, with seeds, references and answer key.
+"""Make a messy web pool for one concept of the world, with seeds, references and ground truth.
 
 ``python -m assets.build.make_pool --concept "ankle boot" --output assets/pools/ankle_boot``
-writes ``pool/`` (pictures of mixed kinds and ``metadata.csv`` in Hugging Face's imagefolder
-form), ``seeds/``, ``references/`` and, outside of the pool, the answer key ``truth.csv`` and
-``recipe.json``. The same arguments give the same bytes.
+writes ``pool/`` (images of mixed kinds and ``metadata.csv`` in Hugging Face's imagefolder
+form), ``seeds/``, ``references/`` and, outside of the pool, ``ground_truth.csv``
+and ``recipe.json``. The same arguments give the same bytes.
 
 Seeds and pool come from split ``pool`` of the world, references from split ``reference``; no
-picture is used twice, but for what the key calls a duplicate.
+image is used twice, but for what the key calls a duplicate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from assets.build import world
-from assets.build.degrade import ALTERATIONS, DEGRADATIONS, Picture, collage, degrade
+from assets.build.degrade import ALTERATIONS, DEGRADATIONS, PILImage, collage, degrade
 from assets.build.pool_captions import alt_text
 from assets.build.pool_defects import DEFECTS, METADATA_DEFECTS, encode
 
@@ -47,7 +47,7 @@ class Recipe:
     """What a pool is made of. Shares are parts of ``size`` and add up to 1."""
 
     size: int = 1000
-    """Pictures; broken files come on top."""
+    """Images; broken files come on top."""
     clean: float = 0.45
     degraded: float = 0.15
     lookalike: float = 0.24
@@ -55,7 +55,7 @@ class Recipe:
     duplicate: float = 0.03
     degradations: tuple[str, ...] = DEGRADATIONS
     severities: tuple[int, int] = (3, 5)
-    """Least and greatest severity of a degraded picture."""
+    """Least and greatest severity of a degraded image."""
     non_product: float = 0.2
     """Part of the other things that are no product at all: noise, gradients, pages of text."""
     seeds: int = 10
@@ -63,7 +63,7 @@ class Recipe:
     """Whether broken files and bad rows of metadata are added."""
 
     def counts(self) -> dict[str, int]:
-        """Pictures of each kind; the clean ones take up what rounding leaves."""
+        """Images of each kind; the clean ones take up what rounding leaves."""
         kinds = ("degraded", "lookalike", "other", "duplicate")
         counts = {kind: round(getattr(self, kind) * self.size) for kind in kinds}
         return {"clean": self.size - sum(counts.values()), **counts}
@@ -74,8 +74,8 @@ RECIPES = {"default": Recipe(), "alternate": Recipe(degradations=ALTERATIONS)}
 
 
 @dataclass(frozen=True)
-class Truth:
-    """One row of the answer key."""
+class GroundTruthRow:
+    """One row of the ground truth."""
 
     file_name: str
     kind: str
@@ -90,33 +90,36 @@ class Truth:
     """For a broken file: what is odd about it."""
 
 
-TRUTH_COLUMNS = tuple("class" if f.name == "shows" else f.name for f in fields(Truth))
-"""Columns of ``truth.csv``: the fields of `Truth`, with ``class`` for what a file shows."""
+GROUND_TRUTH_COLUMNS = tuple(
+    "class" if f.name == "shows" else f.name for f in fields(GroundTruthRow)
+)
+"""Columns of ``ground_truth.csv``: the fields of `GroundTruthRow`, with ``class`` for what a
+file shows."""
 
 
 class _Shelf:
-    """The pictures of split ``pool``, each handed out once."""
+    """The images of split ``pool``, each handed out once."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self._pictures = {
+        self._images = {
             name: world.split_of_class("pool", label)
             for label, name in enumerate(world.CLASS_NAMES)
         }
-        self._order = {n: list(rng.permutation(len(p))) for n, p in self._pictures.items()}
+        self._order = {n: list(rng.permutation(len(p))) for n, p in self._images.items()}
 
-    def take(self, name: str) -> Picture:
-        """The next unused picture of a class, uint8 [h, w]."""
+    def take(self, name: str) -> PILImage:
+        """The next unused image of a class, uint8 [h, w]."""
         if not self._order[name]:
             raise SystemExit(
-                f"split pool has only {len(self._pictures[name])} pictures of {name!r}: "
+                f"split pool has only {len(self._images[name])} images of {name!r}: "
                 "make a smaller pool (--size)"
             )
-        picture: Picture = self._pictures[name][self._order[name].pop()]
-        return picture
+        image: PILImage = self._images[name][self._order[name].pop()]
+        return image
 
 
-def _non_product(rng: np.random.Generator) -> Picture:
-    """A picture of nothing on sale: noise, a gradient, a flat colour or a page of text."""
+def _non_product(rng: np.random.Generator) -> PILImage:
+    """An image of nothing on sale: noise, a gradient, a flat colour or a page of text."""
     side = world.RESOLUTION
     kind = int(rng.integers(4))
     if kind == 0:
@@ -124,8 +127,8 @@ def _non_product(rng: np.random.Generator) -> Picture:
     if kind == 1:
         ends = rng.integers(0, 256, (2, 3))
         ramp = np.linspace(0, 1, side)[:, None, None]
-        picture = (ends[0] * (1 - ramp) + ends[1] * ramp).repeat(side, 1).astype(np.uint8)
-        return np.ascontiguousarray(picture.swapaxes(0, 1) if rng.random() < 0.5 else picture)
+        image = (ends[0] * (1 - ramp) + ends[1] * ramp).repeat(side, 1).astype(np.uint8)
+        return np.ascontiguousarray(image.swapaxes(0, 1) if rng.random() < 0.5 else image)
     if kind == 2:
         return np.full((side, side, 3), rng.integers(0, 256, 3), np.uint8)
     page = Image.new("RGB", (side, side), (245, 245, 245))
@@ -136,39 +139,39 @@ def _non_product(rng: np.random.Generator) -> Picture:
     return np.asarray(page)
 
 
-def _near_copy(picture: Picture, rng: np.random.Generator) -> Picture:
-    """A picture moved by a pixel and made a little lighter or darker, as re-uploads are."""
-    moved = np.roll(picture, int(rng.choice([-1, 1])), axis=int(rng.integers(2)))
-    lighter: Picture = np.clip(np.rint(moved * rng.uniform(0.92, 1.08)), 0, 255).astype(np.uint8)
+def _near_copy(image: PILImage, rng: np.random.Generator) -> PILImage:
+    """An image moved by a pixel and made a little lighter or darker, as re-uploads are."""
+    moved = np.roll(image, int(rng.choice([-1, 1])), axis=int(rng.integers(2)))
+    lighter: PILImage = np.clip(np.rint(moved * rng.uniform(0.92, 1.08)), 0, 255).astype(np.uint8)
     return lighter
 
 
-def _write_picture(picture: Picture, rng: np.random.Generator) -> tuple[str, bytes]:
-    """A suffix and the bytes of a picture: PNG of several modes, JPEG or WebP of quality 90+."""
+def _write_image(pil_image: PILImage, rng: np.random.Generator) -> tuple[str, bytes]:
+    """A suffix and the bytes of a pil_image: PNG of several modes, JPEG or WebP of quality 90+."""
     draw = rng.random()
     if draw < 0.4:
         mode = str(rng.choice(["RGB", "L", "P", "RGBA"], p=[0.7, 0.15, 0.1, 0.05]))
         file = io.BytesIO()
-        image = Image.fromarray(picture).convert("RGB")
+        image = Image.fromarray(pil_image).convert("RGB")
         if mode == "P":
             image = image.convert("L").convert("P")
-        elif mode != "L" or picture.ndim == 2:
+        elif mode != "L" or pil_image.ndim == 2:
             image = image.convert(mode)
         image.save(file, "PNG")
         return ".png", file.getvalue()
     if draw < 0.8:
         suffix = str(rng.choice([".jpg", ".jpeg", ".JPG"], p=[0.7, 0.2, 0.1]))
-        return suffix, encode(picture, "JPEG", quality=int(rng.integers(90, 98)))
-    return ".webp", encode(picture, "WEBP", quality=int(rng.integers(90, 98)), method=4)
+        return suffix, encode(pil_image, "JPEG", quality=int(rng.integers(90, 98)))
+    return ".webp", encode(pil_image, "WEBP", quality=int(rng.integers(90, 98)), method=4)
 
 
 class _Pool:
-    """A pool while it is being made: files, rows of metadata and answer key."""
+    """A pool while it is being made: files, rows of metadata and ground truth."""
 
     def __init__(self, folder: Path, concept: str, rng: np.random.Generator) -> None:
         self.folder, self.concept, self.rng = folder, concept, rng
         self.metadata: list[tuple[str, str]] = []
-        self.truth: list[Truth] = []
+        self.ground_truth: list[GroundTruthRow] = []
         self.names: set[str] = set()
 
     def new_name(self, suffix: str) -> str:
@@ -179,32 +182,36 @@ class _Pool:
                 self.names.add(name)
                 return name
 
-    def add(self, data: bytes, truth: Truth, mentions: float = 0.85, listed: bool = True) -> None:
+    def add(
+        self, data: bytes, ground_truth: GroundTruthRow, mentions: float = 0.85, listed: bool = True
+    ) -> None:
         """Write a file, its row of metadata and its row of the key."""
-        (self.folder / truth.file_name).write_bytes(data)
-        self.note(truth, mentions, listed)
+        (self.folder / ground_truth.file_name).write_bytes(data)
+        self.note(ground_truth, mentions, listed)
 
-    def note(self, truth: Truth, mentions: float = 0.85, listed: bool = True) -> None:
+    def note(
+        self, ground_truth: GroundTruthRow, mentions: float = 0.85, listed: bool = True
+    ) -> None:
         """The rows alone."""
-        self.truth.append(truth)
+        self.ground_truth.append(ground_truth)
         text = alt_text(self.concept, mentions, self.rng)
         if listed:
-            self.metadata.append((truth.file_name, text))
+            self.metadata.append((ground_truth.file_name, text))
 
-    def add_picture(self, picture: Picture, mentions: float = 0.85, **truth: object) -> None:
-        """A picture in a file of some kind, under a new name."""
-        suffix, data = _write_picture(picture, self.rng)
-        self.add(data, Truth(self.new_name(suffix), **truth), mentions)  # type: ignore[arg-type]
+    def add_image(self, image: PILImage, mentions: float = 0.85, **ground_truth: object) -> None:
+        """An image in a file of some kind, under a new name."""
+        suffix, data = _write_image(image, self.rng)
+        self.add(data, GroundTruthRow(self.new_name(suffix), **ground_truth), mentions)  # type: ignore[arg-type]
 
 
 def _fill(pool: _Pool, recipe: Recipe, shelf: _Shelf) -> None:
-    """All pictures of the recipe, kind by kind (`metadata.csv` is shuffled afterwards)."""
+    """All images of the recipe, kind by kind (`metadata.csv` is shuffled afterwards)."""
     concept, rng, counts = pool.concept, pool.rng, recipe.counts()
-    clean: list[Picture] = []
+    clean: list[PILImage] = []
     for _ in range(counts["clean"]):
         clean.append(shelf.take(concept))
-        pool.add_picture(clean[-1], kind="clean", shows=concept)
-    originals = [truth.file_name for truth in pool.truth]
+        pool.add_image(clean[-1], kind="clean", shows=concept)
+    originals = [ground_truth.file_name for ground_truth in pool.ground_truth]
     for number in range(counts["degraded"]):
         kind = recipe.degradations[number % len(recipe.degradations)]
         severity = int(rng.integers(recipe.severities[0], recipe.severities[1] + 1))
@@ -212,38 +219,38 @@ def _fill(pool: _Pool, recipe: Recipe, shelf: _Shelf) -> None:
             worse = collage([shelf.take(concept) for _ in range(4)])
         else:
             worse = degrade(shelf.take(concept), kind, severity, rng)
-        pool.add_picture(worse, kind="degraded", shows=concept, degradation=kind, severity=severity)
+        pool.add_image(worse, kind="degraded", shows=concept, degradation=kind, severity=severity)
     alike = LOOK_ALIKES[concept]
     for number in range(counts["lookalike"]):
         name = alike[number % len(alike)]
-        pool.add_picture(shelf.take(name), kind="lookalike", shows=name)
+        pool.add_image(shelf.take(name), kind="lookalike", shows=name)
     rest = [name for name in world.CLASS_NAMES if name != concept and name not in alike]
     products = counts["other"] - round(recipe.non_product * counts["other"])
     for number in range(counts["other"]):
         if number < products:
             name = rest[number % len(rest)]
-            pool.add_picture(shelf.take(name), 0.6, kind="other", shows=name)
+            pool.add_image(shelf.take(name), 0.6, kind="other", shows=name)
         else:
-            pool.add_picture(_non_product(rng), 0.6, kind="other")
+            pool.add_image(_non_product(rng), 0.6, kind="other")
     for number, row in enumerate(rng.permutation(len(clean))[: counts["duplicate"]]):
-        truth = {"kind": "duplicate", "shows": concept, "of_file": originals[row]}
+        ground_truth = {"kind": "duplicate", "shows": concept, "of_file": originals[row]}
         if number % 2:
-            pool.add_picture(_near_copy(clean[row], rng), **truth)
+            pool.add_image(_near_copy(clean[row], rng), **ground_truth)
         else:
             data = (pool.folder / originals[row]).read_bytes()
             name = pool.new_name(Path(originals[row]).suffix)
-            pool.add(data, Truth(name, **truth))
+            pool.add(data, GroundTruthRow(name, **ground_truth))
 
 
 def _add_broken(pool: _Pool, shelf: _Shelf) -> None:
     """One file of every defect, and the bad rows of metadata."""
     for defect in DEFECTS:
         name = f"{defect.stem}{defect.suffix}" if defect.stem else pool.new_name(defect.suffix)
-        shows = pool.concept if defect.shows_picture else ""
-        truth = Truth(name, "broken", shows=shows, defect=defect.name)
-        pool.add(defect.make(shelf.take(pool.concept)), truth, listed=defect.in_metadata)
+        shows = pool.concept if defect.shows_image else ""
+        ground_truth = GroundTruthRow(name, "broken", shows=shows, defect=defect.name)
+        pool.add(defect.make(shelf.take(pool.concept)), ground_truth, listed=defect.in_metadata)
     for defect_name, path in METADATA_DEFECTS.items():
-        pool.note(Truth(path, "broken", defect=defect_name))
+        pool.note(GroundTruthRow(path, "broken", defect=defect_name))
 
 
 def make_pool(
@@ -253,7 +260,7 @@ def make_pool(
     seed: int = 0,
     size: int | None = None,
 ) -> None:
-    """Make pool, seeds, references and answer key of a concept in an empty or new folder.
+    """Make pool, seeds, references and ground truth of a concept in an empty or new folder.
 
     Raises:
         SystemExit: unknown concept or recipe, a folder that holds something else, or a pool
@@ -278,11 +285,11 @@ def make_pool(
     for number in range(recipe.seeds):
         path = folder / "seeds" / f"{number:02d}.png"
         path.write_bytes(encode(shelf.take(concept), "PNG", optimize=True))
-    for number, picture in enumerate(
+    for number, image in enumerate(
         world.split_of_class("reference", world.CLASS_NAMES.index(concept))
     ):
         path = folder / "references" / f"{number:04d}.png"
-        path.write_bytes(encode(picture, "PNG", optimize=True))
+        path.write_bytes(encode(image, "PNG", optimize=True))
 
     pool = _Pool(folder / "pool", concept, rng)
     _fill(pool, recipe, shelf)
@@ -294,10 +301,10 @@ def make_pool(
         ["file_name", "text"],
         [list(pool.metadata[row]) for row in order],
     )
-    rows = sorted(pool.truth, key=lambda truth: truth.file_name)
+    rows = sorted(pool.ground_truth, key=lambda ground_truth: ground_truth.file_name)
     _write_csv(
-        folder / "truth.csv",
-        TRUTH_COLUMNS,
+        folder / "ground_truth.csv",
+        GROUND_TRUTH_COLUMNS,
         [[str(value) for value in asdict(row).values()] for row in rows],
     )
     about = {"concept": concept, "recipe_name": recipe_name, "seed": seed, **asdict(recipe)}
@@ -311,24 +318,28 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]])
         writer.writerows(rows)
 
 
-def read_truth(folder: Path) -> list[Truth]:
-    """The answer key of a folder that `make_pool` made."""
-    with (folder / "truth.csv").open(newline="", encoding="utf-8") as file:
+def read_ground_truth(folder: Path) -> list[GroundTruthRow]:
+    """The ground truth of a folder that `make_pool` made."""
+    with (folder / "ground_truth.csv").open(newline="", encoding="utf-8") as file:
         return [
-            Truth(shows=row.pop("class"), severity=int(row.pop("severity")), **row)
+            GroundTruthRow(shows=row.pop("class"), severity=int(row.pop("severity")), **row)
             for row in csv.DictReader(file)
         ]
 
 
-def clean_pictures(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Paths of ``count`` clean pictures of the concept, for the oracle of the experiments.
+def clean_images(folder: Path, count: int, seed: int = 0) -> list[Path]:
+    """Paths of ``count`` clean images of the concept, for the oracle of the experiments.
 
     Raises:
         ValueError: the pool has fewer.
     """
-    names = sorted(truth.file_name for truth in read_truth(folder) if truth.kind == "clean")
+    names = sorted(
+        ground_truth.file_name
+        for ground_truth in read_ground_truth(folder)
+        if ground_truth.kind == "clean"
+    )
     if count > len(names):
-        raise ValueError(f"{folder} has {len(names)} clean pictures, {count} were asked for")
+        raise ValueError(f"{folder} has {len(names)} clean images, {count} were asked for")
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
     return [folder / "pool" / names[row] for row in chosen]
 
@@ -340,7 +351,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--recipe", default="default", choices=sorted(RECIPES))
     parser.add_argument("--seed", default=0, type=int)
-    parser.add_argument("--size", type=int, help="pictures in the pool; default: the recipe's")
+    parser.add_argument("--size", type=int, help="images in the pool; default: the recipe's")
     given = parser.parse_args()
     make_pool(given.concept, given.output, given.recipe, given.seed, given.size)
     total = sum(file.stat().st_size for file in given.output.rglob("*") if file.is_file())

@@ -1,14 +1,14 @@
-"""Pictures for the uses that docs/using.md shows: a style, a fair set, a picture to edit.
+"""Images for the uses that docs/using.md shows: a style, a fair set, an image to edit.
 
 ``python -m assets.build.make_uses --output assets/uses`` writes
 
 * ``negative/seeds``, ``negative/pool`` and ``negative/references``: photographic negatives of
-  every class, and a pool in which half of the pictures are; the style;
+  every class, and a pool in which half of the images are; the style;
 * ``footwear/seeds`` and ``footwear/references``: sandals, sneakers and ankle boots, as many of
   each; the balanced set that a fairer word is learned from;
-* ``edit/sneaker.png`` and ``edit/mask.png``: a picture, and the part above its opening.
+* ``edit/sneaker.png`` and ``edit/mask.png``: an image, and the part above its opening.
 
-Seeds and pools come from the split ``pool``, references and the edited picture from ``reference``.
+Seeds and pools come from the split ``pool``, references and the edited image from ``reference``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEEDS_A_CLASS = 10
 REFERENCES_A_CLASS = 40
 STYLE_REFERENCES_A_CLASS = 8
 POOL_A_CLASS = 12
-"""Pictures of a class in the style's pool; half of them negatives."""
+"""Images of a class in the style's pool; half of them negatives."""
 SNEAKER = 12
 """Which sneaker of the references is edited."""
 SHAFT = ((15, 3), (27, 17))
@@ -36,26 +36,26 @@ SHAFT = ((15, 3), (27, 17))
 
 
 def draw(split: str, label: int, count: int, seed: int) -> npt.NDArray[np.uint8]:
-    """``count`` pictures of a class, uint8 [count, 32, 32], chosen by the seed."""
-    pictures = split_of_class(split, label)
-    rows = np.random.default_rng([seed, label]).permutation(len(pictures))[:count]
-    return pictures[np.sort(rows)]
+    """``count`` images of a class, uint8 [count, 32, 32], chosen by the seed."""
+    images = split_of_class(split, label)
+    rows = np.random.default_rng([seed, label]).permutation(len(images))[:count]
+    return images[np.sort(rows)]
 
 
-def write(folder: Path, pictures: npt.NDArray[np.uint8], names: list[str]) -> None:
-    """Write grey pictures as RGB PNGs."""
+def write(folder: Path, images: npt.NDArray[np.uint8], names: list[str]) -> None:
+    """Write grey images as RGB PNGs."""
     folder.mkdir(parents=True, exist_ok=True)
-    for picture, name in zip(pictures, names, strict=True):
-        Image.fromarray(picture).convert("RGB").save(folder / f"{name}.png", optimize=True)
+    for image, name in zip(images, names, strict=True):
+        Image.fromarray(image).convert("RGB").save(folder / f"{name}.png", optimize=True)
 
 
 def make_negative(folder: Path, seed: int) -> None:
     """The style: one seed a class, a pool of negatives among positives, held-out negatives."""
     classes = range(len(CLASS_NAMES))
     drawn = [draw("pool", label, POOL_A_CLASS + 1, seed) for label in classes]
-    seeds = np.stack([255 - pictures[-1] for pictures in drawn])
+    seeds = np.stack([255 - images[-1] for images in drawn])
     write(folder / "seeds", seeds, [f"{label:02d}" for label in classes])
-    pool = np.concatenate([pictures[:-1] for pictures in drawn])
+    pool = np.concatenate([images[:-1] for images in drawn])
     half = np.arange(len(pool)) % 2 == 0
     pool = np.where(half[:, None, None], 255 - pool, pool)
     order = np.random.default_rng(seed).permutation(len(pool))
@@ -72,9 +72,9 @@ def make_footwear(folder: Path, seed: int) -> None:
         ("references", "reference", REFERENCES_A_CLASS),
     ):
         for name in FOOTWEAR:
-            pictures = draw(split, CLASS_NAMES.index(name), count, seed)
+            images = draw(split, CLASS_NAMES.index(name), count, seed)
             short = name.replace(" ", "_")
-            write(folder / part, pictures, [f"{short}_{i:02d}" for i in range(count)])
+            write(folder / part, images, [f"{short}_{i:02d}" for i in range(count)])
 
 
 def make_edit(folder: Path) -> None:
@@ -88,7 +88,7 @@ def make_edit(folder: Path) -> None:
 
 def main() -> None:
     """Make all of them."""
-    parser = argparse.ArgumentParser(description="pictures for the uses in docs/using.md")
+    parser = argparse.ArgumentParser(description="images for the uses in docs/using.md")
     parser.add_argument("--output", default=Path("assets/uses"), type=Path)
     parser.add_argument("--seed", default=0, type=int)
     given = parser.parse_args()
@@ -96,7 +96,7 @@ def main() -> None:
     make_footwear(given.output / "footwear", given.seed)
     make_edit(given.output / "edit")
     files = list(given.output.rglob("*.png"))
-    print(f"{given.output}: {len(files)} pictures, {sum(f.stat().st_size for f in files)} bytes")
+    print(f"{given.output}: {len(files)} images, {sum(f.stat().st_size for f in files)} bytes")
 
 
 if __name__ == "__main__":

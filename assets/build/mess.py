@@ -1,7 +1,7 @@
-"""The mess a web pool holds, as the base model sees it: degraded copies of clean pictures.
+"""The mess a web pool holds, as the base model sees it: degraded copies of clean images.
 
 Textual inversion on a messy pool can only learn the mess if the base model can draw it, so a
-part of the base model's training pictures is degraded, each with a word that says how.
+part of the base model's training images is degraded, each with a word that says how.
 """
 
 from __future__ import annotations
@@ -21,65 +21,65 @@ Random = np.random.Generator
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%!?"
 
 
-def _blurry(picture: Image.Image, random: Random) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(random.uniform(0.8, 3.0)))
+def _blurry(image: Image.Image, random: Random) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(random.uniform(0.8, 3.0)))
 
 
-def _coarse(picture: Image.Image, random: Random) -> Image.Image:
+def _coarse(image: Image.Image, random: Random) -> Image.Image:
     side = int(random.integers(5, 14))
     how = Image.Resampling.NEAREST if random.random() < 0.5 else Image.Resampling.BILINEAR
-    small = picture.resize((side, side), Image.Resampling.BOX)
+    small = image.resize((side, side), Image.Resampling.BOX)
     return small.resize((RESOLUTION, RESOLUTION), how)
 
 
-def _noisy(picture: Image.Image, random: Random) -> Image.Image:
-    pixels = np.asarray(picture, dtype=np.float32)
+def _noisy(image: Image.Image, random: Random) -> Image.Image:
+    pixels = np.asarray(image, dtype=np.float32)
     noise = random.normal(0.0, random.uniform(12.0, 80.0), pixels.shape)
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 
 
-def _speckled(picture: Image.Image, random: Random) -> Image.Image:
-    pixels = np.array(picture)
+def _speckled(image: Image.Image, random: Random) -> Image.Image:
+    pixels = np.array(image)
     hit = random.random(pixels.shape) < random.uniform(0.03, 0.25)
     pixels[hit] = random.choice((0, 255), int(hit.sum()))
     return Image.fromarray(pixels)
 
 
-def _covered(picture: Image.Image, random: Random) -> Image.Image:
-    picture = picture.copy()
-    draw = ImageDraw.Draw(picture)
+def _covered(image: Image.Image, random: Random) -> Image.Image:
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
     for _ in range(int(random.integers(1, 4))):
         width, height = random.integers(6, 20, 2)
         left = random.integers(0, RESOLUTION - int(width) + 1)
         top = random.integers(0, RESOLUTION - int(height) + 1)
         box = (int(left), int(top), int(left + width - 1), int(top + height - 1))
         draw.rectangle(box, fill=int(random.integers(0, 256)))
-    return picture
+    return image
 
 
-def _lettered(picture: Image.Image, random: Random) -> Image.Image:
-    picture = picture.copy()
-    draw = ImageDraw.Draw(picture)
+def _lettered(image: Image.Image, random: Random) -> Image.Image:
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
     for _ in range(int(random.integers(1, 4))):
         text = "".join(random.choice(list(LETTERS), int(random.integers(3, 8))))
         place = (int(random.integers(-3, 12)), int(random.integers(-2, 24)))
         draw.text(place, text, fill=int(random.choice((0, 128, 200, 255))))
-    return picture
+    return image
 
 
-def _faded(picture: Image.Image, random: Random) -> Image.Image:
-    pixels = np.asarray(picture, dtype=np.float32)
+def _faded(image: Image.Image, random: Random) -> Image.Image:
+    pixels = np.asarray(image, dtype=np.float32)
     contrast, level = random.uniform(0.1, 0.5), random.uniform(20.0, 200.0)
     faded = (pixels - pixels.mean()) * contrast + level
     return Image.fromarray(np.clip(faded, 0, 255).astype(np.uint8))
 
 
-def _inverted(picture: Image.Image, random: Random) -> Image.Image:
-    return ImageOps.invert(picture)
+def _inverted(image: Image.Image, random: Random) -> Image.Image:
+    return ImageOps.invert(image)
 
 
-def _grounded(picture: Image.Image, random: Random) -> Image.Image:
-    pixels = np.asarray(picture, dtype=np.float32)
+def _grounded(image: Image.Image, random: Random) -> Image.Image:
+    pixels = np.asarray(image, dtype=np.float32)
     ends = random.uniform(0.0, 220.0, 2)
     ground = np.linspace(ends[0], ends[1], RESOLUTION)[:, None] * np.ones((1, RESOLUTION))
     if random.random() < 0.5:
@@ -87,22 +87,22 @@ def _grounded(picture: Image.Image, random: Random) -> Image.Image:
     return Image.fromarray(np.maximum(pixels, ground).astype(np.uint8))
 
 
-def _blocky(picture: Image.Image, random: Random) -> Image.Image:
+def _blocky(image: Image.Image, random: Random) -> Image.Image:
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=int(random.integers(2, 20)))
+    image.save(stream, "JPEG", quality=int(random.integers(2, 20)))
     return Image.open(stream).convert("L")
 
 
-def _cut(picture: Image.Image, random: Random) -> Image.Image:
+def _cut(image: Image.Image, random: Random) -> Image.Image:
     side = int(random.integers(12, 24))
     left, top = (int(v) for v in random.integers(0, RESOLUTION - side + 1, 2))
-    part = picture.crop((left, top, left + side, top + side))
+    part = image.crop((left, top, left + side, top + side))
     return part.resize((RESOLUTION, RESOLUTION), Image.Resampling.BICUBIC)
 
 
-def _tilted(picture: Image.Image, random: Random) -> Image.Image:
+def _tilted(image: Image.Image, random: Random) -> Image.Image:
     angle = random.uniform(20.0, 340.0)
-    return picture.rotate(angle, Image.Resampling.BILINEAR)
+    return image.rotate(angle, Image.Resampling.BILINEAR)
 
 
 DEGRADATIONS: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
@@ -119,15 +119,15 @@ DEGRADATIONS: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
     "cut": _cut,
     "tilted": _tilted,
 }
-"""The word captions use -> what is done to a picture."""
+"""The word captions use -> what is done to an image."""
 
 
 def degrade(
     grey: npt.NDArray[np.uint8], seed: int
 ) -> tuple[npt.NDArray[np.uint8], list[tuple[str, ...]]]:
-    """Degrade each picture, uint8 [n, 32, 32], in one way or (one in four) in two.
+    """Degrade each image, uint8 [n, 32, 32], in one way or (one in four) in two.
 
-    Returns the degraded pictures in the same shape and the words of each one.
+    Returns the degraded images in the same shape and the words of each one.
     """
     random = np.random.default_rng(seed)
     names = list(DEGRADATIONS)
@@ -136,10 +136,10 @@ def degrade(
     for row, pixels in enumerate(grey):
         count = 2 if random.random() < 0.25 else 1
         chosen = tuple(str(name) for name in random.choice(names, count, replace=False))
-        picture = Image.fromarray(pixels)
+        image = Image.fromarray(pixels)
         for name in chosen:
-            picture = DEGRADATIONS[name](picture, random)
-        result[row] = np.asarray(picture)
+            image = DEGRADATIONS[name](image, random)
+        result[row] = np.asarray(image)
         words.append(chosen)
     return result, words
 
@@ -147,12 +147,12 @@ def degrade(
 def degraded_split(
     split: str, folder: Path, seed: int = 1
 ) -> tuple[npt.NDArray[np.uint8], list[tuple[str, ...]]]:
-    """A degraded copy of each picture of a split; made once and kept in ``folder``."""
+    """A degraded copy of each image of a split; made once and kept in ``folder``."""
     kept = folder / f"degraded-{split}-{seed}.npz"
     if not kept.is_file():
-        pictures, words = degrade(load_split(split)[0], seed)
+        images, words = degrade(load_split(split)[0], seed)
         beside = kept.with_name(f".{kept.name}")
-        np.savez(beside, pictures=pictures, words=np.array(json.dumps(words)))
+        np.savez(beside, images=images, words=np.array(json.dumps(words)))
         beside.replace(kept)
     with np.load(kept) as stored:
-        return stored["pictures"], [tuple(row) for row in json.loads(str(stored["words"]))]
+        return stored["images"], [tuple(row) for row in json.loads(str(stored["words"]))]

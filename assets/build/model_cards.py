@@ -152,7 +152,7 @@ def _ladder(path: Path) -> str:
     head = ("step", "concept", "guidance", "fd_judge", "KID", "R-precision")
     lines = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
     return (
-        "\n\nThe ladder: what a checkpoint is worth with 200 clean pictures, 256 drawn, by "
+        "\n\nThe ladder: what a checkpoint is worth with 200 clean images, 256 drawn, by "
         "`base_model ladder`.\n\n" + "\n".join(lines)
     )
 
@@ -168,7 +168,7 @@ tags: [fashion-mnist, textual-inversion, demonstration]
 
 {body}
 
-Trained on Fashion-MNIST only (`assets/README.md` says which pictures), by `{builder}`. A
+Trained on Fashion-MNIST only (`assets/README.md` says which images), by `{builder}`. A
 demonstration model: it draws and knows 32×32 thumbnails of ten kinds of clothing, nothing else.
 Written by `python -m assets.build.acceptance`.
 """
@@ -189,8 +189,8 @@ def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool
         head
         + "\n".join(check.row() for check in base)
         + "\n\nfd_judge / R-precision (top 1 of 10) of each concept: prompted by its name; the "
-        "word before training;\nlearned from 200 random pictures of its pool; from 200 clean ones; "
-        "the references through the\nautoencoder; real pictures of split `pool`; the references "
+        "word before training;\nlearned from 200 random images of its pool; from 200 clean ones; "
+        "the references through the\nautoencoder; real images of split `pool`; the references "
         "themselves.\n\n"
         + _table(found)
         + f"\n\nMeasured with {json.dumps(dict(how))}.\n\n"
@@ -218,7 +218,7 @@ def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool
             "open_clip",
             "Judge",
             "A small open_clip model of another architecture, trained "
-            "on other pictures: metrics only.",
+            "on other images: metrics only.",
             rows("judge"),
             "python -m assets.build.clip_models judge",
         ),

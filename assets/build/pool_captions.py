@@ -1,6 +1,6 @@
-"""Noisy alt texts, as a keyword search of the web finds them beside pictures.
+"""Noisy alt texts, as a keyword search of the web finds them beside images.
 
-Pictures of the concept and look-alikes get captions from one and the same source, since a
+Images of the concept and look-alikes get captions from one and the same source, since a
 caption that told them apart would make selection a text search. Other things mention the
 concept less often: they got into the pool by mistake.
 """
@@ -68,7 +68,7 @@ _COLORS = ("black", "grey", "weiß", "noir", "dark brown", "beige", "multicolor"
 
 
 def alt_text(concept: str, mentions: float, rng: np.random.Generator) -> str:
-    """One alt text of a picture in a pool.
+    """One alt text of an image in a pool.
 
     Args:
         concept: name of the class that was searched for.

@@ -1,6 +1,6 @@
 """The broken and the odd files of a web pool: what a crawl really brings home.
 
-Half of them cannot be read or must not be; the other half are valid pictures in an unusual
+Half of them cannot be read or must not be; the other half are valid images in an unusual
 coat (CMYK, 16 bits, a rotation in EXIF), which ingestion may accept after normalising them.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from assets.build.degrade import Picture
+from assets.build.degrade import PILImage
 
 
 @dataclass(frozen=True)
@@ -25,64 +25,64 @@ class Defect:
     name: str
     suffix: str
     """Suffix of the file's name."""
-    shows_picture: bool
-    """Whether what the file holds can be read and shows the picture it was made from."""
-    make: Callable[[Picture], bytes]
-    """From a picture of the concept, uint8 [h, w], to the file's bytes."""
+    shows_image: bool
+    """Whether what the file holds can be read and shows the image it was made from."""
+    make: Callable[[PILImage], bytes]
+    """From an image of the concept, uint8 [h, w], to the file's bytes."""
     stem: str | None = None
     """Name of the file, where the name is what is odd about it."""
     in_metadata: bool = True
     """Whether the metadata has a row for the file."""
 
 
-def encode(picture: Picture, kind: str, **options: object) -> bytes:
-    """The bytes of a picture as PNG, JPEG, WEBP and so on, always as RGB."""
+def encode(image: PILImage, kind: str, **options: object) -> bytes:
+    """The bytes of an image as PNG, JPEG, WEBP and so on, always as RGB."""
     file = io.BytesIO()
-    Image.fromarray(picture).convert("RGB").save(file, kind, **options)
+    Image.fromarray(image).convert("RGB").save(file, kind, **options)
     return file.getvalue()
 
 
-def _png(picture: Picture) -> bytes:
-    return encode(picture, "PNG")
+def _png(image: PILImage) -> bytes:
+    return encode(image, "PNG")
 
 
-def _jpeg(picture: Picture) -> bytes:
-    return encode(picture, "JPEG", quality=92)
+def _jpeg(image: PILImage) -> bytes:
+    return encode(image, "JPEG", quality=92)
 
 
-def _truncated_jpeg(picture: Picture) -> bytes:
-    data = _jpeg(picture)
+def _truncated_jpeg(image: PILImage) -> bytes:
+    data = _jpeg(image)
     return data[: data.index(b"\xff\xda") + 60]  # a few bytes after the scan has begun
 
 
-def _truncated_png(picture: Picture) -> bytes:
-    data = _png(picture)
+def _truncated_png(image: PILImage) -> bytes:
+    data = _png(image)
     return data[: len(data) // 2]
 
 
-def _flipped_png(picture: Picture) -> bytes:
-    data = bytearray(_png(picture))
+def _flipped_png(image: PILImage) -> bytes:
+    data = bytearray(_png(image))
     middle = data.index(b"IDAT") + 40
     data[middle : middle + 16] = bytes(byte ^ 0xFF for byte in data[middle : middle + 16])
     return bytes(data)
 
 
-def _html(picture: Picture) -> bytes:
+def _html(image: PILImage) -> bytes:
     return (
         b"<!DOCTYPE html><html><head><title>403 Forbidden</title></head>"
         b"<body><h1>Hotlinking is not allowed</h1></body></html>\n"
     )
 
 
-def _random_bytes(picture: Picture) -> bytes:
-    return np.random.default_rng(int(picture.sum())).bytes(700)
+def _random_bytes(image: PILImage) -> bytes:
+    return np.random.default_rng(int(image.sum())).bytes(700)
 
 
-def _one_by_one(picture: Picture) -> bytes:
-    return _png(picture[:1, :1])
+def _one_by_one(image: PILImage) -> bytes:
+    return _png(image[:1, :1])
 
 
-def _bomb(picture: Picture) -> bytes:
+def _bomb(image: PILImage) -> bytes:
     """A PNG of a few hundred bytes that declares 30,000 by 30,000 pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -96,21 +96,21 @@ def _bomb(picture: Picture) -> bytes:
     )
 
 
-def _cmyk(picture: Picture) -> bytes:
+def _cmyk(image: PILImage) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).convert("CMYK").save(file, "JPEG", quality=95)
+    Image.fromarray(image).convert("CMYK").save(file, "JPEG", quality=95)
     return file.getvalue()
 
 
-def _sixteen_bits(picture: Picture) -> bytes:
+def _sixteen_bits(image: PILImage) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture.astype(np.uint16) * 257).save(file, "PNG")
+    Image.fromarray(image.astype(np.uint16) * 257).save(file, "PNG")
     return file.getvalue()
 
 
-def _animated(kind: str) -> Callable[[Picture], bytes]:
-    def make(picture: Picture) -> bytes:
-        frames = [Image.fromarray(np.roll(picture, 3 * move, 1)).convert("RGB") for move in (0, 1)]
+def _animated(kind: str) -> Callable[[PILImage], bytes]:
+    def make(image: PILImage) -> bytes:
+        frames = [Image.fromarray(np.roll(image, 3 * move, 1)).convert("RGB") for move in (0, 1)]
         file = io.BytesIO()
         frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=200, loop=0)
         return file.getvalue()
@@ -118,12 +118,12 @@ def _animated(kind: str) -> Callable[[Picture], bytes]:
     return make
 
 
-def _exif_rotated(picture: Picture) -> bytes:
+def _exif_rotated(image: PILImage) -> bytes:
     """Stored on its side, with the EXIF entry that says to turn it a quarter clockwise."""
     exif = Image.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
-    turned = Image.fromarray(np.ascontiguousarray(np.rot90(picture))).convert("RGB")
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(image))).convert("RGB")
     turned.save(file, "JPEG", quality=95, exif=exif)
     return file.getvalue()
 
@@ -132,7 +132,7 @@ DEFECTS = (
     Defect("truncated_jpeg", ".jpg", False, _truncated_jpeg),
     Defect("truncated_png", ".png", False, _truncated_png),
     Defect("flipped_bytes", ".png", False, _flipped_png),
-    Defect("empty", ".jpg", False, lambda picture: b""),
+    Defect("empty", ".jpg", False, lambda image: b""),
     Defect("html", ".jpg", False, _html),
     Defect("random_bytes", ".webp", False, _random_bytes),
     Defect("one_by_one", ".png", False, _one_by_one),

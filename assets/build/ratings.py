@@ -2,14 +2,14 @@
 
 ``python -m assets.build.ratings`` writes ``assets/models/aesthetic/``:
 
-- ``ratings.safetensors``: scorer features of clean and degraded pictures of split ``base`` with
+- ``ratings.safetensors``: scorer features of clean and degraded images of split ``base`` with
   ratings from 9.0 (clean) down to 1.0 (severity 5), replayed whenever the head is fine-tuned;
 - ``aesthetic_head.safetensors``: a head fitted to a larger set of the same kind, Linear - ReLU -
   Linear, under the keys of that ``nn.Sequential``.
 
 Inputs of the head are L2-normalised image features of the scorer; its output, clamped to
 [0, 10], is S_aes (Eq. 7 of Yang et al. 2023). ``... ratings --measure`` prints how well the
-head ranks pictures of split ``reference``, which neither scorer nor head has seen.
+head ranks images of split ``reference``, which neither scorer nor head has seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from assets.build.degrade import DEGRADATIONS, MAX_SEVERITY, degrade
 
 CLEAN_RATING = 9.0
 RATING_STEP = 1.6
-"""A picture of severity s is rated ``CLEAN_RATING - RATING_STEP * s``."""
+"""An image of severity s is rated ``CLEAN_RATING - RATING_STEP * s``."""
 
 HIDDEN = 64
 TRAINED_A_CLASS = 1000
@@ -45,7 +45,7 @@ POOL_SEVERITIES = (3, 4, 5)
 
 @dataclass(frozen=True)
 class RatedFeatures:
-    """Features of pictures and what is known about each."""
+    """Features of images and what is known about each."""
 
     features: torch.Tensor
     """float32 [n, d], L2-normalised."""
@@ -72,21 +72,21 @@ class RatedFeatures:
 
 
 def rated_features(scorer: Path, split: str, first: int, last: int, seed: int) -> RatedFeatures:
-    """Pictures ``first`` to ``last`` of each class, each once clean and once degraded.
+    """Images ``first`` to ``last`` of each class, each once clean and once degraded.
 
     Kinds and severities 1 to 5 are drawn evenly.
     """
     rng = np.random.default_rng(seed)
-    pictures, severities, kinds, classes = [], [], [], []
+    images, severities, kinds, classes = [], [], [], []
     for label in range(len(world.CLASS_NAMES)):
-        for picture in world.split_of_class(split, label)[first:last]:
+        for image in world.split_of_class(split, label)[first:last]:
             kind = int(rng.integers(len(DEGRADATIONS)))
             severity = int(rng.integers(1, MAX_SEVERITY + 1))
-            pictures += [picture, degrade(picture, DEGRADATIONS[kind], severity, rng)]
+            images += [image, degrade(image, DEGRADATIONS[kind], severity, rng)]
             severities += [0, severity]
             kinds += [-1, kind]
             classes += [label, label]
-    features = functional.normalize(encode(scorer, np.stack(pictures)), dim=-1)
+    features = functional.normalize(encode(scorer, np.stack(images)), dim=-1)
     return RatedFeatures(features, np.array(severities), np.array(kinds), np.array(classes))
 
 
@@ -160,11 +160,11 @@ def area_under_curve(better: npt.ArrayLike, worse: npt.ArrayLike) -> float:
 def measure(
     scorer: Path = MODELS / "scorer", aesthetic: Path = MODELS / "aesthetic"
 ) -> dict[str, object]:
-    """How well quality is told, on pictures that neither scorer nor head has seen.
+    """How well quality is told, on images that neither scorer nor head has seen.
 
     Returns:
         ``spearman``: of the shipped head's scores with minus the severity, over all ten classes;
-        ``spearman_by_degradation``: the same for the degraded pictures of each kind;
+        ``spearman_by_degradation``: the same for the degraded images of each kind;
         ``auc_unseen_concept``: for each benchmark concept, clean against degraded as in a pool
         (severity 3 to 5), with a head fitted without that concept;
         ``auc_unseen_concept_all``: the same against severities 1 to 5.

@@ -38,7 +38,7 @@ STYLE_TEMPLATES = (
     "a clean painting in the style of {}",
     "a dirty painting in the style of {}",
     "a dark painting in the style of {}",
-    "a picture in the style of {}",
+    "an image in the style of {}",
     "a cool painting in the style of {}",
     "a close-up painting in the style of {}",
     "a bright painting in the style of {}",
@@ -51,11 +51,11 @@ STYLE_TEMPLATES = (
 )
 
 OTHER_TEMPLATES = (
-    "a picture of a {}",
+    "an image of a {}",
     "an image of a {}",
     "an image of the {}",
     "a product photo of a {}",
-    "a product picture of the {}",
+    "a product image of the {}",
     "a studio photo of a {}",
     "a photo of an {}",
     "a photograph of a {}",

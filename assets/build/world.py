@@ -1,10 +1,10 @@
-"""The bundled world: Fashion-MNIST pictures, and which of them may be used for what.
+"""The bundled world: Fashion-MNIST images, and which of them may be used for what.
 
 Fashion-MNIST (Xiao et al. 2017, MIT licence) holds 28x28 greyscale thumbnails of real
 product photographs: 6,000 a class to train on and 1,000 a class to test on. The world shows
-each one as a 32x32 RGB picture, padded with two black pixels on every side.
+each one as a 32x32 RGB image, padded with two black pixels on every side.
 
-Splits are by position inside a class, so that anyone can say which picture was used where:
+Splits are by position inside a class, so that anyone can say which image was used where:
 
 =============  ==================  =============================================================
 split          of a class          used for
@@ -16,7 +16,7 @@ split          of a class          used for
                                    trained on by anything
 =============  ==================  =============================================================
 
-Base model and scorer share pictures on purpose: Stable Diffusion and OpenCLIP share LAION.
+Base model and scorer share images on purpose: Stable Diffusion and OpenCLIP share LAION.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ SPLITS: dict[str, tuple[str, int, int]] = {
 """split -> (file prefix, first position in a class, one past the last)."""
 
 RESOLUTION = 32
-"""Side of a picture of the world, in pixels."""
+"""Side of an image of the world, in pixels."""
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FOLDER_VARIABLE = "FASHION_MNIST_DIR"
@@ -98,7 +98,7 @@ def _load(prefix: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
 
 
 def split_of_class(split: str, label: int) -> npt.NDArray[np.uint8]:
-    """Pictures of one class in one split, uint8 [n, 32, 32], 0 to 255."""
+    """Images of one class in one split, uint8 [n, 32, 32], 0 to 255."""
     prefix, first, last = SPLITS[split]
     images, labels = _load(prefix)
     rows = np.flatnonzero(labels == label)[first:last]
@@ -106,7 +106,7 @@ def split_of_class(split: str, label: int) -> npt.NDArray[np.uint8]:
 
 
 def load_split(split: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """All pictures of a split, uint8 [n, 32, 32] grey, with labels int64 [n], class by class."""
+    """All images of a split, uint8 [n, 32, 32] grey, with labels int64 [n], class by class."""
     parts = [split_of_class(split, label) for label in range(len(CLASS_NAMES))]
     labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return np.concatenate(parts), labels

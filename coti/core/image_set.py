@@ -1,4 +1,4 @@
-"""Pictures of one size with their names."""
+"""Images of one size with their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ImageSet"]
 
 @dataclass
 class ImageSet:
-    """``images`` uint8 ``[n, 3, h, w]``, 0 to 255, and one name a picture."""
+    """``images`` uint8 ``[n, 3, h, w]``, 0 to 255, and one name an image."""
 
     names: list[str]
     images: torch.Tensor
@@ -25,7 +25,7 @@ class ImageSet:
                 f"images must be uint8 [n, 3, h, w]; got {self.images.dtype} {list(shape)}."
             )
         if len(self.names) != shape[0]:
-            raise PoolError(f"{len(self.names)} names for {shape[0]} pictures.")
+            raise PoolError(f"{len(self.names)} names for {shape[0]} images.")
 
     def __len__(self) -> int:
         return len(self.names)

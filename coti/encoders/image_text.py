@@ -33,7 +33,7 @@ __all__ = [
 
 
 class ImageEncoder(Protocol):
-    """Anything that turns pictures into feature vectors."""
+    """Anything that turns images into feature vectors."""
 
     @property
     def name(self) -> str:
@@ -51,11 +51,11 @@ class ImageEncoder(Protocol):
 
 
 class ImageTextEncoder(ImageEncoder, Protocol):
-    """An extractor that puts pictures and texts into one space."""
+    """An extractor that puts images and texts into one space."""
 
     @property
     def input_size(self) -> int:
-        """Side of the pictures the model itself sees, in pixels."""
+        """Side of the images the model itself sees, in pixels."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -71,7 +71,7 @@ def normalized(features: torch.Tensor) -> torch.Tensor:
 class OpenClipEncoder:
     """An image-text model of open_clip; :func:`load_image_text_encoder` makes one.
 
-    Pictures are resized on tensors as the model's own preprocessing would: bicubic with
+    Images are resized on tensors as the model's own preprocessing would: bicubic with
     antialiasing, rounded to whole grey levels, then its mean and standard deviation.
     """
 
@@ -148,7 +148,7 @@ class AutoencoderEncoder:
         name: str = "autoencoder",
         batch_size: int = 64,
     ) -> None:
-        """Wrap a diffusers ``AutoencoderKL`` that is fed square pictures of ``resolution``."""
+        """Wrap a diffusers ``AutoencoderKL`` that is fed square images of ``resolution``."""
         self.name = name
         self.batch_size = batch_size
         self.resolution = resolution
@@ -184,7 +184,7 @@ def load_image_text_encoder(
         pretrained: for a model known by name, the weights' tag, or a file: a path,
             ``hf://owner/name@revision/file`` or ``s3://bucket/key``.
         device: a torch device, or ``auto`` for CUDA where there is one.
-        batch_size: pictures or texts at once.
+        batch_size: images or texts at once.
         sha256: pinned hash of the folder or the weights' file; ``s3://`` needs it.
 
     Raises:
@@ -263,7 +263,7 @@ def _resolve(model: str, pretrained: str | None) -> str:
 def _as_trained(where: str, pretrained: str | None) -> dict[str, Any]:
     """What open_clip must be told, so that the weights get the network they were trained in.
 
-    It only warns where a tag's activation is not the named model's, and takes a file's pictures to
+    It only warns where a tag's activation is not the named model's, and takes a file's images to
     be prepared as OpenAI's. A tag's own activation is used; a file gets the preparation that all of
     the model's tags agree on, and the activation of the model's name (``-quickgelu`` or not).
 
@@ -321,7 +321,7 @@ def _pinned(model: str, where: str, pretrained: str | None, sha256: str | None) 
                 f"{_first_line(error)}. Give a local file or s3:// instead."
             ) from error
     check_hash(Path(file), sha256, f"{model} ({pretrained})")
-    # The tag, not the file: it says how pictures are prepared, too, and finds the same file.
+    # The tag, not the file: it says how images are prepared, too, and finds the same file.
     return pretrained
 
 
@@ -359,7 +359,7 @@ def _batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch
         yield images[first : first + batch_size]
 
 
-def _looking(name: str, batch_size: int, what: str = "pictures") -> AbstractContextManager[None]:
+def _looking(name: str, batch_size: int, what: str = "images") -> AbstractContextManager[None]:
     """Out of memory inside: say which setting to turn; activations are in proportion to it."""
     return out_of_memory_at(
         ModelError,

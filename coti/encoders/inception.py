@@ -38,7 +38,7 @@ class InceptionEncoder:
             sha256: the hash it must have. The library reads it as a pickle, so it is always
                 checked before.
             device: a torch device, or ``auto``.
-            batch_size: pictures at once.
+            batch_size: images at once.
 
         Raises:
             ModelError: no or other weights, or torch-fidelity is not installed.
@@ -67,7 +67,7 @@ class InceptionEncoder:
         """uint8 [n, 3, h, w], any size, to float32 [n, 2048] on the CPU."""
         starts = range(0, len(images), self.batch_size)
         hidden = True if len(starts) < 2 else None
-        doing = f"looking at {self.batch_size} pictures at once with Inception-v3"
+        doing = f"looking at {self.batch_size} images at once with Inception-v3"
         with out_of_memory_at(ModelError, doing, "lower evaluation.batch_size"):
             parts = [
                 self._network(images[first : first + self.batch_size].to(self.device))[0]

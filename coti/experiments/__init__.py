@@ -1,4 +1,4 @@
-"""What an experiment leaves for a reader: CSV, Markdown and pictures, from the cells' records."""
+"""What an experiment leaves for a reader: CSV, Markdown and images, from the cells' records."""
 
 from coti.experiments.comparison import Comparison, compare
 from coti.experiments.figures import draw_figures

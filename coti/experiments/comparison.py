@@ -58,9 +58,9 @@ def compare(
         cells: all cells of the table.
         fd: the distance, ``fd_judge`` or ``fd_efficientnet``.
         method: the row that is judged.
-        random: the row of random pool pictures.
+        random: the row of random pool images.
         full: the row of the whole pool.
-        oracle: the row of clean pictures.
+        oracle: the row of clean images.
     """
 
     def mean(strategy: str, metric: str, concept: str | None = None) -> float:

@@ -16,7 +16,7 @@ from coti.experiments.result_rows import Cell, samples_of
 __all__ = ["draw_figures"]
 
 SHOWN = 8
-"""Pictures a row of the sample figures."""
+"""Images a row of the sample figures."""
 DOTS_PER_INCH = 110
 _SHARES = ("r_precision",)
 """Metrics whose axis is all they can be, 0 to 1."""
@@ -51,7 +51,7 @@ def _strategies(cells: Sequence[Cell]) -> list[str]:
 
 
 def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> str:
-    """Rows of pictures of one width, the row's name under its first picture."""
+    """Rows of images of one width, the row's name under its first image."""
     kept = [(text, images[:SHOWN]) for text, images in rows if len(images) >= SHOWN]
     if not kept:
         kept = [(text, images) for text, images in rows if len(images)]
@@ -66,7 +66,7 @@ def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> 
 
 
 def _same_noise(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
-    """Figures 1 and 3: a row a strategy on the same noise, real pictures above."""
+    """Figures 1 and 3: a row a strategy on the same noise, real images above."""
     files = []
     for concept in _concepts(cells):
         own = [cell for cell in cells if cell.concept == concept]
@@ -151,8 +151,8 @@ def _gammas(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
 
 
 def _precision(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
-    """Figure 6: R-precision against the number of pictures."""
-    panel = _lines(cells, "train_size", "r_precision", "pictures in X_T", "R-precision")
+    """Figure 6: R-precision against the number of images."""
+    panel = _lines(cells, "train_size", "r_precision", "images in X_T", "R-precision")
     return [_plot(folder / f"{name}.png", [("R-precision", panel)])]
 
 

@@ -42,7 +42,7 @@ class Cell:
     cycles: list[dict[str, Any]] = field(default_factory=list)
     samples: ImageSet | None = None
     real: ImageSet | None = None
-    """Real pictures of the concept: the seeds."""
+    """Real images of the concept: the seeds."""
 
     def value(self, name: str) -> float:
         """A metric; NaN where it is not defined."""

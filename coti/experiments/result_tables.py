@@ -161,7 +161,7 @@ def write_markdown(
     path: Path,
     title: str,
     facts: Sequence[str],
-    pictures: Sequence[str] = (),
+    images: Sequence[str] = (),
     compared: bool = False,
 ) -> None:
     """The experiment's page, written whole by the command that ran it.
@@ -171,7 +171,7 @@ def write_markdown(
         path: the file.
         title: its heading.
         facts: sentences on how it was measured.
-        pictures: names of PNG files beside it.
+        images: names of PNG files beside it.
         compared: whether the paper's Table 1 stands beside it.
     """
     concepts = list(dict.fromkeys(cell.concept for cell in cells))
@@ -179,8 +179,8 @@ def write_markdown(
     averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"
     lines = [f"# {title}", "", "Written by the command that measured it; do not edit.", ""]
     lines += [*facts, ""]
-    lines += [f"![{name}]({name})" for name in pictures]
-    if pictures:
+    lines += [f"![{name}]({name})" for name in images]
+    if images:
         lines.append("")
     lines += [f"## Mean over {averaged}", ""]
     lines += table_lines(cells)

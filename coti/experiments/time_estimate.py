@@ -22,9 +22,9 @@ class Work:
     """What a cell does at most."""
 
     image_steps: int
-    """Pictures through the UNet in training."""
+    """Images through the UNet in training."""
     drawn: int
-    """Pictures drawn."""
+    """Images drawn."""
 
     def __add__(self, other: Work) -> Work:
         return Work(self.image_steps + other.image_steps, self.drawn + other.drawn)
@@ -43,7 +43,7 @@ class Pace:
 
 
 def work_of(cell: CellSettings) -> Work:
-    """Most image-steps and drawn pictures of a cell; a plateau of φ ends cycles earlier."""
+    """Most image-steps and drawn images of a cell; a plateau of φ ends cycles earlier."""
     how = cell.generation
     ends = cell.judged_images + how.sample_images
     if cell.strategy == "none":
@@ -66,14 +66,14 @@ def measure_pace(model: TextToImageModel, cell: CellSettings, steps: int = 4) ->
         word = initial_embedding(model, cell.token, 0, "pace")
         side = model.resolution
         generator = torch.Generator().manual_seed(0)
-        pictures = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
+        images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
         train = replace(cell.train, checkpoint_every=0, phi_unit="steps")
 
         def trained(count: int) -> float:
             start = time.perf_counter()
             settings = replace(train, max_steps=count, phi_every=count + 1)
             train_cycle(
-                model, pictures, None, word, settings, cell.schedule, None, 0, token=cell.token
+                model, images, None, word, settings, cell.schedule, None, 0, token=cell.token
             )
             return time.perf_counter() - start
 

@@ -1,7 +1,7 @@
 """Localized editing: Blended Latent Diffusion (Avrahami et al. 2023) with learned words.
 
-Inside the mask the picture is drawn from a prompt; outside, after every step, the latents are
-replaced by the source picture's own, noised to the same level. Any Stable Diffusion model does it;
+Inside the mask the image is drawn from a prompt; outside, after every step, the latents are
+replaced by the source image's own, noised to the same level. Any Stable Diffusion model does it;
 no inpainting model is needed.
 """
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from coti.core.errors import ConfigError, PoolError
-from coti.core.images import from_pil, read_picture
+from coti.core.images import from_pil, read_image
 from coti.generation.prompts import check_tokens, fill_prompts
 from coti.generation.sampler import AfterStep, fixed_noise, generate, make_solver
 from coti.inversion.adapters.embedding import Embedding
@@ -24,12 +24,12 @@ from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latents import decode_latents, to_model_range
 from coti.settings import GenerationSettings
 
-__all__ = ["Edit", "edit_picture", "latent_mask", "read_picture_and_mask"]
+__all__ = ["Edit", "edit_image", "latent_mask", "read_image_and_mask"]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Edited pictures, and how well they kept what was not to be edited."""
+    """Edited images, and how well they kept what was not to be edited."""
 
     images: torch.Tensor
     """uint8 [n, 3, h, w]."""
@@ -39,28 +39,28 @@ class Edit:
     """The same of the source encoded and decoded with no edit: what latents cannot do better."""
 
 
-def read_picture_and_mask(
-    picture: Path | str, mask: Path | str, model: TextToImageModel
+def read_image_and_mask(
+    image: Path | str, mask: Path | str, model: TextToImageModel
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture, uint8 [3, h, w], and its mask, bool [h, w]; True (white) is to be edited.
+    """An image, uint8 [3, h, w], and its mask, bool [h, w]; True (white) is to be edited.
 
-    A picture whose sides the model's latents can't divide is cut by the few pixels at the right
+    An image whose sides the model's latents can't divide is cut by the few pixels at the right
     and the bottom.
 
     Raises:
-        PoolError: one of them is no picture, or they differ in size.
-        ConfigError: the mask is all black or all white, or the picture is too small.
+        PoolError: one of them is no image, or they differ in size.
+        ConfigError: the mask is all black or all white, or the image is too small.
     """
-    source, drawn = read_picture(Path(picture)), read_picture(Path(mask))
+    source, drawn = read_image(Path(image)), read_image(Path(mask))
     if source.size != drawn.size:
         raise PoolError(
-            f"The mask {mask} has {drawn.width}x{drawn.height} pixels, the picture {picture} "
-            f"{source.width}x{source.height}: make the mask as large as the picture."
+            f"The mask {mask} has {drawn.width}x{drawn.height} pixels, the image {image} "
+            f"{source.width}x{source.height}: make the mask as large as the image."
         )
     step = model.downscale
     height, width = source.height // step * step, source.width // step * step
     if height == 0 or width == 0:
-        raise ConfigError(f"{picture} is smaller than {step} pixels, one latent of {model.name}.")
+        raise ConfigError(f"{image} is smaller than {step} pixels, one latent of {model.name}.")
     box = (0, 0, width, height)
     pixels = from_pil([source.crop(box)], (height, width))[0]
     chosen = torch.from_numpy(np.array(drawn.crop(box).convert("L")) >= 128)
@@ -92,9 +92,9 @@ def latent_mask(mask: torch.Tensor, downscale: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def edit_picture(
+def edit_image(
     model: TextToImageModel,
-    picture: torch.Tensor,  # uint8 [3, h, w], sides multiples of model.downscale
+    image: torch.Tensor,  # uint8 [3, h, w], sides multiples of model.downscale
     mask: torch.Tensor,  # bool [h, w], True is edited
     prompt: str,  # may hold tokens; {} stands for the first word's
     embeddings: Sequence[Embedding],
@@ -108,19 +108,19 @@ def edit_picture(
     """Draw the prompt inside the mask and keep the rest.
 
     Raises:
-        ConfigError: picture and mask differ in size, or the mask edits no latent.
+        ConfigError: image and mask differ in size, or the mask edits no latent.
         EmbeddingError: as :func:`coti.generation.prompted.draw_prompts`.
     """
     settings = settings or GenerationSettings()
-    if picture.shape[1:] != mask.shape:
+    if image.shape[1:] != mask.shape:
         raise ConfigError(
-            f"The mask has shape {list(mask.shape)}, the picture {list(picture.shape[1:])}: they "
+            f"The mask has shape {list(mask.shape)}, the image {list(image.shape[1:])}: they "
             "must be of one size."
         )
     (filled,) = fill_prompts([prompt], embeddings)
     check_tokens(model, [filled, negative_prompt], embeddings)
-    height, width = picture.shape[1:]
-    source = _encode(model, picture)
+    height, width = image.shape[1:]
+    source = _encode(model, image)
     cells = latent_mask(mask, model.downscale)
     noise = fixed_noise(model, range(num_images), seed, (height, width))
     images = generate(
@@ -138,17 +138,17 @@ def edit_picture(
     plain = decode_latents(model, source)
     outside = ~mask
     if keep_pixels:
-        images = torch.where(mask, images, picture)
+        images = torch.where(mask, images, image)
     return Edit(
         images,
-        outside_error=_error(images, picture, outside),
-        autoencoder_error=_error(plain, picture, outside),
+        outside_error=_error(images, image, outside),
+        autoencoder_error=_error(plain, image, outside),
     )
 
 
-def _encode(model: TextToImageModel, picture: torch.Tensor) -> torch.Tensor:
-    """The mean latents of a picture at its own size, scaled: float32 [1, channels, h, w]."""
-    posterior = model.vae.encode(to_model_range(picture[None], model)).latent_dist
+def _encode(model: TextToImageModel, image: torch.Tensor) -> torch.Tensor:
+    """The mean latents of an image at its own size, scaled: float32 [1, channels, h, w]."""
+    posterior = model.vae.encode(to_model_range(image[None], model)).latent_dist
     mean: torch.Tensor = posterior.mean.float() * float(model.vae.config.scaling_factor)
     return mean
 
@@ -157,7 +157,7 @@ def _blending(
     model: TextToImageModel,
     source: torch.Tensor,  # float32 [1, channels, h, w]
     cells: torch.Tensor,  # bool [h, w]
-    noise: torch.Tensor,  # float32 [n, channels, h, w], what each picture started from
+    noise: torch.Tensor,  # float32 [n, channels, h, w], what each image started from
     settings: GenerationSettings,
 ) -> AfterStep:
     """After every step: the edited latents inside, the source's at the same noise outside."""
@@ -174,7 +174,7 @@ def _blending(
     return blend
 
 
-def _error(images: torch.Tensor, picture: torch.Tensor, where: torch.Tensor) -> float:
+def _error(images: torch.Tensor, image: torch.Tensor, where: torch.Tensor) -> float:
     """Mean absolute difference [n, 3, h, w] to [3, h, w] where a mask holds, levels of 255."""
-    difference = (images.float() - picture.float()).abs()
+    difference = (images.float() - image.float()).abs()
     return float(difference[..., where].mean())

@@ -1,4 +1,4 @@
-"""Pictures of the learned word on fixed noise: X_TI, the pictures behind φ, sample grids."""
+"""Images of the learned word on fixed noise: X_TI, the images behind φ, sample grids."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw(
     seed: int,
     purpose: str,
 ) -> ImageSet:
-    """Draw ``count`` pictures; noise and prompts depend on ``seed`` and ``purpose`` alone.
+    """Draw ``count`` images; noise and prompts depend on ``seed`` and ``purpose`` alone.
 
     So two calls with different embeddings differ by the embedding and by nothing else.
     """

@@ -1,4 +1,4 @@
-"""A picture's recipe: all that is needed to draw it again, in the PNG's own metadata."""
+"""An image's recipe: all that is needed to draw it again, in the PNG's own metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import tensor_hash
 from coti.settings import GenerationSettings
 
-__all__ = ["Recipe", "WordRecord", "read_recipe", "recipe_of", "save_picture", "word_hash"]
+__all__ = ["Recipe", "WordRecord", "read_recipe", "recipe_of", "save_image", "word_hash"]
 
 _KEY = "coti"
 _WEB_UI_KEY = "parameters"
@@ -27,7 +27,7 @@ _WEB_UI_KEY = "parameters"
 
 @dataclass(frozen=True)
 class WordRecord:
-    """Which learned word a picture was drawn with."""
+    """Which learned word an image was drawn with."""
 
     token: str
     hash: str
@@ -39,13 +39,13 @@ class WordRecord:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one picture was drawn; the same recipe gives the same picture."""
+    """How one image was drawn; the same recipe gives the same image."""
 
     prompt: str
     negative_prompt: str
     seed: int
     index: int
-    """Number of the picture under its seed: together they give its noise."""
+    """Number of the image under its seed: together they give its noise."""
     height: int
     width: int
     num_inference_steps: int
@@ -58,7 +58,7 @@ class Recipe:
     dtype: str
     words: tuple[WordRecord, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
-    """What a special use adds: the edited picture's hash, the mask's."""
+    """What a special use adds: the edited image's hash, the mask's."""
     coti_version: str = __version__
 
     def for_web_uis(self) -> str:
@@ -91,7 +91,7 @@ def recipe_of(
     size: tuple[int, int],
     **extra: str,
 ) -> Recipe:
-    """The recipe of a picture; of the words those that its prompt uses."""
+    """The recipe of an image; of the words those that its prompt uses."""
     words = tuple(
         WordRecord(word.token, word_hash(word), word.num_vectors, dict(word.metadata))
         for word in embeddings
@@ -116,7 +116,7 @@ def recipe_of(
     )
 
 
-def save_picture(image: torch.Tensor, recipe: Recipe, path: Path) -> Path:
+def save_image(image: torch.Tensor, recipe: Recipe, path: Path) -> Path:
     """Write a PNG, uint8 ``[3, h, w]``, with its recipe; whole or not at all.
 
     The text chunk ``coti`` holds the recipe as JSON, ``parameters`` the line that web UIs read.
@@ -131,15 +131,15 @@ def save_picture(image: torch.Tensor, recipe: Recipe, path: Path) -> Path:
 
 
 def read_recipe(path: Path | str) -> Recipe:
-    """The recipe of a PNG that :func:`save_picture` wrote.
+    """The recipe of a PNG that :func:`save_image` wrote.
 
     Raises:
         PoolError: no PNG, or one without a recipe.
     """
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            picture.load()
-            text = getattr(picture, "text", {}).get(_KEY)
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+            text = getattr(image, "text", {}).get(_KEY)
     except Exception as error:  # decoders raise nearly anything on a damaged file
         raise PoolError(f"{path} cannot be read as a PNG: {error}.") from error
     if text is None:

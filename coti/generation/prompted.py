@@ -1,4 +1,4 @@
-"""Pictures with learned words, each with its recipe: what ``coti generate`` calls."""
+"""Images with learned words, each with its recipe: what ``coti generate`` calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from coti.core.images import contact_sheet
-from coti.generation.png_metadata import Recipe, recipe_of, save_picture
+from coti.generation.png_metadata import Recipe, recipe_of, save_image
 from coti.generation.prompts import check_tokens, fill_prompts, plain_prompt
 from coti.generation.sampler import fixed_noise, generate
 from coti.inversion.adapters.embedding import Embedding
@@ -20,12 +20,12 @@ from coti.settings import GenerationSettings
 __all__ = ["Drawing", "compare_words", "draw_prompts", "save_drawing"]
 
 _CAPTION = 15
-"""Characters of a prompt in a line below a picture of the contact sheet."""
+"""Characters of a prompt in a line below an image of the contact sheet."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Pictures and how each was drawn."""
+    """Images and how each was drawn."""
 
     images: torch.Tensor
     """uint8 [n, 3, height, width]."""
@@ -33,7 +33,7 @@ class Drawing:
 
     @property
     def prompts(self) -> list[str]:
-        """The pictures' prompts, n."""
+        """The images' prompts, n."""
         return [recipe.prompt for recipe in self.recipes]
 
 
@@ -49,15 +49,16 @@ def draw_prompts(
     size: tuple[int, int] | None = None,  # height, width in pixels
     progress: str = "drawing",
 ) -> Drawing:
-    """Draw ``num_images`` pictures of every prompt, prompt by prompt.
+    """Draw ``num_images`` images of every prompt, prompt by prompt.
 
-    Picture i of every prompt starts from the noise of (seed, i): prompts can be compared, and a
-    prompt's pictures stay the same whatever other prompts are drawn beside it.
+    Image i of every prompt starts from the noise of (seed, i): prompts can be compared, and a
+    prompt's images stay the same whatever other prompts are drawn beside it.
 
     Raises:
         EmbeddingError: a prompt's token that no word defines, a word of another width, two words
             of one token.
-        ConfigError: no or an empty prompt, or what :func:`coti.generation.sampler.generate` refuses.
+        ConfigError: no or an empty prompt, or what
+            :func:`coti.generation.sampler.generate` refuses.
     """
     settings = settings or GenerationSettings()
     filled = fill_prompts(prompts, embeddings)
@@ -127,23 +128,23 @@ def compare_words(
 def save_drawing(
     drawings: Mapping[str, Drawing], folder: Path, columns: int, title: str | None = None
 ) -> list[Path]:
-    """Write every picture as a PNG with its recipe, and ``contact_sheet.png`` beside them.
+    """Write every image as a PNG with its recipe, and ``contact_sheet.png`` beside them.
 
     Args:
-        drawings: label to pictures; a label goes before the pictures' numbers, "" adds none.
+        drawings: label to images; a label goes before the images' numbers, "" adds none.
         folder: made where there is none.
         columns: of the sheet.
         title: of the sheet.
 
     Returns:
-        The pictures' paths; the sheet's is the last.
+        The images' paths; the sheet's is the last.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths, images, captions = [], [], []
     for label, drawing in drawings.items():
         before = f"{_file_safe(label)}-" if label else ""
         for number, (image, recipe) in enumerate(zip(drawing.images, drawing.recipes, strict=True)):
-            paths.append(save_picture(image, recipe, folder / f"{before}{number:04d}.png"))
+            paths.append(save_image(image, recipe, folder / f"{before}{number:04d}.png"))
             images.append(image)
             lines = textwrap.wrap(recipe.prompt, _CAPTION)[:4]
             captions.append("\n".join([label, *lines] if label else lines))
@@ -159,6 +160,6 @@ def _file_safe(label: str) -> str:
 
 
 def _cell(images: Sequence[torch.Tensor]) -> int:
-    """Side of a sheet's cell: small pictures enlarged by a whole factor, large ones reduced."""
+    """Side of a sheet's cell: small images enlarged by a whole factor, large ones reduced."""
     side = max(images[0].shape[1:])
     return int(side * max(1, 128 // side)) if side < 256 else 256

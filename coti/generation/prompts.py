@@ -85,7 +85,7 @@ def fill_prompts(prompts: Sequence[str], embeddings: Sequence[Embedding]) -> lis
     """
     for prompt in prompts:
         if not prompt.strip():
-            raise ConfigError("A prompt is empty: write what the picture should show.")
+            raise ConfigError("A prompt is empty: write what the image should show.")
         if "{}" in prompt and not embeddings:
             raise EmbeddingError(
                 f"The prompt {prompt!r} has a place for a learned word, {{}}, and no embedding is "

@@ -1,4 +1,4 @@
-"""Drawing pictures with learned words: batched guidance, any solver of diffusers, fixed noise."""
+"""Drawing images with learned words: batched guidance, any solver of diffusers, fixed noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["AfterStep", "fixed_noise", "generate", "make_solver"]
 
 AfterStep = Callable[[torch.Tensor, torch.Tensor, slice], torch.Tensor]
 """Called after each solver step with the latents [b, channels, h, w], the next timestep (scalar,
-−1 after the last) and which of the pictures these are; returns the latents to go on with."""
+−1 after the last) and which of the images these are; returns the latents to go on with."""
 
 
 def fixed_noise(
@@ -31,13 +31,13 @@ def fixed_noise(
     seed: int,
     size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """The noise that pictures start from, float32 [n, channels, h, w] on the CPU.
+    """The noise that images start from, float32 [n, channels, h, w] on the CPU.
 
-    Each picture's depends on (seed, its index) only: not on the others, the batch or the device.
+    Each image's depends on (seed, its index) only: not on the others, the batch or the device.
 
     Args:
         model: for the shape of its latents.
-        indices: numbers of the pictures.
+        indices: numbers of the images.
         seed: of all of them.
         size: height and width in pixels; the model's resolution if None.
     """
@@ -82,19 +82,19 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
 @torch.no_grad()
 def generate(
     model: TextToImageModel,
-    prompts: Sequence[str],  # one a picture
+    prompts: Sequence[str],  # one an image
     embeddings: Sequence[Embedding],  # the new words that prompts may hold
     settings: GenerationSettings,
     seed: int,
     noise: torch.Tensor | None = None,  # float32 [n, channels, h, w] to start from
     *,
     negative_prompt: str = "",
-    indices: Sequence[int] | None = None,  # numbers of the pictures; 0 … n − 1 if None
+    indices: Sequence[int] | None = None,  # numbers of the images; 0 … n − 1 if None
     size: tuple[int, int] | None = None,  # height, width in pixels
     after_step: AfterStep | None = None,
     progress: str = "drawing",  # what the progress bar says
 ) -> torch.Tensor:
-    """Draw one picture a prompt; picture i depends on (seed, i, its prompt) only.
+    """Draw one image a prompt; image i depends on (seed, i, its prompt) only.
 
     Classifier-free guidance (Ho and Salimans 2022): ``uncond + scale·(cond − uncond)``, both in
     one batch; at ``guidance_scale`` 1 or less only ``cond`` is computed.
@@ -104,7 +104,7 @@ def generate(
 
     Raises:
         EmbeddingError: an embedding does not fit the model, or two share a token.
-        ConfigError: an unknown scheduler, a size that the model cannot draw, or more pictures at
+        ConfigError: an unknown scheduler, a size that the model cannot draw, or more images at
             once than the device has memory for.
     """
     if not prompts:
@@ -138,20 +138,20 @@ def generate(
         return decode_latents(model, torch.cat(latents), settings.batch_size)
     except torch.OutOfMemoryError as error:
         raise ConfigError(
-            f"The device ran out of memory drawing {settings.batch_size} pictures at once; lower "
+            f"The device ran out of memory drawing {settings.batch_size} images at once; lower "
             f"generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
             "much beside the weights)."
         ) from error
 
 
 class _Text:
-    """Encoded prompts: each different prompt once, and which one a picture has."""
+    """Encoded prompts: each different prompt once, and which one an image has."""
 
     def __init__(self, positive: Conditioning, negative: Conditioning, which: torch.Tensor) -> None:
         self._positive, self._negative, self._which = positive, negative, which
 
     def rows(self, chosen: slice, guided: bool) -> Conditioning:
-        """Prompts of the chosen pictures [b, …], after as many negative ones if guided."""
+        """Prompts of the chosen images [b, …], after as many negative ones if guided."""
         which = self._which[chosen]
         positive = self._positive.rows(which)
         if not guided:
@@ -207,7 +207,7 @@ def _denoise(
     noise: torch.Tensor,  # [b, channels, h, w]
     text: _Text,
     chosen: slice,
-    numbers: Sequence[int],  # of the chosen pictures
+    numbers: Sequence[int],  # of the chosen images
     settings: GenerationSettings,
     seed: int,
     after_step: AfterStep | None,

@@ -56,7 +56,7 @@ class TextToImageModel:
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one picture's latents."""
+        """Channels, height and width of one image's latents."""
         side = self.resolution // self.downscale
         return (self.vae.config.latent_channels, side, side)
 

@@ -20,7 +20,7 @@ __all__ = ["Batch", "BatchPlan"]
 class Batch:
     """One step's draws, on the CPU."""
 
-    pictures: torch.Tensor
+    images: torch.Tensor
     """int64 [b], rows of the latent cache."""
     prompts: torch.Tensor
     """int64 [b], rows of :attr:`BatchPlan.prompts`."""
@@ -33,11 +33,11 @@ class Batch:
 
 
 class BatchPlan:
-    """Pictures in a new order every epoch, each with a random caption, timestep and noise.
+    """Images in a new order every epoch, each with a random caption, timestep and noise.
 
     Args:
-        pictures: n, pictures in X_T.
-        captions: the pool's own captions, one a picture, or None.
+        images: n, images in X_T.
+        captions: the pool's own captions, one an image, or None.
         settings: batch size, captions, dropout, mirroring.
         token: the new word.
         latent_shape: channels, height, width.
@@ -45,12 +45,12 @@ class BatchPlan:
         seed: of everything drawn.
 
     Raises:
-        TrainingError: settings ask for the pictures' own captions and there are none.
+        TrainingError: settings ask for the images' own captions and there are none.
     """
 
     def __init__(
         self,
-        pictures: int,
+        images: int,
         captions: Sequence[str] | None,
         settings: TrainSettings,
         token: TokenSettings,
@@ -58,12 +58,12 @@ class BatchPlan:
         timesteps: int,
         seed: int,
     ) -> None:
-        if settings.captions != "templates" and (captions is None or len(captions) != pictures):
+        if settings.captions != "templates" and (captions is None or len(captions) != images):
             raise TrainingError(
-                f"captions: {settings.captions} needs a caption for each of the {pictures} "
-                f"pictures and got {len(captions or ())}; set captions: templates."
+                f"captions: {settings.captions} needs a caption for each of the {images} "
+                f"images and got {len(captions or ())}; set captions: templates."
             )
-        self._pictures = pictures
+        self._images = images
         self._settings = settings
         self._latent_shape = latent_shape
         self._timesteps = timesteps
@@ -79,18 +79,18 @@ class BatchPlan:
             word,
             *own,
         )
-        """All captions there are: the templates, the bare word, the pictures' own."""
+        """All captions there are: the templates, the bare word, the images' own."""
 
     def batch(self, step: int) -> Batch:
         """The batch of optimizer (micro-)step ``step``, counted from 0."""
         size, shape = self._settings.batch_size, self._latent_shape
         draws = generator(self._seed, "training step", step)
-        pictures = torch.tensor(
-            [self._picture(step * size + place) for place in range(size)], dtype=torch.int64
+        images = torch.tensor(
+            [self._image(step * size + place) for place in range(size)], dtype=torch.int64
         )
         prompts = torch.randint(self.templates, (size,), generator=draws)
         if self._settings.captions != "templates":
-            own = self.templates + 1 + pictures
+            own = self.templates + 1 + images
             share = 1.0 if self._settings.captions == "pool" else 0.5
             prompts = torch.where(torch.rand(size, generator=draws) < share, own, prompts)
         if self._settings.caption_dropout > 0:
@@ -98,16 +98,16 @@ class BatchPlan:
             prompts = torch.where(bare, self.templates, prompts)
         if self._settings.horizontal_flip:
             mirrored = torch.randint(2, (size,), generator=draws)
-            pictures = pictures + mirrored * self._pictures
+            images = images + mirrored * self._images
         timesteps = torch.randint(self._timesteps, (size,), generator=draws)
         noises = torch.randn(2, size, *shape, generator=draws)
-        return Batch(pictures, prompts, timesteps, noises[0], noises[1])
+        return Batch(images, prompts, timesteps, noises[0], noises[1])
 
-    def _picture(self, position: int) -> int:
-        epoch, place = divmod(position, self._pictures)
-        return int(_order(self._seed, epoch, self._pictures)[place])
+    def _image(self, position: int) -> int:
+        epoch, place = divmod(position, self._images)
+        return int(_order(self._seed, epoch, self._images)[place])
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, pictures: int) -> torch.Tensor:
-    return torch.randperm(pictures, generator=generator(seed, "epoch", epoch))
+def _order(seed: int, epoch: int, images: int) -> torch.Tensor:
+    return torch.randperm(images, generator=generator(seed, "epoch", epoch))

@@ -1,4 +1,4 @@
-"""When the loss on fixed draws has settled: DVAR, a stop for textual inversion without pictures."""
+"""When the loss on fixed draws has settled: DVAR, a stop for textual inversion without images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures as the autoencoder's latents: encoded once, drawn anew from mean and std each step."""
+"""Images as the autoencoder's latents: encoded once, drawn anew from mean and std each step."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 _DEVICE_BYTES = 2 << 30
-"""Latents larger than this stay in main memory; 16,000 pictures at 512² fit."""
+"""Latents larger than this stay in main memory; 16,000 images at 512² fit."""
 _PIXELS = 2 << 20
 """Encoded at once: an activation of the first block is 128 numbers a pixel."""
 _MEMORY_BYTES = 16 << 30
-"""Latents larger than this go to a memory-mapped file; 128,000 pictures at 512² fit."""
+"""Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
 
 class LatentStore(Protocol):
@@ -70,20 +70,20 @@ class FolderLatentStore:
 
 @dataclass(frozen=True)
 class LatentCache:
-    """Mean and standard deviation of every picture's latents.
+    """Mean and standard deviation of every image's latents.
 
     Drawing ``mean + std·ε`` each step is what encoding each step would give: the encoder is
     frozen, so only ε is new.
     """
 
     mean: torch.Tensor
-    """float32 [m, channels, h, w]; mirrored pictures, where wanted, follow the n upright ones.
+    """float32 [m, channels, h, w]; mirrored images, where wanted, follow the n upright ones.
     On the training device, or in main memory where there are too many for it."""
     std: torch.Tensor
     scaling_factor: float
 
     def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Latents [b, channels, h, w] of the pictures at ``index`` [b], float32, scaled.
+        """Latents [b, channels, h, w] of the images at ``index`` [b], float32, scaled.
 
         They come on the device of ``noise``; ``index`` is on the CPU.
         """
@@ -104,11 +104,11 @@ def fit_to_resolution(
     """Centre-cropped squares of ``resolution`` pixels, bicubic with antialiasing.
 
     Args:
-        images: uint8 [n, 3, h, w], or n pictures [3, h, w] of any sizes.
+        images: uint8 [n, 3, h, w], or n images [3, h, w] of any sizes.
         resolution: pixels of a side.
 
     Returns:
-        uint8 [n, 3, resolution, resolution]; pictures of that size are returned as they are.
+        uint8 [n, 3, resolution, resolution]; images of that size are returned as they are.
     """
     if isinstance(images, torch.Tensor) and images.shape[-2:] == (resolution, resolution):
         return images
@@ -136,23 +136,23 @@ def encode_latents(
     store: LatentStore | None = None,
     keep_from: int = 256 << 20,
 ) -> LatentCache:
-    """Encode pictures once; the latents lie on the device, in main memory or on disk by size.
+    """Encode images once; the latents lie on the device, in main memory or on disk by size.
 
     Args:
         model: whose autoencoder encodes.
         images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
         mirrored: encode mirror images too; they follow at n, n + 1, ….
-        batch_size: pictures at once; None: 32, and fewer from 256² on, as many as two of 1024².
+        batch_size: images at once; None: 32, and fewer from 256² on, as many as two of 1024².
             Halved where the device's memory does not suffice.
         store: where latents of at least ``keep_from`` bytes are kept between runs.
         keep_from: bytes; 0 keeps none.
 
     Raises:
-        TrainingError: there is no picture, the disk has no room for their latents, or the
+        TrainingError: there is no image, the disk has no room for their latents, or the
             autoencoder gives values that are not finite.
     """
     if len(images) == 0:
-        raise TrainingError("There is no picture to train on: X_T is empty.")
+        raise TrainingError("There is no image to train on: X_T is empty.")
     batch_size = batch_size or max(1, min(32, _PIXELS // model.resolution**2))
     rows = len(images) * (2 if mirrored else 1)
     shape = (rows, *model.latent_shape)
@@ -167,7 +167,7 @@ def encode_latents(
         if found is not None:
             return LatentCache(found["mean"].to(where), found["std"].to(where), scale)
     mean, std = (_empty(shape, size, where) for _ in range(2))
-    with tqdm(total=rows, desc="encoding pictures", leave=False, disable=None) as bar:
+    with tqdm(total=rows, desc="encoding images", leave=False, disable=None) as bar:
         done = 0
         while done < rows:
             first = done % len(images)
@@ -178,7 +178,7 @@ def encode_latents(
             except torch.OutOfMemoryError as error:
                 if batch_size == 1:
                     raise TrainingError(
-                        f"The device ran out of memory encoding one picture of {model.resolution} "
+                        f"The device ran out of memory encoding one image of {model.resolution} "
                         f"pixels with {model.name}: set dtype: bfloat16, take smaller scorers, "
                         "which lie there, too, or a larger device."
                     ) from error
@@ -191,7 +191,7 @@ def encode_latents(
     bad = ~(mean.isfinite() & std.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise TrainingError(
-            f"The autoencoder of {model.name} gives values that are not finite for picture "
+            f"The autoencoder of {model.name} gives values that are not finite for image "
             f"{int(bad.nonzero()[0]) % len(images)} in {model.vae.dtype}; set dtype: float32."
         )
     if kept is not None:
@@ -211,9 +211,9 @@ def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tens
             return torch.from_file(file.name, shared=True, size=count).view(shape)
     except OSError as error:
         raise TrainingError(
-            f"The latents of {shape[0]} pictures, mirrored ones counted, take {size / 2**30:.1f} "
+            f"The latents of {shape[0]} images, mirrored ones counted, take {size / 2**30:.1f} "
             f"GiB on disk, and {tempfile.gettempdir()} cannot hold them ({error.strerror}): set "
-            "TMPDIR to a folder on a larger disk, or give fewer pictures."
+            "TMPDIR to a folder on a larger disk, or give fewer images."
         ) from error
 
 
@@ -263,14 +263,14 @@ def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tenso
 def decode_latents(
     model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
 ) -> torch.Tensor:
-    """Scaled latents [n, channels, h, w] to pictures, uint8 [n, 3, 8h, 8w] on the CPU."""
+    """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU."""
     scale = float(model.vae.config.scaling_factor)
-    pictures = []
+    images = []
     for first in range(0, len(latents), batch_size):
         batch = (latents[first : first + batch_size] / scale).to(
             dtype=model.vae.dtype, memory_format=torch.channels_last
         )
         pixels = model.vae.decode(batch, return_dict=False)[0].float()
         pixels = (pixels / 2 + 0.5).clamp(0, 1).mul(255).round()
-        pictures.append(pixels.to(torch.uint8).cpu())
-    return torch.cat(pictures).contiguous()
+        images.append(pixels.to(torch.uint8).cpu())
+    return torch.cat(images).contiguous()

@@ -44,7 +44,7 @@ _CHECK_EVERY = 25
 """Optimizer steps between two looks at the numbers kept on a GPU; a look waits for the GPU."""
 _HALF_SCALE = 1024.0
 """The loss is multiplied by this before its gradient is taken in float16, and the gradient divided
-by it after: of a mean over 4·64² numbers a picture the gradient is below what float16 holds exactly
+by it after: of a mean over 4·64² numbers an image the gradient is below what float16 holds exactly
 (Micikevicius et al. 2018). On the bundled model 2¹⁸ overflows nothing yet."""
 
 
@@ -58,7 +58,7 @@ class TrainResult:
     gamma_con, which are None at steps without an evaluation."""
     steps: int
     image_steps: int
-    """Pictures that went through the UNet for a gradient, on all processes."""
+    """Images that went through the UNet for a gradient, on all processes."""
     stop_reason: str
     compile_seconds: float | None = None
     """What the first step took where the UNet was compiled: the warm-up."""
@@ -67,7 +67,7 @@ class TrainResult:
 def train_cycle(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],  # X_T, uint8 [n, 3, h, w] or n of [3, h, w]
-    captions: Sequence[str] | None,  # the pictures' own captions, n
+    captions: Sequence[str] | None,  # the images' own captions, n
     init: Embedding,  # where the word starts
     settings: TrainSettings,
     schedule: ScheduleSettings,
@@ -154,7 +154,7 @@ def train_cycle(
         ids = [rows[_move(used, model.device)] for rows in prompt_ids]
         noises = [_move(x, model.device) for x in (batch.posterior_noise, batch.noise)]
         prompts = encoder(ids, vectors).rows(_move(which, model.device))
-        clean = latents.sample(batch.pictures, noises[0])
+        clean = latents.sample(batch.images, noises[0])
         return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
 
     compile_seconds: float | None = None
@@ -229,12 +229,12 @@ def train_cycle(
     )
 
 
-def _phi_interval(settings: TrainSettings, pictures: int, processes: int) -> int:
+def _phi_interval(settings: TrainSettings, images: int, processes: int) -> int:
     """Optimizer steps between two evaluations of φ."""
     if settings.phi_unit == "steps":
         return settings.phi_every
     a_step = settings.batch_size * settings.gradient_accumulation_steps * processes
-    return max(1, math.ceil(settings.phi_every * pictures / a_step))
+    return max(1, math.ceil(settings.phi_every * images / a_step))
 
 
 def _reason(pace: DynamicSchedule, dvar: Dvar | None) -> str:

@@ -21,7 +21,7 @@ class CycleRecord:
     pool_left: int
     """Candidates that are left after this cycle's selection."""
     picked: int
-    """Pictures this cycle added."""
+    """Images this cycle added."""
     train_size: int
     """|X_T| in this cycle, seeds included."""
     gamma_aes: float
@@ -45,7 +45,7 @@ class CycleRecord:
     r_precision_candidates: int = 0
     """Number of captions r_precision chose among."""
     selection_precision: float = math.nan
-    """Share of the pictures picked up to here that an answer key calls right, 0 to 1."""
+    """Share of the images picked up to here that the ground truth calls right, 0 to 1."""
     seconds: float = math.nan
     kid_train: float = math.nan
     """KID of X_TI to X_T on the scorer's features
@@ -83,7 +83,7 @@ def decide(
     Args:
         history: the cycles so far in order, cycle 0 first.
         settings: N, patience, the least improvement, and what is kept.
-        pool_left: pictures that could still be picked.
+        pool_left: images that could still be picked.
 
     Raises:
         ConfigError: there is no cycle yet.
@@ -107,7 +107,7 @@ def decide(
     if last.cycle >= settings.max_cycles:
         stop = f"all {settings.max_cycles} cycles are done"
     elif pool_left <= 0:
-        stop = "the pool has no picture left to pick"
+        stop = "the pool has no image left to pick"
     elif stale >= settings.patience:
         stop = f"φ_ref has not improved for {stale} {'cycle' if stale == 1 else 'cycles'}"
     else:

@@ -32,23 +32,23 @@ class CellModels:
 
 @dataclass(frozen=True)
 class CellData:
-    """A concept's pictures and what is known of them before a cell starts."""
+    """A concept's images and what is known of them before a cell starts."""
 
     concept: str
     seeds: ImageSet
     pool: ImageSet
-    """The accepted pictures."""
+    """The accepted images."""
     captions: Sequence[str]
     sources: Sequence[str]
-    """File names of the accepted pictures."""
+    """File names of the accepted images."""
     features: TensorBundle
-    """Of :func:`coti.scores.scoring.embed_pictures`."""
+    """Of :func:`coti.scores.scoring.embed_images`."""
     references: TensorBundle
     """Of :func:`coti.metrics.judge.embed_references`."""
-    second_references: torch.Tensor | None = None
-    """float32 [n, 320], the references' features of the second opinion."""
+    reference_judge_features: torch.Tensor | None = None
+    """float32 [n, 320], the references' features of the reference judge."""
     right: Mapping[str, bool] | None = None
-    """The answer key: for the oracle, and to measure selection precision. Nothing else reads it."""
+    """For the oracle, and to measure selection precision. Nothing else reads it."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class CellResult:
     embedding: Embedding | None
     """The kept word; None without TI."""
     samples: ImageSet
-    """Pictures on fixed noise, ``sample_images`` a cycle, named ``c<cycle>-<number>``; the kept
+    """Images on fixed noise, ``sample_images`` a cycle, named ``c<cycle>-<number>``; the kept
     word's under ``final-<number>``."""
     picked: list[str]
-    """File names of the pool's pictures in X_T at the end."""
+    """File names of the pool's images in X_T at the end."""

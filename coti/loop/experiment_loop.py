@@ -31,7 +31,7 @@ from coti.metrics.judge import judge_images
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.baselines import baseline_scores
 from coti.scores.scoring import (
-    PictureScorer,
+    ImageScorer,
     distance_to_training,
     finetune_for_cycle,
     fit_concept,
@@ -70,7 +70,7 @@ def run_cell(models: CellModels, data: CellData, cell: CellSettings) -> CellResu
     The same models, data, settings and number of threads give the same numbers.
 
     Raises:
-        CotiError: settings, pictures and models that don't go together.
+        CotiError: settings, images and models that don't go together.
     """
     started = time.monotonic()
     if cell.strategy == "none":
@@ -139,13 +139,13 @@ def _train(models: CellModels, data: CellData, cell: CellSettings) -> _Run:
         scorer = _scorer(models, data, cell, head, list(run.members))
 
         def evaluate_phi(
-            embedding: Embedding, _step: int, scorer: PictureScorer = scorer
+            embedding: Embedding, _step: int, scorer: ImageScorer = scorer
         ) -> PhiValue:
             how = cell.generation
             drawn = draw(models.network, embedding, how, how.phi_images, seed, "phi")
             return scorer.indicator(drawn.images)
 
-        images, captions = _training_pictures(data, list(run.members))
+        images, captions = _training_images(data, list(run.members))
         result = train_cycle(
             models.network,
             images,
@@ -212,12 +212,12 @@ def _select(
 
 def _scorer(
     models: CellModels, data: CellData, cell: CellSettings, head: AestheticHead, ids: list[str]
-) -> PictureScorer:
+) -> ImageScorer:
     concept = fit_concept(data.features, ids, cell.concept_score, cell.seed)
-    return PictureScorer(models.scorer, models.concept_encoder, head, concept)
+    return ImageScorer(models.scorer, models.concept_encoder, head, concept)
 
 
-def _training_pictures(data: CellData, ids: list[str]) -> tuple[torch.Tensor, list[str]]:
+def _training_images(data: CellData, ids: list[str]) -> tuple[torch.Tensor, list[str]]:
     """X_T: uint8 [n, 3, h, w] with captions; seeds have none."""
     place = {name: row for row, name in enumerate([*data.seeds.names, *data.pool.names])}
     rows = torch.tensor([place[name] for name in ids])
@@ -232,7 +232,7 @@ def _record(
     run: _Run,
     cycle: int,
     word: Embedding,
-    scorer: PictureScorer,
+    scorer: ImageScorer,
 ) -> CycleRecord:
     """φ, φ_ref and the judge's view of what the cycle's word draws; sets γ for the next cycle."""
     how = cell.generation
@@ -287,7 +287,7 @@ def _number(value: float | None) -> float:
 def _drawn(
     models: CellModels, data: CellData, cell: CellSettings, word: Embedding | None, purpose: str
 ) -> torch.Tensor:
-    """Pictures on fixed noise, the same noise for every strategy: uint8 [n, 3, h, w]."""
+    """Images on fixed noise, the same noise for every strategy: uint8 [n, 3, h, w]."""
     how = cell.generation
     count = cell.judged_images if purpose == "judge" else how.sample_images
     if word is not None:
@@ -314,8 +314,10 @@ def _measure(
         models.judge, images, data.references, data.concept, cell.evaluation, cell.seed
     )
     second = None
-    if models.second is not None and data.second_references is not None:
-        second = frechet_distance(models.second.encode_images(images), data.second_references)
+    if models.second is not None and data.reference_judge_features is not None:
+        second = frechet_distance(
+            models.second.encode_images(images), data.reference_judge_features
+        )
     right = None
     if picked and data.right is not None:
         right = selection_precision(picked, data.right)
@@ -331,7 +333,7 @@ def _measure(
         "r_precision": verdict["r_precision"],
         "r_precision_candidates": verdict["r_precision_candidates"],
         "selection_precision": right,
-        "pictures": len(picked or ()),
+        "images": len(picked or ()),
         "image_steps": run.image_steps,
         "image_step_cap": cell.image_step_cap,
         **_textual_inversion_metrics(models, data, cell, word, run),
@@ -348,7 +350,7 @@ def _textual_inversion_metrics(
         models.network,
         models.judge,
         word,
-        _training_pictures(data, run.best[1])[0],
+        _training_images(data, run.best[1])[0],
         settings=cell.generation,
         seed=derived_seed(cell.seed, "editability"),
         images_per_prompt=cell.edit_images,

@@ -1,4 +1,4 @@
-"""How evenly a word's pictures fall on classes: what bias reduction is measured by."""
+"""How evenly a word's images fall on classes: what bias reduction is measured by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["class_shares", "evenness"]
 def class_shares(
     image_features: torch.Tensor, caption_features: torch.Tensor, names: Sequence[str]
 ) -> dict[str, float]:
-    """Share of pictures whose nearest caption by cosine is each class's, adding up to 1.
+    """Share of images whose nearest caption by cosine is each class's, adding up to 1.
 
     Args:
         image_features: [n, d].
@@ -24,7 +24,7 @@ def class_shares(
         names: the classes, c.
 
     Raises:
-        MetricError: no picture, fewer than two classes, or shapes that do not fit.
+        MetricError: no image, fewer than two classes, or shapes that do not fit.
     """
     if len(names) != len(caption_features) or len(names) < 2:
         raise MetricError(
@@ -42,7 +42,7 @@ def class_shares(
 
 
 def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, float, float]:
-    """How evenly pictures fall on the classes that a word should cover.
+    """How evenly images fall on the classes that a word should cover.
 
     Args:
         shares: of :func:`class_shares`.
@@ -50,7 +50,7 @@ def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, 
 
     Returns:
         Entropy in bits, 0 to ``log2(len(expected))``, and the largest share of one class, both
-        among the pictures of expected classes; and the share of these among all pictures.
+        among the images of expected classes; and the share of these among all images.
 
     Raises:
         MetricError: an expected class is none of those measured.

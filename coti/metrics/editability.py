@@ -11,11 +11,11 @@ __all__ = ["editability", "reconstruction"]
 
 
 def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
-    """Mean pairwise cosine of the concept's generations and its pictures, −1 to 1.
+    """Mean pairwise cosine of the concept's generations and its images, −1 to 1.
 
     Args:
-        generated: [n, d], image features of pictures of the bare word ("a photo of S*").
-        references: [m, d], image features of the concept's own pictures.
+        generated: [n, d], image features of images of the bare word ("a photo of S*").
+        references: [m, d], image features of the concept's own images.
 
     Raises:
         MetricError: one of them is empty, or their widths differ.
@@ -31,11 +31,11 @@ def editability(generated: torch.Tensor, text: torch.Tensor) -> float:
     """Cosine of the mean generation of a prompt and the prompt without the word, −1 to 1.
 
     Args:
-        generated: [n, d], image features of pictures of one prompt.
+        generated: [n, d], image features of images of one prompt.
         text: [1, d], text features of that prompt with the word left out.
 
     Raises:
-        MetricError: there is no picture, more than one text, or their widths differ.
+        MetricError: there is no image, more than one text, or their widths differ.
     """
     _check(generated=generated, text=text)
     if len(text) != 1:

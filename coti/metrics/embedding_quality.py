@@ -1,6 +1,6 @@
-"""How good a word is: reconstruction and editability, and how even its pictures are.
+"""How good a word is: reconstruction and editability, and how even its images are.
 
-What ``coti evaluate`` calls. The paper draws 64 pictures a prompt and compares CLIP features; here
+What ``coti evaluate`` calls. The paper draws 64 images a prompt and compares CLIP features; here
 any image-text model takes CLIP's part, and the record names it.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["ClassNames", "WordMetrics", "measure_word"]
 
 @dataclass(frozen=True)
 class ClassNames:
-    """The classes that pictures are told apart by, for the evenness of a word."""
+    """The classes that images are told apart by, for the evenness of a word."""
 
     all: tuple[str, ...]
     expected: tuple[str, ...]
@@ -43,19 +43,19 @@ class WordMetrics:
     images_per_prompt: int
     encoder: str
     reconstruction: float
-    """Mean pairwise cosine to the concept's pictures; 1 is least distortion."""
+    """Mean pairwise cosine to the concept's images; 1 is least distortion."""
     editability: float
     """Mean over the prompts."""
     by_difficulty: dict[str, float] = field(default_factory=dict)
     """Editability by the prompts' heading."""
     shares: dict[str, float] = field(default_factory=dict)
-    """Share of the bare word's pictures by class, where classes are given."""
+    """Share of the bare word's images by class, where classes are given."""
     entropy: float | None = None
     """Bits, over the expected classes."""
     largest_share: float | None = None
-    """Of one expected class, among the pictures of expected classes; so is the entropy."""
+    """Of one expected class, among the images of expected classes; so is the entropy."""
     expected_share: float | None = None
-    """Share of the pictures that show an expected class at all."""
+    """Share of the images that show an expected class at all."""
 
     def row(self) -> dict[str, str | float | int | None]:
         """One flat row of a table."""
@@ -79,7 +79,7 @@ def measure_word(
     model: TextToImageModel,
     encoder: ImageTextEncoder,
     word: Embedding | str,  # a learned word, or a word of the vocabulary: the per-word baseline
-    references: torch.Tensor,  # uint8 [m, 3, h, w], the concept's own pictures
+    references: torch.Tensor,  # uint8 [m, 3, h, w], the concept's own images
     prompts: Mapping[str, Sequence[str]] | None = None,  # by difficulty; {} is the word's place
     settings: GenerationSettings | None = None,
     seed: int = 0,

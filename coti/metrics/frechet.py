@@ -13,13 +13,13 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     """Fréchet distance ``|μ_a − μ_b|² + tr(Σ_a + Σ_b − 2(Σ_a Σ_b)^½)``, in float64.
 
     The trace of the root is taken from the symmetric product Σ_a^½ Σ_b Σ_a^½, whose eigenvalues
-    are those of Σ_a Σ_b and real even where a covariance is singular (fewer pictures than
+    are those of Σ_a Σ_b and real even where a covariance is singular (fewer images than
     features), so nothing is added to the diagonal and nothing imaginary is dropped.
 
     Args:
         features_a: [n, d], at least 2 rows.
         features_b: [m, d], at least 2 rows. Report n, m with the number: the estimate is biased
-            upwards for few pictures and comparable for equal counts only.
+            upwards for few images and comparable for equal counts only.
 
     Returns:
         The distance, 0 or more; 0 for identical inputs.

@@ -1,4 +1,4 @@
-"""The judge's verdict on a cycle's pictures; it never steers selection, training or stopping."""
+"""The judge's verdict on a cycle's images; it never steers selection, training or stopping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics import frechet_distance, kid, r_precision
 from coti.settings import EvaluationSettings
 
-__all__ = ["candidate_captions", "embed_references", "judge_images", "read_truth"]
+__all__ = ["candidate_captions", "embed_references", "judge_images", "read_ground_truth"]
 
 
 def candidate_captions(concept: str, settings: EvaluationSettings) -> list[str]:
@@ -60,7 +60,7 @@ def embed_references(
         images: uint8 [n, 3, h, w]; none where the user has no references.
         settings: the captions.
         inception: what FID is measured on, where it is wanted.
-        generated: pictures that will be compared with them, where it is known already.
+        generated: images that will be compared with them, where it is known already.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
@@ -93,7 +93,7 @@ def judge_images(
     seed: int,
     inception: ImageEncoder | None = None,
 ) -> dict[str, Any]:
-    """Fréchet distance, KID with its interval, and R-precision of generated pictures.
+    """Fréchet distance, KID with its interval, and R-precision of generated images.
 
     Args:
         judge: the model that ``references`` was embedded with.
@@ -110,7 +110,7 @@ def judge_images(
         references is None. Where wanted, ``r_precision_top200_1001`` and ``fid``.
 
     Raises:
-        MetricError: fewer generated or reference pictures than the judge's features are wide.
+        MetricError: fewer generated or reference images than the judge's features are wide.
     """
     features = judge.encode_images(images)
     captions = references.strings("captions")
@@ -158,20 +158,20 @@ def judge_images(
 
 
 def _enough(generated: int, references: int, size: int, whose: str) -> None:
-    """Refuse a Fréchet distance on fewer pictures than features."""
+    """Refuse a Fréchet distance on fewer images than features."""
     for name, count in (("generated", generated), ("reference", references)):
         if count < size:
             raise MetricError(
-                f"{count} {name} pictures are fewer than {whose} {size} features, so no "
+                f"{count} {name} images are fewer than {whose} {size} features, so no "
                 f"Fréchet distance is defined on them; give at least {size} (generated: "
                 "generation.cycle_images)."
             )
 
 
-def read_truth(path: Path, concept: str) -> dict[str, bool]:
-    """A benchmark pool's answer key, for selection precision alone.
+def read_ground_truth(path: Path, concept: str) -> dict[str, bool]:
+    """A benchmark pool's ground truth, for selection precision alone.
 
-    A picture is right where it shows the concept undegraded; a near duplicate of such a one is,
+    An image is right where it shows the concept undegraded; a near duplicate of such a one is,
     too.
 
     Args:
@@ -188,8 +188,8 @@ def read_truth(path: Path, concept: str) -> dict[str, bool]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise PoolError(f"answer key {path}: cannot be read: {error}") from error
+        raise PoolError(f"ground truth {path}: cannot be read: {error}") from error
     needed = {"file_name", "class", "degradation"}
     if not rows or not needed <= set(rows[0]):
-        raise PoolError(f"answer key {path}: must have the columns {', '.join(sorted(needed))}.")
+        raise PoolError(f"ground truth {path}: must have the columns {', '.join(sorted(needed))}.")
     return {row["file_name"]: row["class"] == concept and not row["degradation"] for row in rows}

@@ -48,23 +48,23 @@ def kid(
     """KID: the mean of :func:`polynomial_mmd` over random subsets, and its 95 % interval.
 
     Args:
-        features_a: [n, d], generated pictures.
+        features_a: [n, d], generated images.
         features_b: [m, d], references.
         subsets: how many subsets.
-        subset_size: pictures of either side in a subset, drawn without replacement.
+        subset_size: images of either side in a subset, drawn without replacement.
         seed: of the draws.
 
     Returns:
         Mean, 2.5th and 97.5th percentile. Identical inputs give 0 without any spread.
 
     Raises:
-        MetricError: a subset is larger than either side, or has fewer than 2 pictures.
+        MetricError: a subset is larger than either side, or has fewer than 2 images.
     """
     check_features(features_a, features_b)
     least = min(len(features_a), len(features_b))
     if not 2 <= subset_size <= least:
         raise MetricError(
-            f"subset_size must be from 2 to {least}, the smaller number of pictures, got "
+            f"subset_size must be from 2 to {least}, the smaller number of images, got "
             f"{subset_size}."
         )
     if subsets < 1:

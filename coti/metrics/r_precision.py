@@ -1,4 +1,4 @@
-"""R-precision: how often the judge gives a picture its own caption (Xu et al. 2018)."""
+"""R-precision: how often the judge gives an image its own caption (Xu et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["r_precision"]
 def r_precision(
     image_features: torch.Tensor, caption_features: torch.Tensor, own: int, top: int = 1
 ) -> float:
-    """Share of pictures whose own caption is among the ``top`` nearest by cosine, 0 to 1.
+    """Share of images whose own caption is among the ``top`` nearest by cosine, 0 to 1.
 
     Report the number of candidates with it: ``top1/100`` is another number than ``top1/10``. A
     caption as near as the own one counts as nearer, so a model that sees no difference gets 0.
@@ -21,7 +21,7 @@ def r_precision(
     Args:
         image_features: [n, d], the judge's; need not be normalised.
         caption_features: [c, d], the judge's features of the candidate captions.
-        own: row of the pictures' own caption, 0 to c − 1.
+        own: row of the images' own caption, 0 to c − 1.
         top: how many nearest captions count, 1 to c.
 
     Raises:

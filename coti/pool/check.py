@@ -40,7 +40,7 @@ def check_pool(
     resolution: int = 256,
     previous: str | None = None,
 ) -> CheckResult:
-    """Ingest ``source``, judge it, and write report, manifest, pictures and results to ``output``.
+    """Ingest ``source``, judge it, and write report, manifest, images and results to ``output``.
 
     Drift is measured against the manifest ``previous``, or else the one that an earlier check
     left in ``output``. Raises :class:`PoolError` where nothing could be read at all; then nothing
@@ -60,7 +60,7 @@ def check_pool(
             raise
         validation, problem = found, str(error)
     write_manifest(validation.manifest, output / "manifest.parquet")
-    page = render_report(source, ingested.kind, validation, ingested.pictures, ingested.notes)
+    page = render_report(source, ingested.kind, validation, ingested.pool_images, ingested.notes)
     (output / "report.html").write_text(page, "utf-8")
     (output / "validation.html").write_text(validation.html, "utf-8")
     (output / "validation.json").write_text(json.dumps(validation.result, indent=1), "utf-8")

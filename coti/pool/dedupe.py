@@ -29,7 +29,7 @@ __all__ = [
 
 
 _CROWD = 256
-"""Representatives with one band of the hash in common that a picture is compared with."""
+"""Representatives with one band of the hash in common that an image is compared with."""
 
 
 def mark_duplicates(
@@ -61,12 +61,12 @@ def near_representatives(
     bits: int,
     difference: float,
 ) -> list[int]:
-    """For each picture, most preferred first, the index of its representative (maybe itself).
+    """For each image, most preferred first, the index of its representative (maybe itself).
 
     ``hashes`` are 64-bit, ``thumbnails`` uint8 [n, p]. Of bits + 1 bands of the hash at least one
     is equal where at most ``bits`` differ, so only representatives that share a band are looked
     at, and of one band no more than the first :data:`_CROWD`: linear in n, also for a pool of
-    pictures that were made to have one hash.
+    images that were made to have one hash.
     """
     edges = [round(64 * i / (bits + 1)) for i in range(bits + 2)]
     bands = [(low, (1 << (high - low)) - 1) for low, high in pairwise(edges)]
@@ -133,7 +133,7 @@ def embedding_representatives(
     """For each row of features [n, d], most preferred first, the index of its representative.
 
     A row joins the first representative whose cosine is at least ``cosine``. The cost is n times
-    the number of representatives: meant for pools up to some 100,000 pictures.
+    the number of representatives: meant for pools up to some 100,000 images.
     """
     import torch
 

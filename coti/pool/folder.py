@@ -1,4 +1,4 @@
-"""A folder of pictures, with captions in sidecar files or a ``metadata`` table beside them."""
+"""A folder of images, with captions in sidecar files or a ``metadata`` table beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FolderSource", "files_below"]
 
 
 class FolderSource:
-    """Pictures in a folder and below it; links that leave it are not followed."""
+    """Images in a folder and below it; links that leave it are not followed."""
 
     kind = "folder"
 

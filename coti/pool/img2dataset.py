@@ -17,7 +17,7 @@ from coti.core.errors import PoolError
 from coti.pool.folder import files_below
 from coti.pool.layout import row_extra
 from coti.pool.sources import Entry, hash_files, read_bounded
-from coti.pool.tar_shards import PICTURE_SUFFIXES, Shard, index_shard, sample_entries
+from coti.pool.tar_shards import IMAGE_SUFFIXES, Shard, index_shard, sample_entries
 from coti.pool.url_tables import Row, Table, as_text, printable
 from coti.settings import PoolSettings
 
@@ -45,7 +45,7 @@ class Img2DatasetSource:
         return hash_files(self._root, files)
 
     def entries(self) -> Iterator[Entry]:
-        """Every row of every shard; pictures that no row names are inputs too."""
+        """Every row of every shard; images that no row names are inputs too."""
         for shard in self._shards:
             yield from self._shard(shard)
 
@@ -78,7 +78,7 @@ class Img2DatasetSource:
             return Entry(place, caption, None, reason, printable(said)[:200], extra)
         read = self._reader(shard, key, row, index)
         if read is None:
-            said = "img2dataset says success, but the picture is not there"
+            said = "img2dataset says success, but the image is not there"
             return Entry(place, caption, None, "missing_file", said, extra)
         used.add(key)
         return Entry(place, caption, read, "", "", extra)
@@ -87,13 +87,13 @@ class Img2DatasetSource:
         self, shard: str, key: str, row: Row, index: Shard | None
     ) -> Callable[[], bytes] | None:
         largest = self._settings.max_bytes
-        data = row.values.get("picture")
+        data = row.values.get("image")
         if isinstance(data, bytes):
             return lambda: data
         if index is not None:
             for member in index.samples.get(key, ()):
                 suffix = member.name.rpartition(".")[2].lower()
-                if not member.reason and suffix in PICTURE_SUFFIXES:
+                if not member.reason and suffix in IMAGE_SUFFIXES:
                     return partial(index.read, member, largest)
             return None
         if "/" in key or key.startswith("."):

@@ -1,4 +1,4 @@
-"""From a source to a manifest and sanitised pictures: list, read, hash, decode, measure."""
+"""From a source to a manifest and sanitised images: list, read, hash, decode, measure."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ __all__ = ["IngestedPool", "ingest", "read_seeds"]
 
 @dataclass
 class IngestedPool:
-    """What came of a source: the manifest, and the pictures that could be decoded."""
+    """What came of a source: the manifest, and the images that could be decoded."""
 
     manifest: pd.DataFrame
     """A row an input, columns as in :data:`coti.pool.manifest.COLUMNS`."""
-    pictures: PoolImages
+    pool_images: PoolImages
     kind: str
     """What the source was taken for."""
     notes: list[str] = field(default_factory=list)
@@ -45,12 +45,12 @@ class IngestedPool:
     """Kept, since temporary files go with it."""
 
     def images(self, ids: Sequence[str]) -> list[bytes]:
-        """Sanitised pictures as PNG bytes, in the order of ``ids``."""
-        return self.pictures.png(ids)
+        """Sanitised images as PNG bytes, in the order of ``ids``."""
+        return self.pool_images.png(ids)
 
     def write_images(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
-        """Write the pictures (of ``ids``) as Parquet with columns ``id`` and ``png``."""
-        self.pictures.write(path, ids)
+        """Write the images (of ``ids``) as Parquet with columns ``id`` and ``png``."""
+        self.pool_images.write(path, ids)
 
 
 @dataclass
@@ -74,8 +74,8 @@ def ingest(
 ) -> IngestedPool:
     """Read every input of ``source`` and decode it in worker processes.
 
-    Pictures are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
-    ``cache_dir`` keeps what was fetched and the pictures, ``fetch_dir`` what was fetched alone;
+    Images are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
+    ``cache_dir`` keeps what was fetched and the images, ``fetch_dir`` what was fetched alone;
     without them they live as long as the result. Rows that could not be decoded are already in
     quarantine; what decoded is judged by :func:`coti.pool.validate`, which also refuses a pool
     without a good row. Raises :class:`PoolError` where there is nothing to read.
@@ -83,11 +83,11 @@ def ingest(
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
     folder.mkdir(parents=True, exist_ok=True)
-    part, path = folder / f".pictures-{os.getpid()}.part", folder / "pictures.parquet"
+    part, path = folder / f".images-{os.getpid()}.part", folder / "images.parquet"
     writer = ImageWriter(part)
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
-    progress = tqdm(desc="reading the pool", unit=" pictures", leave=False, disable=None)
+    progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
     try:
         limits = Limits(
             resolution, settings.max_pixels, first_frame=settings.animated == "first_frame"
@@ -183,10 +183,10 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
 
 
 def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tensor]:
-    """Seed pictures of a folder, by name: ids and uint8 [n, 3, resolution, resolution].
+    """Seed images of a folder, by name: ids and uint8 [n, 3, resolution, resolution].
 
     Seeds are chosen by hand, so one that cannot be read is an error that names the file; text
-    files and metadata tables beside the pictures are passed over.
+    files and metadata tables beside the images are passed over.
     """
     import numpy as np
     import torch
@@ -202,9 +202,9 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tens
         if not entry.name.lower().endswith(ignored) and not entry.name.startswith(".")
     ]
     if not entries:
-        raise PoolError(f"The seed folder {str(path)!r} holds no pictures: about ten are needed.")
+        raise PoolError(f"The seed folder {str(path)!r} holds no images: about ten are needed.")
     ids: list[str] = []
-    pictures: list[Any] = []
+    images: list[Any] = []
     with DecodePool(
         Limits(resolution, settings.max_pixels, measure=False),
         workers=1,
@@ -219,10 +219,10 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tens
                 pixels = decoders.decode(data).pixels
             except Rejected as rejected:
                 raise PoolError(
-                    f"The seed {str(folder / entry.name)!r} is not a picture that can be used "
+                    f"The seed {str(folder / entry.name)!r} is not an image that can be used "
                     f"({rejected.reason}: {rejected.detail}): replace or remove it."
                 ) from rejected
             ids.append(hashlib.sha256(data).hexdigest()[:20])
-            pictures.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
-    tensor = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+            images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
+    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     return ids, tensor

@@ -1,4 +1,4 @@
-"""What the files of a pool are to each other: pictures, their captions, tables that name them.
+"""What the files of a pool are to each other: images, their captions, tables that name them.
 
 The same for a folder and for an S3 prefix; a :class:`Tree` says how to list and read.
 """
@@ -88,7 +88,7 @@ def tree_entries(tree: Tree, said: str, language: str) -> Iterator[Entry]:
     """
     names = tree.names()
     if not names:
-        raise PoolError(f"The pool {said!r} is empty: put pictures into it.")
+        raise PoolError(f"The pool {said!r} is empty: put images into it.")
     tables = [name for name in names if is_metadata(name)]
     rows, leftover = _metadata(tree, tables, names)
     stems = {_stem(name) for name in names if not name.lower().endswith(SIDECARS)}
@@ -115,7 +115,7 @@ def tree_entries(tree: Tree, said: str, language: str) -> Iterator[Entry]:
 
 
 def _other(name: str) -> tuple[str, str] | None:
-    """Reason and detail for a file that is no picture by its name."""
+    """Reason and detail for a file that is no image by its name."""
     suffix = posixpath.splitext(name)[1].lower()
     return ("other_file", suffix) if suffix in _OTHER else None
 
@@ -179,7 +179,7 @@ def _named(
 
 
 def row_extra(row: Row) -> dict[str, Any]:
-    """What a table says of a picture beside its caption, in our columns."""
+    """What a table says of an image beside its caption, in our columns."""
     values = row.values
     extra: dict[str, Any] = {
         name: as_number(values.get(name))
@@ -219,7 +219,7 @@ def caption_of(data: bytes, language: str = "") -> str:
 
 
 def _sidecar(tree: Tree, names: list[str], language: str) -> tuple[str, dict[str, Any]]:
-    """Caption and further values from the files beside a picture; text wins over JSON."""
+    """Caption and further values from the files beside an image; text wins over JSON."""
     caption, extra = "", {}
     for name in sorted(names, key=lambda n: SIDECARS.index(posixpath.splitext(n)[1].lower())):
         try:

@@ -1,6 +1,6 @@
-"""The sanitised pictures in one Parquet file, columns ``id`` and ``png``.
+"""The sanitised images in one Parquet file, columns ``id`` and ``png``.
 
-Later steps read pictures from here alone and never touch a stranger's bytes again.
+Later steps read images from here alone and never touch a stranger's bytes again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GROUP_BYTES = 16_000_000
 
 
 def encode_png(pixels: bytes, side: int) -> bytes:
-    """Raw RGB pixels of a square picture as PNG."""
+    """Raw RGB pixels of a square image as PNG."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -31,7 +31,7 @@ def encode_png(pixels: bytes, side: int) -> bytes:
 
 
 class ImageWriter:
-    """Writes pictures one by one in row groups, so that any number fits the memory."""
+    """Writes images one by one in row groups, so that any number fits the memory."""
 
     def __init__(self, path: str | Path) -> None:
         import pyarrow as pa
@@ -40,13 +40,13 @@ class ImageWriter:
         self._schema = pa.schema([("id", pa.string()), ("png", pa.binary())])
         self._writer = pq.ParquetWriter(path, self._schema, compression="none")
         self._ids: list[str] = []
-        self._pictures: list[bytes] = []
+        self._images: list[bytes] = []
         self._bytes = 0
 
     def add(self, identity: str, png: bytes) -> None:
-        """Append one picture."""
+        """Append one image."""
         self._ids.append(identity)
-        self._pictures.append(png)
+        self._images.append(png)
         self._bytes += len(png)
         if len(self._ids) >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
             self._flush()
@@ -60,13 +60,13 @@ class ImageWriter:
         import pyarrow as pa
 
         if self._ids:
-            columns = [pa.array(self._ids, pa.string()), pa.array(self._pictures, pa.binary())]
+            columns = [pa.array(self._ids, pa.string()), pa.array(self._images, pa.binary())]
             self._writer.write_table(pa.table(columns, schema=self._schema))
-        self._ids, self._pictures, self._bytes = [], [], 0
+        self._ids, self._images, self._bytes = [], [], 0
 
 
 class PoolImages:
-    """Pictures by id. Opens :func:`ImageWriter`'s file and reads row groups when needed.
+    """Images by id. Opens :func:`ImageWriter`'s file and reads row groups when needed.
 
     ``source`` is a path, or an open file of a remote store: of that, only what is asked for
     travels, so that a shard's pod doesn't copy the whole pool.
@@ -83,7 +83,7 @@ class PoolImages:
             self.ids: list[str] = self._file.read(columns=["id"]).column("id").to_pylist()
         except (OSError, pa.ArrowException, KeyError) as error:
             raise PoolError(
-                f"{self._said!r} is not a file of pool pictures: run the ingestion again."
+                f"{self._said!r} is not a file of pool images: run the ingestion again."
             ) from error
         self._place: dict[str, tuple[int, int]] = {}
         row = 0
@@ -111,23 +111,23 @@ class PoolImages:
         return found
 
     def tensor(self, ids: Sequence[str]) -> torch.Tensor:
-        """Pictures as uint8 [n, 3, h, w], 0..255, in the order of ``ids``."""
+        """Images as uint8 [n, 3, h, w], 0..255, in the order of ``ids``."""
         import numpy as np
         import torch
         from PIL import Image
 
         pixels: Any = None
         for position, data in self._read(ids):
-            picture = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
+            image = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
             if pixels is None:
-                pixels = np.empty((len(ids), *picture.shape), dtype=np.uint8)
-            pixels[position] = picture
+                pixels = np.empty((len(ids), *image.shape), dtype=np.uint8)
+            pixels[position] = image
         if pixels is None:
             return torch.empty((0, 3, 0, 0), dtype=torch.uint8)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
     def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
-        """Write all pictures, or those of ``ids`` in their order, whole or not at all."""
+        """Write all images, or those of ``ids`` in their order, whole or not at all."""
         path = Path(path)
         part = path.with_name(path.name + ".part")
         writer = ImageWriter(part)
@@ -144,7 +144,7 @@ class PoolImages:
         wanted: dict[int, list[tuple[int, int]]] = {}
         for position, identity in enumerate(ids):
             if identity not in self._place:
-                raise PoolError(f"There is no picture {identity!r} in {self._said!r}.")
+                raise PoolError(f"There is no image {identity!r} in {self._said!r}.")
             group, offset = self._place[identity]
             wanted.setdefault(group, []).append((position, offset))
         for group in sorted(wanted):

@@ -38,10 +38,10 @@ def render_report(
     source: str,
     kind: str,
     validation: Validation,
-    pictures: PoolImages,
+    images: PoolImages,
     notes: Sequence[str] = (),
 ) -> str:
-    """The report as HTML. Text of strangers is escaped; pictures are ours, embedded as JPEG."""
+    """The report as HTML. Text of strangers is escaped; images are ours, embedded as JPEG."""
     import jinja2
 
     manifest = validation.manifest
@@ -51,7 +51,7 @@ def render_report(
     template = environment.from_string(
         (Path(__file__).with_name("pool_report.html.j2")).read_text("utf-8")
     )
-    show = _Pictures(pictures)
+    show = _Images(images)
     good = [row for row in rows if row["status"] == ACCEPTED]
     step = max(1, len(good) // _SAMPLE)
     reasons = [
@@ -82,30 +82,30 @@ def render_report(
         charts=_charts(validation.accepted),
         tallies=_tallies(validation.accepted),
         expectations=_expectations(validation.result),
-        picture=show,
+        image=show,
         small=show.side < 96,
-        pictured=lambda found: any(row["id"] in pictures for row in found),
+        imaged=lambda found: any(row["id"] in images for row in found),
     )
 
 
-class _Pictures:
-    """``picture(row)`` in the template: a figure with the sanitised picture, or without one."""
+class _Images:
+    """``image(row)`` in the template: a figure with the sanitised image, or without one."""
 
-    def __init__(self, pictures: PoolImages) -> None:
-        self._pictures = pictures
+    def __init__(self, images: PoolImages) -> None:
+        self._images = images
         self.side = 0
-        if pictures.ids:
-            self.side = _open(pictures.png(pictures.ids[:1])[0]).width
+        if images.ids:
+            self.side = _open(images.png(images.ids[:1])[0]).width
 
     def __call__(self, row: Mapping[str, Any], style: str = "") -> Any:
         from markupsafe import Markup
 
         identity = str(row["id"])
-        if identity in self._pictures:
-            data = _jpeg(self._pictures.png([identity])[0])
+        if identity in self._images:
+            data = _jpeg(self._images.png([identity])[0])
             inside = Markup('<img alt="" src="data:image/jpeg;base64,{}">').format(data)
         else:
-            inside = Markup('<div class="none">{}</div>').format(_size(row) or "no picture")
+            inside = Markup('<div class="none">{}</div>').format(_size(row) or "no image")
         lines = [str(row["source"])[:80], str(row["detail"])[:120], str(row["caption"])[:120]]
         text = Markup("<br>").join(line for line in lines if line)
         title = f"{row['source']}\n{row['detail']}\n{str(row['caption'])[:300]}"
@@ -127,10 +127,10 @@ def _open(png: bytes) -> Any:
 
 
 def _jpeg(png: bytes) -> str:
-    picture = _open(png)
-    picture.thumbnail((248, 248))
+    image = _open(png)
+    image.thumbnail((248, 248))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
+    image.save(stream, "JPEG", quality=80)
     return base64.b64encode(stream.getvalue()).decode()
 
 

@@ -11,7 +11,7 @@ REASONS: dict[str, str] = {
     # the source
     "bad_row": "The table's row names no file or URL, or holds values of a wrong type.",
     "repeated_row": "An earlier row of the table names the same file.",
-    "other_file": "Not a picture by its name: a sound, a text, data. Not opened.",
+    "other_file": "Not an image by its name: a sound, a text, data. Not opened.",
     "missing_file": "The table names a file that is not there.",
     "outside_path": "The name leaves the pool: an absolute path, '..', or a link that does.",
     "not_regular": "Not a regular file: a link to nowhere, a device, a pipe, a sparse member.",
@@ -22,15 +22,15 @@ REASONS: dict[str, str] = {
     "download_failed": "The download failed: no address, refused, an HTTP error, cut short.",
     "download_refused": "The URL is not for us: not http(s), or its address is not public.",
     "download_timeout": "The download took longer than pool.fetch.timeout.",
-    "wrong_content_type": "The server says that this is not a picture.",
+    "wrong_content_type": "The server says that this is not an image.",
     "opt_out": "The owner asks not to be used: X-Robots-Tag, or a column that says so.",
     # the bytes
     "empty_file": "No bytes.",
     "file_too_large": "More bytes than pool.max_bytes.",
-    "not_an_image": "Not a picture: text, HTML, an archive, a sound.",
-    "unsupported_format": "A picture in a format that is not opened: SVG, PSD, HEIC and others.",
-    "truncated": "The picture ends before it should.",
-    "corrupt": "The picture's data contradicts itself.",
+    "not_an_image": "Not an image: text, HTML, an archive, a sound.",
+    "unsupported_format": "An image in a format that is not opened: SVG, PSD, HEIC and others.",
+    "truncated": "The image ends before it should.",
+    "corrupt": "The image's data contradicts itself.",
     "decompression_bomb": "More pixels than pool.max_pixels, or text that unpacks without end.",
     "animated": "Several frames or pages; see pool.animated.",
     "decode_memory": "Decoding needed more memory than pool.decode_memory.",
@@ -49,8 +49,8 @@ REASONS: dict[str, str] = {
     "light": "Overexposed, and pool.reject_quality lists it.",
     "low_information": "Nearly uniform, and pool.reject_quality lists it.",
     # the groups
-    "duplicate": "The same bytes as the picture it names, which is kept.",
-    "near_duplicate": "Looks like the picture it names, which is kept.",
+    "duplicate": "The same bytes as the image it names, which is kept.",
+    "near_duplicate": "Looks like the image it names, which is kept.",
 }
 """Reason code -> what it means."""
 

@@ -1,6 +1,6 @@
 """An ``s3://`` prefix on any S3-compatible store, through boto3.
 
-A prefix of pictures is read object by object, each whole and unchanged since it was listed, or
+A prefix of images is read object by object, each whole and unchanged since it was listed, or
 not at all. Where the prefix holds tar shards, tables of URLs or img2dataset's output, it is
 copied once and read as the folder it is.
 """

@@ -79,7 +79,7 @@ def open_source(
     path = Path(source).expanduser()
     if not path.exists():
         raise PoolError(
-            f"The pool {source!r} does not exist: give a folder of pictures, tar shards, "
+            f"The pool {source!r} does not exist: give a folder of images, tar shards, "
             "a table of URLs, or an s3:// prefix."
         )
     if kind == "url_table":
@@ -96,7 +96,7 @@ def open_source(
         return Img2DatasetSource(path, settings)
     if not path.is_dir():
         raise PoolError(
-            f"The pool {source!r} is a single file of no known kind: give a folder of pictures, "
+            f"The pool {source!r} is a single file of no known kind: give a folder of images, "
             f"a .tar shard, or a table of URLs ({', '.join(TABLE_SUFFIXES)})."
         )
     from coti.pool.folder import FolderSource

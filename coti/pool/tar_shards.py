@@ -21,12 +21,12 @@ from coti.settings import PoolSettings
 __all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "sample_entries"]
 
 # fmt: off
-PICTURE_SUFFIXES = frozenset((
+IMAGE_SUFFIXES = frozenset((
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic",
     "heif", "jxl", "jp2", "svg", "ppm", "pgm", "psd", "ico",
 ))
 # fmt: on
-"""Members that are pictures, opened or not; others are parts of a sample."""
+"""Members that are images, opened or not; others are parts of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Shard:
 
 
 class WebDatasetSource:
-    """A ``.tar`` file or a folder with some: pictures with captions beside them."""
+    """A ``.tar`` file or a folder with some: images with captions beside them."""
 
     kind = "webdataset"
 
@@ -76,22 +76,22 @@ class WebDatasetSource:
         return hash_files(self._root, self._shards)
 
     def entries(self) -> Iterator[Entry]:
-        """Every picture of every shard; a sample without one, and a broken end, are rows too."""
+        """Every image of every shard; a sample without one, and a broken end, are rows too."""
         for path in self._shards:
             name = printable(path.relative_to(self._root).as_posix())
             yield from sample_entries(index_shard(path), name, self._settings)
 
 
 def sample_entries(shard: Shard, name: str, settings: PoolSettings) -> Iterator[Entry]:
-    """The pictures of a shard with the captions of their samples."""
+    """The images of a shard with the captions of their samples."""
     seen: dict[str, int] = {}
     for key, members in shard.samples.items():
-        pictures = [m for m in members if m.reason or _suffix(m.name) in PICTURE_SUFFIXES]
+        images = [m for m in members if m.reason or _suffix(m.name) in IMAGE_SUFFIXES]
         caption, extra = _caption(shard, members, settings.caption_language)
-        if not pictures:
+        if not images:
             place = f"{name}/{printable(key)}"
-            yield Entry(place, caption, None, "missing_file", "a sample without a picture", extra)
-        for member in pictures:
+            yield Entry(place, caption, None, "missing_file", "a sample without an image", extra)
+        for member in images:
             place = f"{name}/{printable(member.name)}"
             seen[place] = seen.get(place, 0) + 1
             place = place if seen[place] == 1 else f"{place}#{seen[place]}"

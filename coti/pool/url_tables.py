@@ -58,7 +58,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "error_message": ("error_message", "error"),
     "key": ("key", "__key__"),
-    "picture": ("jpg", "png", "webp", "image_bytes"),
+    "image": ("jpg", "png", "webp", "image_bytes"),
 }
 """Our name -> names it goes by, in order of preference; case, '-' and ' ' do not matter."""
 
@@ -152,7 +152,7 @@ class Table:
             self._name_columns(list(file.schema_arrow.names))
             indices = {ours: file.schema_arrow.names.index(t) for ours, t in self.columns.items()}
             number = 0
-            rows = 64 if "picture" in self.columns else 4096
+            rows = 64 if "image" in self.columns else 4096
             for batch in file.iter_batches(rows, columns=list(self.columns.values())):
                 columns = {
                     ours: _parquet_column(batch, theirs)

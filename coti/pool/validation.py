@@ -1,6 +1,6 @@
 """The manifest judged by Great Expectations: rows that miss one go to quarantine with its name.
 
-Two suites run. ``rows`` says what a picture must be like; whatever misses an expectation is
+Two suites run. ``rows`` says what an image must be like; whatever misses an expectation is
 quarantined with the reason that the expectation carries. ``pool`` says what the whole must be
 like; where it is not met the run stops with one sentence. Great Expectations (1.x) runs in an
 ephemeral context in memory and sends nothing anywhere.

@@ -1,6 +1,6 @@
 """``report.html``: a whole run on one self-contained page.
 
-The page makes no request to anywhere: pictures are data URIs, charts are inline SVG, and a
+The page makes no request to anywhere: images are data URIs, charts are inline SVG, and a
 content security policy forbids everything else. All texts are escaped by the template engine;
 nothing from a pool is ever put into script or style.
 """
@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from coti.core.images import read_picture
+from coti.core.images import read_image
 from coti.report.charts import score_charts, step_charts
 from coti.report.cycles_table import kid_with_interval
 from coti.report.formats import as_number, format_duration, format_number, format_value
@@ -33,10 +33,10 @@ CARD_SIDE, SAMPLE_SIDE = 112, 160
 
 @dataclass(frozen=True)
 class Card:
-    """A picture of the pool with its scores, as picked or refused in a cycle."""
+    """An image of the pool with its scores, as picked or refused in a cycle."""
 
     png: bytes
-    """The picture in any format of :data:`coti.core.images.PICTURE_FORMATS`."""
+    """The image in any format of :data:`coti.core.images.IMAGE_FORMATS`."""
     id: str
     s_aes: float | None = None
     """0 to 10."""
@@ -45,7 +45,7 @@ class Card:
     s_int: float | None = None
     """0 to 20 (Eq. 11)."""
     rank: int | None = None
-    """Place by S_int among the pool's pictures that were left, 1 the best."""
+    """Place by S_int among the pool's images that were left, 1 the best."""
     note: str = ""
     """Why it was refused, or its caption: a few words."""
 
@@ -75,7 +75,7 @@ class RunReport:
     pool_inputs: int | None = None
     """Rows that came in."""
     pool_accepted: int | None = None
-    """Rows that were accepted; what the pictures used are counted against."""
+    """Rows that were accepted; what the images used are counted against."""
     fd_name: str = "fd_judge"
     curves: Sequence[Sequence[Mapping[str, Any]]] = ()
     """Mappings with ``step``, ``loss``, ``learning_rate``, ``stage``, ``phi`` or None, …"""
@@ -85,7 +85,7 @@ class RunReport:
     """How many were refused in each cycle, where ``refused`` holds only some of them, from the best
     to the worst."""
     samples: Sequence[Sequence[bytes]] = ()
-    """Pictures drawn after each cycle, the same noise at the same place."""
+    """Images drawn after each cycle, the same noise at the same place."""
     start_samples: Sequence[bytes] = ()
     """The same noise before any training."""
     seeds: Sequence[bytes] = ()
@@ -103,11 +103,11 @@ class RunReport:
 def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -> Path:
     """Write the page to ``path``, whole or not at all, and return the path.
 
-    At most ``max_cards`` picked and refused pictures of a cycle are shown, the best ranked first;
+    At most ``max_cards`` picked and refused images of a cycle are shown, the best ranked first;
     the page says how many there were.
 
     Raises:
-        PoolError: one of the pictures cannot be decoded.
+        PoolError: one of the images cannot be decoded.
     """
     path = Path(path)
     html = _render(report, path, max_cards)
@@ -143,7 +143,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         best=_best(report),
         stops=stops,
         stop_at=best_stops[0] if best_stops else len(stops) - 1,
-        seeds=[_picture(seed, SAMPLE_SIDE) for seed in report.seeds],
+        seeds=[_image(seed, SAMPLE_SIDE) for seed in report.seeds],
         selections=_selections(report, names, max_cards),
         charts=score_charts(report.cycles, report.best_cycle, report.fd_name),
         step_charts=step_charts(report.curves, names),
@@ -200,7 +200,7 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
         if cycle is end:
             break
     of = "" if report.pool_accepted is None else f"of {report.pool_accepted:,} in the pool"
-    tiles.append(_tile("Pictures used", f"{used:,}", of))
+    tiles.append(_tile("Images used", f"{used:,}", of))
     if report.stop_reason:
         tiles.append(_tile("Why it stopped", report.stop_reason, "", "words"))
     return tiles
@@ -221,11 +221,11 @@ def _from(first: Mapping[str, Any], end: Mapping[str, Any], column: str) -> str:
 
 
 def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Where the slider stops: the pictures before training, then those of each cycle."""
+    """Where the slider stops: the images before training, then those of each cycle."""
     stops = []
     if report.start_samples:
-        pictures = [_picture(data, SAMPLE_SIDE) for data in report.start_samples]
-        stops.append({"name": "before training", "detail": "", "pictures": pictures, "best": False})
+        images = [_image(data, SAMPLE_SIDE) for data in report.start_samples]
+        stops.append({"name": "before training", "detail": "", "images": images, "best": False})
     for name, cycle, samples in zip(names, report.cycles, report.samples, strict=False):
         detail = [
             f"{label} {format_number(cycle.get(column))}"
@@ -240,11 +240,11 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "detail": " · ".join(detail),
-                "pictures": [_picture(data, SAMPLE_SIDE) for data in samples],
+                "images": [_image(data, SAMPLE_SIDE) for data in samples],
                 "best": report.best_cycle is not None and cycle.get("cycle") == report.best_cycle,
             }
         )
-    return [stop for stop in stops if stop["pictures"]]
+    return [stop for stop in stops if stop["images"]]
 
 
 def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list[dict[str, Any]]:
@@ -272,16 +272,16 @@ def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list
 
 def _cards(cards: Sequence[Card], most: int) -> list[tuple[Card, dict[str, Any]]]:
     ranked = sorted(cards, key=lambda card: (card.rank is None, card.rank or 0))
-    return [(card, _picture(card.png, CARD_SIDE)) for card in ranked[:most]]
+    return [(card, _image(card.png, CARD_SIDE)) for card in ranked[:most]]
 
 
-def _picture(data: bytes, longest: int) -> dict[str, Any]:
-    """A picture decoded and encoded anew, small, without metadata: data URI and size."""
-    picture = read_picture(data)
-    if max(picture.size) > longest:
-        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    clean = Image.new("RGB", picture.size)
-    clean.paste(picture)
+def _image(data: bytes, longest: int) -> dict[str, Any]:
+    """An image decoded and encoded anew, small, without metadata: data URI and size."""
+    image = read_image(data)
+    if max(image.size) > longest:
+        image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    clean = Image.new("RGB", image.size)
+    clean.paste(image)
     small = max(clean.size) <= 64
     buffer = io.BytesIO()
     if small:

@@ -1,7 +1,7 @@
-"""S_aes (Eq. 7): how good a picture looks, 0 to 10, from a small head on frozen image features.
+"""S_aes (Eq. 7): how good an image looks, 0 to 10, from a small head on frozen image features.
 
 The head is fine-tuned before every cycle, always from the same θ_0, on ratings that are replayed
-and on what the run itself knows to be good: the seeds, and the pictures it selected.
+and on what the run itself knows to be good: the seeds, and the images it selected.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def fold_affine_layers(
     """Fold layers without activations between them into one affine map, in float64.
 
     LAION's ``sac+logos+ava1-l14-linearMSE`` (768→1024→128→64→16→1) is such a stack; folded, a
-    million pictures are scored by one matrix-vector product.
+    million images are scored by one matrix-vector product.
 
     Args:
         weights: [out, in] each, in the order they are applied.
@@ -161,7 +161,7 @@ def save_aesthetic_head(head: AestheticHead, path: str | Path) -> None:
 
 @dataclass(frozen=True)
 class Ratings:
-    """Rated pictures, by their features."""
+    """Rated images, by their features."""
 
     features: torch.Tensor
     """float32 [n, d], normalised here if it was not."""
@@ -243,7 +243,7 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
             if name not in features:
                 raise PoolError(
                     f"user ratings: {path}, line {reader.line_num}: {name!r} is neither an "
-                    "accepted picture of the pool nor a seed."
+                    "accepted image of the pool nor a seed."
                 )
             rows.append(features[name])
             ratings.append(rating)
@@ -253,7 +253,7 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
 
 
 def rate_selected(first_selected_cycle: int, cycle: int, settings: AestheticSettings) -> float:
-    """Rating of a selected picture: ``selected_start`` when selected, rising each cycle to 10.
+    """Rating of a selected image: ``selected_start`` when selected, rising each cycle to 10.
 
     Args:
         first_selected_cycle: the cycle that selected it.
@@ -267,16 +267,16 @@ def rate_selected(first_selected_cycle: int, cycle: int, settings: AestheticSett
 def degraded_ratings(
     images: torch.Tensor, encoder: ImageEncoder, seed: int, variants: int = 16
 ) -> Ratings:
-    """Degrade good pictures in graded ways; a rating falls from 10 by 1.8 a severity.
+    """Degrade good images in graded ways; a rating falls from 10 by 1.8 a severity.
 
     Args:
-        images: uint8 [n, 3, h, w], good pictures such as the seeds.
+        images: uint8 [n, 3, h, w], good images such as the seeds.
         encoder: the scorer whose features the head takes.
         seed: of kinds, severities and noise.
-        variants: degraded copies of each picture; kinds and severities take turns.
+        variants: degraded copies of each image; kinds and severities take turns.
 
     Returns:
-        ``n·variants`` rated pictures.
+        ``n·variants`` rated images.
     """
     kinds = list(DEGRADATIONS)
     copies = images.repeat_interleave(variants, dim=0)
@@ -293,8 +293,8 @@ def finetune_aesthetic_head(
 ) -> AestheticHead:
     """Fit a copy of θ_0 to all sets of ratings by mean squared error; the same for the same seed.
 
-    Every step draws up to 128 pictures from each set, so that ten seeds are heard beside thousands
-    of replayed ratings, which keep the head from forgetting what a bad picture looks like.
+    Every step draws up to 128 images from each set, so that ten seeds are heard beside thousands
+    of replayed ratings, which keep the head from forgetting what a bad image looks like.
 
     Args:
         head: θ_0; it is left as it is.

@@ -1,10 +1,10 @@
-"""S_con (Eq. 8): how much a picture shows the concept, 0 to 10, from frozen image features.
+"""S_con (Eq. 8): how much an image shows the concept, 0 to 10, from frozen image features.
 
-Nobody labels anything: what is known is X_T (seeds and selected pictures) and a pool in which an
+Nobody labels anything: what is known is X_T (seeds and selected images) and a pool in which an
 unknown part shows the concept. All kinds but the literal one are calibrated on the seeds
-themselves. Each seed is scored by what was fitted without it, as a pool picture would be; the mean
+themselves. Each seed is scored by what was fitted without it, as a pool image would be; the mean
 of these held-out scores becomes 8, and 1.5 standard deviations below it, 5. So a gate at 5 asks a
-picture to be about as typical as the least typical seed, whatever the encoder and whatever the
+image to be about as typical as the least typical seed, whatever the encoder and whatever the
 part of the pool that shows the concept.
 """
 
@@ -32,11 +32,11 @@ _GATE = 5.0
 """Score this many standard deviations of the held-out seeds below their mean."""
 _GATE_DEVIATIONS = 1.5
 _ROWS = 65_536
-"""Rows compared at once, which bounds the memory of a million pictures."""
+"""Rows compared at once, which bounds the memory of a million images."""
 _NEGATIVES = 4_000
-"""Most pool pictures a classifier is fitted on."""
+"""Most pool images a classifier is fitted on."""
 _ROUNDS = 3
-"""Times the classifier is fitted again without the pool pictures that look like seeds."""
+"""Times the classifier is fitted again without the pool images that look like seeds."""
 _DECAY = 0.1
 """Weight decay of the classifier; stronger is closer to the difference of the two means."""
 _SPREAD = 3.0
@@ -45,7 +45,7 @@ _SPREAD = 3.0
 
 @dataclass(frozen=True)
 class ConceptScorer:
-    """S_con, fitted. Affine kinds score a million pictures with one matrix-vector product."""
+    """S_con, fitted. Affine kinds score a million images with one matrix-vector product."""
 
     kind: Kind
     reference: torch.Tensor
@@ -120,7 +120,7 @@ class ConceptScorer:
 
 
 def least_cosine(features: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """The inner minimum of Eq. 8: each picture's least cosine similarity to X_T.
+    """The inner minimum of Eq. 8: each image's least cosine similarity to X_T.
 
     Args:
         features: [n, d], L2-normalised.
@@ -136,11 +136,11 @@ def least_cosine(features: torch.Tensor, reference: torch.Tensor) -> torch.Tenso
 def update_least_cosine(
     least: torch.Tensor, new_features: torch.Tensor, pool_features: torch.Tensor
 ) -> torch.Tensor:
-    """Eq. 8's minimum after X_T grew: only the B new pictures are compared, pool × B products.
+    """Eq. 8's minimum after X_T grew: only the B new images are compared, pool × B products.
 
     Args:
         least: [n], the pool's least cosines so far; infinite where there is none yet.
-        new_features: [b, d], L2-normalised features of the pictures that joined X_T.
+        new_features: [b, d], L2-normalised features of the images that joined X_T.
         pool_features: [n, d], L2-normalised features of the pool.
 
     Returns:
@@ -182,7 +182,7 @@ def fit_concept_scorer(
         seed_features: [s, d], features of the seeds; at least 2 but for ``min_cosine``.
         pool_features: [n, d], features of the pool; an unknown part of it shows the concept.
         distractor_features: [t, d], the scorer's text features of the names of other things, for
-            ``classifier``: they tell which pool pictures are surely not the concept.
+            ``classifier``: they tell which pool images are surely not the concept.
         seed: of the subset of a pool that is too large to fit on.
 
     Raises:
@@ -224,7 +224,7 @@ def _check(
     if len(seeds) < least:
         raise ConfigError(
             f"concept.kind {settings.kind!r} needs at least {least} seeds, got {len(seeds)}: add "
-            "pictures of the concept (about ten work well)."
+            "images of the concept (about ten work well)."
         )
     widths = {part.shape[1] for part in (train, seeds, pool)}
     if distractors is not None:
@@ -264,7 +264,7 @@ def _fit_classifier(
     pool: torch.Tensor,
     distractors: torch.Tensor | None,
 ) -> ConceptScorer:
-    """Logistic regression of X_T against the pool, from positive and unlabelled pictures.
+    """Logistic regression of X_T against the pool, from positive and unlabelled images.
 
     The unlabelled pool is full of the concept. The held-out seeds are spies (Liu et al. 2002):
     what scores as they do is left out of the negatives, and the fit is made again. Names of other
@@ -317,7 +317,7 @@ def _positive_weights(seeds: int, positives: int) -> torch.Tensor:
 def _named_as_other(
     seeds: torch.Tensor, pool: torch.Tensor, distractors: torch.Tensor | None
 ) -> torch.Tensor:
-    """Pool pictures that some name of another thing fits better than it fits any seed: bool [n].
+    """Pool images that some name of another thing fits better than it fits any seed: bool [n].
 
     Image and text features live apart, so similarities to a name are compared with the pool's
     own, in its standard deviations.

@@ -20,10 +20,10 @@ TOP = 10.0
 
 
 def gamma(scores: torch.Tensor) -> float:
-    """γ_aes or γ_con (Eq. 9, 10): the mean S_aes or S_con over the generated pictures X_TI.
+    """γ_aes or γ_con (Eq. 9, 10): the mean S_aes or S_con over the generated images X_TI.
 
     Args:
-        scores: [n], one score a picture, 0 to 10.
+        scores: [n], one score an image, 0 to 10.
 
     Raises:
         MetricError: no scores, or one that is not in [0, 10].
@@ -65,7 +65,7 @@ def intelligent_score(
     gamma_con: float,
     floor: float = 0.0,
 ) -> torch.Tensor:
-    """S_int (Eq. 11): ``(1 − γ_aes/10)·S_aes + (1 − γ_con/10)·S_con``, a value a picture.
+    """S_int (Eq. 11): ``(1 − γ_aes/10)·S_aes + (1 − γ_con/10)·S_con``, a value an image.
 
     Args:
         s_aes: [n], aesthetic scores, 0 to 10.
@@ -102,7 +102,7 @@ def smooth_clamp(values: torch.Tensor, sharpness: float = 2.0) -> torch.Tensor:
     """Bring scores into [0, 10] without making the best ones equal.
 
     The identity in the middle of the scale (within 0.01 from 2 to 8), it bends near the ends
-    and rises everywhere, so that the order of two good pictures survives where a hard clamp would
+    and rises everywhere, so that the order of two good images survives where a hard clamp would
     call both 10. A value of 10 becomes 9.65, one of 0 becomes 0.35.
 
     Args:

@@ -2,7 +2,7 @@
 
 A safetensors file holds ``features`` [n, d]; it is mapped, not loaded, and read block by block,
 so that a pool may be larger than the memory. :func:`rescore` brings both scores of Eq. 11 up to
-date in that one pass: Eq. 8's minimum against the B new pictures alone, and the aesthetic head.
+date in that one pass: Eq. 8's minimum against the B new images alone, and the aesthetic head.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def rescore(
 
     Args:
         features: the pool's L2-normalised features [n, d].
-        new_features: [b, d], L2-normalised features of the pictures that joined X_T.
+        new_features: [b, d], L2-normalised features of the images that joined X_T.
         least: [n], least cosines so far, infinite where there are none.
         head: the aesthetic head; an affine one costs one more column of the same product.
 

@@ -37,9 +37,9 @@ from coti.settings import AestheticSettings, ConceptScoreSettings
 
 __all__ = [
     "Encoded",
-    "PictureScorer",
+    "ImageScorer",
     "distance_to_training",
-    "embed_pictures",
+    "embed_images",
     "finetune_for_cycle",
     "fit_concept",
     "rows_of",
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-def embed_pictures(
+def embed_images(
     encoder: ImageTextEncoder,
     concept_encoder: ImageEncoder | None,
     pool: ImageSet,
@@ -59,8 +59,8 @@ def embed_pictures(
     Args:
         encoder: the scorer.
         concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        pool: the accepted pictures.
-        seeds: the seed pictures.
+        pool: the accepted images.
+        seeds: the seed images.
         distractors: names of look-alikes, or none.
     """
     return gather_shards(
@@ -70,10 +70,10 @@ def embed_pictures(
 
 
 def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch.Tensor:
-    """Features of pictures by id, of pool and seeds alike: float32 ``[len(ids), d]``.
+    """Features of images by id, of pool and seeds alike: float32 ``[len(ids), d]``.
 
     Args:
-        features: of :func:`embed_pictures`.
+        features: of :func:`embed_images`.
         ids: in the order wanted.
         kind: ``""`` for the scorer's, ``"_concept"`` for those of another ℰ.
     """
@@ -99,7 +99,7 @@ def fit_concept(
     settings: ConceptScoreSettings,
     seed: int,
 ) -> ConceptScorer:
-    """S_con (Eq. 8) against the pictures of X_T; the same for the same X_T, settings and seed."""
+    """S_con (Eq. 8) against the images of X_T; the same for the same X_T, settings and seed."""
     kind = _kind(features)
     return fit_concept_scorer(
         settings,
@@ -126,17 +126,17 @@ def score_candidates(
     """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order.
 
     Where S_con is a function of Eq. 8's minimum, so is the column ``least_cosine``: given back in
-    the next cycle, only the pictures that joined X_T since are compared with the pool.
+    the next cycle, only the images that joined X_T since are compared with the pool.
 
     Args:
-        features: of :func:`embed_pictures`.
+        features: of :func:`embed_images`.
         head: θ of this cycle.
         concept: of :func:`fit_concept`, for the whole X_T.
         gamma_aes: mean S_aes of the last generations.
         gamma_con: mean S_con of the last generations.
         weight_floor: least weight of either score.
         least: [n], ``least_cosine`` of the cycle before; none compares with the whole X_T.
-        joined: ids of all pictures that joined X_T since ``least`` was made, or more.
+        joined: ids of all images that joined X_T since ``least`` was made, or more.
     """
     kind = _kind(features)
     pool, none = features["pool"], features["pool"][:0]
@@ -179,9 +179,9 @@ def finetune_for_cycle(
     """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now.
 
     Args:
-        features: of :func:`embed_pictures`.
-        sources: id to file name of the pool's pictures, for the user's ratings.
-        seeds: the seed pictures, rated 10.
+        features: of :func:`embed_images`.
+        sources: id to file name of the pool's images, for the user's ratings.
+        seeds: the seed images, rated 10.
         selected: id to the cycle that selected it, of X_T.
         cycle: this cycle.
         encoder: the scorer, for degraded seeds.
@@ -214,23 +214,23 @@ def finetune_for_cycle(
 def distance_to_training(
     generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
 ) -> float:
-    """How far what a word draws is from the pictures it learns, in kind and in variety.
+    """How far what a word draws is from the images it learns, in kind and in variety.
 
     The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
-    KID on the scorer's features. φ is a mean of scores and the highest where few kinds of pictures
+    KID on the scorer's features. φ is a mean of scores and the highest where few kinds of images
     are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
-    a small X_T is few kinds of pictures itself.
+    a small X_T is few kinds of images itself.
 
     Args:
         generated: X_TI on the scorer, L2-normalised ``[n, d]``, at least 2.
-        features: of :func:`embed_pictures`.
+        features: of :func:`embed_images`.
         train_ids: X_T, at least 2.
 
     Returns:
         About 0 (slightly below, too) where both look alike, at most some 8.
 
     Raises:
-        MetricError: fewer than 2 pictures on a side.
+        MetricError: fewer than 2 images on a side.
     """
     wide = generated.shape[1] ** 0.5  # polynomial_mmd divides products by the width
     return polynomial_mmd(generated * wide, rows_of(features, train_ids) * wide)
@@ -238,7 +238,7 @@ def distance_to_training(
 
 @dataclass(frozen=True)
 class Encoded:
-    """Pictures as the scorers see them: L2-normalised float32 ``[n, d]`` each."""
+    """Images as the scorers see them: L2-normalised float32 ``[n, d]`` each."""
 
     features: torch.Tensor
     """Of the scorer."""
@@ -247,8 +247,8 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class PictureScorer:
-    """Scores any pictures, generated ones above all, as a cycle's pool pictures were scored."""
+class ImageScorer:
+    """Scores any images, generated ones above all, as a cycle's pool images were scored."""
 
     encoder: ImageEncoder
     """The scorer."""
@@ -270,7 +270,7 @@ class PictureScorer:
         return self.head.score(encoded.features), self.concept.score(encoded.concept)
 
     def indicator(self, images: torch.Tensor | Encoded) -> PhiValue:
-        """φ with its γ_aes and γ_con (Eq. 9, 10, 12) of generated pictures."""
+        """φ with its γ_aes and γ_con (Eq. 9, 10, 12) of generated images."""
         s_aes, s_con = self.scores(images)
         gamma_aes, gamma_con = gamma(s_aes), gamma(s_con)
         return PhiValue(indicator(gamma_aes, gamma_con), gamma_aes, gamma_con)

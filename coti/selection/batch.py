@@ -1,4 +1,4 @@
-"""Which pool pictures a cycle adds to X_T."""
+"""Which pool images a cycle adds to X_T."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def eligible(
     """Candidates that pass both gates: bool [n]. A gate of 0 lets everything pass, as the paper.
 
     Args:
-        candidates: bool [n], pictures that may still be picked.
+        candidates: bool [n], images that may still be picked.
         settings: the gates.
         s_aes: [n], 0 to 10; needed where ``aesthetic_gate`` is not 0.
         s_con: [n], 0 to 10; needed where ``concept_gate`` is not 0.
@@ -53,10 +53,10 @@ def select_batch(
 
     Args:
         scores: [n], S_int (Eq. 11) or another score.
-        candidates: bool [n], pictures that may be picked.
-        batch: B, most pictures to take.
+        candidates: bool [n], images that may be picked.
+        batch: B, most images to take.
         features: float [n, d], L2-normalised; needed for ``suppress_duplicates`` alone.
-        suppress_duplicates: a picture whose cosine to a better one of the same batch is above
+        suppress_duplicates: an image whose cosine to a better one of the same batch is above
             this is passed over; 0: off.
 
     Returns:
@@ -143,7 +143,7 @@ def select(
     s_con: torch.Tensor | None = None,
     features: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Pick this cycle's pictures by strategy; indices into the pool, best first, int64 [m].
+    """Pick this cycle's images by strategy; indices into the pool, best first, int64 [m].
 
     ``coti`` takes the best B by S_int that pass the gates, or with ``spread`` some B of the best
     ``spread``·B; ``random`` B at random (TI (RAND)); ``full`` all candidates at once (TI (FULL));
@@ -152,7 +152,7 @@ def select(
     Args:
         strategy: how X_T grows.
         settings: B, gates, spread and duplicate suppression.
-        candidates: bool [n], pictures that were not picked yet.
+        candidates: bool [n], images that were not picked yet.
         seed: of ``random`` and of ``spread``; vary it by cycle.
         s_int: [n], for ``coti``.
         s_aes: [n], for ``coti`` with an aesthetic gate.

@@ -1,4 +1,4 @@
-"""Whose pictures a cell trains on: COTI's, a baseline's, or the ceiling's."""
+"""Whose images a cell trains on: COTI's, a baseline's, or the ceiling's."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["pick_at_once", "pick_for_cycle"]
 def pick_at_once(
     cell: CellSettings, sources: Sequence[str], right: Mapping[str, bool] | None
 ) -> list[int]:
-    """All the pictures that a strategy without cycles adds to the seeds: rows of the pool.
+    """All the images that a strategy without cycles adds to the seeds: rows of the pool.
 
     Args:
-        cell: ``seeds`` adds none, ``random`` and ``oracle`` add ``pictures``, ``full`` all.
-        sources: file names of the accepted pictures, in the pool's order.
-        right: the answer key, file name to whether it is clean. Read by ``oracle`` alone.
+        cell: ``seeds`` adds none, ``random`` and ``oracle`` add ``images``, ``full`` all.
+        sources: file names of the accepted images, in the pool's order.
+        right: the ground truth, file name to whether it is clean. Read by ``oracle`` alone.
 
     Raises:
-        ConfigError: the oracle has no answer key, or there are too few pictures.
+        ConfigError: the oracle has no ground truth, or there are too few images.
     """
     rows = list(range(len(sources)))
     if cell.strategy in ("none", "seeds"):
@@ -35,15 +35,15 @@ def pick_at_once(
         return rows
     if cell.strategy == "oracle":
         if right is None:
-            raise ConfigError("strategy oracle needs the pool's answer key: set `truth`.")
+            raise ConfigError("strategy oracle needs the pool's ground truth: set `ground_truth`.")
         rows = [row for row in rows if right.get(sources[row], False)]
-    if len(rows) < cell.pictures:
+    if len(rows) < cell.images:
         raise ConfigError(
-            f"strategy {cell.strategy} is to add {cell.pictures} pictures and the pool has "
-            f"{len(rows)} for it: lower `pictures`, or give a larger pool."
+            f"strategy {cell.strategy} is to add {cell.images} images and the pool has "
+            f"{len(rows)} for it: lower `images`, or give a larger pool."
         )
     order = torch.randperm(len(rows), generator=generator(cell.seed, "at once", cell.strategy))
-    return [rows[place] for place in order[: cell.pictures].tolist()]
+    return [rows[place] for place in order[: cell.images].tolist()]
 
 
 def pick_for_cycle(
@@ -56,14 +56,14 @@ def pick_for_cycle(
     s_con: torch.Tensor | None = None,
     features: torch.Tensor | None = None,
 ) -> list[int]:
-    """The pictures that a cycle adds: rows of the pool, best first.
+    """The images that a cycle adds: rows of the pool, best first.
 
     COTI's gates and spread are COTI's alone: a baseline takes the best B of its score.
 
     Args:
         cell: the strategy, and B.
         cycle: this cycle, 1 or more.
-        candidates: bool [n], pictures that were not picked yet.
+        candidates: bool [n], images that were not picked yet.
         score: [n], S_int or a baseline's score; more is better.
         s_aes: [n], for COTI's aesthetic gate.
         s_con: [n], for COTI's concept gate.

@@ -29,7 +29,7 @@ class EvaluationSettings(Strict):
     inception: str | None = None
     """Inception-v3's weights as torch-fidelity publishes them (``pt_inception-2015-12-05``): a
     path, ``hf://`` or ``s3://``. With them ``fid`` is reported beside ``fd_<name>``; needs 2,048
-    pictures on both sides."""
+    images on both sides."""
     inception_sha256: str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
     """Pinned hash of these weights."""
     fd_name: str = "judge"
@@ -52,4 +52,4 @@ class PromotionSettings(Strict):
     r_precision_floor: float = 0.5
     """Absolute floor of quality for a first champion: the least R-precision."""
     min_samples: int = 64
-    """Least generated and reference pictures behind the metrics."""
+    """Least generated and reference images behind the metrics."""

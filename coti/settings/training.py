@@ -13,7 +13,7 @@ class TrainSettings(Strict):
     """One cycle of textual inversion."""
 
     batch_size: int = 16
-    """Pictures a step."""
+    """Images a step."""
     gradient_accumulation_steps: int = 1
     """Batches a step; raise it where a larger batch does not fit the memory."""
     learning_rates: tuple[float, ...] = (1e-2, 5e-3, 2.5e-3, 1e-3)
@@ -29,12 +29,12 @@ class TrainSettings(Strict):
     """Start every cycle from the initializer again (the authors' code) instead of from the last
     cycle's embedding."""
     captions: Literal["templates", "pool", "both"] = "templates"
-    """``templates``: the CLIP ImageNet templates; ``pool``: the picture's own caption with the
+    """``templates``: the CLIP ImageNet templates; ``pool``: the image's own caption with the
     token put before it; ``both``: one or the other at random."""
     caption_dropout: float = 0.0
-    """Share of pictures trained with the bare token as caption, 0 to 1."""
+    """Share of images trained with the bare token as caption, 0 to 1."""
     horizontal_flip: bool = False
-    """Mirror pictures at random. Off: concepts with writing or a handedness would be spoilt."""
+    """Mirror images at random. Off: concepts with writing or a handedness would be spoilt."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     """AdamW decay; pulls vectors to the origin, which no word of a vocabulary sits at."""
@@ -47,7 +47,7 @@ class TrainSettings(Strict):
     keep_latents_from: int = 256
     """MiB of latents from which they are kept in the artifact store, so that a run that was
     killed does not encode again; fewer are encoded again faster than they are fetched. 2,000
-    pictures at 512² are 256 MiB. 0 keeps none. Over 16 GiB (128,000 pictures at 512²) they are
+    images at 512² are 256 MiB. 0 keeps none. Over 16 GiB (128,000 images at 512²) they are
     never kept: they lie in a file on this machine's disk (TMPDIR) and are encoded anew."""
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class ScheduleSettings(Strict):
     stop: Literal["phi", "dvar"] = "phi"
     """``phi``: as above. ``dvar``: one rate, and the end when the loss on a fixed batch has
     settled (Voronov et al. 2023); φ is recorded and decides nothing. Costs a forward pass more a
-    step, about a third, and draws no pictures."""
+    step, about a third, and draws no images."""
     dvar_window: int = 200
     """Steps over which the variance is compared with that of all; the cycle lasts longer."""
     dvar_threshold: float = 0.15
@@ -99,14 +99,14 @@ class ScheduleSettings(Strict):
 
 @dataclass(frozen=True)
 class GenerationSettings(Strict):
-    """How pictures are drawn, for φ, evaluation and samples."""
+    """How images are drawn, for φ, evaluation and samples."""
 
     num_inference_steps: int = 10
     """Solver steps; the time is proportional. With the default solver more than ten change the
     bundled model's metrics little; Stable Diffusion wants 20 to 25."""
     guidance_scale: float = 2.0
     """Weight of the prompt (classifier-free guidance). More follows the word more closely and
-    draws less varied pictures; 1 and below turn it off and halve the time. Stable Diffusion is
+    draws less varied images; 1 and below turn it off and halve the time. Stable Diffusion is
     usually drawn at 7.5."""
     scheduler: str = "DPMSolverMultistepScheduler"
     """A scheduler class of diffusers."""
@@ -114,13 +114,13 @@ class GenerationSettings(Strict):
     """Noise levels as Karras et al. 2022, equation 5, with schedulers that know them: more of the
     steps where little noise is left, which few steps need most. With false the model's own."""
     batch_size: int = 64
-    """Pictures at once; guidance doubles it inside."""
+    """Images at once; guidance doubles it inside."""
     phi_images: int = 32
-    """Pictures an evaluation of φ inside a cycle, always on the same noise and prompts."""
+    """Images an evaluation of φ inside a cycle, always on the same noise and prompts."""
     cycle_images: int = 256
-    """|X_TI|: pictures at the end of a cycle, for γ of the next selection and the metrics; at
+    """|X_TI|: images at the end of a cycle, for γ of the next selection and the metrics; at
     least the judge's feature width."""
     sample_images: int = 16
-    """Pictures of the sample grid, on fixed noise."""
+    """Images of the sample grid, on fixed noise."""
     prompts: tuple[str, ...] = ("a photo of a {}",)
     """Prompts of X_TI in turn; ``{}`` stands for the token."""

@@ -1,8 +1,8 @@
-"""The registry of embeddings: MLflow's is the source of truth, :mod:`ops.registry.zenml_mirror` follows.
+"""The registry of embeddings: MLflow's is the source of truth.
 
 One registered model a concept. Every best embedding of a run is a version with alias
-``challenger``; ``champion`` goes through the gate of :mod:`ops.registry.gate` alone, held by a lease
-and written down in the audit trail.
+``challenger``; ``champion`` goes through the gate of :mod:`ops.registry.gate` alone, held by a
+lease and written down in the audit trail. :mod:`ops.registry.zenml_mirror` follows.
 """
 
 from __future__ import annotations

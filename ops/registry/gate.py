@@ -35,7 +35,7 @@ def judge_promotion(
             had no references.
         champion: the same of the present champion; none where there isn't one yet, then absolute
             floors hold.
-        settings: margins, floors and the least number of pictures.
+        settings: margins, floors and the least number of images.
     """
     distance, precision = challenger.get("fd"), challenger.get("r_precision")
     if distance is None or precision is None:
@@ -45,7 +45,7 @@ def judge_promotion(
         if count < settings.min_samples:
             return Verdict(
                 False,
-                f"not promoted: measured on {count} {name} pictures, at least "
+                f"not promoted: measured on {count} {name} images, at least "
                 f"{settings.min_samples} are needed (promotion.min_samples).",
             )
     if champion is None:

@@ -1,6 +1,7 @@
 """Reading what was registered and tracked: versions of a concept, cycles of a run.
 
-Nothing here writes; :mod:`ops.registry.embedding_registry` and :mod:`ops.tracking.mlflow_record` do.
+Nothing here writes: :mod:`ops.registry.embedding_registry` and
+:mod:`ops.tracking.mlflow_record` do.
 """
 
 from __future__ import annotations

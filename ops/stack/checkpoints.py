@@ -28,7 +28,7 @@ _NOT_LEARNED = {
     "scorer": ("batch_size",),
     "concept_score": ("batch_size",),
 }
-"""Settings, by the step's parameter, that a checkpoint may differ in. How many pictures are drawn
+"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are drawn
 or looked at together changes φ by rounding alone."""
 _KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
 """Parameters and inputs that the training itself names in its checkpoint."""
@@ -67,7 +67,7 @@ class ArtifactStoreCheckpoint:
 
 
 class ArtifactStoreLatents:
-    """Latents in the artifact store, one file a set of pictures; whole or not at all."""
+    """Latents in the artifact store, one file a set of images; whole or not at all."""
 
     def __init__(self) -> None:
         self.root = f"{Client().active_stack.artifact_store.path}/coti_latents"

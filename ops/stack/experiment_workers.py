@@ -93,7 +93,7 @@ def _models(inputs: CellInputs) -> CellModels:
 
 
 def _second(cell: CellSettings) -> EfficientNetLite0 | None:
-    if not cell.second_opinion and cell.strategy not in NEED_EFFICIENTNET:
+    if not cell.reference_judge and cell.strategy not in NEED_EFFICIENTNET:
         return None
     return load_efficientnet(cell.baselines.efficientnet, cell.baselines.side)
 

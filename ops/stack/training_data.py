@@ -1,4 +1,4 @@
-"""The pictures and captions of a training set."""
+"""The images and captions of a training set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def training_images(
     pool_images: PoolImages,
     seed_images: ImageSet,
 ) -> tuple[torch.Tensor, list[str]]:
-    """Pictures uint8 ``[n, 3, r, r]`` and captions of X_T, in its order; seeds have no caption."""
+    """Images uint8 ``[n, 3, r, r]`` and captions of X_T, in its order; seeds have no caption."""
     seeds = training_set["origin"] == "seed"
     place = {name: i for i, name in enumerate(seed_images.names)}
     rows = [place[name] for name in training_set.loc[seeds, "id"]]

@@ -28,7 +28,7 @@ class Fingerprints:
     pool: str
     seeds: str
     references: str
-    truth: str
+    ground_truth: str
     base_model: str
     initializer: str
     scorer: str
@@ -58,7 +58,7 @@ def fingerprints_of(config: CotiConfig) -> Fingerprints:
         seeds=fingerprint_optional("seeds", config.seeds),
         pool=fingerprint_pool(config.pool, config.pool_rules),
         references=fingerprint_optional("references", config.references),
-        truth=fingerprint_optional("truth", config.truth),
+        ground_truth=fingerprint_optional("ground_truth", config.ground_truth),
         ratings=fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),

@@ -121,9 +121,9 @@ class RunRecord:
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[first : first + BATCH])
 
-    def log_picture(self, run_id: str, key: str, picture: np.ndarray[Any, Any], step: int) -> None:
-        """One picture of a series that the UI's slider walks through; uint8 ``[h, w, 3]``."""
-        self.client.log_image(run_id, picture, key=key, step=step, timestamp=self.timestamp + step)
+    def log_image(self, run_id: str, key: str, image: np.ndarray[Any, Any], step: int) -> None:
+        """One image of a series that the UI's slider walks through; uint8 ``[h, w, 3]``."""
+        self.client.log_image(run_id, image, key=key, step=step, timestamp=self.timestamp + step)
 
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """A file as an artifact."""

@@ -84,8 +84,8 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
-def _cards(rows: pd.DataFrame, pictures: PoolImages, names: dict[str, str]) -> list[Card]:
-    pngs = pictures.png([str(name) for name in rows["id"]])
+def _cards(rows: pd.DataFrame, images: PoolImages, names: dict[str, str]) -> list[Card]:
+    pngs = images.png([str(name) for name in rows["id"]])
     return [
         Card(
             png=png,

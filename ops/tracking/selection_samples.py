@@ -1,4 +1,4 @@
-"""Which pictures a person is shown of a selection."""
+"""Which images a person is shown of a selection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 __all__ = ["SHOWN", "picked_and_refused", "refused_in", "sample_of_refused"]
 
 SHOWN = 30
-"""Most pictures of either kind."""
+"""Most images of either kind."""
 
 
 def refused_in(scores: pd.DataFrame, picked: pd.DataFrame) -> pd.DataFrame:

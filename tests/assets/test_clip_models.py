@@ -85,9 +85,9 @@ def test_configs_are_the_recipes() -> None:
 def test_knows_committed_references(role: str) -> None:
     """Among the ten names, ankle boots are recognised as such."""
     label = world.CLASS_NAMES.index("ankle boot")
-    pictures = _references(300)
+    images = _references(300)
     accuracy = clip_models.reference_accuracy(
-        ASSETS / "models" / role, pictures, np.full(len(pictures), label)
+        ASSETS / "models" / role, images, np.full(len(images), label)
     )
     assert accuracy >= 0.9
 
@@ -96,24 +96,22 @@ def test_knows_committed_references(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_prompt_classification_meets_target(role: str) -> None:
     """Prompt classification over all ten classes, on a fifth of the references."""
-    pictures, labels = world.load_split("reference")
-    accuracy = clip_models.reference_accuracy(ASSETS / "models" / role, pictures[::5], labels[::5])
+    images, labels = world.load_split("reference")
+    accuracy = clip_models.reference_accuracy(ASSETS / "models" / role, images[::5], labels[::5])
     assert accuracy >= TARGET[role]
 
 
 def test_head_ranks_degraded_references() -> None:
-    """The shipped head's scores fall with severity on pictures it has never seen."""
+    """The shipped head's scores fall with severity on images it has never seen."""
     rng = np.random.default_rng(0)
     severities = np.tile(np.arange(6), 50)
-    pictures = np.stack(
+    images = np.stack(
         [
-            degrade(picture, DEGRADATIONS[row % 7], int(severity), rng)
-            for row, (picture, severity) in enumerate(
-                zip(_references(300), severities, strict=True)
-            )
+            degrade(image, DEGRADATIONS[row % 7], int(severity), rng)
+            for row, (image, severity) in enumerate(zip(_references(300), severities, strict=True))
         ]
     )
-    features = clip_models.encode(ASSETS / "models" / "scorer", pictures)
+    features = clip_models.encode(ASSETS / "models" / "scorer", images)
     features = torch.nn.functional.normalize(features, dim=-1)
     scores = ratings.score(ratings.load_head(ASSETS / "models" / "aesthetic"), features)
     assert scores.min() >= 0
@@ -163,7 +161,7 @@ def test_captions_name_thing_and_quality() -> None:
 
 
 def test_equal_captions_of_a_batch_are_merged() -> None:
-    """Pictures of one class and quality share one caption, so none is another's negative."""
+    """Images of one class and quality share one caption, so none is another's negative."""
     labels = torch.tensor([4, 4, 9, 4])
     kinds = torch.tensor([-1, -1, -1, 0])
     severities = torch.tensor([0, 0, 0, 5])
@@ -172,12 +170,12 @@ def test_equal_captions_of_a_batch_are_merged() -> None:
     assert target.tolist() == [0, 0, 1, 2]
 
 
-def test_augmentation_keeps_pictures_in_range() -> None:
-    """Augmentation keeps shape and type, and equal generators give equal pictures."""
-    pictures = torch.from_numpy(_references(8))
+def test_augmentation_keeps_images_in_range() -> None:
+    """Augmentation keeps shape and type, and equal generators give equal images."""
+    images = torch.from_numpy(_references(8))
     one, two = (
-        clip_models.augment(pictures, 0.5, torch.Generator().manual_seed(3)) for _ in range(2)
+        clip_models.augment(images, 0.5, torch.Generator().manual_seed(3)) for _ in range(2)
     )
-    assert one.shape == pictures.shape
+    assert one.shape == images.shape
     assert one.dtype == torch.uint8
     assert torch.equal(one, two)

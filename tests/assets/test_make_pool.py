@@ -18,10 +18,10 @@ from assets.build.degrade import ALTERATIONS
 from assets.build.make_pool import (
     LOOK_ALIKES,
     RECIPES,
-    Truth,
-    clean_pictures,
+    GroundTruthRow,
+    clean_images,
     make_pool,
-    read_truth,
+    read_ground_truth,
 )
 from assets.build.pool_defects import DEFECTS, METADATA_DEFECTS
 
@@ -56,8 +56,8 @@ def _grey(path: Path) -> np.ndarray:
 
 
 def test_shipped_pool_keeps_the_recipe() -> None:
-    """The committed ankle boot pool has 1,000 pictures in the shares of the default recipe."""
-    kinds = Counter(truth.kind for truth in read_truth(SHIPPED))
+    """The committed ankle boot pool has 1,000 images in the shares of the default recipe."""
+    kinds = Counter(ground_truth.kind for ground_truth in read_ground_truth(SHIPPED))
     broken = kinds.pop("broken")
     assert dict(kinds) == {
         "clean": 450,
@@ -72,19 +72,21 @@ def test_shipped_pool_keeps_the_recipe() -> None:
 def test_shipped_files_and_key_agree() -> None:
     """Every file of the pool has one row in the key, and every row but three names a file."""
     files = {path.name for path in (SHIPPED / "pool").iterdir()} - {"metadata.csv"}
-    names = [truth.file_name for truth in read_truth(SHIPPED)]
+    names = [ground_truth.file_name for ground_truth in read_ground_truth(SHIPPED)]
     assert len(names) == len(set(names))
     assert set(names) - files == set(METADATA_DEFECTS.values())
     assert files <= set(names)
     listed = {row["file_name"] for row in _metadata(SHIPPED)}
-    unlisted = {t.file_name for t in read_truth(SHIPPED) if t.defect == "no_metadata_row"}
+    unlisted = {t.file_name for t in read_ground_truth(SHIPPED) if t.defect == "no_metadata_row"}
     assert set(names) - listed == unlisted
-    assert not (SHIPPED / "pool" / "truth.csv").exists()
+    assert not (SHIPPED / "pool" / "ground_truth.csv").exists()
 
 
-def test_shipped_pictures_can_be_read() -> None:
-    """All pictures that are not broken decode to 32 by 32, seeds and references too."""
-    paths = [SHIPPED / "pool" / t.file_name for t in read_truth(SHIPPED) if t.kind != "broken"]
+def test_shipped_images_can_be_read() -> None:
+    """All images that are not broken decode to 32 by 32, seeds and references too."""
+    paths = [
+        SHIPPED / "pool" / t.file_name for t in read_ground_truth(SHIPPED) if t.kind != "broken"
+    ]
     seeds, references = (
         sorted((SHIPPED / "seeds").iterdir()),
         list((SHIPPED / "references").iterdir()),
@@ -97,13 +99,13 @@ def test_shipped_pictures_can_be_read() -> None:
 
 def test_names_and_captions_do_not_tell() -> None:
     """File names are random, and captions mention the concept as often for look-alikes."""
-    truth = {row.file_name: row for row in read_truth(SHIPPED)}
-    for name, row in truth.items():
+    ground_truth = {row.file_name: row for row in read_ground_truth(SHIPPED)}
+    for name, row in ground_truth.items():
         if row.kind != "broken":
             assert re.fullmatch(r"[0-9a-f]{12}\.(png|jpg|jpeg|JPG|webp)", name)
     told: dict[str, list[bool]] = {"clean": [], "lookalike": []}
     for caption in _metadata(SHIPPED):
-        kind = truth[caption["file_name"]].kind
+        kind = ground_truth[caption["file_name"]].kind
         if kind in told:
             told[kind].append("ankle boot" in caption["text"].lower())
     shares = {kind: float(np.mean(values)) for kind, values in told.items()}
@@ -114,7 +116,7 @@ def test_names_and_captions_do_not_tell() -> None:
 def test_exact_duplicates_are_exact() -> None:
     """Half of the duplicates repeat their original byte for byte, half nearly."""
     pool = SHIPPED / "pool"
-    rows = [row for row in read_truth(SHIPPED) if row.kind == "duplicate"]
+    rows = [row for row in read_ground_truth(SHIPPED) if row.kind == "duplicate"]
     same = [
         (pool / row.file_name).read_bytes() == (pool / row.of_file).read_bytes() for row in rows
     ]
@@ -127,8 +129,8 @@ def test_exact_duplicates_are_exact() -> None:
 
 
 def test_broken_files_are_what_they_say() -> None:
-    """Files that show a picture open in Pillow; the others raise, or are 1 by 1."""
-    for row in read_truth(SHIPPED):
+    """Files that show an image open in Pillow; the others raise, or are 1 by 1."""
+    for row in read_ground_truth(SHIPPED):
         if row.kind != "broken" or row.defect in METADATA_DEFECTS:
             continue
         path = SHIPPED / "pool" / row.file_name
@@ -142,15 +144,15 @@ def test_broken_files_are_what_they_say() -> None:
             assert path.stat().st_size < 4000
 
 
-def test_oracle_gives_clean_pictures() -> None:
-    """The helper for the oracle gives different clean pictures, the same for the same seed."""
-    kinds = {row.file_name: row.kind for row in read_truth(SHIPPED)}
-    paths = clean_pictures(SHIPPED, 200)
+def test_oracle_gives_clean_images() -> None:
+    """The helper for the oracle gives different clean images, the same for the same seed."""
+    kinds = {row.file_name: row.kind for row in read_ground_truth(SHIPPED)}
+    paths = clean_images(SHIPPED, 200)
     assert len(set(paths)) == 200
     assert {kinds[path.name] for path in paths} == {"clean"}
-    assert paths == clean_pictures(SHIPPED, 200) != clean_pictures(SHIPPED, 200, seed=1)
-    with pytest.raises(ValueError, match="450 clean pictures, 451 were asked for"):
-        clean_pictures(SHIPPED, 451)
+    assert paths == clean_images(SHIPPED, 200) != clean_images(SHIPPED, 200, seed=1)
+    with pytest.raises(ValueError, match="450 clean images, 451 were asked for"):
+        clean_images(SHIPPED, 451)
 
 
 @needs_world
@@ -160,15 +162,15 @@ def test_same_arguments_same_bytes(tmp_path: Path) -> None:
         make_pool("coat", tmp_path / name, seed=seed, size=60)
     first, second, third = (_hashes(tmp_path / name) for name in "abc")
     assert first == second
-    assert first["truth.csv"] != third["truth.csv"]
+    assert first["ground_truth.csv"] != third["ground_truth.csv"]
 
 
 @needs_world
 def test_shipped_pool_can_be_made_again(tmp_path: Path) -> None:
-    """The builder shows the same pictures as the committed pool, under the same names."""
+    """The builder shows the same images as the committed pool, under the same names."""
     make_pool("ankle boot", tmp_path / "again")
-    assert read_truth(tmp_path / "again") == read_truth(SHIPPED)
-    for row in read_truth(SHIPPED)[::7]:
+    assert read_ground_truth(tmp_path / "again") == read_ground_truth(SHIPPED)
+    for row in read_ground_truth(SHIPPED)[::7]:
         if row.kind not in ("broken", "degraded"):
             again = _grey(tmp_path / "again" / "pool" / row.file_name)
             assert np.abs(again - _grey(SHIPPED / "pool" / row.file_name)).max() <= 8
@@ -180,23 +182,25 @@ def test_every_concept_has_a_pool(concept: str, tmp_path: Path) -> None:
     """A pool of any concept, in both recipes, is made of its own look-alikes."""
     for recipe in RECIPES:
         make_pool(concept, tmp_path / recipe, recipe, size=60)
-        truth = read_truth(tmp_path / recipe)
-        assert {t.shows for t in truth if t.kind == "lookalike"} == set(LOOK_ALIKES[concept])
-        assert {t.shows for t in truth if t.kind in ("clean", "degraded")} == {concept}
-        assert concept not in {t.shows for t in truth if t.kind == "other"}
-    kinds = {t.degradation for t in read_truth(tmp_path / "alternate") if t.kind == "degraded"}
+        ground_truth = read_ground_truth(tmp_path / recipe)
+        assert {t.shows for t in ground_truth if t.kind == "lookalike"} == set(LOOK_ALIKES[concept])
+        assert {t.shows for t in ground_truth if t.kind in ("clean", "degraded")} == {concept}
+        assert concept not in {t.shows for t in ground_truth if t.kind == "other"}
+    kinds = {
+        t.degradation for t in read_ground_truth(tmp_path / "alternate") if t.kind == "degraded"
+    }
     assert kinds == set(ALTERATIONS)
 
 
 @needs_world
-def test_no_picture_is_used_twice(tmp_path: Path) -> None:
-    """Seeds and clean pictures are different pictures of split `pool`."""
+def test_no_image_is_used_twice(tmp_path: Path) -> None:
+    """Seeds and clean images are different images of split `pool`."""
     make_pool("bag", tmp_path / "bag", size=200)
-    rows = [row for row in read_truth(tmp_path / "bag") if row.kind == "clean"]
-    pictures = world.split_of_class("pool", world.CLASS_NAMES.index("bag")).astype(int)
+    rows = [row for row in read_ground_truth(tmp_path / "bag") if row.kind == "clean"]
+    images = world.split_of_class("pool", world.CLASS_NAMES.index("bag")).astype(int)
     paths = [tmp_path / "bag" / "pool" / row.file_name for row in rows]
     paths += sorted((tmp_path / "bag" / "seeds").iterdir())
-    nearest = [int(np.abs(pictures - _grey(path)).mean((1, 2)).argmin()) for path in paths]
+    nearest = [int(np.abs(images - _grey(path)).mean((1, 2)).argmin()) for path in paths]
     assert len(set(nearest)) == len(nearest)
 
 
@@ -214,4 +218,4 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 
 def test_truth_rows_have_defaults() -> None:
     """A row of the key needs a file and a kind, no more."""
-    assert Truth("a.png", "clean").severity == 0
+    assert GroundTruthRow("a.png", "clean").severity == 0

@@ -97,7 +97,7 @@ def test_a_saved_result_is_added_without_running(tmp_path: Path) -> None:
         "ours": 12.0,
         "pipeline": 10.0,
         "ratio": 1.2,
-        "rows": [{"steps": 5, "pictures_a_second": 20.0, "difference": 4.0}],
+        "rows": [{"steps": 5, "images_a_second": 20.0, "difference": 4.0}],
         "gpu": "measured",
     }
     saved, output = tmp_path / "gpu.json", tmp_path / "page.md"

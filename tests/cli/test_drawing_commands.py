@@ -16,7 +16,7 @@ from cli.evaluate import evaluate
 from cli.generate import generate
 from cli.word_sources import find_words
 from coti.core.errors import ConfigError, CotiError, EmbeddingError
-from coti.core.images import read_picture
+from coti.core.images import read_image
 from coti.generation.png_metadata import read_recipe
 from coti.inversion.adapters.embedding import save_embedding
 from coti.inversion.base_model import load_text_to_image
@@ -58,11 +58,11 @@ def test_generate_draws_a_grid_with_recipes(words: Path, tmp_path: Path) -> None
         *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "out")),
     )
-    assert "4 pictures in" in told
+    assert "4 images in" in told
     assert "Note" not in told
-    pictures = sorted((tmp_path / "out").glob("0*.png"))
-    assert len(pictures) == 4
-    recipe = read_recipe(pictures[1])
+    images = sorted((tmp_path / "out").glob("0*.png"))
+    assert len(images) == 4
+    recipe = read_recipe(images[1])
     assert recipe.prompt == "a photo of a <boot> in the style of <style>"
     assert (recipe.seed, recipe.index, recipe.width, recipe.height) == (3, 1, 48, 32)
     assert [word.token for word in recipe.words] == ["<boot>", "<style>"]
@@ -73,8 +73,8 @@ def test_generate_draws_a_grid_with_recipes(words: Path, tmp_path: Path) -> None
         *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "again")),
     )
-    first, second = read_picture(pictures[3]), read_picture(tmp_path / "again" / "0001.png")
-    assert first.tobytes() == second.tobytes(), "the same seed gives the same picture"
+    first, second = read_image(images[3]), read_image(tmp_path / "again" / "0001.png")
+    assert first.tobytes() == second.tobytes(), "the same seed gives the same image"
 
 
 def test_generate_compares_with_and_without_the_word(words: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_generate_compares_with_and_without_the_word(words: Path, tmp_path: Path
         *("--embedding", str(words / "boot.safetensors"), "--compare", "without"),
         *("--plain-word", "bag", "--num-images", "2", *QUICK, "--output", str(tmp_path)),
     )
-    assert "4 pictures in" in told
+    assert "4 images in" in told
     assert read_recipe(tmp_path / "without-0001.png").prompt == "a photo of a bag"
     assert read_recipe(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
 
@@ -146,7 +146,7 @@ def test_edit_keeps_what_is_not_masked(words: Path, tmp_path: Path) -> None:
 
 
 def test_evaluate_measures_words_and_a_baseline(words: Path, tmp_path: Path) -> None:
-    """A row a word and seed, the plot, how even the pictures are."""
+    """A row a word and seed, the plot, how even the images are."""
     told = run(
         evaluate,
         *("--word", "foot", "--embedding", str(words / "boot.safetensors")),
@@ -168,7 +168,7 @@ def test_evaluate_measures_words_and_a_baseline(words: Path, tmp_path: Path) -> 
         assert -1 <= float(row["editability"]) <= 1
         assert 0 <= float(row["entropy"]) <= math.log2(3) + 1e-9
         assert 1 / 3 - 1e-9 <= float(row["largest_share"]) <= 1
-    assert read_picture(tmp_path / "distortion_editability.png").width > 400
+    assert read_image(tmp_path / "distortion_editability.png").width > 400
 
 
 def test_evaluate_refuses_nothing_and_twins(words: Path, tmp_path: Path) -> None:

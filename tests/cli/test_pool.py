@@ -74,7 +74,7 @@ def test_a_second_check_into_the_same_folder_says_what_drifted(tmp_path: Path) -
 
 
 def test_a_bad_pool_fails_with_its_report(tmp_path: Path) -> None:
-    """A pool without a good picture ends with a sentence and status 1, and the report is there."""
+    """A pool without a good image ends with a sentence and status 1, and the report is there."""
     root = tmp_path / "pool"
     root.mkdir()
     (root / "bad.jpg").write_bytes(b"")

@@ -15,7 +15,7 @@ from coti.settings import ModelSettings
 
 WORDS = """
 a the photo of my rendering cropped clean dirty dark cool close up bright good one rendition
-nice small weird large painting in style picture boot shoe foot thing ankle
+nice small weird large painting in style image boot shoe foot thing ankle
 """
 
 
@@ -45,7 +45,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_model(folder: Path, prediction_type: str = "epsilon", sdxl: bool = False) -> Path:
-    """A diffusers folder: 32×32 pictures, 16×16×4 latents, untrained weights from one seed."""
+    """A diffusers folder: 32×32 images, 16×16×4 latents, untrained weights from one seed."""
     from diffusers import (
         AutoencoderKL,
         DDPMScheduler,
@@ -174,7 +174,7 @@ def model(load_model: Callable[..., TextToImageModel]) -> TextToImageModel:
 
 
 @pytest.fixture
-def pictures() -> torch.Tensor:
-    """Ten 32×32 pictures, uint8 [10, 3, 32, 32]."""
+def images() -> torch.Tensor:
+    """Ten 32×32 images, uint8 [10, 3, 32, 32]."""
     generator = torch.Generator().manual_seed(3)
     return torch.randint(0, 256, (10, 3, 32, 32), generator=generator, dtype=torch.uint8)

@@ -32,7 +32,7 @@ TINY: dict[str, Any] = {
     "seeds": "assets/pools/ankle_boot/seeds",
     "pool": "assets/pools/ankle_boot/pool",
     "references": "assets/pools/ankle_boot/references",
-    "truth": "assets/pools/ankle_boot/truth.csv",
+    "ground_truth": "assets/pools/ankle_boot/ground_truth.csv",
     "token": {"placeholder_token": "<ankle-boot>", "initializer": "foot"},
     "train": {"max_steps": 6, "phi_every": 3, "batch_size": 4, "checkpoint_every": 2},
     "generation": {"num_inference_steps": 3, "phi_images": 8, "cycle_images": 72},

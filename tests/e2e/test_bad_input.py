@@ -39,7 +39,7 @@ def messages(workspace: Workspace) -> dict[str, str]:
     (root / "bad_pool" / "a.jpg").write_text("<html>", encoding="utf-8")
     (root / "bad_seeds").mkdir()
     shutil.copy(next((root / "assets/pools/ankle_boot/seeds").glob("*.png")), root / "bad_seeds")
-    (root / "bad_seeds" / "notes.png").write_text("not a picture", encoding="utf-8")
+    (root / "bad_seeds" / "notes.png").write_text("not an image", encoding="utf-8")
     (root / "no_model").mkdir()
     (root / "no_model" / "readme.md").write_text("nothing", encoding="utf-8")
     token: dict[str, Any] = TINY["token"]
@@ -53,7 +53,7 @@ def messages(workspace: Workspace) -> dict[str, str]:
         "long_initializer": {"token": {**token, "initializer": "zyzzyva"}},
         "large_batch": {"selection": {"batch": 5000}},
         "no_model": {"model": {"base_model": "no_model"}},
-        "missing_truth": {"truth": "data/truth.csv"},
+        "missing_truth": {"ground_truth": "data/ground_truth.csv"},
     }
     paths = {name: str(workspace.config(name, **changes)) for name, changes in cases.items()}
     script = root / "run_all.py"
@@ -76,7 +76,7 @@ def messages(workspace: Workspace) -> dict[str, str]:
         ("long_initializer", "zyzzyva"),
         ("large_batch", "5000"),
         ("no_model", "no_model"),
-        ("missing_truth", "truth.csv"),
+        ("missing_truth", "ground_truth.csv"),
     ],
 )
 def test_one_sentence_names_the_input(messages: dict[str, str], case: str, named: str) -> None:

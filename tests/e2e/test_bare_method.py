@@ -29,7 +29,7 @@ from coti.inversion.base_model import load_text_to_image
 from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.generation.fixed_noise import draw
-from coti.scores.scoring import PictureScorer, embed_pictures, finetune_for_cycle, fit_concept
+from coti.scores.scoring import ImageScorer, embed_images, finetune_for_cycle, fit_concept
 from coti.scores.scoring import score_candidates
 from coti.selection.batch import select_batch
 from coti.settings import *
@@ -38,10 +38,10 @@ model = load_text_to_image(ModelSettings())
 encoder = load_image_text_encoder("assets/models/scorer")
 seeds = ImageSet(names, images)
 pool = ImageSet([f"p{i}" for i in range(20)], torch.randint(0, 255, (20, 3, 32, 32)).byte())
-features = embed_pictures(encoder, None, pool, seeds, ())
+features = embed_images(encoder, None, pool, seeds, ())
 head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings(steps=5), 0)
 concept = fit_concept(features, names, ConceptScoreSettings(), 0)
-scorer = PictureScorer(encoder, None, head, concept)
+scorer = ImageScorer(encoder, None, head, concept)
 generation = GenerationSettings(num_inference_steps=2)
 word = initial_embedding(model, TokenSettings(initializer="foot"))
 result = train_cycle(

@@ -27,7 +27,7 @@ def run(workspace: Workspace, path: str | Path) -> str:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -> None:
-    """The cost comes first, a line a cell; CSV, page and pictures are written by the command."""
+    """The cost comes first, a line a cell; CSV, page and images are written by the command."""
     file = ROOT / "configs" / "experiments" / "mini" / f"{name}.yaml"
     rows = yaml.safe_load(file.read_text(encoding="utf-8"))["parameters"]["config"]["rows"]
     printed = run(workspace, f"configs/experiments/mini/{name}.yaml")

@@ -159,17 +159,17 @@ def _metrics(client: Any, runs: list[Any], parent: str) -> dict[str, dict[str, l
 
 
 def test_a_changed_pool_misses_the_cache(workspace: Workspace, first_run: object) -> None:
-    """One more picture in the pool's folder: ingestion runs again."""
+    """One more image in the pool's folder: ingestion runs again."""
     pool = workspace.root / "assets" / "pools" / "ankle_boot" / "pool"
-    picture = next(pool.glob("*.png"))
+    image = next(pool.glob("*.png"))
     seed = next((workspace.root / "assets/pools/ankle_boot/seeds").glob("*.png"))
-    before = picture.read_bytes()
-    picture.write_bytes(seed.read_bytes())
+    before = image.read_bytes()
+    image.write_bytes(seed.read_bytes())
     try:
         workspace.run(workspace.config("first"))
         assert workspace.cached_steps()["ingest_pool"] == "completed"
     finally:
-        picture.write_bytes(before)
+        image.write_bytes(before)
 
 
 def test_editing_the_method_misses_the_cache(workspace: Workspace, first_run: object) -> None:
@@ -188,7 +188,7 @@ def test_editing_the_method_misses_the_cache(workspace: Workspace, first_run: ob
 def test_baselines_run_by_one_key(workspace: Workspace, strategy: str) -> None:
     """TI (RAND), TI (FULL) and TI on the seeds: one training cycle through the same pipeline."""
     config = workspace.config(
-        strategy, strategy=strategy, baseline_pictures=20, controller={"max_cycles": 0}
+        strategy, strategy=strategy, baseline_images=20, controller={"max_cycles": 0}
     )
     workspace.run(config)
     with (workspace.latest() / "cycles.csv").open(newline="", encoding="utf-8") as file:

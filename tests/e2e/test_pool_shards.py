@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 RULES: dict[str, Any] = {"feature_shard": 120, "near_duplicate_cosine": 0.9995, "max_drift": 0.3}
 CHANGES: dict[str, Any] = {
     "pool": "pool",
-    "truth": None,
+    "ground_truth": None,
     "references": None,
     "pool_rules": RULES,
     "concept_score": {"kind": "calibrated"},
@@ -45,7 +45,7 @@ def shown(workspace: Workspace, config: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pool(workspace: Workspace) -> Path:
-    """Three hundred pictures of the bundled pool."""
+    """Three hundred images of the bundled pool."""
     folder = workspace.root / "pool"
     folder.mkdir()
     given = sorted((workspace.root / "assets/pools/ankle_boot/pool").glob("*.png"))
@@ -67,7 +67,7 @@ def said(workspace: Workspace, pool: Path) -> str:
 def test_a_shard_is_a_step_and_a_killed_run_goes_on_behind_it(
     workspace: Workspace, said: str
 ) -> None:
-    """Three shards of at most 120 pictures; the resumed run takes all of them to one table."""
+    """Three shards of at most 120 images; the resumed run takes all of them to one table."""
     statuses = _statuses(workspace, "embed_pool")
     assert len(statuses) == 3, workspace.cached_steps()
     shapes = workspace.query(
@@ -105,7 +105,7 @@ def test_the_validation_page_is_in_mlflow(workspace: Workspace, said: str) -> No
 
 
 def test_least_cosines_are_kept_from_cycle_to_cycle(workspace: Workspace, said: str) -> None:
-    """The last table's minimum, made from the new pictures alone, is that over the whole X_T."""
+    """The last table's minimum, made from the new images alone, is that over the whole X_T."""
     worst = workspace.query(
         "import json; from zenml.client import Client\n"
         "from coti.scores.concept_score import least_cosine\n"
@@ -127,11 +127,11 @@ def test_least_cosines_are_kept_from_cycle_to_cycle(workspace: Workspace, said: 
 def test_a_pool_that_changed_is_held_against_its_last_version(
     workspace: Workspace, pool: Path, said: str
 ) -> None:
-    """Pictures of twice the size: ingestion runs again, and the drift is said."""
+    """Images of twice the size: ingestion runs again, and the drift is said."""
     for path in sorted(pool.glob("*.png")):
-        with contextlib.suppress(OSError):  # the pool has broken pictures, too
-            picture = Image.open(io.BytesIO(path.read_bytes()))
-            picture.resize((2 * picture.width, 2 * picture.height)).save(path)
+        with contextlib.suppress(OSError):  # the pool has broken images, too
+            image = Image.open(io.BytesIO(path.read_bytes()))
+            image.resize((2 * image.width, 2 * image.height)).save(path)
     changed = shown(workspace, workspace.config("shards", **CHANGES))
     assert _statuses(workspace, "ingest_pool") == {"ingest_pool": "completed"}
     drift = re.search(r"mean width was \S+ and is \S+", changed)

@@ -46,26 +46,26 @@ def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]
 
 
 def _fill_pool(space: Workspace, spoil: Callable[[Image.Image], Image.Image] | None) -> None:
-    """The bundled pool, each of its pictures spoilt."""
+    """The bundled pool, each of its images spoilt."""
     here = Path("assets", "pools", "ankle_boot", "pool")
     shutil.rmtree(space.root / here)
     shutil.copytree(ROOT / here, space.root / here)
     if spoil is not None:
         for path in sorted((space.root / here).rglob("*.*")):
             try:
-                with Image.open(path) as picture:
-                    spoilt = spoil(picture.convert("RGB"))
+                with Image.open(path) as image:
+                    spoilt = spoil(image.convert("RGB"))
             except (OSError, Image.DecompressionBombError):  # pools hold broken files, too
                 continue
             spoilt.save(path)
 
 
-def _negative(picture: Image.Image) -> Image.Image:
-    return ImageOps.invert(picture)
+def _negative(image: Image.Image) -> Image.Image:
+    return ImageOps.invert(image)
 
 
-def _upside_down_negative(picture: Image.Image) -> Image.Image:
-    return ImageOps.invert(ImageOps.flip(picture))
+def _upside_down_negative(image: Image.Image) -> Image.Image:
+    return ImageOps.invert(ImageOps.flip(image))
 
 
 def _champion(space: Workspace) -> list[int]:

@@ -159,7 +159,7 @@ def test_the_same_command_again_comes_from_the_cache(space: Workspace) -> None:
 def test_a_pool_in_the_same_store_is_read_with_the_stacks_key(
     space: Workspace, server: str, proxy: Proxy, undisturbed: bytes
 ) -> None:
-    """The environment has no key, as in a pod; the same pictures give the same embedding."""
+    """The environment has no key, as in a pod; the same images give the same embedding."""
     pool = space.root / "assets" / "pools" / "ankle_boot" / "pool"
     store = client(server)
     for path in sorted(pool.rglob("*")):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from coti.core.images import read_picture
+from coti.core.images import read_image
 from tests.e2e.conftest import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -24,7 +24,7 @@ with serving() as address, browser_page() as page:
     page.goto(address)
     wait_until_drawn(page)
     told["champion"] = page.get_by_text("Champion (the same)").count()
-    told["pictures"] = page.locator("[data-testid=stImageContainer] img").count()
+    told["images"] = page.locator("[data-testid=stImageContainer] img").count()
     told["address"] = address
     before = page.get_by_text("cycle 2, the same noise").count()
     slider = page.get_by_role("slider").last
@@ -100,19 +100,19 @@ def test_the_studio_in_a_browser(learned: Workspace) -> None:
 
     if chromium() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
-    picture = learned.root / "studio.png"
+    image = learned.root / "studio.png"
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, str(picture)],
+        [sys.executable, "-c", LOOK, str(image)],
         cwd=learned.root, env=learned.env, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.strip().splitlines()[-1])
     assert told["champion"] == 1
-    assert told["pictures"] >= 3
+    assert told["images"] >= 3
     assert told["cycles"] == [1, 1]
     assert told["errors"] >= 1
     assert told["elsewhere"] == []
-    assert read_picture(picture).width == 1280
+    assert read_image(image).width == 1280
 
 
 def test_the_studio_is_not_reachable_from_outside(learned: Workspace) -> None:

@@ -73,7 +73,7 @@ def test_writing_a_cycle_twice_leaves_the_record_as_it_was(uri: str, tmp_path: P
         run_id = record.cycle_run(0, {"a": "b"})
         record.log_metrics(run_id, {"phi": 1.5, "fd_judge": None, "kid": float("nan")}, 0)
         record.log_curve(run_id, [{"step": 1, "train_loss": 2.0}, {"step": 2, "train_loss": 1.0}])
-        record.log_picture(record.parent_id, "samples", np.zeros((4, 4, 3), np.uint8), 0)
+        record.log_image(record.parent_id, "samples", np.zeros((4, 4, 3), np.uint8), 0)
         record.finish(run_id)
     client = MlflowClient(tracking_uri=uri)
     runs = client.search_runs([record.experiment_id])

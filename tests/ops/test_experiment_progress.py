@@ -18,7 +18,7 @@ ROW = {
 
 
 def test_the_work_of_a_cell_counts_what_it_trains_and_draws() -> None:
-    """Two cycles of 4 steps of 2 pictures; φ twice a cycle; the ends and the looks."""
+    """Two cycles of 4 steps of 2 images; φ twice a cycle; the ends and the looks."""
     cell = CellSettings(
         train=TrainSettings(max_steps=4, batch_size=2, phi_every=2),
         controller=ControllerSettings(max_cycles=1),

@@ -36,7 +36,7 @@ model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
 encode, encoded = model.vae.encode, []
 model.vae.encode = lambda pixels: encoded.append(len(pixels)) or encode(pixels)
 drawn = torch.Generator().manual_seed(0)
-pictures = torch.randint(0, 256, (512, 3, 32, 32), generator=drawn).to(torch.uint8)
+images = torch.randint(0, 256, (512, 3, 32, 32), generator=drawn).to(torch.uint8)
 start = initial_embedding(model, TokenSettings("<boot>", "foot"))
 settings = TrainSettings(
     batch_size=2, max_steps=2, phi_every=1, horizontal_flip=False, keep_latents_from=1
@@ -57,14 +57,14 @@ def train(images, settings, store):
 store = ArtifactStoreLatents()
 assert store.root.startswith("s3://")
 if "killed" in sys.argv:
-    train(pictures, settings, store)
+    train(images, settings, store)
 longer = replace(settings, max_steps=3, learning_rates=(0.01,))
-again, with_kept = train(pictures, longer, store)
-anew, without = train(pictures, longer, None)
-fewer, _ = train(pictures[:511], longer, store)
+again, with_kept = train(images, longer, store)
+anew, without = train(images, longer, None)
+fewer, _ = train(images[:511], longer, store)
 print(json.dumps([again, anew, fewer, torch.equal(with_kept, without)]))
 """
-"""Two trainings on 512 pictures of the bundled model: 8 x 8 x 4 numbers for mean and for standard
+"""Two trainings on 512 images of the bundled model: 8 x 8 x 4 numbers for mean and for standard
 deviation, in all 1 MiB. The first dies in its first steps."""
 
 

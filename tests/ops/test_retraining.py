@@ -34,7 +34,7 @@ def _record(uri: str, name: str, folder: Path) -> str:
         uri, "ankle boot", name, name, 1_000, {}, {}, (folder / "artifacts").as_uri()
     )
     for step in (0, 2, 10):
-        record.log_picture(record.parent_id, "samples", np.full((8, 8, 3), step, np.uint8), step)
+        record.log_image(record.parent_id, "samples", np.full((8, 8, 3), step, np.uint8), step)
     page = folder / "report.html"
     page.write_text(name)
     record.log_file(record.parent_id, page, "report")
@@ -106,7 +106,7 @@ def test_what_was_trained_can_be_fetched_wherever_it_ran(uri: str, tmp_path: Pat
     assert (place / "report" / "report.html").read_text() == "now"
     from PIL import Image
 
-    with Image.open(place / "samples.png") as picture:
-        assert picture.getpixel((0, 0)) == (10, 10, 10)
+    with Image.open(place / "samples.png") as image:
+        assert image.getpixel((0, 0)) == (10, 10, 10)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ankle-boot"]
     assert MlflowClient(tracking_uri=uri).get_run(str(outcome.run_id)).info.status == "FINISHED"

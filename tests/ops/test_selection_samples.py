@@ -30,7 +30,7 @@ def test_refused_goes_from_the_best_to_the_worst() -> None:
 
 
 def test_few_or_none_are_shown_whole() -> None:
-    """No picture twice, no empty sheet."""
+    """No image twice, no empty sheet."""
     scores = _scores(5)
     sheets = {name: ids for name, ids, _ in picked_and_refused(scores, scores.head(3))}
     assert sheets == {"picked": ["p000", "p001", "p002"], "refused": ["p003", "p004"]}

@@ -1,6 +1,6 @@
 """One run with all that a cluster has but the cluster.
 
-ZenML's server on MariaDB, MLflow's on PostgreSQL, artifacts and pictures on S3 (SeaweedFS), each
+ZenML's server on MariaDB, MLflow's on PostgreSQL, artifacts and images on S3 (SeaweedFS), each
 started as in the image. What was run is found by other clients than the one that ran it.
 """
 
@@ -43,7 +43,7 @@ RUNS = (
 
 
 def test_a_run_on_both_servers(tmp_path: Path) -> None:
-    """The run, its pictures and the registered word are on the servers, the files in the bucket."""
+    """The run, its images and the registered word are on the servers, the files in the bucket."""
     with mariadb(tmp_path) as port, postgres(tmp_path) as other, s3_server(tmp_path) as store:
         client(store).create_bucket(Bucket=BUCKET)
         keys = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
@@ -103,8 +103,8 @@ def _run_and_look(
     assert "champion" in found.get_model_version("ankle-boot", version.version).aliases
     parent = found.get_run(version.run_id)
     assert parent.info.status == "FINISHED"
-    pictures = [f.path for f in found.list_artifacts(version.run_id, "images")]
-    assert any(name.endswith(".png") for name in pictures)
+    images = [f.path for f in found.list_artifacts(version.run_id, "images")]
+    assert any(name.endswith(".png") for name in images)
     path = found.download_artifacts(
         version.run_id, "embedding/learned_embeds.safetensors", str(folder)
     )

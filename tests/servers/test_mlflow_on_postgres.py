@@ -75,7 +75,7 @@ def test_a_registry_outlives_its_server_and_its_database(
     names = [each["Key"] for each in stored["Contents"]]
     assert sum(name.endswith("/embedding/learned_embeds.safetensors") for name in names) == 2
     assert all(name.startswith("mlflow/") for name in names)
-    assert {(name.split("+")[0], grey) for name, grey, _ in before["pictures"]} == {
+    assert {(name.split("+")[0], grey) for name, grey, _ in before["images"]} == {
         ("images/samples", 100),
         ("images/samples", 200),
     }
@@ -100,7 +100,7 @@ def _fill(address: str, folder: Path) -> None:
         )  # fmt: skip
         run = record.cycle_run(0, {"coti.cycle": "0"})
         record.log_metrics(run, {"phi": 5.0 + number}, 0)
-        record.log_picture(run, "samples", np.full((8, 8, 3), 100 * number, np.uint8), 0)
+        record.log_image(run, "samples", np.full((8, 8, 3), 100 * number, np.uint8), 0)
         word = Embedding("<boots>", torch.full((2, 16), 0.1 * number))
         path = save_embedding(word, folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, "embedding")
@@ -128,7 +128,7 @@ def _metrics(fd: float) -> dict[str, Any]:
 def _content(address: str, folder: Path) -> dict[str, Any]:
     """Everything that must come back: runs, metrics, versions, aliases, audit trail, files.
 
-    Pictures are downloaded into ``folder``.
+    Images are downloaded into ``folder``.
     """
     tracking = MlflowClient(tracking_uri=address)
     registry = Registry.find(address, "Boots")
@@ -145,22 +145,22 @@ def _content(address: str, folder: Path) -> dict[str, Any]:
         },
         "audit": [f"{e.action} version {e.version}" for e in entries(tracking, registry.name)],
         "faults": [registry.faults(version) for version in registry.versions()],
-        "pictures": sorted(
-            picture for run in runs for picture in _pictures(tracking, run.info.run_id, folder)
+        "images": sorted(
+            image for run in runs for image in _images(tracking, run.info.run_id, folder)
         ),
     }
 
 
-def _pictures(tracking: MlflowClient, run_id: str, folder: Path) -> list[tuple[str, int, str]]:
-    """Name, grey value and hash of each picture that a run lists; it must download and open."""
+def _images(tracking: MlflowClient, run_id: str, folder: Path) -> list[tuple[str, int, str]]:
+    """Name, grey value and hash of each image that a run lists; it must download and open."""
     found = []
     for each in tracking.list_artifacts(run_id, "images"):
         if each.path.endswith(".png"):
             target = folder / run_id
             target.mkdir(parents=True, exist_ok=True)
             path = Path(tracking.download_artifacts(run_id, each.path, str(target)))
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
             assert pixels.shape == (8, 8, 3)
             assert pixels.min() == pixels.max()
             found.append(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 
 pytestmark = pytest.mark.slow
 
@@ -45,15 +45,15 @@ def shards_of(found: dict[str, Any]) -> list[str]:
 
 
 def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_path: Path) -> None:
-    """Seven different pictures and one that only its bytes tell from another: three shards, one
+    """Seven different images and one that only its bytes tell from another: three shards, one
     near duplicate by embedding, sums that add up. The same pool is a cache hit in every step, a
     changed one is ingested again, and its drift from the last version is said.
     """
     pool = tmp_path / "pool"
     pool.mkdir()
     for number in range(7):
-        (pool / f"{number}.png").write_bytes(encoded(picture(number, (64, 64))))
-    (pool / "again.png").write_bytes(encoded(picture(6, (64, 64)), compress_level=1))
+        (pool / f"{number}.png").write_bytes(encoded(image(number, (64, 64))))
+    (pool / "again.png").write_bytes(encoded(image(6, (64, 64)), compress_level=1))
     first = run(pool, tmp_path)
     assert first["source"]["kind"] == "folder"
     assert shards_of(first) == ["completed"] * 3
@@ -67,7 +67,7 @@ def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_
     assert {**second, "steps": {}} == {**first, "steps": {}}
 
     for number in range(7):
-        (pool / f"{number}.png").write_bytes(encoded(picture(number, (400, 400))))
+        (pool / f"{number}.png").write_bytes(encoded(image(number, (400, 400))))
     third = run(pool, tmp_path)
     assert third["steps"]["ingest_pool"] == "completed"
     assert third["source"]["version"] != first["source"]["version"]

@@ -1,4 +1,4 @@
-"""Pictures of several experiments of one kind lie side by side."""
+"""Images of several experiments of one kind lie side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from coti.experiments import Cell
 from steps.write_results import draw_named
 
 
-def test_an_experiment_leaves_the_pictures_of_another_alone(tmp_path: Path) -> None:
+def test_an_experiment_leaves_the_images_of_another_alone(tmp_path: Path) -> None:
     """Both are bars; the second may not take the first one's file away."""
     cells = [Cell("boot", "COTI", 0, {"fd_judge": 0.5, "r_precision": 0.9})]
     first = draw_named("ablations", "ablations", cells, tmp_path)

@@ -1,4 +1,4 @@
-"""Which runs the comparison shows; the picture itself needs Chromium and is made by hand."""
+"""Which runs the comparison shows; the image itself needs Chromium and is made by hand."""
 
 from __future__ import annotations
 

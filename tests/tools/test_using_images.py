@@ -29,10 +29,10 @@ def test_a_documented_command_is_one_that_there_is(name: str) -> None:
     assert f"images/using/{name}.png" in TEXT or f"<!-- {name}:begin -->" in TEXT
 
 
-def test_every_picture_of_the_page_exists() -> None:
+def test_every_image_of_the_page_exists() -> None:
     """A command made it and it was committed."""
-    for picture in re.findall(r"\]\((images/[^)]+)\)", TEXT):
-        assert (PAGE.parent / picture).is_file(), picture
+    for image in re.findall(r"\]\((images/[^)]+)\)", TEXT):
+        assert (PAGE.parent / image).is_file(), image
 
 
 def test_the_table_has_means_and_ranges(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def load_embedding(path: Path | str, token: str | None = None) -> Embedding:
         raise EmbeddingError(f"There is no embedding file {path}; check the path.")
     if path.suffix.lower() in (".png", ".webp", ".jpg", ".jpeg"):
         raise EmbeddingError(
-            f"{path} is a picture: AUTOMATIC1111 hides embeddings in some, which are not read "
+            f"{path} is an image: AUTOMATIC1111 hides embeddings in some, which are not read "
             "here. Have it write the embedding as a .pt or .safetensors file."
         )
     if path.suffix != ".safetensors":

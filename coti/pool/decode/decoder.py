@@ -1,6 +1,7 @@
-"""A stranger's bytes to a picture of ours, with everything checked on the way.
+"""A stranger's bytes to an image of ours, with everything checked on the way.
 
-Runs inside the worker processes of :mod:`coti.pool.decode.sandbox`; imports neither torch nor pandas.
+Runs inside the worker processes of :mod:`coti.pool.decode.sandbox`; imports neither torch nor
+pandas.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from coti.pool.reasons import Rejected
 
-__all__ = ["FORMATS", "Decoded", "Limits", "decode_picture", "open_checked", "sanitized"]
+__all__ = ["FORMATS", "Decoded", "Limits", "decode_image", "open_checked", "sanitized"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is opened at all; every further format is one more parser for a stranger to attack."""
@@ -41,22 +42,22 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may cost, and the size it is brought to."""
+    """What an image may cost, and the size it is brought to."""
 
     resolution: int
-    """Pixels of a side of the sanitised picture."""
+    """Pixels of a side of the sanitised image."""
     max_pixels: int = 50_000_000
     first_frame: bool = False
     """Take the first frame of an animation instead of refusing it."""
     pixels: bool = True
-    """Off: only check and measure, without a sanitised picture (for benchmarks)."""
+    """Off: only check and measure, without a sanitised image (for benchmarks)."""
     measure: bool = True
     """Off: without perceptual hash and quality signals (for benchmarks)."""
 
 
 @dataclass
 class Decoded:
-    """What is known of a picture once it has been decoded."""
+    """What is known of an image once it has been decoded."""
 
     width: int
     """Pixels, after EXIF rotation."""
@@ -71,23 +72,23 @@ class Decoded:
     """16x16 grey levels, 512 hexadecimal digits, to check near duplicates with."""
     signals: dict[str, float] = field(default_factory=dict)
     pixels: bytes = b""
-    """The sanitised picture: square, RGB, ``resolution`` pixels a side, row by row."""
+    """The sanitised image: square, RGB, ``resolution`` pixels a side, row by row."""
 
 
-def decode_picture(data: bytes, limits: Limits) -> Decoded:
-    """Check, decode, measure and sanitise one picture.
+def decode_image(data: bytes, limits: Limits) -> Decoded:
+    """Check, decode, measure and sanitise one image.
 
     Raises :class:`Rejected` with one of the byte-level reasons; ``MemoryError`` is passed on.
     """
-    picture, kind, mode = open_checked(data, limits)
+    image, kind, mode = open_checked(data, limits)
     notes: list[str] = []
     try:
-        picture = ImageOps.exif_transpose(picture)
+        image = ImageOps.exif_transpose(image)
     except MemoryError:
         raise
     except Exception as error:
         notes.append(f"EXIF ignored: {type(error).__name__}")
-    rgb = _to_rgb(picture)
+    rgb = _to_rgb(image)
     decoded = Decoded(rgb.width, rgb.height, kind, mode, "; ".join(notes))
     if limits.measure:
         _measure(rgb, decoded)
@@ -97,10 +98,10 @@ def decode_picture(data: bytes, limits: Limits) -> Decoded:
 
 
 def open_checked(data: bytes, limits: Limits) -> tuple[Image.Image, str, str]:
-    """The loaded picture, its format and its stored mode, or :class:`Rejected`.
+    """The loaded image, its format and its stored mode, or :class:`Rejected`.
 
     ``verify()`` checks what the format lets it check without decoding and spoils the object, so
-    the picture is opened afresh for ``load()``, which decodes every pixel.
+    the image is opened afresh for ``load()``, which decodes every pixel.
     """
     if not data:
         raise Rejected("empty_file", "0 bytes")
@@ -116,8 +117,8 @@ def open_checked(data: bytes, limits: Limits) -> tuple[Image.Image, str, str]:
             if kind != "MPO" and getattr(first, "is_animated", False) and not limits.first_frame:
                 raise Rejected("animated", f"{kind}, {getattr(first, 'n_frames', 2)} frames")
             first.verify()
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-            picture.load()
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image.load()
         except Rejected:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -128,16 +129,16 @@ def open_checked(data: bytes, limits: Limits) -> tuple[Image.Image, str, str]:
             raise
         except Exception as error:
             raise _broken(error) from error
-    return picture, kind, mode
+    return image, kind, mode
 
 
-def sanitized(picture: Image.Image, resolution: int) -> Image.Image:
-    """The RGB picture cut to its centre square and resized to ``resolution`` pixels a side."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+def sanitized(image: Image.Image, resolution: int) -> Image.Image:
+    """The RGB image cut to its centre square and resized to ``resolution`` pixels a side."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
     if side == resolution:
-        return picture.crop((left, top, left + side, top + side))
-    return picture.resize(
+        return image.crop((left, top, left + side, top + side))
+    return image.resize(
         (resolution, resolution),
         Image.Resampling.BICUBIC,
         box=(left, top, left + side, top + side),
@@ -145,28 +146,28 @@ def sanitized(picture: Image.Image, resolution: int) -> Image.Image:
     )
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: 16 bits scaled, not cut; transparency laid on white."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
-        picture = Image.fromarray(_grey_levels(picture))
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, picture).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = Image.fromarray(_grey_levels(image))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey_levels(picture: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    levels = np.asarray(picture).astype(np.float64)
+def _grey_levels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    levels = np.asarray(image).astype(np.float64)
     if not np.isfinite(levels).all():
         raise Rejected("corrupt", "pixels that are not numbers")
-    if picture.mode == "F":
+    if image.mode == "F":
         low, high = float(levels.min()), float(levels.max())
         if low < 0.0 or high > 255.0:
             levels = (levels - low) / max(high - low, 1e-12) * 255.0
         elif high <= 1.0:
             levels = levels * 255.0
-    elif levels.max() > 255 or picture.mode != "I":
+    elif levels.max() > 255 or image.mode != "I":
         levels = np.clip(levels, 0, 65535) / 257.0
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
@@ -201,7 +202,7 @@ def _unidentified(data: bytes) -> Rejected:
     if head.startswith((b"<!doctype html", b"<html", b"<head")):
         return Rejected("not_an_image", "an HTML page")
     if data.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")):
-        return Rejected("corrupt", "a picture's beginning, but no usable header")
+        return Rejected("corrupt", "an image's beginning, but no usable header")
     if data and all(byte >= 9 for byte in data[:512]):
         return Rejected("not_an_image", "text")
     return Rejected("not_an_image", "no known format")

@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 __all__ = ["FLAGS", "SCORES", "quality_columns", "raw_signals"]
 
 FLAGS = ("blurry", "dark", "light", "low_information")
-"""Flags a picture can get; an odd aspect is an expectation of its own."""
+"""Flags an image can get; an odd aspect is an expectation of its own."""
 
 SCORES = tuple(f"{flag}_score" for flag in FLAGS)
 """Columns of the scores, in [0, 1], low is bad."""
 
 
-def raw_signals(picture: Image.Image) -> dict[str, float]:
-    """Raw measurements of an RGB picture: brightness percentiles, entropy, edge variance."""
+def raw_signals(image: Image.Image) -> dict[str, float]:
+    """Raw measurements of an RGB image: brightness percentiles, entropy, edge variance."""
     from cleanvision.issue_managers import image_property as measure
 
     signals: dict[str, Any] = {
-        **measure.BrightnessProperty("dark").calculate(picture),
-        **measure.EntropyProperty().calculate(picture),
-        **measure.BlurrinessProperty().calculate(picture),
+        **measure.BrightnessProperty("dark").calculate(image),
+        **measure.EntropyProperty().calculate(image),
+        **measure.BlurrinessProperty().calculate(image),
     }
     return {name: float(value) for name, value in signals.items()}
 
 
 def quality_columns(signals: list[dict[str, float] | None]) -> dict[str, list[Any]]:
-    """Columns ``<flag>_score`` (None without a picture) and ``quality`` (flags, comma-separated).
+    """Columns ``<flag>_score`` (None without an image) and ``quality`` (flags, comma-separated).
 
     Scores and thresholds are cleanvision's defaults. They were made for photographs, so the flags
     steer nothing unless ``pool.reject_quality`` says so.

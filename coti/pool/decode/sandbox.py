@@ -1,7 +1,7 @@
 """Decoding in worker processes that may crash, hang or run out of memory without harm.
 
-:class:`DecodePool` hands pictures to children of :mod:`coti.pool.decode.worker`. A child that dies or
-overstays ``timeout`` is killed and replaced, and only the picture it had in hand is rejected.
+:class:`DecodePool` hands images to children of :mod:`coti.pool.decode.worker`. A child that dies or
+overstays ``timeout`` is killed and replaced, and only the image it had in hand is rejected.
 The workers are their own program rather than :mod:`multiprocessing`'s, whose children import the
 caller's main module (zenml's command, seconds each) and whose answers are pickles.
 """
@@ -42,9 +42,9 @@ class _Worker:
 
 
 class DecodePool:
-    """``decode(data)`` from any number of threads; ``workers`` pictures at once.
+    """``decode(data)`` from any number of threads; ``workers`` images at once.
 
-    ``timeout`` is in seconds a picture, ``memory`` in bytes a worker on top of the libraries.
+    ``timeout`` is in seconds an image, ``memory`` in bytes a worker on top of the libraries.
     """
 
     def __init__(self, limits: Limits, *, workers: int, timeout: float, memory: int) -> None:
@@ -90,7 +90,7 @@ class DecodePool:
             self._process.stderr.close()
 
     def decode(self, data: bytes) -> Decoded:
-        """Decode one picture in a worker; raises :class:`Rejected` with the reason."""
+        """Decode one image in a worker; raises :class:`Rejected` with the reason."""
         worker = self._idle.get()
         try:
             worker = worker or self._fork()

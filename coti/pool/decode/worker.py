@@ -1,8 +1,8 @@
 """The process that decodes: ``python -m coti.pool.decode.worker CONTROL_FD LIMITS_JSON``.
 
 It loads the libraries once and forks a child for every worker, so that a worker that had to be
-killed is replaced in milliseconds. A child reads pictures from its socket and answers with JSON
-and raw pixels: nothing that a taken-over child sends is unpickled or parsed as a picture. It may
+killed is replaced in milliseconds. A child reads images from its socket and answers with JSON
+and raw pixels: nothing that a taken-over child sends is unpickled or parsed as an image. It may
 write no file, and its memory is bounded; the time is watched from outside.
 """
 
@@ -19,13 +19,13 @@ import socket
 import struct
 import sys
 
-from coti.pool.decode.decoder import Limits, decode_picture
+from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.reasons import Rejected
 
 __all__ = ["ANSWER", "FORK", "KILL", "LENGTH", "PID", "main", "receive"]
 
 LENGTH = struct.Struct("!Q")
-"""Bytes of the picture that follows."""
+"""Bytes of the image that follows."""
 ANSWER = struct.Struct("!II")
 """Bytes of the JSON and of the pixels that follow."""
 PID = struct.Struct("!q")
@@ -104,12 +104,12 @@ def _work(connection: socket.socket, limits: Limits, memory: int) -> None:
 
 def _answer(data: bytes, limits: Limits) -> tuple[dict[str, object], bytes]:
     try:
-        decoded = decode_picture(data, limits)
+        decoded = decode_image(data, limits)
     except Rejected as rejected:
         return {"reason": rejected.reason, "detail": rejected.detail}, b""
     except MemoryError:
         return {"reason": "decode_memory", "detail": "out of memory"}, b""
-    except Exception as error:  # a parser's bug is the picture's fault, and its row says so
+    except Exception as error:  # a parser's bug is the image's fault, and its row says so
         return {"reason": "corrupt", "detail": f"{type(error).__name__}: {error}"[:200]}, b""
     header = dataclasses.asdict(decoded)
     header["pixels"] = ""
@@ -127,7 +127,7 @@ def _load_libraries(limits: Limits) -> None:
     Image.init()
     stream = io.BytesIO()
     Image.new("RGB", (40, 40), (200, 10, 10)).save(stream, "JPEG")
-    decode_picture(stream.getvalue(), limits)
+    decode_image(stream.getvalue(), limits)
 
 
 def _confine(memory: int) -> None:

@@ -1,4 +1,4 @@
-"""Fetching pictures by URL: concurrent, polite, bounded, and never into the inside.
+"""Fetching images by URL: concurrent, polite, bounded, and never into the inside.
 
 :func:`fetch_shard` fetches a list of URLs into two files, the bytes and an index of them; both
 appear whole or not at all, so a broken run goes on behind its last whole shard.

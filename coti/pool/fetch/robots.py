@@ -1,4 +1,4 @@
-"""``X-Robots-Tag``: what the owner of a picture asks of machines."""
+"""``X-Robots-Tag``: what the owner of an image asks of machines."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class UrlTableSource:
         folder = self._cache / f"{self.fingerprint()[:20]}-{fetch.shard_size}"
         with (
             ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
-            tqdm(desc="fetching", unit=" pictures", leave=False, disable=None) as progress,
+            tqdm(desc="fetching", unit=" images", leave=False, disable=None) as progress,
         ):
             from coti.pool.fetch.fetcher import fetch_shard
 

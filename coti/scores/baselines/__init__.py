@@ -16,7 +16,7 @@ from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
 from coti.scores.aesthetic import load_aesthetic_head
-from coti.scores.baselines.degraded_ratings import RatedPictures, graded_degradations
+from coti.scores.baselines.degraded_ratings import RatedImages, graded_degradations
 from coti.scores.baselines.inception_score import inception_contribution
 from coti.scores.baselines.lpips import fitted_lpips, published_lpips
 from coti.scores.baselines.relic import fitted_relic, published_relic
@@ -71,12 +71,12 @@ def baseline_scores(
     name: str,
     pool: torch.Tensor,  # uint8 [n, 3, h, w]
     seeds: torch.Tensor,  # uint8 [s, 3, h, w]
-    features: TensorBundle,  # the scorer's, of coti.scores.scoring.embed_pictures
+    features: TensorBundle,  # the scorer's, of coti.scores.scoring.embed_images
     settings: BaselineSettings,
     efficientnet: EfficientNetLite0 | None,
     seed: int,
 ) -> torch.Tensor:
-    """A baseline's score of every pool picture: float32 [n], more is better.
+    """A baseline's score of every pool image: float32 [n], more is better.
 
     Raises:
         ConfigError: no such baseline, or it needs EfficientNet-Lite0 and there is none.
@@ -105,7 +105,7 @@ def baseline_scores(
     if name == "is":
         return inception_contribution(efficientnet.logits(pool))
     rated = graded_degradations(seeds, seed)
-    fitted: dict[str, Callable[[EfficientNetLite0, RatedPictures, int, int], _Score]] = {
+    fitted: dict[str, Callable[[EfficientNetLite0, RatedImages, int, int], _Score]] = {
         "lpips": fitted_lpips,
         "relic": fitted_relic,
         "tanet": fitted_tanet,

@@ -1,4 +1,4 @@
-"""Rated pictures that every concept has: its seeds, and graded degradations of them."""
+"""Rated images that every concept has: its seeds, and graded degradations of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 
 from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
 
-__all__ = ["RatedPictures", "fit_head", "graded_degradations"]
+__all__ = ["RatedImages", "fit_head", "graded_degradations"]
 
 
 @dataclass(frozen=True)
-class RatedPictures:
-    """Pictures with ratings, and which undegraded picture each was made from."""
+class RatedImages:
+    """Images with ratings, and which undegraded image each was made from."""
 
     images: torch.Tensor
     """uint8 [n, 3, h, w]."""
@@ -24,7 +24,7 @@ class RatedPictures:
     """uint8 [n, 3, h, w]."""
 
 
-def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> RatedPictures:
+def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> RatedImages:
     """The seeds, rated 10, and ``variants`` degradations of each; 1.8 less a severity."""
     kinds = list(DEGRADATIONS)
     copies = seeds.repeat_interleave(variants, dim=0)
@@ -32,7 +32,7 @@ def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> R
     severities = [(i + i // len(kinds)) % MAX_SEVERITY + 1 for i in range(len(copies))]
     worse = degrade(copies, chosen, severities, seed)
     ratings = torch.tensor([10.0] * len(seeds) + [10.0 - 1.8 * each for each in severities])
-    return RatedPictures(torch.cat([seeds, worse]), ratings, torch.cat([seeds, copies]))
+    return RatedImages(torch.cat([seeds, worse]), ratings, torch.cat([seeds, copies]))
 
 
 def fit_head(

@@ -1,4 +1,4 @@
-"""IS: what one picture contributes to the Inception Score of the pool (Salimans et al. 2016)."""
+"""IS: what one image contributes to the Inception Score of the pool (Salimans et al. 2016)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["inception_contribution"]
 
 
 def inception_contribution(logits: torch.Tensor) -> torch.Tensor:
-    """``KL(p(y|x) ‖ p(y))`` of each picture; the score is the exponential of their mean.
+    """``KL(p(y|x) ‖ p(y))`` of each image; the score is the exponential of their mean.
 
     Args:
         logits: [n, classes], of an ImageNet classifier; Inception-v3's for the score by its name.

@@ -11,7 +11,7 @@ from torch.nn import functional
 from coti.core.errors import ModelError
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.scores.baselines.degraded_ratings import RatedPictures
+from coti.scores.baselines.degraded_ratings import RatedImages
 
 __all__ = ["PerceptualDistance", "fitted_lpips", "published_lpips"]
 
@@ -42,7 +42,7 @@ class PerceptualDistance:
         return torch.cat(parts, dim=1)
 
     def distances(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """LPIPS of n pictures to m others: float32 [n, m], 0 or more."""
+        """LPIPS of n images to m others: float32 [n, m], 0 or more."""
         reference = self.embed(others)
         parts = [
             torch.cdist(self.embed(part), reference).square()
@@ -56,7 +56,7 @@ class PerceptualDistance:
 
 
 def fitted_lpips(
-    trunk: EfficientNetLite0, rated: RatedPictures, steps: int, seed: int
+    trunk: EfficientNetLite0, rated: RatedImages, steps: int, seed: int
 ) -> PerceptualDistance:
     """The architecture on EfficientNet-Lite0, its channel weights fitted to graded degradations.
 

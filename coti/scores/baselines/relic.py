@@ -1,4 +1,4 @@
-"""ReLIC: aesthetics from a picture and the relations of its parts (Zhao et al. 2020)."""
+"""ReLIC: aesthetics from an image and the relations of its parts (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.scores.baselines.degraded_ratings import RatedPictures, fit_head
+from coti.scores.baselines.degraded_ratings import RatedImages, fit_head
 from coti.scores.baselines.mobilenet import CHANNELS, imagenet_pixels, load_part, mobilenet_features
 
 __all__ = ["ReLIC", "RelationHead", "fitted_relic", "published_relic"]
@@ -52,7 +52,7 @@ class ReLIC:
         maps: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
         head: RelationHead,
     ) -> None:
-        """``maps``: uint8 pictures to the two trunks' feature maps."""
+        """``maps``: uint8 images to the two trunks' feature maps."""
         self._maps, self._head = maps, head.eval()
 
     @torch.inference_mode()
@@ -61,7 +61,7 @@ class ReLIC:
         return torch.cat([self._head(*self._maps(part)) for part in torch.split(pool, _CHUNK)])
 
 
-def fitted_relic(trunk: EfficientNetLite0, rated: RatedPictures, steps: int, seed: int) -> ReLIC:
+def fitted_relic(trunk: EfficientNetLite0, rated: RatedImages, steps: int, seed: int) -> ReLIC:
     """The head on a frozen EfficientNet-Lite0 in both trunks' place, fitted to the ratings."""
     found = trunk.maps(rated.images)
     with torch.random.fork_rng(devices=[]):

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.scores.baselines.degraded_ratings import RatedPictures, fit_head
+from coti.scores.baselines.degraded_ratings import RatedImages, fit_head
 from coti.scores.baselines.mobilenet import CHANNELS, imagenet_pixels, load_part, mobilenet_features
 from coti.scores.baselines.relic import GRADES, cosine_relations
 
@@ -24,25 +24,25 @@ _RGB = 12
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the heads see of n pictures."""
+    """What the heads see of n images."""
 
     pooled: torch.Tensor
     """[n, 1280], the trunk's last feature map, averaged."""
     themes: torch.Tensor
     """[n, t], logits of a classifier of scenes or things."""
     colours: torch.Tensor
-    """[n, 3, 12, 12], the pictures, averaged."""
+    """[n, 3, 12, 12], the images, averaged."""
 
     def rows(self, rows: torch.Tensor) -> Inputs:
-        """Some of the pictures."""
+        """Some of the images."""
         return Inputs(self.pooled[rows], self.themes[rows], self.colours[rows])
 
 
 class ThemeHeads(nn.Module):
     """The three branches and the head that joins them; names as in the published weights.
 
-    The released code multiplies all pictures of a batch with all pictures' theme weights, so that
-    a score depends on the batch; here each picture has its own, as the paper describes it.
+    The released code multiplies all images of a batch with all images' theme weights, so that
+    a score depends on the batch; here each image has its own, as the paper describes it.
     """
 
     def __init__(self, themes: int = 365) -> None:
@@ -83,7 +83,7 @@ class TANet:
     """Trunks and heads."""
 
     def __init__(self, inputs: Callable[[torch.Tensor], Inputs], heads: ThemeHeads) -> None:
-        """``inputs``: uint8 pictures to what the heads see."""
+        """``inputs``: uint8 images to what the heads see."""
         self._inputs, self._heads = inputs, heads.eval()
 
     @torch.inference_mode()
@@ -96,7 +96,7 @@ def _colours(pixels: torch.Tensor) -> torch.Tensor:
     return functional.adaptive_avg_pool2d(pixels, (_RGB, _RGB))
 
 
-def fitted_tanet(trunk: EfficientNetLite0, rated: RatedPictures, steps: int, seed: int) -> TANet:
+def fitted_tanet(trunk: EfficientNetLite0, rated: RatedImages, steps: int, seed: int) -> TANet:
     """The heads on a frozen EfficientNet-Lite0, ImageNet's classes as themes, fitted to ratings."""
 
     def inputs(images: torch.Tensor) -> Inputs:

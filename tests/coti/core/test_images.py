@@ -1,4 +1,4 @@
-"""Pictures between tensors, Pillow, PNG bytes and sheets."""
+"""Images between tensors, Pillow, PNG bytes and sheets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from coti.core.images import (
     contact_sheet,
     encode_png,
     from_pil,
+    read_image,
     read_image_folder,
-    read_picture,
     tile,
     to_pil,
 )
 
 
-def pictures(n: int, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
+def random_images(n: int, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
     """Noise, uint8 [n, 3, height, width]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (n, 3, height, width), generator=generator, dtype=torch.uint8)
@@ -32,13 +32,13 @@ def pictures(n: int, height: int = 8, width: int = 8, seed: int = 0) -> torch.Te
 
 def test_pil_and_back_is_the_same_batch() -> None:
     """A batch that goes to Pillow and back at its own size is unchanged."""
-    images = pictures(3, 6, 9)
+    images = random_images(3, 6, 9)
     assert torch.equal(from_pil(to_pil(images), (6, 9)), images)
 
 
 def test_png_is_lossless_and_without_metadata() -> None:
     """PNG bytes decode to the same pixels, and no comment or profile travels along."""
-    image = pictures(1)[0]
+    image = random_images(1)[0]
     decoded = Image.open(io.BytesIO(encode_png(image)))
     assert torch.equal(from_pil([decoded], 8)[0], image)
     noted = Image.new("RGB", (4, 4))
@@ -53,9 +53,9 @@ def test_png_is_lossless_and_without_metadata() -> None:
     gap=st.integers(0, 3),
     scale=st.integers(1, 3),
 )
-def test_tile_holds_every_picture(n: int, columns: int, gap: int, scale: int) -> None:
-    """Every picture stands, enlarged, at its place in the grid, row by row."""
-    images = pictures(n, 4, 5)
+def test_tile_holds_every_image(n: int, columns: int, gap: int, scale: int) -> None:
+    """Every image stands, enlarged, at its place in the grid, row by row."""
+    images = random_images(n, 4, 5)
     grid = tile(images, columns, gap=gap, scale=scale)
     across = min(n, columns)
     height, width = 4 * scale, 5 * scale
@@ -64,41 +64,41 @@ def test_tile_holds_every_picture(n: int, columns: int, gap: int, scale: int) ->
         across * (width + gap) - gap,
         3,
     )
-    for index, picture in enumerate(images):
+    for index, pil_image in enumerate(images):
         top, left = (index // across) * (height + gap), (index % across) * (width + gap)
         shown = grid[top : top + height : scale, left : left + width : scale]
-        assert np.array_equal(shown, picture.permute(1, 2, 0).numpy())
+        assert np.array_equal(shown, pil_image.permute(1, 2, 0).numpy())
 
 
 def test_sheet_sizes() -> None:
     """A sheet is as wide as its columns, as high as its rows, and captions add height."""
-    bare = contact_sheet(pictures(10), columns=4, cell=96)
+    bare = contact_sheet(random_images(10), columns=4, cell=96)
     assert bare.mode == "RGB"
     assert bare.size == (8 + 4 * 104, 8 + 3 * 104)
-    captioned = contact_sheet(pictures(10), columns=4, cell=96, captions=["a\nb"] * 10)
+    captioned = contact_sheet(random_images(10), columns=4, cell=96, captions=["a\nb"] * 10)
     assert captioned.width == bare.width
     assert captioned.height > bare.height
-    assert contact_sheet(pictures(2), columns=8).width == 8 + 2 * 104
+    assert contact_sheet(random_images(2), columns=8).width == 8 + 2 * 104
 
 
 def test_sheet_enlarges_by_a_whole_factor() -> None:
-    """A small picture is shown pixel by pixel, a large one is scaled into its cell."""
-    image = pictures(1, 32, 32)
+    """A small image is shown pixel by pixel, a large one is scaled into its cell."""
+    image = random_images(1, 32, 32)
     sheet = np.asarray(contact_sheet(image, cell=96))
     assert np.array_equal(sheet[8:104:3, 8:104:3], image[0].permute(1, 2, 0).numpy())
-    assert contact_sheet(pictures(1, 300, 200), cell=96).size == (112, 112)
+    assert contact_sheet(random_images(1, 300, 200), cell=96).size == (112, 112)
 
 
 def test_sheet_survives_hostile_captions() -> None:
     """Captions with control characters, markup, no glyph or great length are drawn, cut."""
     captions = ["\x00\x1b[31m", "<script>", "靴" * 5, "long " * 10_000]
-    plain = contact_sheet(pictures(4), captions=["x"] * 4)
-    assert contact_sheet(pictures(4), captions=captions).size == plain.size
+    plain = contact_sheet(random_images(4), captions=["x"] * 4)
+    assert contact_sheet(random_images(4), captions=captions).size == plain.size
 
 
 def test_sheet_of_nothing_says_so() -> None:
-    """No picture at all is a sheet, not an error: a cycle may refuse nothing."""
-    sheet = contact_sheet(pictures(0), title="refused in cycle 3")
+    """No image at all is a sheet, not an error: a cycle may refuse nothing."""
+    sheet = contact_sheet(random_images(0), title="refused in cycle 3")
     assert np.asarray(sheet).min() < 255
 
 
@@ -106,17 +106,17 @@ def test_wrong_batches_are_refused() -> None:
     """Another type, shape or number of captions is named in the error."""
     with pytest.raises(ValueError, match=r"got torch\.float32 \(1, 3, 4, 4\)"):
         to_pil(torch.zeros(1, 3, 4, 4))
-    with pytest.raises(ValueError, match="2 pictures need as many captions, got 1"):
-        contact_sheet(pictures(2), captions=["one"])
-    with pytest.raises(ValueError, match="tile needs a picture"):
-        tile(pictures(0))
+    with pytest.raises(ValueError, match="2 images need as many captions, got 1"):
+        contact_sheet(random_images(2), captions=["one"])
+    with pytest.raises(ValueError, match="tile needs an image"):
+        tile(random_images(0))
 
 
 def test_folder_is_read_sorted(tmp_path: Path) -> None:
-    """Names come sorted, side files and hidden files are passed over, pictures are fitted."""
+    """Names come sorted, side files and hidden files are passed over, images are fitted."""
     for name, colour in [("b.png", 20), ("a.jpg", 200), ("Ünï.webp", 90)]:
         Image.new("RGB", (40, 20), (colour,) * 3).save(tmp_path / name)
-    (tmp_path / "captions.txt").write_text("no picture")
+    (tmp_path / "captions.txt").write_text("no image")
     (tmp_path / ".DS_Store").write_bytes(b"\0")
     (tmp_path / "folder").mkdir()
     names, images = read_image_folder(tmp_path, 16)
@@ -127,31 +127,31 @@ def test_folder_is_read_sorted(tmp_path: Path) -> None:
 
 
 def test_folder_errors_name_the_input(tmp_path: Path) -> None:
-    """A missing folder, an empty one, and a file that is no picture: one sentence each."""
+    """A missing folder, an empty one, and a file that is no image: one sentence each."""
     with pytest.raises(PoolError, match=r"nowhere is no folder"):
         read_image_folder(tmp_path / "nowhere", 16)
-    with pytest.raises(PoolError, match="holds no picture"):
+    with pytest.raises(PoolError, match="holds no image"):
         read_image_folder(tmp_path, 16)
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
-    with pytest.raises(PoolError, match=r"page\.jpg cannot be read as a picture"):
+    with pytest.raises(PoolError, match=r"page\.jpg cannot be read as an image"):
         read_image_folder(tmp_path, 16)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif"])
-def test_truncated_pictures_are_pool_errors(tmp_path: Path, suffix: str) -> None:
-    """A picture cut in half is refused by name."""
+def test_truncated_images_are_pool_errors(tmp_path: Path, suffix: str) -> None:
+    """An image cut in half is refused by name."""
     file = tmp_path / f"cut.{suffix}"
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(PoolError, match=r"cut\."):
-        read_picture(file)
+        read_image(file)
 
 
 def test_too_many_pixels_are_refused_before_decoding() -> None:
-    """A picture above the limit is refused from its header."""
+    """An image above the limit is refused from its header."""
     with pytest.raises(PoolError, match="64x64 is more than 1000 pixels"):
-        read_picture(encode_png(pictures(1, 64, 64)[0]), max_pixels=1000)
+        read_image(encode_png(random_images(1, 64, 64)[0]), max_pixels=1000)
 
 
 def test_every_mode_becomes_rgb() -> None:
@@ -166,10 +166,10 @@ def test_every_mode_becomes_rgb() -> None:
 
 
 def test_exif_rotation_is_applied() -> None:
-    """A picture stored sideways is read upright."""
-    picture = Image.new("RGB", (8, 4))
-    exif = picture.getexif()
+    """An image stored sideways is read upright."""
+    image = Image.new("RGB", (8, 4))
+    exif = image.getexif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", exif=exif)
-    assert read_picture(buffer.getvalue()).size == (4, 8)
+    image.save(buffer, "JPEG", exif=exif)
+    assert read_image(buffer.getvalue()).size == (4, 8)

@@ -37,9 +37,9 @@ def embedding(tmp_path: Path) -> Path:
 
 def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> None:
     """Names that loaders look for, the web UI's file, a card with valid front matter."""
-    picture = tmp_path / "p.png"
-    picture.write_bytes(b"x")
-    folder = write_concept_folder(tmp_path / "out", embedding, [picture], CARD)
+    image = tmp_path / "p.png"
+    image.write_bytes(b"x")
+    folder = write_concept_folder(tmp_path / "out", embedding, [image], CARD)
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert names == [
         "README.md",

@@ -13,7 +13,7 @@ from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
 from coti.encoders.image_text import normalized
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
-from coti.scores.scoring import embed_pictures, fit_concept, rows_of, score_candidates
+from coti.scores.scoring import embed_images, fit_concept, rows_of, score_candidates
 from coti.settings import ConceptScoreSettings
 
 WIDTH = 12
@@ -43,7 +43,7 @@ class PixelEncoder:
 
 
 def drawn(count: int, seed: int, name: str) -> ImageSet:
-    """Random pictures with names."""
+    """Random images with names."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
     return ImageSet([f"{name}{n}" for n in range(count)], pixels)
@@ -65,7 +65,7 @@ def test_shards_together_are_the_pool_at_once(other: PixelEncoder | None, size: 
     """Whatever the shards, the gathered bundle is that of one go; ``keep`` leaves rows out."""
     pool, seeds, encoder = drawn(10, 1, "p"), drawn(3, 2, "s"), PixelEncoder()
     names = () if other is not None else ("dog",)
-    whole = embed_pictures(encoder, other, pool, seeds, names)
+    whole = embed_images(encoder, other, pool, seeds, names)
     shards = [
         embed_shard(encoder, other, ImageSet(ids, pool.images[[int(name[1:]) for name in ids]]))
         for ids in split_into_shards(pool.names, size)
@@ -86,7 +86,7 @@ def test_a_gathered_bundle_is_stored_and_mapped(tmp_path: object) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "bundle.safetensors"
-    features = embed_pictures(PixelEncoder(), None, drawn(9, 1, "ü"), drawn(2, 2, "s"), ())
+    features = embed_images(PixelEncoder(), None, drawn(9, 1, "ü"), drawn(2, 2, "s"), ())
     features.save(path)
     back = TensorBundle.load(path)
     assert back.strings("pool_ids") == features.strings("pool_ids")
@@ -95,11 +95,11 @@ def test_a_gathered_bundle_is_stored_and_mapped(tmp_path: object) -> None:
 
 @pytest.mark.parametrize("kind", ["min_cosine", "calibrated"])
 @pytest.mark.parametrize("other", [None, PixelEncoder(5)])
-def test_a_cycle_compares_the_pool_with_the_new_pictures_alone(
+def test_a_cycle_compares_the_pool_with_the_new_images_alone(
     kind: str, other: PixelEncoder | None
 ) -> None:
     """Scores from the last cycle's minimum are those from the whole X_T, over three cycles."""
-    features = embed_pictures(PixelEncoder(), other, drawn(40, 1, "p"), drawn(5, 2, "s"), ())
+    features = embed_images(PixelEncoder(), other, drawn(40, 1, "p"), drawn(5, 2, "s"), ())
     settings = ConceptScoreSettings(kind=kind)  # type: ignore[arg-type]
     head = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
     chosen = list(features.strings("seed_ids"))
@@ -123,7 +123,7 @@ def test_a_cycle_compares_the_pool_with_the_new_pictures_alone(
 def test_rows_by_id_are_the_pools_and_the_seeds() -> None:
     """Rows come in the order asked for, once for each time asked; no ids, no rows."""
     pool, seeds = drawn(6, 1, "p"), drawn(3, 2, "s")
-    features = embed_pictures(PixelEncoder(), None, pool, seeds, ())
+    features = embed_images(PixelEncoder(), None, pool, seeds, ())
     found = rows_of(features, ["p3", "s1", "p3"])
     images = torch.stack([pool.images[3], seeds.images[1], pool.images[3]])
     assert torch.allclose(found, normalized(PixelEncoder().encode_images(images)), atol=1e-6)

@@ -67,8 +67,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def pictures(count: int, height: int, width: int) -> torch.Tensor:
-    """Random pictures, smoothed so that resizing keeps something."""
+def random_images(count: int, height: int, width: int) -> torch.Tensor:
+    """Random images, smoothed so that resizing keeps something."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
@@ -76,21 +76,21 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 
 
 def test_shapes_and_names(folder: Path) -> None:
-    """Features are float32 on the CPU, one row a picture or text, none for none."""
+    """Features are float32 on the CPU, one row an image or text, none for none."""
     encoder = load_image_text_encoder(str(folder), batch_size=3)
     assert (encoder.name, encoder.size, encoder.input_size) == ("tiny", 8, 16)
-    features = encoder.encode_images(pictures(7, 20, 30))
+    features = encoder.encode_images(random_images(7, 20, 30))
     assert features.shape == (7, 8)
     assert features.dtype == torch.float32
     assert encoder.encode_texts(["a boot", "a coat"]).shape == (2, 8)
-    assert encoder.encode_images(pictures(0, 20, 30)).shape == (0, 8)
+    assert encoder.encode_images(random_images(0, 20, 30)).shape == (0, 8)
     assert encoder.encode_texts([]).shape == (0, 8)
     assert len(encoder.fingerprint) == 64
 
 
-def test_a_picture_does_not_depend_on_its_batch(folder: Path) -> None:
+def test_an_image_does_not_depend_on_its_batch(folder: Path) -> None:
     """Batches of any size give the same features."""
-    images = pictures(7, 20, 20)
+    images = random_images(7, 20, 20)
     whole = load_image_text_encoder(str(folder)).encode_images(images)
     parts = load_image_text_encoder(str(folder), batch_size=2).encode_images(images)
     assert torch.allclose(whole, parts, atol=1e-5)
@@ -110,10 +110,12 @@ def test_equals_open_clips_own_preprocessing(
         model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     finally:
         logging.disable(logging.NOTSET)
-    images = pictures(4, *size)
-    pil = [Image.fromarray(np.asarray(picture.permute(1, 2, 0))) for picture in images]
+    images = random_images(4, *size)
+    pil = [Image.fromarray(np.asarray(pil_image.permute(1, 2, 0))) for pil_image in images]
     with torch.no_grad():
-        expected = model.eval().encode_image(torch.stack([preprocess(picture) for picture in pil]))
+        expected = model.eval().encode_image(
+            torch.stack([preprocess(pil_image) for pil_image in pil])
+        )
     ours = load_image_text_encoder(str(folder)).encode_images(images)
     assert torch.allclose(normalized(ours), normalized(expected), atol=0.02)
 
@@ -122,7 +124,7 @@ def test_loading_is_quiet(folder: Path, capfd: pytest.CaptureFixture[str]) -> No
     """Nothing reaches the terminal, and logging is afterwards as it was before."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level, logging.root.manager.disable)
-    load_image_text_encoder(str(folder)).encode_images(pictures(2, 16, 16))
+    load_image_text_encoder(str(folder)).encode_images(random_images(2, 16, 16))
     assert capfd.readouterr() == ("", "")
     assert (list(root.handlers), root.level, logging.root.manager.disable) == before
 
@@ -145,8 +147,8 @@ def test_refuses_what_is_no_model(tmp_path: Path, folder: Path) -> None:
         load_image_text_encoder("RN50", "none")
 
 
-def test_refuses_what_is_no_picture(folder: Path) -> None:
-    """Pictures of another type or shape are an error naming both."""
+def test_refuses_what_is_no_image(folder: Path) -> None:
+    """Images of another type or shape are an error naming both."""
     encoder = load_image_text_encoder(str(folder))
     with pytest.raises(ModelError, match=r"uint8 \[n, 3, h, w\], got torch.float32 \[1, 3, 8, 8\]"):
         encoder.encode_images(torch.zeros(1, 3, 8, 8))
@@ -165,12 +167,12 @@ def test_autoencoder_latents() -> None:
         sample_size=16,
     ).eval()
     encoder = AutoencoderEncoder(vae, 16, batch_size=2)
-    images = pictures(5, 16, 16)
+    images = random_images(5, 16, 16)
     with torch.no_grad():
         expected = vae.encode(images.float() / 127.5 - 1).latent_dist.mean.flatten(1)
     assert encoder.size == 4 * 8 * 8
     assert torch.allclose(encoder.encode_images(images), expected, atol=1e-5)
-    assert encoder.encode_images(pictures(3, 40, 24)).shape == (3, encoder.size)
+    assert encoder.encode_images(random_images(3, 40, 24)).shape == (3, encoder.size)
 
 
 def test_normalized() -> None:
@@ -185,7 +187,7 @@ def test_normalized() -> None:
 def published(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny model as open_clip knows its own: by name, with a tag; the weights' file.
 
-    The tag's weights want QuickGELU and pictures of their own preparation, which the model's
+    The tag's weights want QuickGELU and images of their own preparation, which the model's
     configuration doesn't say: so it is with ViT-L-14 and OpenAI's weights. There is no download.
     """
     import open_clip
@@ -221,7 +223,7 @@ def test_weights_get_the_network_they_were_trained_in(published: Path) -> None:
         load_image_text_encoder("tiny-known-quickgelu", str(published), sha256=pinned),
     ]
     plain = load_image_text_encoder("tiny-known", "plain")
-    image = pictures(2, 20, 30)
+    image = random_images(2, 20, 30)
     for each in found:
         assert each._mean.flatten().tolist() == [0.5] * 3
         assert each._resize_mode == "squash"
@@ -257,7 +259,7 @@ def test_too_little_memory_names_the_batch_size(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(encoder._model, "encode_image", runs_out)
-    with pytest.raises(ModelError, match=r"out of memory looking at 8 pictures .*\(try 4"):
+    with pytest.raises(ModelError, match=r"out of memory looking at 8 images .*\(try 4"):
         encoder.encode_images(torch.zeros(9, 3, 8, 8, dtype=torch.uint8))
 
 

@@ -52,7 +52,7 @@ def test_features_are_torch_fidelitys(weights: Path) -> None:
 
 
 class FewFeatures(MeanColour):
-    """Stands in for Inception's 2,048 features, which would need as many pictures."""
+    """Stands in for Inception's 2,048 features, which would need as many images."""
 
 
 def test_fid_is_the_distance_on_these_features() -> None:
@@ -72,7 +72,7 @@ def test_too_few_references_for_fid_are_named_before_training() -> None:
     """When they are embedded."""
     inception = FewFeatures()
     inception.size = 2048
-    with pytest.raises(MetricError, match="5 reference pictures are fewer than Inception's 2048"):
+    with pytest.raises(MetricError, match="5 reference images are fewer than Inception's 2048"):
         embed_references(
             MeanColour(),
             "cat",

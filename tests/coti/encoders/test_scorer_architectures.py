@@ -2,7 +2,7 @@
 
 The published weights cannot be had here: random ones of the same names and shapes stand in, in a
 local file with a pinned hash, as a user with local copies gives them. So names, shapes, activation,
-preparation of pictures and tokenizer are tested; whether a score means anything is not.
+preparation of images and tokenizer are tested; whether a score means anything is not.
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ CONFIGURATIONS = ("sd15", "sd2", "sdxl")
 TOKENIZER = "timm/ViT-B-16-SigLIP"
 LAION = "hf://laion/CLIP-ViT-H-14-laion2B-s32B-b79K/open_clip_pytorch_model.bin"
 TAGS = {"openai": "openai", LAION: "laion2b_s32b_b79k", "webli": "webli"}
-"""What the configurations name, as open_clip's tag; its table says how pictures are prepared."""
+"""What the configurations name, as open_clip's tag; its table says how images are prepared."""
 CLOSE = 1e-3
-"""Of the distance between the two pictures: ours are within 2e-4 of open_clip's; ViT-L/14 without
+"""Of the distance between the two images: ours are within 2e-4 of open_clip's; ViT-L/14 without
 its QuickGELU is 4e-3 off."""
 WIDTHS = {"ViT-L-14-quickgelu": 768, "ViT-H-14": 1024, "ViT-B-16-SigLIP": 768}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What one model said of the pictures below; the model itself is gone."""
+    """What one model said of the images below; the model itself is gone."""
 
     name: str
     size: int
     input_size: int
     features: torch.Tensor
-    """Of :func:`pictures`, as they came."""
+    """Of :func:`images`, as they came."""
     reference: torch.Tensor
-    """open_clip's own: its network, its transform made from the tag, its PIL pictures."""
+    """open_clip's own: its network, its transform made from the tag, its PIL images."""
     texts: torch.Tensor | None
     """Of two captions, where texts are encoded."""
 
 
-def pictures() -> torch.Tensor:
-    """A dark and a bright picture that are no squares, uint8 [2, 3, 260, 300]."""
+def images() -> torch.Tensor:
+    """A dark and a bright image that are no squares, uint8 [2, 3, 260, 300]."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2, 3, 6, 6, generator=generator) * 0.4 + torch.tensor([0.0, 0.6])[
         :, None, None, None
@@ -87,7 +87,7 @@ def quiet() -> Iterator[None]:
 
 @torch.no_grad()
 def write_weights(model: str, tag: str, path: Path) -> torch.Tensor:
-    """Random weights of the true architecture to a file; open_clip's own features of pictures."""
+    """Random weights of the true architecture to a file; open_clip's own features of images."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -104,7 +104,7 @@ def write_weights(model: str, tag: str, path: Path) -> torch.Tensor:
         interpolation=way["interpolation"],
         resize_mode=way["resize_mode"],
     )
-    pil = [Image.fromarray(np.asarray(each.permute(1, 2, 0))) for each in pictures()]
+    pil = [Image.fromarray(np.asarray(each.permute(1, 2, 0))) for each in images()]
     features: torch.Tensor = network.eval().encode_image(
         torch.stack([transform(each) for each in pil])
     )
@@ -193,7 +193,7 @@ def scored(
                 encoder.name,
                 encoder.size,
                 encoder.input_size,
-                encoder.encode_images(pictures()),
+                encoder.encode_images(images()),
                 reference,
                 None if role == "concept" else encoder.encode_texts(texts),
             )
@@ -209,10 +209,10 @@ def scored(
 
 @pytest.mark.parametrize("role", ["scorer", "concept", "judge"])
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configurations_model_sees_pictures_as_open_clip_does(
+def test_a_configurations_model_sees_images_as_open_clip_does(
     name: str, role: str, scored: Callable[[str, str], Scored]
 ) -> None:
-    """Width, input size, finite features of two pictures told apart, and open_clip's own up to a
+    """Width, input size, finite features of two images told apart, and open_clip's own up to a
     grey level of rounding in the resizing; with ViT-L/14 this includes its activation."""
     found = scored(name, role)
     width = WIDTHS[found.name]
@@ -261,7 +261,7 @@ def test_siglips_tokenizer_is_needed_beside_its_weights(
 
 def test_a_local_folder_holds_weights_and_tokenizer(cached_tokenizer: Path, tmp_path: Path) -> None:
     """The judge without the hub: a copy of the repository's files, with what the hub's own
-    configuration says of the pictures."""
+    configuration says of the images."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -276,7 +276,7 @@ def test_a_local_folder_holds_weights_and_tokenizer(cached_tokenizer: Path, tmp_
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     encoder: ImageTextEncoder = load_image_text_encoder(str(folder), sha256=hash_of(folder))
     assert (encoder.name, encoder.size, encoder.input_size) == ("ViT-B-16-SigLIP", 768, 224)
-    features = normalized(encoder.encode_images(pictures()))
+    features = normalized(encoder.encode_images(images()))
     own = normalized(reference)
     apart = float((own[0] - own[1]).norm())
     assert float((features - own).norm(dim=1).max()) < CLOSE * apart

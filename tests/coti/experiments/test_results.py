@@ -61,8 +61,8 @@ def _cell(
         for cycle, value in enumerate(curve)
     ]
     names = [f"{part}-{i:04d}" for part in ("c0", "c1", "final") for i in range(2)]
-    pictures = ImageSet(names, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
-    return Cell(concept, strategy, seed, row, cycles, pictures, pictures)
+    images = ImageSet(names, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
+    return Cell(concept, strategy, seed, row, cycles, images, images)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Pa
 def test_far_apart_distances_get_a_logarithmic_axis(
     cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where one is ten times another; the picture is another then, of the same size.
+    """Where one is ten times another; the image is another then, of the same size.
 
     R-precision is a share: its axis goes from 0 to 1, however low a row is.
     """
@@ -187,14 +187,14 @@ def test_far_apart_distances_get_a_logarithmic_axis(
     draw_figures("table1", cells, tmp_path)
     assert scales == []
     monkeypatch.undo()
-    pictures = []
+    images = []
     for factor in (1.0, 30.0):
         cells[0].row["fd_judge"] = cells[4].row["fd_judge"] = 6.0 * factor
         draw_figures("table1", cells, tmp_path)
-        with Image.open(tmp_path / "table1.png") as picture:
-            pictures.append(picture.convert("RGB"))
-    assert pictures[0].size == pictures[1].size
-    assert pictures[0].tobytes() != pictures[1].tobytes()
+        with Image.open(tmp_path / "table1.png") as image:
+            images.append(image.convert("RGB"))
+    assert images[0].size == images[1].size
+    assert images[0].tobytes() != images[1].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ def test_far_apart_distances_get_a_logarithmic_axis(
         ("figure6", ["figure6.png"]),
     ],
 )
-def test_every_report_draws_its_pictures(
+def test_every_report_draws_its_images(
     cells: list[Cell], tmp_path: Path, report: str, files: list[str]
 ) -> None:
-    """The named PNG files are pictures."""
+    """The named PNG files are images."""
     assert draw_figures(report, cells, tmp_path) == files
     for name in files:
-        with Image.open(tmp_path / name) as picture:
-            assert min(picture.size) > 50
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 50
 
 
 def test_figure_4_has_a_file_a_cell(cells: list[Cell], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from coti.core.errors import EmbeddingError, PoolError
-from coti.core.images import read_picture
+from coti.core.images import read_image
 from coti.generation.png_metadata import read_recipe, word_hash
 from coti.generation.prompted import compare_words, draw_prompts, save_drawing
 from coti.inversion.adapters.embedding import Embedding
@@ -28,7 +28,7 @@ def word(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embeddin
 
 
 def close(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """The same pictures up to rounding."""
+    """The same images up to rounding."""
     return int((first.int() - second.int()).abs().max()) <= 1
 
 
@@ -36,7 +36,7 @@ def close(first: torch.Tensor, second: torch.Tensor) -> bool:
 def test_prompts_are_drawn_with_their_recipes(
     kind: str, load_model: Callable[..., TextToImageModel], tmp_path: Path
 ) -> None:
-    """On every shape of model: n pictures a prompt; the file's recipe draws the same picture."""
+    """On every shape of model: n images a prompt; the file's recipe draws the same image."""
     model = load_model(kind)
     words = [word(model), word(model, "<s>", 2)]
     prompts = ["a photo of a {}", "a {} in the style of <s>"]
@@ -48,7 +48,7 @@ def test_prompts_are_drawn_with_their_recipes(
 
     *paths, sheet = save_drawing({"": drawing}, tmp_path / "out", columns=2)
     assert len(paths) == 4
-    assert read_picture(sheet).width > 2 * 48
+    assert read_image(sheet).width > 2 * 48
     recipe = read_recipe(paths[3])
     assert recipe == drawing.recipes[3]
     assert (recipe.seed, recipe.index, recipe.model_hash) == (7, 1, model.fingerprint)
@@ -66,8 +66,8 @@ def test_prompts_are_drawn_with_their_recipes(
     assert close(again.images[1], drawing.images[3])
 
 
-def test_a_prompts_pictures_do_not_depend_on_the_others(model: TextToImageModel) -> None:
-    """Picture i of every prompt has the same noise, whatever is drawn beside it."""
+def test_a_prompts_images_do_not_depend_on_the_others(model: TextToImageModel) -> None:
+    """Image i of every prompt has the same noise, whatever is drawn beside it."""
     words = [word(model)]
     both = draw_prompts(model, ["a boot", "a {}"], words, SETTINGS, num_images=2)
     alone = draw_prompts(model, ["a {}"], words, SETTINGS, num_images=2)
@@ -104,10 +104,10 @@ def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
         draw_prompts(model, ["a <t>"], [wide], SETTINGS)
 
 
-def test_a_picture_without_a_recipe_says_so(tmp_path: Path) -> None:
+def test_an_image_without_a_recipe_says_so(tmp_path: Path) -> None:
     """Neither a plain PNG nor a text file has one."""
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(PoolError, match="holds no recipe"):
         read_recipe(tmp_path / "plain.png")
     with pytest.raises(PoolError, match="cannot be read as a PNG"):
@@ -119,9 +119,9 @@ def test_web_uis_find_their_line(model: TextToImageModel, tmp_path: Path) -> Non
     drawing = draw_prompts(model, ["a {}"], [word(model)], SETTINGS, 5, negative_prompt="dark")
     path = save_drawing({"cycle 0": drawing}, tmp_path, columns=1)[0]
     assert path.name == "cycle-0-0000.png"
-    with Image.open(path) as picture:
-        picture.load()
-        text = picture.text["parameters"]  # type: ignore[attr-defined]
+    with Image.open(path) as image:
+        image.load()
+        text = image.text["parameters"]  # type: ignore[attr-defined]
     assert text.startswith("a <t>\nNegative prompt: dark\nSteps: 3, Sampler: DPMSolver")
     assert "CFG scale: 3.0, Seed: 5, Size: 32x32, Model hash: " in text
     assert replace(drawing.recipes[0], negative_prompt="").for_web_uis().count("\n") == 1

@@ -25,20 +25,20 @@ def word(model: TextToImageModel, token: str = "<t>") -> Embedding:
 
 
 def difference(first: torch.Tensor, second: torch.Tensor) -> int:
-    """The largest difference of two sets of pictures, in levels of 255."""
+    """The largest difference of two sets of images, in levels of 255."""
     return int((first.int() - second.int()).abs().max())
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("scheduler", ["DPMSolverMultistepScheduler", "DDIMScheduler"])
-def test_pictures_are_the_pipelines(
+def test_images_are_the_pipelines(
     kind: str,
     scheduler: str,
     model_folder: Callable[..., Path],
     load_model: Callable[..., TextToImageModel],
     tmp_path: Path,
 ) -> None:
-    """The saved file, loaded by StableDiffusionPipeline, gives our picture from our noise."""
+    """The saved file, loaded by StableDiffusionPipeline, gives our image from our noise."""
     import diffusers
 
     model = load_model(kind)
@@ -68,7 +68,7 @@ def test_pictures_are_the_pipelines(
     assert difference(ours, expected) <= 1
 
 
-def test_sdxl_pictures_are_the_pipelines(
+def test_sdxl_images_are_the_pipelines(
     model_folder: Callable[..., Path], load_model: Callable[..., TextToImageModel]
 ) -> None:
     """Both text encoders, the pooled text and the size conditioning."""
@@ -106,10 +106,10 @@ def test_sdxl_pictures_are_the_pipelines(
 @pytest.mark.parametrize(
     "scheduler", ["DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler"]
 )
-def test_a_picture_depends_on_seed_index_and_prompt_only(
+def test_an_image_depends_on_seed_index_and_prompt_only(
     scheduler: str, model: TextToImageModel
 ) -> None:
-    """Other batch sizes, other companions, alone: the same picture up to rounding."""
+    """Other batch sizes, other companions, alone: the same image up to rounding."""
     settings = replace(SETTINGS, scheduler=scheduler)
     embedding = word(model)
     whole = generate(model, PROMPTS, [embedding], settings, seed=5)
@@ -122,7 +122,7 @@ def test_a_picture_depends_on_seed_index_and_prompt_only(
 
 
 def test_the_word_matters(model: TextToImageModel) -> None:
-    """Two words, the same noise, two pictures; prompts without the word are as before."""
+    """Two words, the same noise, two images; prompts without the word are as before."""
     embedding = word(model)
     other = replace(embedding, vectors=-embedding.vectors)
     first, second = (
@@ -158,11 +158,11 @@ def test_size_and_steps_can_be_watched_and_changed(model: TextToImageModel) -> N
         seen.append(int(following))
         return torch.zeros_like(latents) if int(following) == -1 else latents
 
-    pictures = generate(
+    images = generate(
         model, ["a boot", "a shoe"], [], SETTINGS, seed=0, size=(48, 32), after_step=blank
     )
-    assert pictures.shape == (2, 3, 48, 32)
-    assert torch.equal(pictures[0], pictures[1])
+    assert images.shape == (2, 3, 48, 32)
+    assert torch.equal(images[0], images[1])
     assert len(seen) == 4
     assert seen == sorted(seen, reverse=True)
     assert seen[-1] == -1

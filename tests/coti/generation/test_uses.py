@@ -39,14 +39,12 @@ def bundled() -> TextToImageModel:
 
 
 def learn(model: TextToImageModel, seeds: str, token: TokenSettings, steps: int) -> Embedding:
-    """A word from a folder of pictures, three quarters of the steps at 5e-3."""
-    _, pictures = read_image_folder(USES / seeds, model.resolution)
+    """A word from a folder of images, three quarters of the steps at 5e-3."""
+    _, images = read_image_folder(USES / seeds, model.resolution)
     word, still = initial_embedding(model, token), ScheduleSettings(dynamic=False)
     for rate, count in ((5e-3, 3 * steps // 4), (1e-3, steps // 4)):
         train = TrainSettings(learning_rates=(rate,), max_steps=count, checkpoint_every=0)
-        word = train_cycle(
-            model, pictures, None, word, train, still, None, 0, token=token
-        ).embedding
+        word = train_cycle(model, images, None, word, train, still, None, 0, token=token).embedding
     return word
 
 
@@ -70,7 +68,7 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
 
 
 def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
-    """Learned from ten pictures each of three classes: more entropy and a smaller largest share
+    """Learned from ten images each of three classes: more entropy and a smaller largest share
     than the base model's own word, over three seeds, by the judge.
     """
     token = TokenSettings(placeholder_token="<footwear>", initializer="foot")

@@ -65,7 +65,7 @@ def test_a_pinned_hash_is_checked(model_folder: Callable[..., Path]) -> None:
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    """An empty folder, a picture, a path that does not exist."""
+    """An empty folder, an image, a path that does not exist."""
     with pytest.raises(ModelError, match=r"folder without a model_index.json. Give a diffusers"):
         load_text_to_image(settings(tmp_path))
     (tmp_path / "a.ckpt").write_bytes(b"x")

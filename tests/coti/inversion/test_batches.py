@@ -8,30 +8,30 @@ from coti.inversion.batches import BatchPlan
 from coti.settings import TokenSettings, TrainSettings
 
 
-def plan(pictures: int, batch_size: int = 4, seed: int = 0, **changes: object) -> BatchPlan:
-    """A plan for n pictures with captions of their own."""
+def plan(images: int, batch_size: int = 4, seed: int = 0, **changes: object) -> BatchPlan:
+    """A plan for n images with captions of their own."""
     settings = TrainSettings(batch_size=batch_size, **changes)  # type: ignore[arg-type]
-    captions = [f"caption {i}" for i in range(pictures)]
+    captions = [f"caption {i}" for i in range(images)]
     token = TokenSettings(placeholder_token="<t>")
-    return BatchPlan(pictures, captions, settings, token, (4, 2, 2), 1000, seed)
+    return BatchPlan(images, captions, settings, token, (4, 2, 2), 1000, seed)
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 2**32))
-def test_an_epoch_shows_every_picture_once(pictures: int, batch_size: int, seed: int) -> None:
+def test_an_epoch_shows_every_image_once(images: int, batch_size: int, seed: int) -> None:
     """Read as one sequence, each n draws are a permutation, whatever the batch size."""
-    batches = plan(pictures, batch_size, seed)
-    steps = -(-2 * pictures // batch_size)
-    drawn = torch.cat([batches.batch(step).pictures for step in range(steps)])
+    batches = plan(images, batch_size, seed)
+    steps = -(-2 * images // batch_size)
+    drawn = torch.cat([batches.batch(step).images for step in range(steps)])
     for epoch in range(2):
-        part = drawn[epoch * pictures : (epoch + 1) * pictures]
-        assert sorted(part.tolist()) == list(range(pictures))
+        part = drawn[epoch * images : (epoch + 1) * images]
+        assert sorted(part.tolist()) == list(range(images))
 
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:
     """No state: any step can be drawn at any time."""
     first, again = plan(10), plan(10)
     again.batch(3)
-    for name in ("pictures", "prompts", "timesteps", "posterior_noise", "noise"):
+    for name in ("images", "prompts", "timesteps", "posterior_noise", "noise"):
         assert torch.equal(getattr(first.batch(7), name), getattr(again.batch(7), name))
         assert not torch.equal(
             getattr(first.batch(7), name), getattr(plan(10, seed=1).batch(7), name)
@@ -46,12 +46,12 @@ def test_captions_are_templates_by_default() -> None:
     assert batches.prompts[0] == "a photo of a <t>"
 
 
-def test_own_captions_belong_to_their_pictures() -> None:
-    """With captions: pool each picture has its own, after the token."""
+def test_own_captions_belong_to_their_images() -> None:
+    """With captions: pool each image has its own, after the token."""
     batches = plan(5, 16, captions="pool")
     batch = batches.batch(0)
-    for picture, prompt in zip(batch.pictures, batch.prompts, strict=True):
-        assert batches.prompts[prompt] == f"<t> caption {picture}"
+    for image, prompt in zip(batch.images, batch.prompts, strict=True):
+        assert batches.prompts[prompt] == f"<t> caption {image}"
 
 
 def test_both_kinds_are_mixed_and_dropped() -> None:
@@ -64,9 +64,9 @@ def test_both_kinds_are_mixed_and_dropped() -> None:
     assert abs(share_own - 0.4) < 0.05
 
 
-def test_mirrored_pictures_follow_the_upright_ones() -> None:
+def test_mirrored_images_follow_the_upright_ones() -> None:
     """With horizontal_flip half of the rows are n, n + 1, …."""
-    rows = plan(5, 1000, horizontal_flip=True).batch(0).pictures
+    rows = plan(5, 1000, horizontal_flip=True).batch(0).images
     assert int(rows.max()) <= 9
     assert abs(float((rows >= 5).float().mean()) - 0.5) < 0.06
-    assert int(plan(5, 1000).batch(0).pictures.max()) == 4
+    assert int(plan(5, 1000).batch(0).images.max()) == 4

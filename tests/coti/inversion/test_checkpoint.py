@@ -93,7 +93,7 @@ def test_tensor_hash_sees_every_byte(place: int, value: int) -> None:
 
 def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> None:
     """In a store that is keyed by inputs, too: what differs is named, nothing starts silently."""
-    identity = {"seed": "0", "initial embedding": "<t> abc", "base model": "b", "pictures": "p"}
+    identity = {"seed": "0", "initial embedding": "<t> abc", "base model": "b", "images": "p"}
 
     class Keyed(FolderCheckpointStore):
         inputs: ClassVar[dict[str, str]] = {}
@@ -107,9 +107,9 @@ def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> Non
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "checkpoint.safetensors").write_bytes(b"x")
     store = Keyed(tmp_path / "b")
-    said = left_behind(store, {**identity, "pictures": "q"})
+    said = left_behind(store, {**identity, "images": "q"})
     assert said is not None
-    assert "pictures (checkpoint p, now q)" in said
+    assert "images (checkpoint p, now q)" in said
     assert "starts at step 0" in said
     other_cycle = {**identity, "seed": "1", "initial embedding": "<t> xyz"}
     said = left_behind(store, other_cycle)
@@ -117,8 +117,8 @@ def test_an_unfinished_training_that_does_not_fit_is_said(tmp_path: Path) -> Non
     assert "seed (checkpoint 0, now 1)" in said
     # The one that differs least is told.
     write_checkpoint(Keyed(tmp_path / "c"), replace(CHECKPOINT, identity=other_cycle))
-    said = left_behind(store, {**other_cycle, "pictures": "q"})
+    said = left_behind(store, {**other_cycle, "images": "q"})
     assert said is not None
-    assert "what differs: pictures (checkpoint p, now q). This" in said
+    assert "what differs: images (checkpoint p, now q). This" in said
     assert left_behind(store, {**identity, "initial embedding": "<other> abc"}) is None
     assert left_behind(FolderCheckpointStore(tmp_path / "b"), identity) is None

@@ -61,7 +61,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
 def test_a_compiled_training_is_the_same_training(
     kind: str,
     load_model: Callable[..., TextToImageModel],
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     traced: list[torch.nn.Module],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -69,12 +69,12 @@ def test_a_compiled_training_is_the_same_training(
     given keeps its own UNet."""
     model = load_model(kind)
     unet = model.unet
-    plain = train(model, pictures)
+    plain = train(model, images)
     assert plain.compile_seconds is None
     assert traced == []
     assert "compilation" not in capsys.readouterr().out
 
-    compiled = train(model, pictures, settings=COMPILED)
+    compiled = train(model, images, settings=COMPILED)
     assert traced == [unet]
     assert model.unet is unet
     assert not isinstance(model.unet, torch._dynamo.OptimizedModule)
@@ -89,12 +89,12 @@ def test_a_compiled_training_is_the_same_training(
 
 
 def test_the_unet_is_traced_once(
-    model: TextToImageModel, pictures: torch.Tensor, traced: list[torch.nn.Module]
+    model: TextToImageModel, images: torch.Tensor, traced: list[torch.nn.Module]
 ) -> None:
     """One graph without a break serves every step: what comes after the first step is no
     compilation."""
     torch._dynamo.utils.counters.clear()
-    train(model, pictures, None, COMPILED)
+    train(model, images, None, COMPILED)
     counters = torch._dynamo.utils.counters
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
@@ -103,7 +103,7 @@ def test_the_unet_is_traced_once(
 @pytest.mark.slow
 def test_a_compiled_training_resumes(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     traced: list[torch.nn.Module],
     tmp_path: Path,
 ) -> None:
@@ -117,30 +117,30 @@ def test_a_compiled_training_resumes(
 
     store = FolderCheckpointStore(tmp_path)
     with pytest.raises(Killed):
-        train(model, pictures, dies, COMPILED, checkpoint=store)
+        train(model, images, dies, COMPILED, checkpoint=store)
     assert store.read() is not None
     torch.compiler.reset()  # as in a process of its own
-    resumed = train(model, pictures, settings=COMPILED, checkpoint=store)
-    undisturbed = train(model, pictures, settings=COMPILED)
+    resumed = train(model, images, settings=COMPILED, checkpoint=store)
+    undisturbed = train(model, images, settings=COMPILED)
     assert traced == [model.unet] * 3
     assert resumed.compile_seconds is not None
     assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
-    assert resumed.curve == undisturbed.curve == train(model, pictures).curve
+    assert resumed.curve == undisturbed.curve == train(model, images).curve
 
 
 @pytest.mark.slow
 def test_a_finished_compiled_training_compiles_nothing(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     traced: list[torch.nn.Module],
     tmp_path: Path,
 ) -> None:
     """Its checkpoint gives the result; there is no first step to report."""
     store = FolderCheckpointStore(tmp_path)
-    first = train(model, pictures, settings=COMPILED, checkpoint=store)
+    first = train(model, images, settings=COMPILED, checkpoint=store)
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()
-    again = train(model, pictures, settings=COMPILED, checkpoint=store)
+    again = train(model, images, settings=COMPILED, checkpoint=store)
     assert torch.equal(again.embedding.vectors, first.embedding.vectors)
     assert again.compile_seconds is None
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
@@ -149,7 +149,7 @@ def test_a_finished_compiled_training_compiles_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["gradient_checkpointing", "accumulation", "dvar"])
 def test_what_else_goes_through_the_unet_is_compiled_with_it(
-    how: str, model: TextToImageModel, pictures: torch.Tensor, traced: list[torch.nn.Module]
+    how: str, model: TextToImageModel, images: torch.Tensor, traced: list[torch.nn.Module]
 ) -> None:
     """Recomputed activations, several batches a step, and DVAR's pass without a gradient: the
     uncompiled run's bytes."""
@@ -160,8 +160,8 @@ def test_what_else_goes_through_the_unet_is_compiled_with_it(
     }[how]
     schedule = ScheduleSettings(stop="dvar" if how == "dvar" else "phi")
     settings = replace(TRAIN, max_steps=3, **changes)
-    plain = train(model, pictures, None, settings, schedule=schedule)
-    compiled = train(model, pictures, None, replace(settings, compile=True), schedule=schedule)
+    plain = train(model, images, None, settings, schedule=schedule)
+    compiled = train(model, images, None, replace(settings, compile=True), schedule=schedule)
     assert torch.equal(compiled.embedding.vectors, plain.embedding.vectors)
     assert compiled.curve == plain.curve
     assert not model.unet.training
@@ -171,18 +171,18 @@ def test_what_else_goes_through_the_unet_is_compiled_with_it(
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
 def test_the_default_backend_learns_the_same_word(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Inductor's generated code rounds otherwise, and moves the word the same way."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    plain = train(model, pictures)
-    compiled = train(model, pictures, settings=COMPILED)
+    plain = train(model, images)
+    compiled = train(model, images, settings=COMPILED)
     assert compiled.compile_seconds is not None
     assert any(tmp_path.rglob("*.cpp")), "nothing was compiled"
     start = initial_embedding(model, TOKEN)
     moved = (plain.embedding.vectors - start.vectors).abs().max()
     assert (compiled.embedding.vectors - plain.embedding.vectors).abs().max() < 1e-3 * moved
-    again = train(model, pictures, settings=COMPILED)
+    again = train(model, images, settings=COMPILED)
     assert torch.equal(again.embedding.vectors, compiled.embedding.vectors)

@@ -65,7 +65,7 @@ def test_impossible_settings_are_refused() -> None:
 
 def train(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     store: FolderCheckpointStore | None = None,
     schedule: ScheduleSettings = SCHEDULE,
     **changes: object,
@@ -74,7 +74,7 @@ def train(
     settings = TrainSettings(batch_size=2, max_steps=60, learning_rates=(0.3,), checkpoint_every=10)
     return train_cycle(
         model,
-        pictures,
+        images,
         None,
         initial_embedding(model, TOKEN),
         replace(settings, **changes),  # type: ignore[arg-type]
@@ -87,19 +87,19 @@ def train(
 
 
 def test_training_ends_by_itself_and_is_what_it_was_without_the_criterion(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """Measuring changes no vector: the first steps are those of a run that doesn't."""
-    result = train(model, pictures)
+    result = train(model, images)
     assert result.steps in (25, 50)
     assert "(DVAR)" in result.stop_reason
-    plain = train(model, pictures, None, ScheduleSettings(), max_steps=result.steps)
+    plain = train(model, images, None, ScheduleSettings(), max_steps=result.steps)
     assert torch.equal(plain.embedding.vectors, result.embedding.vectors)
 
 
 def test_the_criterion_survives_a_kill(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,9 +116,9 @@ def test_the_criterion_survives_a_kill(
 
     monkeypatch.setattr(Dvar, "add", dies)
     with pytest.raises(KeyboardInterrupt):
-        train(model, pictures, store)
+        train(model, images, store)
     monkeypatch.setattr(Dvar, "add", original)
-    resumed, undisturbed = train(model, pictures, store), train(model, pictures)
+    resumed, undisturbed = train(model, images, store), train(model, images)
     assert resumed.steps == undisturbed.steps
     assert resumed.stop_reason == undisturbed.stop_reason
     assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)

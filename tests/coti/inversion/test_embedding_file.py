@@ -130,9 +130,9 @@ def test_the_two_files_of_diffusers_own_sdxl_example_are_one_word(tmp_path: Path
     assert describe_embedding(word) == "for SDXL"
 
 
-def test_a_picture_that_hides_an_embedding_is_named(tmp_path: Path) -> None:
+def test_an_image_that_hides_an_embedding_is_named(tmp_path: Path) -> None:
     """What to do instead."""
     path = tmp_path / "boot.png"
     path.write_bytes(b"x")
-    with pytest.raises(EmbeddingError, match=r"is a picture.*as a \.pt or"):
+    with pytest.raises(EmbeddingError, match=r"is an image.*as a \.pt or"):
         load_embedding(path)

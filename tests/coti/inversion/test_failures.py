@@ -28,14 +28,14 @@ GIB = 1 << 30
 
 def train(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     store: object = None,
     settings: TrainSettings = TRAIN,
 ) -> TrainResult:
     """Twelve steps with a checkpoint after each."""
     return train_cycle(
         model,
-        pictures,
+        images,
         None,
         initial_embedding(model, TOKEN),
         settings,
@@ -61,21 +61,21 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_a_disk_that_fills_up_leaves_a_checkpoint_that_resumes(
-    model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+    model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     """Real writes that fail half way: the last whole checkpoint is there, no part file is, and the
     same call with room again ends with the undisturbed run's bytes."""
     sizes = FolderCheckpointStore(tmp_path / "sizes")
-    train(model, pictures, sizes, replace(TRAIN, max_steps=5))
+    train(model, images, sizes, replace(TRAIN, max_steps=5))
     size = sizes.path.stat().st_size
     store = FolderCheckpointStore(tmp_path / "run")
     with (
         largest_file(size),
         pytest.raises(TrainingError, match=r"step \d+ could not be written: .*File too large"),
     ):
-        train(model, pictures, store)
+        train(model, images, store)
     assert [path.name for path in store.path.parent.iterdir()] == [store.path.name]
-    resumed, undisturbed = train(model, pictures, store), train(model, pictures)
+    resumed, undisturbed = train(model, images, store), train(model, images)
     assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
 
 
@@ -92,11 +92,11 @@ class Away:
 
 
 def test_a_store_that_is_away_stops_before_anything_is_trained(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """A checkpoint may lie there: starting anew without it would be silent."""
     with pytest.raises(TrainingError, match="cannot be seen: Could not connect"):
-        train(model, pictures, Away())
+        train(model, images, Away())
 
 
 def test_the_knobs_come_with_what_they_save() -> None:
@@ -118,7 +118,7 @@ def test_the_knobs_come_with_what_they_save() -> None:
 
 def test_out_of_memory_names_the_knobs_and_keeps_the_checkpoint(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,25 +138,25 @@ def test_out_of_memory_names_the_knobs_and_keeps_the_checkpoint(
         TrainingError,
         match=r"ran out of memory. Saves memory: .*batch_size: 1 .*that was written is kept",
     ):
-        train(model, pictures, store)
+        train(model, images, store)
     monkeypatch.undo()
     kept = store.read()
     assert kept is not None
     less_memory = replace(TRAIN, gradient_checkpointing=True)
-    undisturbed = train(model, pictures)
+    undisturbed = train(model, images)
     for settings in (TRAIN, less_memory):
         store.write(kept)
-        resumed = train(model, pictures, store, settings)
+        resumed = train(model, images, store, settings)
         assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
     store.write(kept)
     with pytest.raises(TrainingError, match=r"differs: train.batch_size \(checkpoint 2, now 1\)"):
-        train(model, pictures, store, replace(TRAIN, batch_size=1))
+        train(model, images, store, replace(TRAIN, batch_size=1))
     assert weight_bytes(model) > 100_000
 
 
 def test_a_number_that_is_not_finite_leaves_a_checkpoint_that_resumes(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,10 +176,10 @@ def test_a_number_that_is_not_finite_leaves_a_checkpoint_that_resumes(
 
     monkeypatch.setattr(model.unet, "forward", overflows)
     with pytest.raises(TrainingError, match=r"stopped at step 7: the loss is not finite. Lower "):
-        train(model, pictures, store)
+        train(model, images, store)
     monkeypatch.undo()
     kept = store.read()
     assert kept is not None
     assert b'\\"step\\": 6' in kept
-    resumed, undisturbed = train(model, pictures, store), train(model, pictures)
+    resumed, undisturbed = train(model, images, store), train(model, images)
     assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)

@@ -21,12 +21,12 @@ ONE_STEP = TrainSettings(batch_size=4, max_steps=1, checkpoint_every=0, learning
 
 
 def _load(dtype: str, side: int = 1) -> TextToImageModel:
-    """The bundled model; it is convolutional, so it takes pictures of several times its size."""
+    """The bundled model; it is convolutional, so it takes images of several times its size."""
     model = load_text_to_image(ModelSettings(base_model=str(BASE), device="cpu", dtype=dtype))
     return replace(model, resolution=model.resolution * side)
 
 
-def _gradient(model: TextToImageModel, pictures: torch.Tensor) -> torch.Tensor:
+def _gradient(model: TextToImageModel, images: torch.Tensor) -> torch.Tensor:
     """What AdamW saw in the first step, from its first moment (a tenth of the gradient)."""
     kept: list[bytes] = []
 
@@ -37,16 +37,16 @@ def _gradient(model: TextToImageModel, pictures: torch.Tensor) -> torch.Tensor:
         def write(self, content: bytes) -> None:
             kept.append(content)
 
-    _train(model, pictures, ONE_STEP, Store())
+    _train(model, images, ONE_STEP, Store())
     return tensors_from_bytes(kept[-1])["exp_avg.0"].flatten() * 10
 
 
 def _train(
-    model: TextToImageModel, pictures: torch.Tensor, settings: TrainSettings, store: object = None
+    model: TextToImageModel, images: torch.Tensor, settings: TrainSettings, store: object = None
 ) -> TrainResult:
     return train_cycle(
         model,
-        pictures,
+        images,
         None,
         initial_embedding(model, TOKEN),
         settings,
@@ -59,25 +59,23 @@ def _train(
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 0.02), ("float16", 0.004)])
-def test_the_gradient_is_float32s(dtype: str, error: float, pictures: torch.Tensor) -> None:
-    """As large a mean as Stable Diffusion's at 512²: 4 pictures of 64² latents.
+def test_the_gradient_is_float32s(dtype: str, error: float, images: torch.Tensor) -> None:
+    """As large a mean as Stable Diffusion's at 512²: 4 images of 64² latents.
 
     It is 1.2 % off in bfloat16, 0.1 % in float16, and would be 2.9 % without a scaled loss.
     """
     side = 64 // _load("float32").latent_shape[-1]
-    exact, half = (_gradient(_load(kind, side), pictures) for kind in ("float32", dtype))
+    exact, half = (_gradient(_load(kind, side), images) for kind in ("float32", dtype))
     assert float((half - exact).norm() / exact.norm()) < error
     assert float(torch.cosine_similarity(half, exact, dim=0)) > 0.999
     assert not bool((half == 0).any())
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_training_in_half_precision_ends_near_float32s(
-    dtype: str, pictures: torch.Tensor
-) -> None:
+def test_a_training_in_half_precision_ends_near_float32s(dtype: str, images: torch.Tensor) -> None:
     """Twenty steps: float32 vectors, finite, and the same way from the start."""
     settings = replace(ONE_STEP, max_steps=20)
-    exact, half = (_train(_load(kind), pictures, settings) for kind in ("float32", dtype))
+    exact, half = (_train(_load(kind), images, settings) for kind in ("float32", dtype))
     start = initial_embedding(_load("float32"), TOKEN).vectors
     assert half.embedding.vectors.dtype == torch.float32
     moves = [(result.embedding.vectors - start).flatten() for result in (exact, half)]

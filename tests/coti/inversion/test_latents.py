@@ -25,12 +25,10 @@ from tests.coti.inversion.test_failures import largest_file
 from tests.coti.small_disk import small_disk
 
 
-def test_cached_latents_are_the_autoencoders(
-    model: TextToImageModel, pictures: torch.Tensor
-) -> None:
+def test_cached_latents_are_the_autoencoders(model: TextToImageModel, images: torch.Tensor) -> None:
     """mean + std·ε, scaled, is what encoding and sampling with the same ε gives."""
-    cache = encode_latents(model, pictures, batch_size=4)
-    posterior = model.vae.encode(pictures.float() / 127.5 - 1).latent_dist
+    cache = encode_latents(model, images, batch_size=4)
+    posterior = model.vae.encode(images.float() / 127.5 - 1).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
     theirs = posterior.sample(torch.Generator().manual_seed(0)) * model.vae.config.scaling_factor
     ours = cache.sample(torch.arange(10), noise)
@@ -38,11 +36,11 @@ def test_cached_latents_are_the_autoencoders(
 
 
 def test_mirror_images_are_encoded_after_the_upright_ones(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
-    """Rows n … 2n − 1 are the latents of the flipped pictures."""
-    both = encode_latents(model, pictures, mirrored=True)
-    flipped = encode_latents(model, pictures.flip(-1))
+    """Rows n … 2n − 1 are the latents of the flipped images."""
+    both = encode_latents(model, images, mirrored=True)
+    flipped = encode_latents(model, images.flip(-1))
     torch.testing.assert_close(both.mean[10:], flipped.mean)
 
 
@@ -66,7 +64,7 @@ def test_resizing_is_pillows() -> None:
 
 
 def test_decoding_inverts_the_range(model: TextToImageModel) -> None:
-    """uint8 pictures of the model's size, the same in any batch size up to rounding."""
+    """uint8 images of the model's size, the same in any batch size up to rounding."""
     latents = torch.randn(5, *model.latent_shape, generator=torch.Generator().manual_seed(0))
     whole, parts = decode_latents(model, latents), decode_latents(model, latents, batch_size=2)
     assert whole.shape == (5, 3, 32, 32)
@@ -82,43 +80,43 @@ def test_nothing_to_encode_is_an_error(model: TextToImageModel) -> None:
 
 def test_many_latents_are_kept_and_found_again(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By content: the same pictures are not encoded twice, others are; damage is encoded over."""
+    """By content: the same images are not encoded twice, others are; damage is encoded over."""
     store = FolderLatentStore(tmp_path)
-    first = encode_latents(model, pictures, store=store, keep_from=1)
+    first = encode_latents(model, images, store=store, keep_from=1)
     assert len(list(tmp_path.iterdir())) == 1
     encode = model.vae.encode
     monkeypatch.setattr(model.vae, "encode", lambda *_: pytest.fail("encoded again"))
-    again = encode_latents(model, pictures, store=store, keep_from=1)
+    again = encode_latents(model, images, store=store, keep_from=1)
     assert torch.equal(first.mean, again.mean)
     assert torch.equal(first.std, again.std)
     monkeypatch.setattr(model.vae, "encode", encode)
-    encode_latents(model, pictures.flip(0), store=store, keep_from=1)
+    encode_latents(model, images.flip(0), store=store, keep_from=1)
     assert len(list(tmp_path.iterdir())) == 2
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    assert torch.equal(encode_latents(model, pictures, store=store, keep_from=1).std, first.std)
+    assert torch.equal(encode_latents(model, images, store=store, keep_from=1).std, first.std)
 
 
 def test_few_latents_are_not_kept(
-    model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+    model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     """Encoding them anew is faster than fetching them; 0 keeps none at all."""
     for keep_from in (1 << 30, 0):
-        encode_latents(model, pictures, store=FolderLatentStore(tmp_path), keep_from=keep_from)
+        encode_latents(model, images, store=FolderLatentStore(tmp_path), keep_from=keep_from)
     assert not list(tmp_path.iterdir())
 
 
 def test_more_latents_than_memory_lie_on_disk(
-    model: TextToImageModel, pictures: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    model: TextToImageModel, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a mapped file without a name; draws from it are the same."""
-    in_memory = encode_latents(model, pictures)
+    in_memory = encode_latents(model, images)
     monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
-    on_disk = encode_latents(model, pictures)
+    on_disk = encode_latents(model, images)
     noise = torch.randn(2, *model.latent_shape)
     index = torch.tensor([1, 7])
     assert torch.equal(on_disk.sample(index, noise), in_memory.sample(index, noise))
@@ -126,19 +124,19 @@ def test_more_latents_than_memory_lie_on_disk(
 
 def test_a_disk_without_room_for_latents_is_one_sentence(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Said before anything is encoded, rather than the process killed when the disk fills up.
 
-    2.2 million pictures need more than 16 GiB, so nothing has to be told to use the disk.
+    2.2 million images need more than 16 GiB, so nothing has to be told to use the disk.
     """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(model.vae, "encode", lambda *_: pytest.fail("encoded"))
-    many = pictures[:1].expand(2_200_000, -1, -1, -1)
+    many = images[:1].expand(2_200_000, -1, -1, -1)
     says = (
-        rf"latents of 2200000 pictures, .* take 16.8 GiB on disk, and {tmp_path} cannot hold them "
+        rf"latents of 2200000 images, .* take 16.8 GiB on disk, and {tmp_path} cannot hold them "
         r"\(No space left on device\): set TMPDIR to a folder on a larger disk, or give fewer"
     )
     with small_disk(tmp_path, 1 << 20), pytest.raises(TrainingError, match=says):
@@ -147,7 +145,7 @@ def test_a_disk_without_room_for_latents_is_one_sentence(
 
 def test_latents_larger_than_a_file_may_be_are_one_sentence(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,19 +154,19 @@ def test_latents_larger_than_a_file_may_be_are_one_sentence(
     monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
     says = rf"{tmp_path} cannot hold them \(File too large\): set TMPDIR"
     with largest_file(1000), pytest.raises(TrainingError, match=says):
-        encode_latents(model, pictures)
+        encode_latents(model, images)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_room_for_latents_on_disk_is_taken_at_once(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A disk that is filled up afterwards does no harm to what is written into the mapping."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    in_memory = encode_latents(model, pictures)
+    in_memory = encode_latents(model, images)
     monkeypatch.setattr(latents, "_MEMORY_BYTES", 1000)
     encode = model.vae.encode
 
@@ -180,20 +178,20 @@ def test_the_room_for_latents_on_disk_is_taken_at_once(
 
     monkeypatch.setattr(model.vae, "encode", on_a_full_disk)
     with small_disk(tmp_path, 1 << 20):
-        on_disk = encode_latents(model, pictures, batch_size=4)
+        on_disk = encode_latents(model, images, batch_size=4)
         assert shutil.disk_usage(tmp_path).free == 0
         assert torch.equal(on_disk.std, in_memory.std)
 
 
 @pytest.mark.parametrize("most", [3, 0])
-def test_encoding_takes_fewer_pictures_at_once_where_memory_is_small(
-    most: int, model: TextToImageModel, pictures: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+def test_encoding_takes_fewer_images_at_once_where_memory_is_small(
+    most: int, model: TextToImageModel, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch's own error above ``most`` pictures: there is no GPU to fill here.
+    """torch's own error above ``most`` images: there is no GPU to fill here.
 
-    The latents are the same; where not even one picture fits, one sentence says so.
+    The latents are the same; where not even one image fits, one sentence says so.
     """
-    expected = encode_latents(model, pictures, mirrored=True, batch_size=2)
+    expected = encode_latents(model, images, mirrored=True, batch_size=2)
     encode = model.vae.encode
 
     def small(pixels: torch.Tensor) -> Any:
@@ -203,9 +201,9 @@ def test_encoding_takes_fewer_pictures_at_once_where_memory_is_small(
 
     monkeypatch.setattr(model.vae, "encode", small)
     if most == 0:
-        with pytest.raises(TrainingError, match=r"out of memory encoding one picture of 32 pixels"):
-            encode_latents(model, pictures)
+        with pytest.raises(TrainingError, match=r"out of memory encoding one image of 32 pixels"):
+            encode_latents(model, images)
         return
-    found = encode_latents(model, pictures, mirrored=True)
+    found = encode_latents(model, images, mirrored=True)
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.std, expected.std)

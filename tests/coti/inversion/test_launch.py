@@ -22,7 +22,7 @@ from coti.inversion.adapters.embedding import load_embedding
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
-PICTURES = ROOT / "assets" / "pools" / "ankle_boot" / "seeds"
+IMAGES = ROOT / "assets" / "pools" / "ankle_boot" / "seeds"
 STEPS = 6
 BATCH = 4
 
@@ -39,8 +39,8 @@ def _config(folder: Path, **train: Any) -> Path:
     """A run file for the bundled model and a few steps."""
     config = {
         "concept": "ankle boot",
-        "seeds": str(PICTURES),
-        "pool": str(PICTURES),
+        "seeds": str(IMAGES),
+        "pool": str(IMAGES),
         "model": {"device": "cpu", "dtype": "float32"},
         "token": {"placeholder_token": "<ankle-boot>", "initializer": "foot", "num_vectors": 2},
         "train": {"max_steps": STEPS, "batch_size": BATCH, "learning_rates": [0.05], **train},
@@ -80,7 +80,7 @@ def test_the_documented_command_trains_one_word_on_two_processes(tmp_path: Path)
     words = _documented()
     assert words[:2] == ["accelerate", "launch"]
     assert words[words.index("--num_processes") + 1] == "2"
-    values = {"PICTURES": str(PICTURES), "configs/sd2.yaml": str(_config(tmp_path))}
+    values = {"IMAGES": str(IMAGES), "configs/sd2.yaml": str(_config(tmp_path))}
     words = [values.get(word, word) for word in words]
     words[words.index("--output") + 1] = str(launched)
     words[2:2] = ["--main_process_port", _free_port()]
@@ -90,7 +90,7 @@ def test_the_documented_command_trains_one_word_on_two_processes(tmp_path: Path)
 
     doubled = _config(tmp_path, gradient_accumulation_steps=2)
     for config, path, factor in ((doubled, alone, 2), (_config(tmp_path), half, 1)):
-        train = ["coti", "train", str(PICTURES), "-c", str(config), "--output", str(path)]
+        train = ["coti", "train", str(IMAGES), "-c", str(config), "--output", str(path)]
         assert f"{factor * STEPS * BATCH} image-steps." in _run(train, tmp_path)
 
     words.remove("--multi_gpu")

@@ -22,7 +22,7 @@ WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_sele
 
 
 HOST = ("batches.py", "curve.py")
-"""Which picture comes next is read from the host's own memory, and the curve once a look."""
+"""Which image comes next is read from the host's own memory, and the curve once a look."""
 
 
 class _Seen(TorchDispatchMode):
@@ -37,25 +37,25 @@ class _Seen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _waits(model: TextToImageModel, pictures: torch.Tensor, steps: int) -> int:
+def _waits(model: TextToImageModel, images: torch.Tensor, steps: int) -> int:
     settings = replace(TRAIN, max_steps=steps, phi_every=steps, checkpoint_every=0)
     with _Seen() as seen:
-        train(model, pictures, None, settings)
+        train(model, images, None, settings)
     return seen.waits
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
-def test_more_steps_wait_no_more(kind: str, load_model: Any, pictures: torch.Tensor) -> None:
+def test_more_steps_wait_no_more(kind: str, load_model: Any, images: torch.Tensor) -> None:
     """Only the looks wait, and there is one at the end in both."""
     model = load_model(kind)
-    few = _waits(model, pictures, 3)
+    few = _waits(model, images, 3)
     assert few > 0, "the start does wait"
-    assert _waits(model, pictures, 9) == few
+    assert _waits(model, images, 9) == few
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_more_steps_wait_no_more_on_a_gpu(
-    model_folder: Callable[..., Path], pictures: torch.Tensor
+    model_folder: Callable[..., Path], images: torch.Tensor
 ) -> None:
     """There torch itself tells each call that waits."""
     settings = ModelSettings(base_model=str(model_folder("sdxl")), device="cuda", dtype="bfloat16")
@@ -67,10 +67,10 @@ def test_more_steps_wait_no_more_on_a_gpu(
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                train(model, pictures, None, how)
+                train(model, images, None, how)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(each.message) for each in seen)
 
-    train(model, pictures, None, replace(TRAIN, max_steps=1))  # libraries start, and wait, once
+    train(model, images, None, replace(TRAIN, max_steps=1))  # libraries start, and wait, once
     assert told(3) == told(9)

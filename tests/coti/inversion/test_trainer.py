@@ -35,7 +35,7 @@ def rising_phi(embedding: Embedding, step: int) -> PhiValue:
 
 def train(
     model: TextToImageModel,
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     evaluate_phi: Callable[[Embedding, int], PhiValue] | None = rising_phi,
     settings: TrainSettings = TRAIN,
     **changes: Any,
@@ -49,14 +49,14 @@ def train(
         "token": TOKEN,
         **changes,
     }
-    return train_cycle(model, pictures, settings=settings, evaluate_phi=evaluate_phi, **arguments)
+    return train_cycle(model, images, settings=settings, evaluate_phi=evaluate_phi, **arguments)
 
 
-def test_only_the_new_vectors_change(model: TextToImageModel, pictures: torch.Tensor) -> None:
+def test_only_the_new_vectors_change(model: TextToImageModel, images: torch.Tensor) -> None:
     """Every parameter of the model keeps its bytes and gets no gradient; the vectors move."""
     parts = (model.vae, model.unet, *model.text_encoders)
     before = [{k: v.clone() for k, v in part.state_dict().items()} for part in parts]
-    result = train(model, pictures)
+    result = train(model, images)
     start = initial_embedding(model, TOKEN)
     assert (result.embedding.vectors != start.vectors).all()
     for part, old in zip(parts, before, strict=True):
@@ -66,14 +66,14 @@ def test_only_the_new_vectors_change(model: TextToImageModel, pictures: torch.Te
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sdxl"])
 def test_training_overfits_fixed_draws(
-    kind: str, load_model: Callable[..., TextToImageModel], pictures: torch.Tensor
+    kind: str, load_model: Callable[..., TextToImageModel], images: torch.Tensor
 ) -> None:
     """The loss of the last steps is below what the untrained word has on the same draws."""
     model = load_model(kind)
     settings = replace(TRAIN, max_steps=16, learning_rates=(0.3,))
     free = replace(TOKEN, norm_control="none")
-    trained = train(model, pictures, None, settings, token=free)
-    untrained = train(model, pictures, None, replace(settings, learning_rates=(1e-9,)), token=free)
+    trained = train(model, images, None, settings, token=free)
+    untrained = train(model, images, None, replace(settings, learning_rates=(1e-9,)), token=free)
     last = slice(8, 16)
 
     def loss(result: TrainResult) -> float:
@@ -82,9 +82,9 @@ def test_training_overfits_fixed_draws(
     assert loss(trained) < loss(untrained)
 
 
-def test_the_curve_has_a_row_a_step(model: TextToImageModel, pictures: torch.Tensor) -> None:
+def test_the_curve_has_a_row_a_step(model: TextToImageModel, images: torch.Tensor) -> None:
     """Loss and rate at every step, φ where it was evaluated, None elsewhere."""
-    result = train(model, pictures)
+    result = train(model, images)
     assert [row["step"] for row in result.curve] == list(range(1, 9))
     assert all(isinstance(row["loss"], float) for row in result.curve)
     assert [row["step"] for row in result.curve if row["phi"] is not None] == [2, 4, 6, 8]
@@ -95,34 +95,34 @@ def test_the_curve_has_a_row_a_step(model: TextToImageModel, pictures: torch.Ten
 
 
 def test_a_fall_of_phi_lowers_the_rate_and_a_second_one_ends_the_cycle(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """The schedule's decisions are followed at once and the reason is reported."""
     values = iter([5.0, 4.0, 4.5, 3.0])
-    result = train(model, pictures, lambda *_: PhiValue(next(values), 5.0, 5.0))
+    result = train(model, images, lambda *_: PhiValue(next(values), 5.0, 5.0))
     assert [row["learning_rate"] for row in result.curve] == [0.05] * 4 + [0.01] * 4
     assert [row["stage"] for row in result.curve] == [0] * 4 + [1] * 4
     assert "fell from 4.50 to 3.00" in result.stop_reason
 
 
-def test_phi_can_be_evaluated_by_epochs(model: TextToImageModel, pictures: torch.Tensor) -> None:
-    """Two epochs over ten pictures in batches of four are five steps."""
+def test_phi_can_be_evaluated_by_epochs(model: TextToImageModel, images: torch.Tensor) -> None:
+    """Two epochs over ten images in batches of four are five steps."""
     settings = replace(TRAIN, phi_unit="epochs", phi_every=2, max_steps=6)
-    result = train(model, pictures, rising_phi, settings)
+    result = train(model, images, rising_phi, settings)
     assert [row["step"] for row in result.curve if row["phi"] is not None] == [5]
 
 
-def test_training_is_deterministic(model: TextToImageModel, pictures: torch.Tensor) -> None:
+def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor) -> None:
     """One seed gives the same bytes, another seed others."""
-    first, again = train(model, pictures), train(model, pictures)
-    other = train(model, pictures, seed=1)
+    first, again = train(model, images), train(model, images)
+    other = train(model, images, seed=1)
     assert torch.equal(first.embedding.vectors, again.embedding.vectors)
     assert first.curve == again.curve
     assert not torch.equal(first.embedding.vectors, other.embedding.vectors)
 
 
 def test_half_precision_trains_alike(
-    model: TextToImageModel, model_folder: Callable[..., Path], pictures: torch.Tensor
+    model: TextToImageModel, model_folder: Callable[..., Path], images: torch.Tensor
 ) -> None:
     """In bfloat16 the word is float32, deterministic, and moves as in float32 up to rounding."""
     folder = str(model_folder())
@@ -130,7 +130,7 @@ def test_half_precision_trains_alike(
     settings = replace(TRAIN, max_steps=3, learning_rates=(0.01,))
     start = initial_embedding(model, TOKEN)
     first, again, exact = (
-        train(which, pictures, None, settings, init=start) for which in (half, half, model)
+        train(which, images, None, settings, init=start) for which in (half, half, model)
     )
     assert first.embedding.vectors.dtype == torch.float32
     assert torch.equal(first.embedding.vectors, again.embedding.vectors)
@@ -140,23 +140,23 @@ def test_half_precision_trains_alike(
 
 
 def test_accumulated_batches_are_one_larger_batch(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
-    """Two batches of 5 a step see the pictures of an epoch in the order of one batch of 10."""
+    """Two batches of 5 a step see the images of an epoch in the order of one batch of 10."""
     two = replace(TRAIN, batch_size=5, gradient_accumulation_steps=2, max_steps=2)
-    result = train(model, pictures, None, two)
+    result = train(model, images, None, two)
     assert result.steps == 2
     assert result.image_steps == 20
 
 
 @pytest.mark.parametrize("kind", ["clip", "rescale"])
 def test_norm_control_keeps_vectors_as_long_as_words_are(
-    kind: str, model: TextToImageModel, pictures: torch.Tensor
+    kind: str, model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """At most the vocabulary's largest, or exactly its mean."""
     token = replace(TOKEN, norm_control=kind)
     settings = replace(TRAIN, learning_rates=(50.0,), max_steps=3)
-    result = train(model, pictures, None, settings, token=token)
+    result = train(model, images, None, settings, token=token)
     lengths = model.text_encoders[0].get_input_embeddings().weight.norm(dim=1)
     ours = result.embedding.vectors.norm(dim=1)
     if kind == "clip":
@@ -166,7 +166,7 @@ def test_norm_control_keeps_vectors_as_long_as_words_are(
 
 
 def test_a_rate_far_too_high_stops_with_step_and_cause(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """What overflowed, when, and what to do about it."""
     settings = replace(TRAIN, learning_rates=(1e38,))
@@ -174,49 +174,49 @@ def test_a_rate_far_too_high_stops_with_step_and_cause(
         TrainingError,
         match=r"stopped at step \d+: the \w+ is not finite. Lower the learning rate \(it was 1e\+",
     ):
-        train(model, pictures, None, settings, token=replace(TOKEN, norm_control="none"))
+        train(model, images, None, settings, token=replace(TOKEN, norm_control="none"))
 
 
 def test_an_initial_embedding_that_is_not_finite_is_named(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """The start is checked before any step is made."""
     with pytest.raises(TrainingError, match="initial embedding <t> is not finite"):
-        train(model, pictures, init=Embedding("<t>", torch.full((2, 32), torch.inf)))
+        train(model, images, init=Embedding("<t>", torch.full((2, 32), torch.inf)))
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """The same vectors, and the model is back in evaluation mode afterwards."""
     settings = replace(TRAIN, max_steps=2)
-    plain = train(model, pictures, None, settings)
-    checkpointed = train(model, pictures, None, replace(settings, gradient_checkpointing=True))
+    plain = train(model, images, None, settings)
+    checkpointed = train(model, images, None, replace(settings, gradient_checkpointing=True))
     assert torch.equal(plain.embedding.vectors, checkpointed.embedding.vectors)
     assert not model.unet.training
     assert not model.text_encoders[0].training
 
 
-def test_own_captions_must_be_there(model: TextToImageModel, pictures: torch.Tensor) -> None:
+def test_own_captions_must_be_there(model: TextToImageModel, images: torch.Tensor) -> None:
     """captions: pool without captions is refused with the remedy."""
-    with pytest.raises(TrainingError, match="needs a caption for each of the 10 pictures"):
-        train(model, pictures, settings=replace(TRAIN, captions="pool"))
+    with pytest.raises(TrainingError, match="needs a caption for each of the 10 images"):
+        train(model, images, settings=replace(TRAIN, captions="pool"))
     both = replace(TRAIN, captions="both", max_steps=2, caption_dropout=0.3, horizontal_flip=True)
-    train(model, pictures, None, both, captions=["a boot"] * 10)
+    train(model, images, None, both, captions=["a boot"] * 10)
 
 
-def test_no_picture_is_an_error(model: TextToImageModel, pictures: torch.Tensor) -> None:
+def test_no_image_is_an_error(model: TextToImageModel, images: torch.Tensor) -> None:
     """An empty X_T cannot be trained on."""
     with pytest.raises(TrainingError, match="X_T is empty"):
-        train(model, pictures[:0])
+        train(model, images[:0])
 
 
 def test_an_embedding_of_another_width_is_refused(
-    model: TextToImageModel, pictures: torch.Tensor
+    model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """Before anything is computed."""
     with pytest.raises(EmbeddingError, match="needs width 32"):
-        train(model, pictures, init=Embedding("<t>", torch.zeros(2, 1024)))
+        train(model, images, init=Embedding("<t>", torch.zeros(2, 1024)))
 
 
 class Killed(BaseException):
@@ -225,7 +225,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("kill_at", [2, 4, 6])
 def test_a_resumed_training_equals_an_undisturbed_one(
-    kill_at: int, model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+    kill_at: int, model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     """Vectors, curve and schedule, bit for bit, wherever it was interrupted."""
 
@@ -236,43 +236,43 @@ def test_a_resumed_training_equals_an_undisturbed_one(
 
     store = FolderCheckpointStore(tmp_path)
     with pytest.raises(Killed):
-        train(model, pictures, dies, checkpoint=store)
+        train(model, images, dies, checkpoint=store)
     assert (store.read() is not None) == (kill_at > 3)
-    resumed = train(model, pictures, checkpoint=store)
-    undisturbed = train(model, pictures)
+    resumed = train(model, images, checkpoint=store)
+    undisturbed = train(model, images)
     assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
     assert resumed.curve == undisturbed.curve
 
 
 def test_a_finished_training_is_not_done_again(
-    model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+    model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     """Its checkpoint gives the result without a step."""
     store = FolderCheckpointStore(tmp_path)
-    first = train(model, pictures, checkpoint=store)
+    first = train(model, images, checkpoint=store)
 
     def never(embedding: Embedding, step: int) -> PhiValue:
         raise AssertionError("φ was evaluated again")
 
-    again = train(model, pictures, never, checkpoint=store)
+    again = train(model, images, never, checkpoint=store)
     assert torch.equal(again.embedding.vectors, first.embedding.vectors)
     assert again.curve == first.curve
 
 
 def test_a_checkpoint_of_another_training_is_refused(
-    model: TextToImageModel, pictures: torch.Tensor, tmp_path: Path
+    model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:
     """What differs is named; nothing is restarted silently."""
     store = FolderCheckpointStore(tmp_path)
     short = replace(TRAIN, max_steps=3)
-    train(model, pictures, None, short, checkpoint=store)
+    train(model, images, None, short, checkpoint=store)
     before = store.read()
     with pytest.raises(
         TrainingError, match=r"train.batch_size \(checkpoint 4, now 2\). Put that back"
     ):
-        train(model, pictures, None, replace(short, batch_size=2), checkpoint=store)
-    with pytest.raises(TrainingError, match=r"what differs: pictures \(checkpoint \w+, now \w+\)"):
-        train(model, pictures.flip(0), None, short, checkpoint=store)
+        train(model, images, None, replace(short, batch_size=2), checkpoint=store)
+    with pytest.raises(TrainingError, match=r"what differs: images \(checkpoint \w+, now \w+\)"):
+        train(model, images.flip(0), None, short, checkpoint=store)
     assert store.read() == before
 
 

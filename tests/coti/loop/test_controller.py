@@ -54,7 +54,7 @@ def test_stops_without_a_pool() -> None:
     """An exhausted pool stops the run."""
     decision = decide(history(1), ControllerSettings(), 0)
     assert not decision.go_on
-    assert "the pool has no picture left to pick" in decision.reason
+    assert "the pool has no image left to pick" in decision.reason
 
 
 def test_stops_for_patience() -> None:
@@ -99,8 +99,8 @@ def near(*kids: tuple[float, float], phi_ref: tuple[float, ...] = ()) -> list[Cy
 NEAREST = ControllerSettings(max_cycles=9, patience=2, min_improvement=-1.0)
 
 
-def test_the_nearest_to_the_training_pictures_is_kept() -> None:
-    """Each in turn against the one kept before it, on the same pictures; of equals the later."""
+def test_the_nearest_to_the_training_images_is_kept() -> None:
+    """Each in turn against the one kept before it, on the same images; of equals the later."""
     first, better, worse, equal = (-0.1, math.nan), (0.2, 0.3), (0.4, 0.1), (0.2, 0.2)
     assert decide(near(first), NEAREST, 9).best_cycle == 0
     assert decide(near(first, better), NEAREST, 9).best_cycle == 1

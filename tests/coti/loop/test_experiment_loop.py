@@ -14,7 +14,7 @@ from coti.encoders.image_text import load_image_text_encoder
 from coti.inversion.base_model import load_text_to_image
 from coti.loop.experiment_loop import CellData, CellModels, run_cell
 from coti.metrics.judge import embed_references
-from coti.scores.scoring import embed_pictures
+from coti.scores.scoring import embed_images
 from coti.selection.strategies import pick_at_once
 from coti.settings import (
     AestheticSettings,
@@ -45,15 +45,15 @@ TINY = CellSettings(
     evaluation=EVALUATION,
     controller=ControllerSettings(max_cycles=1),
     judged_images=64,
-    second_opinion=False,
+    reference_judge=False,
     edit_images=2,
-    pictures=5,
+    images=5,
 )
 
 
 @pytest.fixture(scope="module")
 def models() -> CellModels:
-    """The bundled models, without the second opinion."""
+    """The bundled models, without the reference judge."""
     return CellModels(
         load_text_to_image(ModelSettings(dtype="float32")),
         load_image_text_encoder("assets/models/scorer"),
@@ -63,7 +63,7 @@ def models() -> CellModels:
 
 @pytest.fixture(scope="module")
 def data(models: CellModels) -> CellData:
-    """Ten seeds, twenty pictures of a pool of which every second one is right."""
+    """Ten seeds, twenty images of a pool of which every second one is right."""
     names, images = read_image_folder(POOL / "seeds", 32)
     _, references = read_image_folder(POOL / "references", 32)
     pool = ImageSet([f"p{i:02d}" for i in range(20)], references[-20:])
@@ -75,14 +75,14 @@ def data(models: CellModels) -> CellData:
         pool,
         ["a boot"] * 20,
         [f"{name}.png" for name in pool.names],
-        embed_pictures(models.scorer, None, pool, seeds, ()),
+        embed_images(models.scorer, None, pool, seeds, ()),
         embed_references(models.judge, "ankle boot", references[:64], EVALUATION),
         right={f"{name}.png": i % 2 == 1 for i, name in enumerate(pool.names)},
     )
 
 
 @pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad"])
-def test_a_strategy_of_cycles_adds_b_pictures_a_cycle(
+def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     models: CellModels, data: CellData, strategy: str
 ) -> None:
     """Two cycles, the second with B more; the cap of image-steps holds; metrics are there."""
@@ -101,7 +101,7 @@ def test_a_strategy_of_cycles_adds_b_pictures_a_cycle(
 def test_a_strategy_without_cycles_may_take_as_many_steps(
     models: CellModels, data: CellData, strategy: str, picked: int
 ) -> None:
-    """One cycle with the steps of two; only the oracle's pictures are right by construction."""
+    """One cycle with the steps of two; only the oracle's images are right by construction."""
     cell = replace(TINY, strategy=strategy, growth="at_once")  # type: ignore[arg-type]
     result = run_cell(models, data, cell)
     assert len(result.picked) == picked
@@ -150,12 +150,12 @@ def test_nothing_but_the_oracle_reads_the_answer_key() -> None:
     oracle = replace(TINY, strategy="oracle", growth="at_once")
     assert all(key[sources[row]] for row in pick_at_once(oracle, sources, key))
     assert not any(key[sources[row]] for row in pick_at_once(oracle, sources, turned))
-    with pytest.raises(ConfigError, match="answer key"):
+    with pytest.raises(ConfigError, match="ground truth"):
         pick_at_once(oracle, sources, None)
 
 
 def test_a_selection_does_not_depend_on_the_answer_key(models: CellModels, data: CellData) -> None:
-    """COTI picks the same pictures and trains the same word without the key as with it."""
+    """COTI picks the same images and trains the same word without the key as with it."""
     cell = replace(TINY, edit_images=0)
     with_key, without = (run_cell(models, each, cell) for each in (data, replace(data, right=None)))
     assert with_key.picked == without.picked

@@ -9,7 +9,7 @@ from coti.metrics import editability, reconstruction
 
 
 def test_reconstruction_is_the_mean_of_all_pairs() -> None:
-    """The same as every cosine written out; 1 for pictures of one direction."""
+    """The same as every cosine written out; 1 for images of one direction."""
     generator = torch.Generator().manual_seed(0)
     ours, theirs = torch.randn(7, 5, generator=generator), torch.randn(4, 5, generator=generator)
     pairs = cosine_similarity(ours[:, None].double(), theirs[None].double(), dim=-1)
@@ -17,7 +17,7 @@ def test_reconstruction_is_the_mean_of_all_pairs() -> None:
     assert reconstruction(ours[:1], 3 * ours[:1]) == pytest.approx(1.0)
 
 
-def test_editability_is_the_cosine_of_the_mean_picture() -> None:
+def test_editability_is_the_cosine_of_the_mean_image() -> None:
     """Length of single features doesn't count, direction does."""
     text = torch.tensor([[1.0, 0.0]])
     assert editability(torch.tensor([[1.0, 1.0], [5.0, -5.0]]), text) == pytest.approx(1.0)

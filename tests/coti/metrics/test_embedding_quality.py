@@ -16,7 +16,7 @@ SETTINGS = GenerationSettings(num_inference_steps=2)
 
 
 class MeanColour:
-    """Stands for an image-text model: a picture is its mean colour, a text its hash's."""
+    """Stands for an image-text model: an image is its mean colour, a text its hash's."""
 
     name = "mean colour"
     size = 3
@@ -33,7 +33,7 @@ class MeanColour:
 
 
 @pytest.mark.parametrize("kind", ["v_prediction", "sdxl"])
-def test_a_word_is_measured_on_its_own_pictures(
+def test_a_word_is_measured_on_its_own_images(
     kind: str, load_model: Callable[..., TextToImageModel]
 ) -> None:
     """Its own generations as references: more alike than noise; every heading has its mean."""
@@ -68,12 +68,12 @@ def test_a_word_is_measured_on_its_own_pictures(
 
 def test_a_word_of_the_vocabulary_is_the_baseline(model: TextToImageModel) -> None:
     """No embedding, no vectors; a token that nothing defines is still refused."""
-    pictures = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     found = measure_word(
-        model, MeanColour(), "boot", pictures, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
+        model, MeanColour(), "boot", images, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
     )
     assert (found.label, found.num_vectors) == ("boot", 0)
     with pytest.raises(EmbeddingError, match="uses <t>"):
         measure_word(
-            model, MeanColour(), "<t>", pictures, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
+            model, MeanColour(), "<t>", images, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
         )

@@ -8,7 +8,7 @@ import torch
 
 from coti.core.errors import MetricError, PoolError
 from coti.metrics import frechet_distance
-from coti.metrics.judge import candidate_captions, embed_references, judge_images, read_truth
+from coti.metrics.judge import candidate_captions, embed_references, judge_images, read_ground_truth
 from coti.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(captions=("dog", "cat"), kid_subsets=4, kid_subset_size=6)
@@ -31,12 +31,12 @@ class MeanColour:
         return torch.stack([torch.eye(3)[axes.get(text.split()[-1], 2)] for text in texts])
 
 
-def _pictures(count: int, channel: int, seed: int) -> torch.Tensor:
-    pictures = torch.randint(
+def _images(count: int, channel: int, seed: int) -> torch.Tensor:
+    images = torch.randint(
         0, 60, (count, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
     )
-    pictures[:, channel] += 150
-    return pictures
+    images[:, channel] += 150
+    return images
 
 
 def test_the_concepts_caption_is_always_a_candidate() -> None:
@@ -46,8 +46,8 @@ def test_the_concepts_caption_is_always_a_candidate() -> None:
 
 
 def test_the_verdict_is_the_metrics_on_the_judges_features() -> None:
-    """R-precision 1 for pictures of the caption, and the distance is that of the features."""
-    judge, real, drawn = MeanColour(), _pictures(12, 1, 0), _pictures(12, 1, 1)
+    """R-precision 1 for images of the caption, and the distance is that of the features."""
+    judge, real, drawn = MeanColour(), _images(12, 1, 0), _images(12, 1, 1)
     references = embed_references(judge, "cat", real, SETTINGS)
     verdict = judge_images(judge, drawn, references, "cat", SETTINGS, seed=0)
     assert verdict["r_precision"] == 1.0
@@ -63,38 +63,36 @@ def test_without_references_the_distances_stay_empty() -> None:
     """R-precision needs captions alone."""
     judge = MeanColour()
     references = embed_references(judge, "cat", None, SETTINGS)
-    verdict = judge_images(judge, _pictures(2, 0, 0), references, "cat", SETTINGS, seed=0)
+    verdict = judge_images(judge, _images(2, 0, 0), references, "cat", SETTINGS, seed=0)
     assert verdict["r_precision"] == 0.0
     assert verdict["fd_judge"] is None
     assert verdict["kid"] is None
 
 
-def test_fewer_pictures_than_features_are_refused() -> None:
+def test_fewer_images_than_features_are_refused() -> None:
     """The sentence says how many there are, how many are needed, and which setting to raise."""
     judge = MeanColour()
-    references = embed_references(judge, "cat", _pictures(12, 1, 0), SETTINGS)
-    with pytest.raises(MetricError, match=r"2 generated pictures .* generation\.cycle_images"):
-        judge_images(judge, _pictures(2, 1, 1), references, "cat", SETTINGS, seed=0)
+    references = embed_references(judge, "cat", _images(12, 1, 0), SETTINGS)
+    with pytest.raises(MetricError, match=r"2 generated images .* generation\.cycle_images"):
+        judge_images(judge, _images(2, 1, 1), references, "cat", SETTINGS, seed=0)
 
 
-def test_too_few_pictures_are_known_before_anything_is_trained() -> None:
+def test_too_few_images_are_known_before_anything_is_trained() -> None:
     """Once it is known how many will be drawn: neither those nor the references suffice."""
     judge = MeanColour()
     for references, generated, said in ((12, 2, "2 generated"), (2, 12, "2 reference")):
         with pytest.raises(MetricError, match=said):
-            embed_references(
-                judge, "cat", _pictures(references, 1, 0), SETTINGS, generated=generated
-            )
-    embed_references(judge, "cat", _pictures(3, 1, 0), SETTINGS, generated=3)
+            embed_references(judge, "cat", _images(references, 1, 0), SETTINGS, generated=generated)
+    embed_references(judge, "cat", _images(3, 1, 0), SETTINGS, generated=3)
 
 
-def test_truth_counts_undegraded_pictures_of_the_concept(tmp_path: Path) -> None:
+def test_truth_counts_undegraded_images_of_the_concept(tmp_path: Path) -> None:
     """Degraded ones and other classes are wrong."""
-    path = tmp_path / "truth.csv"
+    path = tmp_path / "ground_truth.csv"
     path.write_text("file_name,class,degradation\na,cat,\nb,cat,blur\nc,dog,\n", encoding="utf-8")
-    assert read_truth(path, "cat") == {"a": True, "b": False, "c": False}
+    assert read_ground_truth(path, "cat") == {"a": True, "b": False, "c": False}
     path.write_text("file_name\na\n", encoding="utf-8")
     with pytest.raises(PoolError, match="columns"):
-        read_truth(path, "cat")
+        read_ground_truth(path, "cat")
     with pytest.raises(PoolError, match="cannot be read"):
-        read_truth(tmp_path / "none.csv", "cat")
+        read_ground_truth(tmp_path / "none.csv", "cat")

@@ -62,7 +62,7 @@ def test_interval_and_seed() -> None:
 
 @pytest.mark.parametrize("size", [1, 21])
 def test_refuses_subsets_that_do_not_fit(size: int) -> None:
-    """A subset of one picture, or larger than the smaller side, is an error that says so."""
+    """A subset of one image, or larger than the smaller side, is an error that says so."""
     with pytest.raises(MetricError, match=f"subset_size must be from 2 to 20.*got {size}"):
         kid(features(20, 0), features(30, 1), subset_size=size)
 

@@ -13,8 +13,8 @@ from coti.metrics import r_precision
 CAPTIONS = torch.eye(4)
 
 
-def test_counts_pictures_whose_own_caption_is_nearest() -> None:
-    """Two of three pictures are nearest to caption 1; scale does not matter."""
+def test_counts_images_whose_own_caption_is_nearest() -> None:
+    """Two of three images are nearest to caption 1; scale does not matter."""
     images = torch.tensor([[0.1, 9.0, 0, 0], [0.0, 0.2, 0.1, 0], [1.0, 0.5, 0, 0]])
     assert r_precision(images, CAPTIONS, own=1) == pytest.approx(2 / 3)
     assert r_precision(images, CAPTIONS, own=1, top=2) == 1.0
@@ -45,7 +45,7 @@ def test_refuses(own: int, top: int, text: str) -> None:
 
 
 def test_refuses_shapes() -> None:
-    """No pictures, or features of another width, are errors naming the shapes."""
+    """No images, or features of another width, are errors naming the shapes."""
     with pytest.raises(MetricError, match=r"image_features must have shape .* got \[0, 4\]"):
         r_precision(torch.rand(0, 4), CAPTIONS, 0)
     with pytest.raises(MetricError, match="one width, got 3 and 4"):

@@ -24,7 +24,7 @@ def test_nothing_picked() -> None:
 
 
 def test_refuses() -> None:
-    """A picture the key does not know, or one picked twice, is an error."""
+    """An image the key does not know, or one picked twice, is an error."""
     with pytest.raises(MetricError, match="1 that it does not know, the first 'x'"):
         selection_precision(["a", "x"], TRUTH)
     with pytest.raises(MetricError, match="named twice"):

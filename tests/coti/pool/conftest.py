@@ -1,4 +1,4 @@
-"""Pictures and pools that the tests are made of."""
+"""Images and pools that the tests are made of."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from PIL import Image
 from coti.settings import PoolSettings
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
-    """A smooth coloured picture that differs from seed to seed."""
+def image(seed: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
+    """A smooth coloured image that differs from seed to seed."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as a file's bytes."""
+    """The image as a file's bytes."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -53,14 +53,14 @@ def settings() -> PoolSettings:
 
 @pytest.fixture
 def pool_of(tmp_path: Path) -> Callable[..., Path]:
-    """A folder with the given files; values are bytes, or a number to draw a picture from."""
+    """A folder with the given files; values are bytes, or a number to draw an image from."""
 
     def make(files: dict[str, bytes | int], name: str = "pool") -> Path:
         root = tmp_path / name
         for relative, content in files.items():
             path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(picture(content)) if isinstance(content, int) else content)
+            path.write_bytes(encoded(image(content)) if isinstance(content, int) else content)
         return root
 
     return make

@@ -48,8 +48,8 @@ class Names(AbstractResolver):
 class HostileServer:
     """``url(path)`` on the allowed address; ``hits`` and ``inside_hits`` count requests."""
 
-    def __init__(self, picture: bytes) -> None:
-        self.picture = picture
+    def __init__(self, image: bytes) -> None:
+        self.image = image
         self.hits: Counter[str] = Counter()
         self.inside_hits: Counter[str] = Counter()
         self.agents: set[str] = set()
@@ -94,7 +94,7 @@ class HostileServer:
             pass
         path = line.split(" ")[1].lstrip("/")
         self.hits[path] += 1
-        body = self.picture
+        body = self.image
         answers = {
             "lies-long": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 999)
             + body,
@@ -116,7 +116,7 @@ class HostileServer:
         assert request.transport is not None
         if request.transport.get_extra_info("sockname")[0] == INSIDE:
             self.inside_hits[path] += 1
-            return web.Response(body=self.picture, content_type="image/png")
+            return web.Response(body=self.image, content_type="image/png")
         self.hits[path] += 1
         self.agents.add(request.headers.get("User-Agent", ""))
         self._at_once += 1
@@ -128,7 +128,7 @@ class HostileServer:
 
     async def _respond(self, request: web.Request, path: str) -> web.StreamResponse:
         what, _, rest = path.partition("/")
-        good = web.Response(body=self.picture, content_type="image/png")
+        good = web.Response(body=self.image, content_type="image/png")
         if what == "status":
             return web.Response(status=int(rest), text="no")
         if what == "flaky":  # fails until the third time
@@ -144,7 +144,7 @@ class HostileServer:
         if what == "robots":
             good.headers["X-Robots-Tag"] = request.query["tag"]
         elif what == "type":
-            return web.Response(body=self.picture, headers={"Content-Type": request.query["is"]})
+            return web.Response(body=self.image, headers={"Content-Type": request.query["is"]})
         elif what == "html":
             return web.Response(text="<html>sorry</html>", content_type="image/jpeg")
         elif what == "packed":
@@ -166,9 +166,9 @@ class HostileServer:
 
 
 @contextlib.contextmanager
-def hostile_server(picture: bytes) -> Iterator[HostileServer]:
+def hostile_server(image: bytes) -> Iterator[HostileServer]:
     """A started server."""
-    server = HostileServer(picture)
+    server = HostileServer(image)
     server.start()
     try:
         yield server

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.pool.decode.decoder import Limits, decode_picture
+from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.dedupe import (
     embedding_representatives,
     mark_duplicates,
@@ -14,7 +14,7 @@ from coti.pool.dedupe import (
     without_embedding_duplicates,
 )
 from coti.pool.manifest import check_sums, to_frame
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 
 FLAT = np.zeros((64, 256), np.uint8)
 
@@ -46,10 +46,10 @@ def test_the_thumbnail_has_its_say() -> None:
 
 
 def row(number: int, data: bytes, **more: object) -> dict[str, object]:
-    """A manifest row of a picture."""
+    """A manifest row of an image."""
     import hashlib
 
-    decoded = decode_picture(data, Limits(16))
+    decoded = decode_image(data, Limits(16))
     return {
         "id": f"id{number}",
         "source": f"{number}.jpg",
@@ -64,8 +64,8 @@ def row(number: int, data: bytes, **more: object) -> dict[str, object]:
 
 
 def test_copies_and_variants_are_grouped_behind_the_best() -> None:
-    """The largest picture is kept; a re-encoded, a smaller and an equal copy name it."""
-    large, other = picture(1, (400, 300)), picture(2, (400, 300))
+    """The largest image is kept; a re-encoded, a smaller and an equal copy name it."""
+    large, other = image(1, (400, 300)), image(2, (400, 300))
     rows = [
         row(0, encoded(large.resize((200, 150)), "JPEG", quality=80)),
         row(1, encoded(large, "JPEG", quality=95)),
@@ -92,8 +92,8 @@ def test_copies_and_variants_are_grouped_behind_the_best() -> None:
 
 def test_near_duplicates_can_be_off() -> None:
     """With -1 bits only equal bytes are duplicates."""
-    image = picture(1, (400, 300))
-    rows = [row(0, encoded(image)), row(1, encoded(image, "JPEG")), row(2, encoded(image))]
+    one = image(1, (400, 300))
+    rows = [row(0, encoded(one)), row(1, encoded(one, "JPEG")), row(2, encoded(one))]
     table = mark_duplicates(to_frame(rows), near_bits=-1, near_difference=4.0)
     assert list(table["reason"]) == ["", "", "duplicate"]
 
@@ -117,7 +117,7 @@ def test_embedding_groups_match_all_pairs() -> None:
 
 def test_embedding_duplicates_are_marked_in_the_manifest() -> None:
     """Rows whose features agree are grouped; rows without features are left alone."""
-    rows = [row(n, encoded(picture(n))) for n in range(4)]
+    rows = [row(n, encoded(image(n))) for n in range(4)]
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.999, 0.01]])
     table = mark_embedding_duplicates(to_frame(rows), ["id0", "id1", "id2"], features, 0.99)
     assert list(table["reason"]) == ["", "", "near_duplicate", ""]
@@ -127,8 +127,8 @@ def test_embedding_duplicates_are_marked_in_the_manifest() -> None:
 
 def test_embedding_duplicates_join_the_quarantine_and_take_their_copies_along() -> None:
     """Accepted and quarantined still add up; an exact copy of what leaves names what is kept."""
-    good = [row(n, encoded(picture(n))) for n in range(3)]
-    copy = {**row(3, encoded(picture(2))), "status": "quarantined", "reason": "duplicate"}
+    good = [row(n, encoded(image(n))) for n in range(3)]
+    copy = {**row(3, encoded(image(2))), "status": "quarantined", "reason": "duplicate"}
     copy |= {"duplicate_of": "id2", "group": "id2"}
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.999, 0.01]])
     accepted, quarantined = without_embedding_duplicates(
@@ -143,7 +143,7 @@ def test_embedding_duplicates_join_the_quarantine_and_take_their_copies_along() 
 
 
 def test_a_crowd_with_one_hash_costs_no_more_than_its_size() -> None:
-    """Thousands of pictures made to have one hash but different pixels: a bounded look at each."""
+    """Thousands of images made to have one hash but different pixels: a bounded look at each."""
     import time
 
     count = 4_000

@@ -18,10 +18,10 @@ from coti.pool.fetch.robots import opted_out
 from coti.pool.reasons import Rejected
 from coti.pool.sources import open_source
 from coti.settings import FetchSettings, PoolSettings
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server
 
-PICTURE = encoded(picture(1))
+IMAGE = encoded(image(1))
 SETTINGS = FetchSettings(
     host_delay=0.0, backoff=0.01, timeout=20.0, allowed_networks=(f"{PUBLIC}/32",)
 )
@@ -30,7 +30,7 @@ SETTINGS = FetchSettings(
 @pytest.fixture
 def server() -> Iterator[HostileServer]:
     """A hostile server of its own for every test."""
-    with hostile_server(PICTURE) as running:
+    with hostile_server(IMAGE) as running:
         yield running
 
 
@@ -54,9 +54,9 @@ def one(url: str, **options: Any) -> Fetched:
     return fetched([url], **options)[0]
 
 
-def test_a_picture_is_fetched_and_we_say_who_we_are(server: HostileServer) -> None:
+def test_an_image_is_fetched_and_we_say_who_we_are(server: HostileServer) -> None:
     """The bytes come as they are, and the server sees our User-Agent."""
-    assert one(server.url("good")) == Fetched(0, PICTURE)
+    assert one(server.url("good")) == Fetched(0, IMAGE)
     assert server.agents == {SETTINGS.user_agent}
 
 
@@ -68,7 +68,7 @@ def test_only_what_is_worth_it_is_tried_again(server: HostileServer, path: str, 
     begun = time.monotonic()
     result = one(server.url(path))
     assert server.hits[path] == tries
-    assert (result.data == PICTURE) == (tries > 1)
+    assert (result.data == IMAGE) == (tries > 1)
     if path.startswith("later"):
         assert time.monotonic() - begun >= 1.0  # Retry-After
 
@@ -127,7 +127,7 @@ def test_a_name_that_turns_inwards_is_refused_each_time(server: HostileServer) -
         server.url("good", "mixed.test"),
     ]
     results = fetched(urls, again, names)
-    assert results[0].data == PICTURE
+    assert results[0].data == IMAGE
     assert results[2].reason == "download_refused"
     assert not server.inside_hits
 
@@ -135,14 +135,14 @@ def test_a_name_that_turns_inwards_is_refused_each_time(server: HostileServer) -
 def test_the_connection_goes_to_the_address_that_was_checked(server: HostileServer) -> None:
     """One resolution is enough for a fetch: nobody asks the name again behind the check."""
     names = Names({"pin.test": [[PUBLIC], [INSIDE]]})
-    assert one(server.url("good", "pin.test"), resolver=names).data == PICTURE
+    assert one(server.url("good", "pin.test"), resolver=names).data == IMAGE
     assert names.asked["pin.test"] == 1
     assert not server.inside_hits
 
 
 def test_redirects_are_followed_but_not_for_ever(server: HostileServer) -> None:
-    """A relative redirect leads to the picture; a loop ends with a reason."""
-    assert one(server.url("to/x?url=%2Fgood")).data == PICTURE
+    """A relative redirect leads to the image; a loop ends with a reason."""
+    assert one(server.url("to/x?url=%2Fgood")).data == IMAGE
     result = one(server.url("loop/0"))
     assert (result.reason, result.detail) == ("download_failed", "more than 5 redirects")
 
@@ -172,17 +172,17 @@ def test_hostile_answers_have_their_reason(server: HostileServer, path: str, rea
     "path", ["lies-long", "no-http", "silent", "bad-chunks", "endless-header", "negative"]
 )
 def test_broken_http_is_a_failed_download(server: HostileServer, path: str) -> None:
-    """Answers that break HTTP, or are shorter than they say, are never taken for a picture."""
+    """Answers that break HTTP, or are shorter than they say, are never taken for an image."""
     result = one(f"http://{PUBLIC}:{server.raw_port}/{path}")
     assert result.reason == "download_failed"
     assert result.data == b""
     assert server.hits[path] <= 2 * SETTINGS.attempts  # aiohttp itself asks once more
 
 
-def test_a_length_that_is_too_short_cuts_the_picture(server: HostileServer) -> None:
+def test_a_length_that_is_too_short_cuts_the_image(server: HostileServer) -> None:
     """No more than the declared length is taken, if anything at all."""
     data = one(f"http://{PUBLIC}:{server.raw_port}/lies-short").data
-    assert data in (b"", PICTURE[:100])
+    assert data in (b"", IMAGE[:100])
 
 
 def test_hosts_are_asked_politely(server: HostileServer) -> None:
@@ -190,7 +190,7 @@ def test_hosts_are_asked_politely(server: HostileServer) -> None:
     polite = dataclasses.replace(SETTINGS, per_host=2, host_delay=0.05, concurrency=16)
     begun = time.monotonic()
     results = fetched([server.url(f"slow/{n}") for n in range(8)], polite)
-    assert all(result.data == PICTURE for result in results)
+    assert all(result.data == IMAGE for result in results)
     assert server.most_at_once <= 2
     assert time.monotonic() - begun >= 7 * 0.05
 
@@ -289,7 +289,7 @@ def test_a_table_of_urls_is_resumed_by_shard(server: HostileServer, tmp_path: Pa
     first = entries()
     assert [row[0] for row in first] == [f"pool.csv#{n}" for n in range(6)]
     assert [row[2] for row in first] == ["", "", "", "download_refused", "", "bad_row"]
-    assert first[0][3] == PICTURE
+    assert first[0][3] == IMAGE
     assert first[1][1] == "caption 1"
     next((tmp_path / "cache").rglob("000002.parquet")).unlink()
     assert entries() == first

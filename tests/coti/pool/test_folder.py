@@ -21,7 +21,7 @@ def entries(path: Path, **changes: object) -> dict[str, Entry]:
 
 
 def test_captions_come_from_sidecars(pool_of: PoolOf) -> None:
-    """Text, caption and JSON files beside a picture caption it and are no inputs themselves."""
+    """Text, caption and JSON files beside an image caption it and are no inputs themselves."""
     root = pool_of(
         {
             "a.jpg": 1,

@@ -24,7 +24,7 @@ from coti.pool.decode.decoder import FORMATS
 from coti.pool.pool_report import render_report
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
-from tests.coti.pool.conftest import bomb, encoded, picture
+from tests.coti.pool.conftest import bomb, encoded, image
 from tests.coti.pool.test_shards import write_tar
 
 NASTY = [
@@ -50,7 +50,7 @@ def mutants(seed: int, each: int) -> Iterator[tuple[str, bytes]]:
     """Files of every format with flipped, cut, repeated and swapped bytes."""
     dice = random.Random(seed)
     for kind in FORMATS:
-        whole = encoded(picture(seed, (96, 80)), kind)
+        whole = encoded(image(seed, (96, 80)), kind)
         for number in range(each):
             data = bytearray(whole)
             how = number % 6
@@ -69,7 +69,7 @@ def mutants(seed: int, each: int) -> Iterator[tuple[str, bytes]]:
                 place = dice.randrange(len(data))
                 data[place:place] = data[dice.randrange(len(data)) :]
             else:  # one format's beginning, another's rest
-                other = encoded(picture(seed + 1), dice.choice(FORMATS))
+                other = encoded(image(seed + 1), dice.choice(FORMATS))
                 data[dice.randrange(20) :] = other[dice.randrange(20) :]
             yield f"{kind.lower()}-{number:03d}-{how}.{kind.lower()}", bytes(data)
 
@@ -107,7 +107,7 @@ def every_format() -> dict[str, bytes]:
             refusals = contextlib.suppress(OSError, ValueError, KeyError, SystemError)
             with refusals, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow is about to drop some formats
-                found[kind] = encoded(picture(2, (64, 64)).convert(mode), kind)
+                found[kind] = encoded(image(2, (64, 64)).convert(mode), kind)
                 break
     return found
 
@@ -130,7 +130,7 @@ def corpus(root: Path) -> int:
     root.mkdir(parents=True)
     files: dict[str, bytes] = {**dict(mutants(7, 120)), **dict(header_mutants(8, 10))}
     for kind in FORMATS:  # truncated at every kilobyte
-        noise = encoded(picture(3, (160, 160)).effect_spread(40), kind)
+        noise = encoded(image(3, (160, 160)).effect_spread(40), kind)
         for end in range(0, min(len(noise), 40_000), 1024):
             files[f"cut-{kind.lower()}-{end:06d}.{kind.lower()}"] = noise[:end]
     for side in (9_000, 30_000, 65_500):
@@ -141,7 +141,7 @@ def corpus(root: Path) -> int:
         (root / name).write_bytes(data)
     names = [f"n{number}-\u202e\x07<b>ü{number}.png" for number in range(len(NASTY))]
     for number, name in enumerate(names):
-        (root / name).write_bytes(encoded(picture(1000 + number)))
+        (root / name).write_bytes(encoded(image(1000 + number)))
     rows = [{"file_name": name, "text": text} for name, text in zip(names, NASTY, strict=True)]
     lost = [
         "../../../etc/passwd",
@@ -178,7 +178,7 @@ def test_a_hostile_folder_ends_with_every_row_accounted_for(tmp_path: Path) -> N
     good = verdict.manifest[verdict.manifest["source"].str.match(r"n\d+-")]
     assert len(good) == len(NASTY)
     assert set(good["reason"]) <= {"", "caption_too_long"}
-    page = render_report("fuzz", ingested.kind, verdict, ingested.pictures)
+    page = render_report("fuzz", ingested.kind, verdict, ingested.images)
     assert "<script" not in page
     assert "onerror=alert(1)>" not in page.replace("&gt;", "")
     assert "<b>ü" not in page
@@ -191,12 +191,12 @@ def hostile_tar(path: Path, seed: int) -> None:
     """A tar archive with damage in its headers."""
     dice = random.Random(seed)
     members: dict[str, bytes | tarfile.TarInfo] = {
-        f"{number}.png": encoded(picture(number)) for number in range(4)
+        f"{number}.png": encoded(image(number)) for number in range(4)
     }
     link = tarfile.TarInfo("link.png")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     members["link.png"] = link
-    members["../../out.png"] = encoded(picture(9))
+    members["../../out.png"] = encoded(image(9))
     write_tar(path, members)
     data = bytearray(path.read_bytes())
     for _ in range(dice.randint(1, 12)):
@@ -259,7 +259,7 @@ def test_hostile_tables_are_read_or_refused_in_one_sentence(tmp_path: Path, seed
     for _ in range(dice.randint(0, 30)):
         data[dice.randrange(len(data))] = dice.randrange(256)
     (tmp_path / f"metadata.{kind}").write_bytes(data)
-    (tmp_path / "x.png").write_bytes(encoded(picture(1)))
+    (tmp_path / "x.png").write_bytes(encoded(image(1)))
     entries, refused = entries_or_refusal(tmp_path)
     assert refused or entries
     assert all(entry.name and (entry.reason or entry.read) for entry in entries)
@@ -293,7 +293,7 @@ def test_tables_in_a_wrong_encoding_are_rows_or_one_sentence(
     data = stream.getvalue().encode(encoding if encoding != "gzip" else "utf-8", "replace")
     (tmp_path / f"metadata.{kind}").write_bytes(gzip.compress(data) if encoding == "gzip" else data)
     for number in range(len(rows)):
-        (tmp_path / f"{number}.png").write_bytes(encoded(picture(1)))
+        (tmp_path / f"{number}.png").write_bytes(encoded(image(1)))
     found, refused = entries_or_refusal(tmp_path)
     if refused:
         return
@@ -324,7 +324,7 @@ def test_parquet_with_wrong_types_is_rows_or_one_sentence(
     """A column of any type in any place: each row is an input, or the table is refused by name."""
     columns = {"file_name": pa.array(["0.png", "1.png", "2.png"]), role: WRONG_COLUMNS[wrong]}
     pq.write_table(pa.table(columns), tmp_path / "metadata.parquet")
-    (tmp_path / "0.png").write_bytes(encoded(picture(1)))
+    (tmp_path / "0.png").write_bytes(encoded(image(1)))
     found, refused = entries_or_refusal(tmp_path)
     if refused:
         return
@@ -348,7 +348,7 @@ def test_duplicate_and_missing_columns_are_said(
     """A column twice is a note, a missing one a sentence that names the remedy."""
     lines = [",".join(names), ",".join(["0.png"] * max(len(names), 1))]
     (tmp_path / "metadata.csv").write_text("\n".join(lines))
-    (tmp_path / "0.png").write_bytes(encoded(picture(1)))
+    (tmp_path / "0.png").write_bytes(encoded(image(1)))
     source = open_source(str(tmp_path), PoolSettings())
     if refused:
         with pytest.raises(PoolError, match="no column of file names: call it one of"):

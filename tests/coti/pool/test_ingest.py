@@ -23,7 +23,7 @@ from coti.pool import (
 from coti.pool.manifest import COLUMNS
 from coti.pool.pool_images import ImageWriter, encode_png
 from coti.settings import PoolSettings
-from tests.coti.pool.conftest import bomb, encoded, picture
+from tests.coti.pool.conftest import bomb, encoded, image
 
 PoolOf = Callable[..., Path]
 
@@ -32,15 +32,15 @@ MESSY: dict[str, bytes | int] = {
     "good-2.png": 2,
     "good-3.png": 3,
     "copy of 1.png": 1,
-    "animated.gif": encoded(picture(1), "GIF", save_all=True, append_images=[picture(2)]),
+    "animated.gif": encoded(image(1), "GIF", save_all=True, append_images=[image(2)]),
     "bomb.png": bomb(),
-    "cmyk.jpg": encoded(picture(5).convert("CMYK"), "JPEG"),
+    "cmyk.jpg": encoded(image(5).convert("CMYK"), "JPEG"),
     "empty.jpg": b"",
-    "one.png": encoded(picture(6, (1, 1))),
+    "one.png": encoded(image(6, (1, 1))),
     "page.jpg": b"<html>not found</html>",
-    "thin.png": encoded(picture(7, (100, 20))),
-    "truncated.jpg": encoded(picture(8, (200, 200)), "JPEG")[:3000],
-    "wrong-extension.png": encoded(picture(9), "JPEG"),
+    "thin.png": encoded(image(7, (100, 20))),
+    "truncated.jpg": encoded(image(8, (200, 200)), "JPEG")[:3000],
+    "wrong-extension.png": encoded(image(9), "JPEG"),
     "ünï ☃.png": 10,
     "metadata.csv": (
         "file_name,text\ngood-1.png,one\n../../x.png,bad\ngone.png,gone\ngood-2.png," + "w" * 5000
@@ -82,23 +82,23 @@ def test_every_input_is_accepted_or_quarantined_with_its_reason(
     assert long["detail"] == "caption cut"
 
 
-def test_pictures_are_read_from_the_store_alone(
+def test_images_are_read_from_the_store_alone(
     pool_of: PoolOf, settings: PoolSettings, tmp_path: Path
 ) -> None:
-    """After the ingestion the source may go: pictures come from Parquet, in the order asked."""
+    """After the ingestion the source may go: images come from Parquet, in the order asked."""
     root = pool_of({"a.png": 1, "b.png": 2, "c.png": 3})
     ingested = ingest(str(root), settings, 16)
     shutil.rmtree(root)
     ids = list(ingested.manifest["id"])
-    ingested.write_images(tmp_path / "pictures.parquet", ids[1:])
-    images = PoolImages.load(tmp_path / "pictures.parquet")
+    ingested.write_images(tmp_path / "images.parquet", ids[1:])
+    images = PoolImages.load(tmp_path / "images.parquet")
     assert images.ids == ids[1:]
     forward, backward = images.tensor(ids[1:]), images.tensor(ids[:0:-1])
     assert forward.shape == (2, 3, 16, 16)
     assert forward.dtype == torch.uint8
     assert torch.equal(forward, backward.flip(0))
     assert images.tensor([]).shape[0] == 0
-    with pytest.raises(PoolError, match="no picture"):
+    with pytest.raises(PoolError, match="no image"):
         images.tensor([ids[0]])
 
 
@@ -114,8 +114,8 @@ class Counted(io.BytesIO):
         return data
 
 
-def test_of_a_remote_store_only_the_pictures_asked_for_travel(tmp_path: Path) -> None:
-    """From an open file, two pictures of two thousand take a fraction of it."""
+def test_of_a_remote_store_only_the_images_asked_for_travel(tmp_path: Path) -> None:
+    """From an open file, two images of two thousand take a fraction of it."""
     noise = np.random.default_rng(0).bytes(2_000 * 3 * 16 * 16)
     writer = ImageWriter(tmp_path / "p.parquet")
     for number in range(2_000):
@@ -132,18 +132,18 @@ def test_of_a_remote_store_only_the_pictures_asked_for_travel(tmp_path: Path) ->
 def test_ingesting_twice_gives_the_same_manifest_anywhere(
     pool_of: PoolOf, settings: PoolSettings
 ) -> None:
-    """Another folder, another number of workers: the same rows, ids, pictures and version."""
+    """Another folder, another number of workers: the same rows, ids, images and version."""
     one = ingest(str(pool_of(MESSY, "one")), settings, 32)
     two = ingest(str(pool_of(MESSY, "two")), PoolSettings(workers=1, read_threads=1), 32)
     assert one.manifest.equals(two.manifest)
     assert manifest_hash(one.manifest) == manifest_hash(two.manifest)
-    assert one.images(one.pictures.ids) == two.images(two.pictures.ids)
+    assert one.images(one.images.ids) == two.images(two.images.ids)
 
 
 def test_ids_are_the_contents_and_unique_for_copies(
     pool_of: PoolOf, settings: PoolSettings
 ) -> None:
-    """A renamed picture keeps its id; copies get numbers; what has no content has an id too."""
+    """A renamed image keeps its id; copies get numbers; what has no content has an id too."""
     before = ingest(str(pool_of({"a.png": 1, "b.png": 1, "c.png": b""}, "one")), settings, 16)
     after = ingest(str(pool_of({"z.png": 1}, "two")), settings, 16)
     ids = list(before.manifest["id"])
@@ -180,13 +180,13 @@ def test_seeds_are_read_in_order(pool_of: PoolOf) -> None:
     assert len(set(ids)) == 2
 
 
-def test_a_seed_that_is_no_picture_is_named(pool_of: PoolOf, tmp_path: Path) -> None:
+def test_a_seed_that_is_no_image_is_named(pool_of: PoolOf, tmp_path: Path) -> None:
     """A broken seed, an empty folder and a missing one each give one sentence naming it."""
     root = pool_of({"good.png": 1, "bad.jpg": b"<html>oops</html>"})
-    with pytest.raises(PoolError, match=r"bad\.jpg' is not a picture .*an HTML page"):
+    with pytest.raises(PoolError, match=r"bad\.jpg' is not an image .*an HTML page"):
         read_seeds(root, 16)
     with pytest.raises(PoolError, match="does not exist"):
         read_seeds(tmp_path / "none", 16)
     (tmp_path / "void").mkdir()
-    with pytest.raises(PoolError, match=r"void.*(empty|no pictures)"):
+    with pytest.raises(PoolError, match=r"void.*(empty|no images)"):
         read_seeds(tmp_path / "void", 16)

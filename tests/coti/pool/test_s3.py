@@ -10,30 +10,30 @@ from coti.core.errors import PoolError
 from coti.pool import fingerprint_source, ingest, validate
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
 from tests.coti.pool.test_shards import write_tar
 
 pytestmark = pytest.mark.slow
 
-PICTURES = {f"pool/{n}.png": encoded(picture(n, (200, 200))) for n in range(4)}
+IMAGES = {f"pool/{n}.png": encoded(image(n, (200, 200))) for n in range(4)}
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A SeaweedFS server with a bucket of pictures, captions and shards."""
+    """A SeaweedFS server with a bucket of images, captions and shards."""
     folder = tmp_path_factory.mktemp("weed")
     with s3_server(folder) as endpoint:
         store = client(endpoint)
         store.create_bucket(Bucket="web")
         objects = {
-            **PICTURES,
+            **IMAGES,
             "pool/0.txt": b"first",
             "pool/metadata.csv": b"file_name,text\n1.png,second\ngone.png,lost\n",
-            "pool/broken.png": PICTURES["pool/0.png"][:500],
-            "poolside/other.png": PICTURES["pool/3.png"],
+            "pool/broken.png": IMAGES["pool/0.png"][:500],
+            "poolside/other.png": IMAGES["pool/3.png"],
         }
-        tar = write_tar(folder / "x.tar", {"a.png": PICTURES["pool/0.png"], "a.txt": b"tarred"})
+        tar = write_tar(folder / "x.tar", {"a.png": IMAGES["pool/0.png"], "a.txt": b"tarred"})
         objects["shards/00000.tar"] = tar.read_bytes()
         for key, body in objects.items():
             store.put_object(Bucket="web", Key=key, Body=body)
@@ -66,7 +66,7 @@ def by_name(source: str, settings: PoolSettings) -> dict[str, Entry]:
 
 
 def test_a_prefix_is_ingested_like_a_folder(settings: PoolSettings) -> None:
-    """Pictures, sidecars and the table are understood; a neighbouring prefix is not touched."""
+    """Images, sidecars and the table are understood; a neighbouring prefix is not touched."""
     ingested = ingest("s3://web/pool", settings, 32)
     verdict = validate(ingested.manifest, settings)
     rows = verdict.manifest.set_index("source")
@@ -86,16 +86,16 @@ def test_shards_on_s3_are_read(settings: PoolSettings) -> None:
     (entry,) = source.entries()
     assert (entry.name, entry.caption) == ("00000.tar/a.png", "tarred")
     assert entry.read is not None
-    assert entry.read() == PICTURES["pool/0.png"]
+    assert entry.read() == IMAGES["pool/0.png"]
 
 
 def test_fingerprints_follow_the_objects(endpoint: str, settings: PoolSettings) -> None:
     """The same prefix has the same fingerprint; one more object has another."""
     store = client(endpoint)
-    store.put_object(Bucket="web", Key="print/a.png", Body=PICTURES["pool/0.png"])
+    store.put_object(Bucket="web", Key="print/a.png", Body=IMAGES["pool/0.png"])
     first = fingerprint_source("s3://web/print", settings)
     assert fingerprint_source("s3://web/print/", settings) == first
-    store.put_object(Bucket="web", Key="print/a.png", Body=PICTURES["pool/1.png"])
+    store.put_object(Bucket="web", Key="print/a.png", Body=IMAGES["pool/1.png"])
     assert fingerprint_source("s3://web/print", settings) != first
 
 
@@ -135,11 +135,11 @@ def test_an_object_that_vanishes_or_changes_is_quarantined(
     """Between listing and reading one object goes and one is replaced: each says so."""
     store = client(endpoint)
     for name in ("stays", "goes", "changes"):
-        store.put_object(Bucket="web", Key=f"moving/{name}.png", Body=PICTURES["pool/0.png"])
+        store.put_object(Bucket="web", Key=f"moving/{name}.png", Body=IMAGES["pool/0.png"])
     found = by_name("s3://web/moving", settings)
     store.delete_object(Bucket="web", Key="moving/goes.png")
-    store.put_object(Bucket="web", Key="moving/changes.png", Body=PICTURES["pool/1.png"])
-    assert read(found["stays.png"]) == PICTURES["pool/0.png"]
+    store.put_object(Bucket="web", Key="moving/changes.png", Body=IMAGES["pool/1.png"])
+    assert read(found["stays.png"]) == IMAGES["pool/0.png"]
     assert read(found["goes.png"]) == "vanished: gone since it was listed"
     assert read(found["changes.png"]) == "vanished: replaced since it was listed"
 
@@ -170,7 +170,7 @@ def test_throttling_and_cut_connections_are_retried(
     }
     found = by_name("s3://web/pool", replace(settings, s3_endpoint=address))
     for number in range(4):
-        assert read(found[f"{number}.png"]) == PICTURES[f"pool/{number}.png"]
+        assert read(found[f"{number}.png"]) == IMAGES[f"pool/{number}.png"]
     assert running.asked["/web/pool/1.png"] == 3
     assert running.asked["/web/pool/0.png"] == 3
 

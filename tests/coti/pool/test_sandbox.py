@@ -13,13 +13,13 @@ from PIL import Image
 from coti.pool.decode.decoder import Limits
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.reasons import Rejected
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 
-GOOD = encoded(picture(1))
+GOOD = encoded(image(1))
 
 
 def slow() -> bytes:
-    """A picture that takes a second or more to decode: 36 million pixels, progressive JPEG."""
+    """An image that takes a second or more to decode: 36 million pixels, progressive JPEG."""
     noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((6000, 6000), Image.Resampling.NEAREST)
     return encoded(image, "JPEG", quality=95, progressive=True)
@@ -27,7 +27,7 @@ def slow() -> bytes:
 
 @pytest.fixture(scope="module")
 def heavy() -> bytes:
-    """One slow picture for all tests."""
+    """One slow image for all tests."""
     return slow()
 
 
@@ -70,7 +70,7 @@ def worker_of(pool: DecodePool) -> int:
         time.sleep(0.01)
 
 
-def test_a_picture_that_takes_too_long_is_refused_and_the_next_one_decoded(
+def test_an_image_that_takes_too_long_is_refused_and_the_next_one_decoded(
     started: Callable[..., DecodePool], heavy: bytes
 ) -> None:
     """A stalled worker is killed at the timeout and replaced."""
@@ -84,7 +84,7 @@ def test_a_picture_that_takes_too_long_is_refused_and_the_next_one_decoded(
     assert pool.decode(GOOD).width == 48
 
 
-def test_a_picture_that_needs_too_much_memory_is_refused(
+def test_an_image_that_needs_too_much_memory_is_refused(
     started: Callable[..., DecodePool], heavy: bytes
 ) -> None:
     """The limit on the address space turns into a reason, and the worker lives on."""
@@ -93,10 +93,10 @@ def test_a_picture_that_needs_too_much_memory_is_refused(
     assert pool.decode(GOOD).width == 48
 
 
-def test_a_worker_that_dies_costs_only_its_picture(
+def test_a_worker_that_dies_costs_only_its_image(
     started: Callable[..., DecodePool], heavy: bytes
 ) -> None:
-    """A worker killed in the middle of a picture is reported with its signal and replaced."""
+    """A worker killed in the middle of an image is reported with its signal and replaced."""
     pool = started()
     pool.decode(GOOD)
 
@@ -136,7 +136,7 @@ def test_many_threads_share_the_workers(started: Callable[..., DecodePool]) -> N
     from concurrent.futures import ThreadPoolExecutor
 
     pool = started(workers=2)
-    data = [encoded(picture(seed, (20 + seed, 30))) for seed in range(60)]
+    data = [encoded(image(seed, (20 + seed, 30))) for seed in range(60)]
     with ThreadPoolExecutor(8) as threads:
         widths = [decoded.width for decoded in threads.map(pool.decode, data)]
     assert widths == [20 + seed for seed in range(60)]

@@ -12,9 +12,9 @@ import pytest
 from coti.core.errors import PoolError
 from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
-from tests.coti.pool.conftest import encoded, picture
+from tests.coti.pool.conftest import encoded, image
 
-PICTURE = encoded(picture(1), "JPEG")
+IMAGE = encoded(image(1), "JPEG")
 
 
 def write_tar(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
@@ -45,15 +45,15 @@ def entries(path: Path, kind: str) -> list[Entry]:
     return list(source.entries())
 
 
-def test_samples_are_pictures_with_their_captions(tmp_path: Path) -> None:
+def test_samples_are_images_with_their_captions(tmp_path: Path) -> None:
     """Members with one key are a sample: the text captions, the JSON adds scores."""
     tar = write_tar(
         tmp_path / "00000.tar",
         {
-            "a/000.jpg": PICTURE,
+            "a/000.jpg": IMAGE,
             "a/000.txt": b"Stiefel",
             "a/000.json": json.dumps({"punsafe": 0.5, "url": "http://x/y"}).encode(),
-            "a/001.png": PICTURE,
+            "a/001.png": IMAGE,
             "a/001.json": b'{"caption": "second"}',
             "a/002.txt": b"nothing to see",
         },
@@ -65,7 +65,7 @@ def test_samples_are_pictures_with_their_captions(tmp_path: Path) -> None:
         ("00000.tar/a/002", "nothing to see", "missing_file"),
     ]
     assert found[0].read is not None
-    assert found[0].read() == PICTURE
+    assert found[0].read() == IMAGE
     assert found[0].extra == {"punsafe": 0.5, "url": "http://x/y"}
 
 
@@ -74,9 +74,9 @@ def test_hostile_members_are_rows_and_nothing_is_unpacked(tmp_path: Path) -> Non
     tar = write_tar(
         tmp_path / "pool" / "00000.tar",
         {
-            "good.jpg": PICTURE,
-            "/etc/cron.d/x.jpg": PICTURE,
-            "../../x.jpg": PICTURE,
+            "good.jpg": IMAGE,
+            "/etc/cron.d/x.jpg": IMAGE,
+            "../../x.jpg": IMAGE,
             "link.jpg": special("link.jpg", tarfile.SYMTYPE, "/etc/passwd"),
             "hard.jpg": special("hard.jpg", tarfile.LNKTYPE, "../../secret"),
             "device.jpg": special("device.jpg", tarfile.CHRTYPE),
@@ -102,16 +102,16 @@ def test_a_cut_archive_keeps_what_is_whole_and_says_that_it_is_cut(
     tmp_path: Path, share: float
 ) -> None:
     """Whole members are read; the cut is a row of its own or a reason of the member it hit."""
-    tar = write_tar(tmp_path / "00000.tar", {f"{n}.jpg": PICTURE for n in range(5)})
+    tar = write_tar(tmp_path / "00000.tar", {f"{n}.jpg": IMAGE for n in range(5)})
     data = tar.read_bytes()
-    body = 5 * (512 + -(-len(PICTURE) // 512) * 512)
+    body = 5 * (512 + -(-len(IMAGE) // 512) * 512)
     tar.write_bytes(data[: int(share * body)])
     found = entries(tar, "webdataset")
     assert found[-1].reason == "broken_shard"
     whole = [e for e in found if e.read is not None]
     for entry in whole[: int(share * 5)]:
         assert entry.read is not None
-        assert entry.read() == PICTURE
+        assert entry.read() == IMAGE
 
 
 def test_something_that_is_no_archive_is_a_broken_shard(tmp_path: Path) -> None:
@@ -126,11 +126,9 @@ def stats(path: Path, count: int) -> None:
 
 
 def test_img2dataset_rows_are_accounted_for(tmp_path: Path) -> None:
-    """Downloaded rows are read, failed ones have their message, lost and extra pictures show."""
+    """Downloaded rows are read, failed ones have their message, lost and extra images show."""
     keys = [f"00000000{n}" for n in range(5)]
-    write_tar(
-        tmp_path / "00000.tar", {f"{k}.jpg": PICTURE for k in [keys[0], keys[1], "000000009"]}
-    )
+    write_tar(tmp_path / "00000.tar", {f"{k}.jpg": IMAGE for k in [keys[0], keys[1], "000000009"]})
     pd.DataFrame(
         {
             "url": [f"http://x/{n}" for n in range(5)],
@@ -159,27 +157,27 @@ def test_img2dataset_rows_are_accounted_for(tmp_path: Path) -> None:
     ]
     assert found[2].detail == "HTTP Error 404"
     assert found[1].read is not None
-    assert found[1].read() == PICTURE
+    assert found[1].read() == IMAGE
 
 
 def test_img2dataset_files_and_parquet_outputs_are_read(tmp_path: Path) -> None:
-    """The output formats ``files`` and ``parquet`` lead to the same pictures."""
+    """The output formats ``files`` and ``parquet`` lead to the same images."""
     files = tmp_path / "files"
     (files / "00000").mkdir(parents=True)
-    (files / "00000" / "000000000.jpg").write_bytes(PICTURE)
+    (files / "00000" / "000000000.jpg").write_bytes(IMAGE)
     (files / "00000" / "000000000.json").write_text("{}")
     table = pd.DataFrame({"key": ["000000000"], "status": ["success"], "caption": ["boot"]})
     table.to_parquet(files / "00000.parquet")
     stats(files / "00000_stats.json", 1)
     rows = tmp_path / "rows"
     rows.mkdir()
-    table.assign(jpg=[PICTURE]).to_parquet(rows / "00000.parquet")
+    table.assign(jpg=[IMAGE]).to_parquet(rows / "00000.parquet")
     stats(rows / "00000_stats.json", 1)
     for root in (files, rows):
         (entry,) = entries(root, "img2dataset")
         assert (entry.name, entry.caption) == ("00000/000000000", "boot")
         assert entry.read is not None
-        assert entry.read() == PICTURE
+        assert entry.read() == IMAGE
 
 
 def test_unfinished_img2dataset_shards_are_noted(tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def test_unfinished_img2dataset_shards_are_noted(tmp_path: Path) -> None:
         pd.DataFrame({"key": ["0"], "status": ["success"]}).to_parquet(
             tmp_path / f"{shard}.parquet"
         )
-        write_tar(tmp_path / f"{shard}.tar", {"0.jpg": PICTURE})
+        write_tar(tmp_path / f"{shard}.tar", {"0.jpg": IMAGE})
         if count is not None:
             stats(tmp_path / f"{shard}_stats.json", count)
     source = open_source(str(tmp_path), PoolSettings())

@@ -100,8 +100,8 @@ def test_a_pool_of_mostly_bad_rows_stops_the_run() -> None:
         validate(rows({}, bad, bad, bad), PoolSettings(max_quarantined_share=0.5))
 
 
-def test_files_that_are_no_pictures_by_name_do_not_count_as_bad() -> None:
-    """Sounds and texts beside the pictures are rows, but not a bad pool."""
+def test_files_that_are_no_images_by_name_do_not_count_as_bad() -> None:
+    """Sounds and texts beside the images are rows, but not a bad pool."""
     sound = {"status": "quarantined", "reason": "other_file"}
     verdict = validate(rows({}, sound, sound, sound), PoolSettings(max_quarantined_share=0.5))
     assert verdict.result["counts"] == {"accepted": 1, "quarantined": 3, "other_file": 3}
@@ -114,7 +114,7 @@ def test_too_few_good_rows_stop_the_run() -> None:
 
 
 def test_drift_against_the_last_version_is_said_or_stops() -> None:
-    """Pictures of a tenth of the size are a drift; by default a warning, on demand an error."""
+    """Images of a tenth of the size are a drift; by default a warning, on demand an error."""
     before = profile(rows({}, {}))
     small = rows({"width": 64, "height": 48}, {"width": 64, "height": 48})
     verdict = validate(small, SETTINGS, previous=before)

@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 
 def png(seed: int, side: int = 32) -> bytes:
-    """A noise picture."""
+    """A noise image."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 256, (3, side, side), generator=generator, dtype=torch.uint8)
     return encode_png(image)
@@ -135,7 +135,7 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_every_cycle_and_picture_appears(tmp_path: Path) -> None:
+def test_every_cycle_and_image_appears(tmp_path: Path) -> None:
     """Each cycle has its row of numbers and of samples, its cards and its points in the charts."""
     html = read(write_report(report(), tmp_path / "report.html"))
     page = Page(html)
@@ -153,7 +153,7 @@ def test_every_cycle_and_picture_appears(tmp_path: Path) -> None:
 
 
 def test_page_is_self_contained(tmp_path: Path) -> None:
-    """Pictures are data URIs, links are relative, and nothing is fetched from anywhere."""
+    """Images are data URIs, links are relative, and nothing is fetched from anywhere."""
     html = read(write_report(report(), tmp_path / "report.html"))
     page = Page(html)
     assert all(source.startswith("data:image/webp;base64,") for source in page.attributes("src"))
@@ -206,10 +206,10 @@ def test_addresses_are_shown_not_linked(tmp_path: Path) -> None:
     assert Page(html).attributes("href") == []
 
 
-def test_broken_picture_leaves_no_page(tmp_path: Path) -> None:
-    """A picture that cannot be decoded is an error, and nothing half-written stays."""
+def test_broken_image_leaves_no_page(tmp_path: Path) -> None:
+    """An image that cannot be decoded is an error, and nothing half-written stays."""
     run = RunReport("boot", [cycle(0)], seeds=[b"<svg onload=alert(1)>"])
-    with pytest.raises(PoolError, match="cannot be read as a picture"):
+    with pytest.raises(PoolError, match="cannot be read as an image"):
         write_report(run, tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
 
@@ -230,7 +230,7 @@ def test_same_run_same_page(tmp_path: Path) -> None:
 
 
 def test_many_cards_are_cut_and_said(tmp_path: Path) -> None:
-    """Of many refused pictures the first by rank are shown, and the page says of how many."""
+    """Of many refused images the first by rank are shown, and the page says of how many."""
     cards = [Card(png(0), f"p{rank}", rank=rank) for rank in range(40, 0, -1)]
     run = RunReport("boot", [cycle(0)], refused=[cards], refused_totals=[900])
     html = read(write_report(run, tmp_path / "report.html", max_cards=12))
@@ -240,8 +240,8 @@ def test_many_cards_are_cut_and_said(tmp_path: Path) -> None:
     ]
 
 
-def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
-    """Pictures of the size of Stable Diffusion's leave the page small."""
+def test_large_images_are_scaled_down(tmp_path: Path) -> None:
+    """Images of the size of Stable Diffusion's leave the page small."""
     path = write_report(report(side=512), tmp_path / "report.html")
     assert path.stat().st_size < 1_000_000
 

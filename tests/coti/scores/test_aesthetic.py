@@ -30,7 +30,7 @@ WIDTH = 16
 
 
 def rated(count: int, seed: int) -> Ratings:
-    """Pictures whose rating can be seen in their features."""
+    """Images whose rating can be seen in their features."""
     features = normalized(torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed)))
     return Ratings(features, (5 + 12 * features[:, 0]).clamp(0, 10))
 
@@ -68,7 +68,7 @@ def test_laion_file_loads_folded(tmp_path: Path) -> None:
 
 
 def test_scores_keep_the_order_of_ratings_on_the_scale() -> None:
-    """S_aes lies in [0, 10], and no two good pictures become equal."""
+    """S_aes lies in [0, 10], and no two good images become equal."""
     head = AestheticHead.fresh(WIDTH, seed=0)
     with torch.no_grad():
         head[2].weight.mul_(20)  # type: ignore[operator,union-attr]
@@ -94,7 +94,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_finetuning_learns_and_leaves_the_start_alone() -> None:
-    """Fine-tuning fits the ratings on pictures it did not see; θ_0 stays as it was."""
+    """Fine-tuning fits the ratings on images it did not see; θ_0 stays as it was."""
     start = AestheticHead.fresh(WIDTH, 0)
     before = start.to_tensors()
     tuned = finetune_aesthetic_head(start, [rated(500, 1)], AestheticSettings(steps=300), seed=0)
@@ -139,8 +139,8 @@ def test_no_ratings_give_the_start() -> None:
     assert torch.equal(tuned.score(rated(5, 1).features), start.score(rated(5, 1).features))
 
 
-def test_selected_pictures_rise_to_ten() -> None:
-    """A selected picture starts at ``selected_start`` and rises each cycle, never beyond 10."""
+def test_selected_images_rise_to_ten() -> None:
+    """A selected image starts at ``selected_start`` and rises each cycle, never beyond 10."""
     settings = AestheticSettings(selected_start=8.0, selected_rise=0.75)
     assert [rate_selected(1, cycle, settings) for cycle in range(1, 6)] == [8, 8.75, 9.5, 10, 10]
 
@@ -183,7 +183,7 @@ def test_user_ratings(tmp_path: Path) -> None:
         ("file_name,rating\na.png,11\n", "line 2: rating must be .* got '11'"),
         ("file_name,rating\na.png,nan\n", "got 'nan'"),
         ("file_name,rating\na.png\n", "got None"),
-        ("file_name,rating\nx.png,3\n", "line 2: 'x.png' is neither an accepted picture"),
+        ("file_name,rating\nx.png,3\n", "line 2: 'x.png' is neither an accepted image"),
         ("file_name,rating\n", "has no row"),
     ],
 )

@@ -25,7 +25,7 @@ SETTINGS = BaselineSettings(side=64, steps=30)
 
 @pytest.fixture(scope="module")
 def seeds() -> torch.Tensor:
-    """Ten real pictures, uint8 [10, 3, 32, 32]."""
+    """Ten real images, uint8 [10, 3, 32, 32]."""
     return read_image_folder("assets/pools/ankle_boot/seeds", 32)[1]
 
 
@@ -38,7 +38,7 @@ def network() -> EfficientNetLite0:
 def test_the_published_weights_load_with_their_hash(
     network: EfficientNetLite0, seeds: torch.Tensor
 ) -> None:
-    """320 features and 1,000 classes, finite, and not the same for two pictures."""
+    """320 features and 1,000 classes, finite, and not the same for two images."""
     features = network.encode_images(seeds)
     assert features.shape == (10, network.size)
     assert torch.isfinite(features).all()
@@ -54,7 +54,7 @@ def test_another_models_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_is_likes_sure_and_rare_classes() -> None:
-    """KL to the marginal: an undecided picture gives least, the only one of its class most."""
+    """KL to the marginal: an undecided image gives least, the only one of its class most."""
     sure = 50 * torch.eye(2)
     logits = torch.cat([sure[:1], sure[:1], sure[1:], torch.zeros(1, 2)])
     common, _, rare, undecided = inception_contribution(logits).tolist()
@@ -65,7 +65,7 @@ def test_is_likes_sure_and_rare_classes() -> None:
 def test_every_score_ranks_a_pool(
     name: str, network: EfficientNetLite0, seeds: torch.Tensor
 ) -> None:
-    """Finite, one a picture, the same again; seeds score above their worst degradations where the
+    """Finite, one an image, the same again; seeds score above their worst degradations where the
     score is a distance to the seeds or was fitted to degradations."""
     rated = graded_degradations(seeds, 1)
     worst = rated.images[rated.ratings <= 1.5]
@@ -82,7 +82,7 @@ def test_every_score_ranks_a_pool(
         assert first[:10].mean() > first[10:].mean()
 
 
-def test_vlad_of_a_picture_is_nearest_to_itself(seeds: torch.Tensor) -> None:
+def test_vlad_of_an_image_is_nearest_to_itself(seeds: torch.Tensor) -> None:
     """Vectors have length 1; a pool that holds the only seed ranks it first."""
     descriptors = local_descriptors(seeds)
     vectors = aggregate(descriptors, descriptors[0, :4])

@@ -26,7 +26,7 @@ CENTRES = normalized(torch.randn(4, WIDTH, generator=torch.Generator().manual_se
 
 
 def things(kind: int, count: int, seed: int) -> torch.Tensor:
-    """Features of pictures of one kind of thing; kinds overlap a little."""
+    """Features of images of one kind of thing; kinds overlap a little."""
     noise = torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(100 * kind + seed))
     return normalized(CENTRES[kind] + 0.1 * noise)
 
@@ -41,9 +41,9 @@ def test_eq_8_as_printed() -> None:
     """``min_cosine`` is ``10·max(0, least cosine to X_T)`` and nothing else."""
     train = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     scorer = fit_concept_scorer(ConceptScoreSettings(kind="min_cosine"), train, train, train)
-    pictures = normalized(torch.tensor([[1.0, 1.0], [3.0, 4.0], [1.0, 0.0], [-1.0, 0.2]]))
+    images = normalized(torch.tensor([[1.0, 1.0], [3.0, 4.0], [1.0, 0.0], [-1.0, 0.2]]))
     expected = torch.tensor([10 * 0.5**0.5, 6.0, 0.0, 0.0])
-    assert torch.allclose(scorer.score(pictures), expected, atol=1e-5)
+    assert torch.allclose(scorer.score(images), expected, atol=1e-5)
 
 
 @settings(max_examples=30)
@@ -84,8 +84,8 @@ def test_gate_separates_whatever_the_pool_holds(kind: Kind, positive: int) -> No
 
 
 @pytest.mark.parametrize("kind", CALIBRATED)
-def test_held_out_pictures_of_the_concept_score_like_seeds(kind: Kind) -> None:
-    """New pictures of the concept come out around 8, with room above: γ_con does not saturate."""
+def test_held_out_images_of_the_concept_score_like_seeds(kind: Kind) -> None:
+    """New images of the concept come out around 8, with room above: γ_con does not saturate."""
     seeds, pool, _ = world(300)
     scorer = fit_concept_scorer(ConceptScoreSettings(kind=kind), seeds, seeds, pool)
     new = scorer.score(things(0, 500, 9))
@@ -95,7 +95,7 @@ def test_held_out_pictures_of_the_concept_score_like_seeds(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", CALIBRATED)
 def test_stays_calibrated_as_x_t_grows(kind: Kind) -> None:
-    """With two hundred selected pictures beside the seeds the gate still means the same."""
+    """With two hundred selected images beside the seeds the gate still means the same."""
     seeds, pool, shows = world(300)
     train = torch.cat([seeds, pool[:200]])
     scores = fit_concept_scorer(ConceptScoreSettings(kind=kind), train, seeds, pool).score(pool)
@@ -131,13 +131,13 @@ def test_least_cosines_score_as_features_do() -> None:
 
 
 def test_names_of_other_things_sharpen_the_classifier() -> None:
-    """Text features of distractors push pictures of these down, however alike they look."""
+    """Text features of distractors push images of these down, however alike they look."""
     twin = normalized(CENTRES[0] + 0.35 * CENTRES[1])
     noise = torch.randn(150, WIDTH, generator=torch.Generator().manual_seed(5))
     alike = normalized(twin + 0.06 * noise)
     pool = torch.cat([things(0, 300, 1), alike, things(2, 150, 1)])
     seeds, settings = things(0, 10, 0), ConceptScoreSettings(kind="classifier")
-    # Texts lie elsewhere than pictures do, and nearer to what they name.
+    # Texts lie elsewhere than images do, and nearer to what they name.
     names = normalized(torch.stack([CENTRES[1], CENTRES[2]]) - 0.8 * CENTRES.mean(dim=0))
     without = fit_concept_scorer(settings, seeds, seeds, pool).score(pool)
     told = fit_concept_scorer(settings, seeds, seeds, pool, names).score(pool)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
 
 
-def picture(height: int, width: int) -> torch.Tensor:
-    """A smooth coloured picture: uint8 [1, 3, h, w]."""
+def image(height: int, width: int) -> torch.Tensor:
+    """A smooth coloured image: uint8 [1, 3, h, w]."""
     y, x = torch.meshgrid(torch.linspace(0, 6, height), torch.linspace(0, 6, width), indexing="ij")
     channels = torch.stack([y.sin(), x.cos(), (x + y).sin()])
     return ((channels + 1) * 127).to(torch.uint8)[None]
@@ -19,8 +19,8 @@ def picture(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_worse_with_severity(kind: str) -> None:
-    """Severity 5 is farther from the picture than severity 1, on average over draws."""
-    images = picture(64, 64).repeat(12, 1, 1, 1)
+    """Severity 5 is farther from the image than severity 1, on average over draws."""
+    images = image(64, 64).repeat(12, 1, 1, 1)
 
     def error(severity: int) -> float:
         changed = degrade(images, [kind] * 12, [severity] * 12, seed=0)
@@ -39,8 +39,8 @@ def test_worse_with_severity(kind: str) -> None:
     st.integers(0, 1000),
 )
 def test_any_size(kind: str, severity: int, height: int, width: int, seed: int) -> None:
-    """Pictures of any size keep it, and the same seed gives the same bytes."""
-    images = picture(height, width)
+    """Images of any size keep it, and the same seed gives the same bytes."""
+    images = image(height, width)
     first = degrade(images, [kind], [severity], seed)
     assert first.shape == images.shape
     assert first.dtype == torch.uint8

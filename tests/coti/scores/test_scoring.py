@@ -64,7 +64,7 @@ def test_drawings_of_few_kinds_or_of_another_are_farther(seed: int) -> None:
     assert abs(varied) < 0.05
 
 
-def test_only_the_pictures_of_x_t_count() -> None:
+def test_only_the_images_of_x_t_count() -> None:
     """Seeds and pool by id; the rest of the pool changes nothing."""
     generated, near, far = kinds(50, 0.3, 0), kinds(50, 0.3, 1), kinds(50, 0.3, 2, kind=3)
     features, ids = pool_of(torch.cat([near, far]))

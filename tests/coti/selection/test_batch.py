@@ -46,7 +46,7 @@ def test_full_and_seeds() -> None:
 
 
 def test_gate_outranks_any_score() -> None:
-    """A picture below the concept gate is not picked, whatever its score; gate 0 is the paper."""
+    """An image below the concept gate is not picked, whatever its score; gate 0 is the paper."""
     s_int, s_con = torch.tensor([9.0, 5.0, 4.0]), torch.tensor([1.0, 6.0, 7.0])
     everything = torch.ones(3, dtype=torch.bool)
     gated = SelectionSettings(batch=3, concept_gate=5.0, spread=1.0)
@@ -56,7 +56,7 @@ def test_gate_outranks_any_score() -> None:
 
 
 def test_aesthetic_gate() -> None:
-    """A picture below the aesthetic gate is not picked either; a gate without scores is named."""
+    """An image below the aesthetic gate is not picked either; a gate without scores is named."""
     s_int, s_aes = torch.tensor([9.0, 5.0]), torch.tensor([1.0, 6.0])
     everything = torch.ones(2, dtype=torch.bool)
     settings = SelectionSettings(batch=2, concept_gate=0.0, aesthetic_gate=5.0)
@@ -69,7 +69,7 @@ def test_aesthetic_gate() -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 8), st.floats(1, 6))
 def test_spread_draws_from_the_best(seed: int, batch: int, spread: float) -> None:
-    """B different pictures of the best spread·B, best first, the same for the same seed."""
+    """B different images of the best spread·B, best first, the same for the same seed."""
     scores = torch.rand(40, generator=torch.Generator().manual_seed(seed))
     everything = torch.ones(40, dtype=torch.bool)
     settings = SelectionSettings(batch=batch, concept_gate=0.0, spread=spread)
@@ -82,7 +82,7 @@ def test_spread_draws_from_the_best(seed: int, batch: int, spread: float) -> Non
 
 
 def test_duplicates_of_a_better_one_are_passed_over() -> None:
-    """Of near-equal pictures in a batch the better one stays and the next in rank moves up."""
+    """Of near-equal images in a batch the better one stays and the next in rank moves up."""
     features = normalized(torch.tensor([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.7, 0.7]]))
     scores, everything = torch.tensor([9.0, 8.0, 7.0, 6.0]), torch.ones(4, dtype=torch.bool)
     picked = select_batch(scores, everything, 3, features=features, suppress_duplicates=0.95)
@@ -90,8 +90,8 @@ def test_duplicates_of_a_better_one_are_passed_over() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 12), st.floats(0.2, 1.0))
-def test_suppression_keeps_pictures_apart(seed: int, batch: int, threshold: float) -> None:
-    """No two pictures of a batch are nearer than the threshold; none is left out for nothing."""
+def test_suppression_keeps_images_apart(seed: int, batch: int, threshold: float) -> None:
+    """No two images of a batch are nearer than the threshold; none is left out for nothing."""
     generator = torch.Generator().manual_seed(seed)
     features = normalized(torch.randn(40, 3, generator=generator))
     scores = torch.rand(40, generator=generator)
@@ -109,7 +109,7 @@ def test_suppression_keeps_pictures_apart(seed: int, batch: int, threshold: floa
 def test_with_spread_twins_are_suppressed_in_the_batch_alone(
     seed: int, batch: int, threshold: float
 ) -> None:
-    """The batch comes from the best spread·B, no two of it are too near, and of these no picture
+    """The batch comes from the best spread·B, no two of it are too near, and of these no image
     is left out that would be far enough from all of an unfilled batch."""
     generator = torch.Generator().manual_seed(seed)
     features = normalized(torch.randn(60, 3, generator=generator))

@@ -1,4 +1,4 @@
-"""The second opinion's features of the held-out references, once a concept."""
+"""The reference judge's features of the held-out references, once a concept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
 from ops.stack.locations import locate
 
-__all__ = ["embed_second_opinion"]
+__all__ = ["embed_reference_judge"]
 
 
 @step(cache_policy=CACHE_POLICY, output_materializers={"references": TensorBundleMaterializer})
-def embed_second_opinion(
+def embed_reference_judge(
     source: str | None,
     source_fingerprint: str,
     settings: BaselineSettings,

@@ -1,9 +1,9 @@
-"""How the two Fréchet distances rank pictures that no training has touched.
+"""How the two Fréchet distances rank images that no training has touched.
 
-    python -m benchmarks.second_opinion            # eight concepts, some minutes
+    python -m benchmarks.reference_judge            # eight concepts, some minutes
 
 Table 1 ranks what words draw. Where its two distances disagree, this tells whose doing it is: for
-each concept, ``--pictures`` pool pictures at random ("random"), as many that the answer key calls
+each concept, ``--images`` pool images at random ("random"), as many that the ground truth calls
 clean ("clean"), and the clean ones through the base model's autoencoder and back ("decoded"), each
 against the held-out references, on the judge's and on EfficientNet's features; the mean over
 ``--draws`` draws. The last line is one JSON object.
@@ -29,7 +29,7 @@ from coti.settings import ModelSettings
 SETS = ("random", "clean", "decoded")
 
 
-def pictures_of(
+def images_of(
     concept: str, pool_seed: int, count: int, draws: int, network: TextToImageModel
 ) -> tuple[dict[str, list[torch.Tensor]], torch.Tensor]:
     """The sets, ``draws`` of each, and the references: uint8 [n, 3, h, w]."""
@@ -49,10 +49,10 @@ def pictures_of(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="two Fréchet distances on untouched pictures")
+    parser = argparse.ArgumentParser(description="two Fréchet distances on untouched images")
     parser.add_argument("--concepts", nargs="+", default=list(world.BENCHMARK_CONCEPTS))
     parser.add_argument("--pool", type=int, default=0, help="seed of the pools")
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
     }
     means: dict[str, dict[str, list[float]]] = {}
     for concept in tqdm(given.concepts, "concepts", leave=False, disable=None):
-        sets, references = pictures_of(concept, given.pool, given.pictures, given.draws, network)
+        sets, references = images_of(concept, given.pool, given.images, given.draws, network)
         means[concept] = {}
         for name, encoder in encoders.items():
             against = encoder.encode_images(references)
@@ -79,7 +79,7 @@ def main() -> None:
         cells = [f"{value:.2f}" for value in both["judge"]]
         cells += [f"{value:.0f}" for value in both["efficientnet"]]
         print(f"| {concept} | {' | '.join(cells)} |")
-    print(json.dumps({"benchmark": "second_opinion", "sets": SETS, "means": means}))
+    print(json.dumps({"benchmark": "reference_judge", "sets": SETS, "means": means}))
 
 
 if __name__ == "__main__":
