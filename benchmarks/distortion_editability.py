@@ -4,8 +4,8 @@
 
 Every TI word gets the same number of optimizer steps at one learning rate; COTI's are the runs
 named. All are measured by ``coti.metrics.embedding_quality.measure_word``, as ``coti evaluate``
-does, and drawn in one plot, and tracked in MLflow like an evaluation. Trains eight words or so: minutes on the
-bundled model.
+does, drawn in one plot, and tracked in MLflow like an evaluation. Trains eight words or so:
+minutes on the bundled model.
 """
 
 from __future__ import annotations

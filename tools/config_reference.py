@@ -13,7 +13,7 @@ from ops.quiet import ROOT
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-PARTS = ("model", "training", "selection", "evaluation", "pool")
+PARTS = ("base_model", "training", "scoring", "evaluation", "ingestion")
 SOURCES = (
     ("ops/run_file.py", "CotiConfig"),
     *((f"coti/settings/{part}.py", None) for part in PARTS),

@@ -178,7 +178,7 @@ def test_a_hostile_folder_ends_with_every_row_accounted_for(tmp_path: Path) -> N
     good = verdict.manifest[verdict.manifest["source"].str.match(r"n\d+-")]
     assert len(good) == len(NASTY)
     assert set(good["reason"]) <= {"", "caption_too_long"}
-    page = render_report("fuzz", ingested.kind, verdict, ingested.images)
+    page = render_report("fuzz", ingested.kind, verdict, ingested.pool_images)
     assert "<script" not in page
     assert "onerror=alert(1)>" not in page.replace("&gt;", "")
     assert "<b>ü" not in page

@@ -137,7 +137,7 @@ def test_ingesting_twice_gives_the_same_manifest_anywhere(
     two = ingest(str(pool_of(MESSY, "two")), PoolSettings(workers=1, read_threads=1), 32)
     assert one.manifest.equals(two.manifest)
     assert manifest_hash(one.manifest) == manifest_hash(two.manifest)
-    assert one.images(one.images.ids) == two.images(two.images.ids)
+    assert one.images(one.pool_images.ids) == two.images(two.pool_images.ids)
 
 
 def test_ids_are_the_contents_and_unique_for_copies(
