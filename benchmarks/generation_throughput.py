@@ -32,7 +32,7 @@ from coti.inversion.adapters.embedding import Embedding, load_embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import GenerationSettings, ModelSettings
-from ops.run_file import load_config
+from ops.run_file import load_settings
 from ops.stack.locations import locate
 
 STEPS = (5, 7, 10, 15, 20)
@@ -54,7 +54,7 @@ class Verdict:
     """The bundled judge on the bundled concept, as evaluate_cycle has it."""
 
     def __init__(self, images: int) -> None:
-        config = load_config()
+        config = load_settings()
         self.config, self.settings = config, config.evaluation
         self.judge = load_image_text_encoder(locate(self.settings.judge))
         if images < self.judge.size:

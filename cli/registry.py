@@ -185,11 +185,11 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     entry = _entry(concept)
     from coti.settings import PromotionSettings
     from ops.registry.zenml_mirror import mirror_to_zenml
-    from ops.run_file import load_config
+    from ops.run_file import load_settings
 
     found = entry.version(version)
     if path is not None:
-        gate, whose = load_config(path).promotion, f"of {path}"
+        gate, whose = load_settings(path).promotion, f"of {path}"
     elif (own := entry.gate(found)) is not None:
         gate, whose = own, "of the version's own run file"
     else:

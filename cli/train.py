@@ -37,10 +37,11 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
     from coti.inversion.processes import Processes
     from coti.inversion.prompt_encoder import initial_embedding
     from coti.inversion.trainer import train_cycle
-    from ops.run_file import load_config
+    from coti.settings import RunSettings
+    from coti.settings.run_file import read_run_file
     from ops.stack.loaded_models import located_model, located_token
 
-    settings = load_config(config)
+    settings = read_run_file(config) if config else RunSettings()
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))

@@ -11,6 +11,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
 from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import FILE, VOCABULARY_TAG, Registry
@@ -29,7 +30,7 @@ def register_embedding(
     best_embedding: Embedding,
     history: list[dict[str, Any]],
     decision: dict[str, Any],
-    evaluation: dict[str, Any],
+    verdicts: list[dict[str, Any]],
     params: dict[str, Any],
     tags: dict[str, str],
     references_fingerprint: str,
@@ -39,7 +40,8 @@ def register_embedding(
     seed_images: ImageSet,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
-    best = next(row for row in history if row["cycle"] == decision["best_cycle"])
+    records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
+    best = next(each for each in records if each.cycle == decision["best_cycle"]).row()
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
         path = save_embedding(best_embedding, Path(folder) / FILE)
@@ -52,8 +54,8 @@ def register_embedding(
         "fd": best["fd_judge"],
         "r_precision": best["r_precision"],
         "r_precision_candidates": best["r_precision_candidates"],
-        "generated": evaluation["generated"],
-        "references": evaluation["references"],
+        "generated": best["generated"],
+        "references": best["references"],
         "references_hash": references_fingerprint,
         "judge_hash": judge_fingerprint,
         "cycle": best["cycle"],
@@ -75,7 +77,12 @@ def register_embedding(
     verdict = registry.promote(version, promotion)
     record.set_tags(
         record.parent_id,
-        {"coti.version": str(version.version), "coti.verdict": verdict.reason},
+        {
+            "coti.version": str(version.version),
+            "coti.verdict": verdict.reason,
+            "coti.decision": decision["reason"],
+            "coti.best_cycle": str(decision["best_cycle"]),
+        },
     )
     mirror_to_zenml(registry)
     return {

@@ -182,8 +182,8 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
     }
 
 
-def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tensor]:
-    """Seed images of a folder, by name: ids and uint8 [n, 3, resolution, resolution].
+def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str], torch.Tensor]:
+    """Seed images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
 
     Seeds are chosen by hand, so one that cannot be read is an error that names the file; text
     files and metadata tables beside the images are passed over.
@@ -225,4 +225,4 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tens
             ids.append(hashlib.sha256(data).hexdigest()[:20])
             images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
     tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, tensor
+    return ids, [entry.name for entry in entries], tensor

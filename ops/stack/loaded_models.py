@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from coti.core.weights import local_weights
+from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
 from coti.encoders.image_text import (
     AutoencoderEncoder,
     ImageEncoder,
@@ -14,24 +16,28 @@ from coti.encoders.image_text import (
     load_image_text_encoder,
 )
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, origin_of
+from coti.loop.data import Models
+from coti.loop.inputs import Encoders
 from coti.settings import (
     AestheticSettings,
-    ConceptScoreSettings,
     EvaluationSettings,
     ModelSettings,
+    RunSettings,
     ScorerSettings,
     TokenSettings,
 )
 from ops.stack.locations import locate
 
 __all__ = [
-    "concept_encoder",
+    "efficientnet_of",
+    "encoders_of",
     "image_text_encoder",
     "inception_of",
     "judge_of",
-    "located_aesthetic",
+    "located",
     "located_model",
     "located_token",
+    "models_of",
     "scorer_of",
     "text_to_image",
 ]
@@ -83,18 +89,56 @@ def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
     return _inception(locate(settings.inception), settings.inception_sha256, settings.batch_size)
 
 
-def concept_encoder(
-    settings: ConceptScoreSettings, scorer: ImageTextEncoder, model: ModelSettings
-) -> ImageEncoder | None:
-    """ℰ of Eq. 8 where it isn't the scorer: a model of its own, or the autoencoder."""
-    if settings.encoder == "scorer":
-        return None
-    if settings.encoder == "model" and settings.model is not None:
-        return image_text_encoder(
-            settings.model, settings.pretrained, settings.batch_size, settings.sha256
+def encoders_of(settings: RunSettings) -> Encoders:
+    """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another."""
+    own, scorer = settings.concept_score, scorer_of(settings.scorer)
+    if own.encoder == "scorer":
+        return Encoders(scorer)
+    if own.encoder == "model" and own.model is not None:
+        other: ImageEncoder = image_text_encoder(
+            own.model, own.pretrained, own.batch_size, own.sha256
         )
-    network = text_to_image(model)
-    return AutoencoderEncoder(network.vae, network.resolution, batch_size=settings.batch_size)
+    else:
+        network = text_to_image(settings.model)
+        other = AutoencoderEncoder(network.vae, network.resolution, batch_size=own.batch_size)
+    return Encoders(scorer, other)
+
+
+@lru_cache(maxsize=1)
+def _efficientnet(path: str | None, side: int) -> EfficientNetLite0:
+    return load_efficientnet(path, side)
+
+
+def efficientnet_of(settings: RunSettings) -> EfficientNetLite0:
+    """The reference judge, which some baselines stand on, too."""
+    base = settings.baselines
+    return _efficientnet(base.efficientnet and locate(base.efficientnet), base.side)
+
+
+def models_of(settings: RunSettings) -> Models:
+    """Everything frozen that a whole run works with."""
+    return Models(
+        text_to_image(settings.model),
+        encoders_of(settings),
+        judge_of(settings.evaluation),
+        inception_of(settings.evaluation),
+        lambda: efficientnet_of(settings),
+    )
+
+
+def located(settings: RunSettings) -> RunSettings:
+    """The settings with all their files found."""
+    base = settings.baselines
+    names = ("efficientnet", "lpips", "relic", "tanet", "sd_chad")
+    found: dict[str, Any] = {
+        name: getattr(base, name) and locate(getattr(base, name)) for name in names
+    }
+    return replace(
+        settings,
+        aesthetic=located_aesthetic(settings.aesthetic),
+        token=located_token(settings.token),
+        baselines=replace(base, **found),
+    )
 
 
 def located_aesthetic(settings: AestheticSettings) -> AestheticSettings:

@@ -16,8 +16,9 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import ConfigError
+from coti.settings import RunSettings
 from ops.registry.embedding_registry import CHAMPION, METRICS_TAG, Registry
-from ops.run_file import CotiConfig, check_run_file
+from ops.run_file import check_run_file
 from ops.terminal import user_sentence
 from ops.tracking.lineage import fingerprints_of, tags_of
 from ops.tracking.mlflow_record import slug
@@ -77,7 +78,7 @@ def run_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def changes(client: MlflowClient, config: CotiConfig) -> list[str]:
+def changes(client: MlflowClient, config: RunSettings) -> list[str]:
     """Which inputs no finished run of the concept had; empty if there is nothing to do."""
     wanted = tags_of(config, fingerprints_of(config))
     runs = _finished(client, config.concept)
