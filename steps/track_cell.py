@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from mlflow.entities import RunStatus
-from zenml import get_step_context, step
+from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.images import contact_sheet
 from coti.core.tensors import TensorBundle
-from ops.tracking.active_tracker import tracking_uri
-from ops.tracking.mlflow_record import RunRecord, slug
+from ops.tracking.active_tracker import open_record
 
 __all__ = ["track_cell"]
 
@@ -36,20 +35,12 @@ def track_cell(
     tags: dict[str, str],
 ) -> None:
     """Written once: a cell that has its run already, from an earlier sweep, is left as it is."""
-    uri = tracking_uri()
-    location = None
-    if uri.startswith("sqlite:///"):
-        artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-        location = (artifacts / slug(experiment)).as_uri()
-    record = RunRecord.open(
-        tracking_uri=uri,
-        concept=experiment,
-        run_name=f"{row['concept']}, {label}, seed {row['seed']} ({key[:8]})",
-        run_key=key,
-        timestamp=int(get_step_context().pipeline_run.created.timestamp() * 1000),
+    record = open_record(
+        experiment,
         params={**params, "row": label},
         tags={**tags, "mlflow.source.name": "coti_experiments"},
-        artifact_location=location,
+        run_name=f"{row['concept']}, {label}, seed {row['seed']} ({key[:8]})",
+        run_key=key,
     )
     run = record.client.get_run(record.parent_id)
     if run.info.status == RunStatus.to_string(RunStatus.FINISHED):
