@@ -60,9 +60,9 @@ def retrain(
     """
     quiet_terminal()
     if stack_name is not None:
-        from cli.stack import up
+        from ops.stack.register_stack import register_stack
 
-        up.main([stack_name], standalone_mode=False)
+        click.echo(f"Stack {register_stack(stack_name)} is active.")
     from ops.run_file import check_run_file
     from ops.tracking.active_tracker import active_tracker
     from ops.tracking.retraining import changes, download, exit_code, run_files, summary

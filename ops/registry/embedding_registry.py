@@ -24,7 +24,7 @@ from coti.inversion.safety import Vocabulary, inspect_embedding
 from ops.registry.audit import actor
 from ops.registry.lease import lease
 from ops.tracking.tracked_embeddings import TrackedEmbedding, fetch_file, fetched_embedding
-from ops.tracking.tracker import slug
+from ops.tracking.tracker import is_absence, slug
 
 __all__ = [
     "CHALLENGER",
@@ -44,8 +44,6 @@ _OURS = f"tag.`{METRICS_TAG}` LIKE '%'"
 """MLflow's filter that leaves out other people's models."""
 _MOST = 200_000
 """Versions an answer; MLflow gives no more."""
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
-"""How MLflow says that there is no such thing, and not that it can't be asked."""
 
 Lock = Callable[[str, str, float], AbstractContextManager[Callable[[], None]]]
 
@@ -201,8 +199,7 @@ class Registry:
                 return self.client.get_model_version(self.name, which)
             return self.client.get_model_version_by_alias(self.name, which)
         except MlflowException as error:
-            # A server that does not answer has not said that there is none.
-            if error.error_code not in _ABSENT:
+            if not is_absence(error):
                 raise
             return None
 

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding, load_embedding
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
-from ops.tracking.tracker import tag_is
+from ops.tracking.tracker import is_absence, tag_is
 
 __all__ = [
     "FILE",
@@ -57,6 +57,8 @@ def cycle_runs(client: MlflowClient, run_id: str) -> list[Run]:
     try:
         parent = client.get_run(run_id)
     except MlflowException as error:
+        if not is_absence(error):
+            raise
         raise RegistryError(f"MLflow knows no run {run_id!r}; look it up in `coti ui`.") from error
     query = tag_is("mlflow.parentRunId", run_id)
     found = client.search_runs([parent.info.experiment_id], query)

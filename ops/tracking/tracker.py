@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-__all__ = ["Tracker", "slug", "tag_is"]
+__all__ = ["Tracker", "is_absence", "slug", "tag_is"]
 
 _LOCAL = "sqlite:///"
 
@@ -28,6 +28,11 @@ def tag_is(key: str, value: str) -> str:
         return f'tags.`{key}` = "{value}"'
     # MLflow knows no way to write both: here any character stands for the second kind.
     return f'tags.`{key}` LIKE "{value.replace(chr(34), "_")}"'
+
+
+def is_absence(error: MlflowException) -> bool:
+    """Whether MLflow says that there is no such thing, and not that it can't be asked."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from ops.registry.embedding_registry import VOCABULARY_TAG, Registry, registered
 from ops.registry.lease import hold
 from ops.registry.promotion import GATE_TAG, kept_gate, promote, rollback
 from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.tracked_embeddings import cycle_runs
 from ops.tracking.tracker import Tracker, slug
 
 pytestmark = [
@@ -341,14 +342,15 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
     assert len(entries(concept.entry.client, "race")) == 1
 
 
-def test_a_server_that_is_gone_has_not_said_that_there_is_no_champion(
+def test_a_server_that_is_gone_has_not_said_that_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else the gate would let anything pass while the server restarts."""
+    """No champion: the gate would let anything pass while the server restarts. Nor no run."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
-    with pytest.raises(MlflowException, match="refused"):
-        registry.champion()
+    for ask in (registry.champion, lambda: cycle_runs(registry.client, "run")):
+        with pytest.raises(MlflowException, match="refused"):
+            ask()
 
 
 def test_a_version_keeps_the_gate_of_its_run_file(uri: str, tmp_path: Path) -> None:
