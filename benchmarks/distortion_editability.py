@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from cli.word_sources import find_words, registry
+from cli.word_sources import find_words, tracker
 from coti.core.images import read_image_folder
 from coti.core.seeding import generator
 from coti.encoders.image_text import load_image_text_encoder
@@ -138,7 +138,7 @@ def main() -> None:
     params = {"steps": given.steps, "learning_rate": given.learning_rate, "judge": judge.name}
     params |= {"guidance_scale": given.guidance_scale, "base_model_hash": model.fingerprint}
     table = given.output / "scores.csv"
-    record_evaluation(registry().tracking_uri, given.concept, rows, params, [table, plot])
+    record_evaluation(tracker(), given.concept, rows, params, [table, plot])
     means = {
         row["label"]: {key: round(row[key], 4) for key in ("reconstruction", "editability")}
         for row in means_by_label(rows)

@@ -73,7 +73,7 @@ def evaluate(
     """
     quiet_terminal()
     from cli.generate import new_folder
-    from cli.word_sources import find_words, load_base_model, registry
+    from cli.word_sources import find_words, load_base_model, tracker
     from coti.core.images import read_image_folder
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_word
@@ -136,10 +136,8 @@ def evaluate(
             "scheduler": how.scheduler,
             "use_karras_sigmas": how.use_karras_sigmas,
         }
-        uri = registry().tracking_uri
-        click.echo(
-            f"MLflow: coti ui --run {record_evaluation(uri, concept, rows, params, [table, plot])}"
-        )
+        run = record_evaluation(tracker(), concept, rows, params, [table, plot])
+        click.echo(f"MLflow: coti ui --run {run}")
 
 
 def _list(names: str | None) -> tuple[str, ...]:

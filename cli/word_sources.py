@@ -17,7 +17,8 @@ from ops.quiet import ROOT
 if TYPE_CHECKING:
     from cli.drawing_options import DrawingOptions
     from coti.inversion.base_model import TextToImageModel
-    from ops.registry.published import Published
+    from ops.registry.embedding_registry import Registry
+    from ops.tracking.tracker import Tracker
 
 __all__ = [
     "WordSource",
@@ -25,7 +26,7 @@ __all__ = [
     "find_words",
     "load_base_model",
     "origin_of_word",
-    "registry",
+    "tracker",
     "variants_of",
 ]
 
@@ -46,14 +47,21 @@ class WordSource:
     """The run's folder, or the folder of its file."""
 
 
-def registry() -> Published:
-    """The registry that the active stack tracks to."""
+def tracker() -> Tracker:
+    """The MLflow that the active stack tracks to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries that ZenML imports
-        from ops.registry.published import Published
-        from ops.tracking.active_tracker import tracking_uri
+        from ops.tracking.active_tracker import active_tracker
 
-        return Published.at(tracking_uri())
+        return active_tracker()
+
+
+def _registered(concept: str) -> Registry:
+    """The registry's entry of a concept."""
+    client = tracker().client
+    from ops.registry.embedding_registry import Registry
+
+    return Registry.find(client, concept)
 
 
 def find_words(concepts: Sequence[str], files: Sequence[str]) -> list[WordSource]:
@@ -70,7 +78,8 @@ def find_words(concepts: Sequence[str], files: Sequence[str]) -> list[WordSource
         concept, _, which = name.partition("@")
         if not concept:
             raise RegistryError(f"--concept {given!r} names no concept: give NAME[@alias|version].")
-        found = registry().find(concept, which or "champion")
+        entry = _registered(concept)
+        found = entry.embedding(entry.version(which or "champion"))
         source = WordSource(_renamed(found.embedding, token), found.label, found.run_id)
         words.append(source)
     for given in files:
@@ -135,7 +144,11 @@ def variants_of(words: Sequence[WordSource], compare: Sequence[str]) -> dict[str
     if "without" in compare:
         variants["without"] = []
     if "cycles" in compare:
-        for found in registry().cycles(_training_run(first)):
+        client = tracker().client
+        from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs
+
+        for run in cycle_runs(client, _training_run(first)):
+            found = cycle_embedding(client, run)
             variants[found.label] = [replace(found.embedding, token=token), *others]
     if "versions" in compare:
         concept = first.embedding.metadata.get("concept")
@@ -144,9 +157,9 @@ def variants_of(words: Sequence[WordSource], compare: Sequence[str]) -> dict[str
                 f"{first.label} does not say which concept it is, so its versions are not known: "
                 "give --concept NAME."
             )
-        published = registry()
-        for version in published.versions(concept):
-            found = published.word_of(version)
+        entry = _registered(concept)
+        for version in entry.versions():
+            found = entry.embedding(version)
             variants[found.label] = [replace(found.embedding, token=token), *others]
     if not {"cycles", "versions"} & set(compare):
         variants[first.label] = [first.embedding, *others]
@@ -158,7 +171,10 @@ def _training_run(word: WordSource) -> str:
     if word.run is not None:
         return word.run
     name = word.folder.name if word.folder is not None else ""
-    found = registry().run_of(name)
+    client = tracker().client
+    from ops.tracking.tracked_embeddings import parent_run
+
+    found = parent_run(client, name)
     if found is None:
         raise EmbeddingError(
             f"The cycles of {word.label} are not known: its folder is no run that MLflow tracked. "

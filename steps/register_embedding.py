@@ -14,9 +14,11 @@ from coti.inversion.adapters.embedding import Embedding, save_embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from ops.registry.embedding_registry import FILE, VOCABULARY_TAG, Registry
+from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
+from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
 from ops.tracking.active_tracker import open_record
+from ops.tracking.tracked_embeddings import FILE
 
 __all__ = ["register_embedding"]
 
@@ -66,20 +68,24 @@ def register_embedding(
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},
         int(best["cycle"]),
     )
-    registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
+    registry = Registry(record.client, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     parts = {best_embedding.token: best_embedding.vectors}
     if best_embedding.second is not None:
         parts[f"{best_embedding.token} 2"] = best_embedding.second
-    key = hash_of_tensors(parts, {})
-    lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary}
-    version = registry.register(f"{artifact}/embedding", record.parent_id, key, metrics, lineage)
-    verdict = registry.promote(version, promotion)
+    version = registry.register(
+        source=f"{artifact}/embedding",
+        run_id=record.parent_id,
+        key=hash_of_tensors(parts, {}),
+        metrics=metrics,
+        tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
+    )
+    verdict = promote(registry, version, promotion)
     record.set_tags(
         record.parent_id,
         {
             "coti.version": str(version.version),
-            "coti.verdict": verdict.reason,
+            VERDICT_TAG: verdict.reason,
             "coti.decision": decision["reason"],
             "coti.best_cycle": str(decision["best_cycle"]),
         },

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from zenml import get_step_context, step
 from zenml.types import HTMLString
 
@@ -18,7 +17,7 @@ from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from coti.report import write_cycles_csv, write_report
 from ops.stack.locations import ROOT
-from ops.tracking.active_tracker import tracking_uri
+from ops.tracking.active_tracker import active_tracker
 from ops.tracking.run_report import report_of
 
 __all__ = ["write_outputs"]
@@ -84,7 +83,7 @@ def write_outputs(
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     _point_latest(folder)
-    client = MlflowClient(tracking_uri=tracking_uri())
+    client = active_tracker().client
     client.log_artifact(registration["mlflow_run"], str(folder / "report.html"), "report")
     # Not before: a finished run is one that `coti retrain` need not repeat.
     client.set_terminated(registration["mlflow_run"])

@@ -57,6 +57,7 @@ def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
 def append(
     client: MlflowClient,
     name: str,
+    *,
     action: Action,
     version: int,
     previous: int | None,
@@ -67,7 +68,15 @@ def append(
     """Add a line; the caller holds the lease, so that two lines can't get the same number."""
     number = sum(key.startswith(PREFIX) for key in client.get_registered_model(name).tags) + 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = AuditEntry(now, action, version, previous, who, why[:_LONGEST], verdict[:_LONGEST])
+    entry = AuditEntry(
+        time=now,
+        action=action,
+        version=version,
+        previous=previous,
+        who=who,
+        why=why[:_LONGEST],
+        verdict=verdict[:_LONGEST],
+    )
     value = json.dumps(asdict(entry), ensure_ascii=False)
     client.set_registered_model_tag(name, f"{PREFIX}{number:06d}", value)
     return entry
