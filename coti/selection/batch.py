@@ -28,20 +28,20 @@ def eligible(
         ConfigError: a gate without its scores, or a candidate's score that is not a number.
     """
     passed = candidates
-    for name, gate, scores in (
-        ("aesthetic_gate", settings.aesthetic_gate, s_aes),
-        ("concept_gate", settings.concept_gate, s_con),
+    for name, column, gate, scores in (
+        ("aesthetic_gate", "s_aes", settings.aesthetic_gate, s_aes),
+        ("concept_gate", "s_con", settings.concept_gate, s_con),
     ):
         if gate > 0:
             if scores is None:
                 raise ConfigError(
                     f"selection.{name} is {gate} but its scores were not given: give "
-                    f"{'s_aes' if name == 'aesthetic_gate' else 's_con'}, or set it to 0."
+                    f"{column}, or set it to 0."
                 )
             unknown = int((candidates & scores.isnan()).sum())
             if unknown:
                 raise ConfigError(
-                    f"{unknown} candidates have no number for {name}: their features are broken; "
+                    f"{unknown} candidates have no number for {column}: their features are broken; "
                     "embed the pool again with a sound scorer."
                 )
             passed = passed & (scores >= gate)
