@@ -25,9 +25,10 @@ COLUMNS = 4
 @st.cache_resource(show_spinner="Opening the registry")
 def _published() -> Any:
     """The registry, once a server."""
-    from cli.word_sources import registry
+    from ops.registry.published import Published
+    from ops.tracking.active_tracker import tracking_uri
 
-    return registry()
+    return Published.at(tracking_uri())
 
 
 @st.cache_data(ttl=30, show_spinner="Reading the registry")

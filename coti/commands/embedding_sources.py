@@ -1,42 +1,38 @@
-"""Where a learned word comes from: a file, a run's folder, or the registry."""
+"""Where a learned embedding comes from: a file, a run's folder, or the registry."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from coti.commands.project import project
 from coti.core.errors import EmbeddingError, RegistryError
-from coti.inversion.adapters.embedding import Embedding, load_embedding
-from ops.quiet import ROOT
+from coti.settings import ModelSettings
 
 if TYPE_CHECKING:
-    from cli.drawing_options import DrawingOptions
+    from coti.commands.generation_options import GenerationOptions
+    from coti.inversion.adapters.embedding import Embedding
     from coti.inversion.base_model import TextToImageModel
-    from ops.registry.published import Published
 
 __all__ = [
-    "WordSource",
+    "EmbeddingSource",
     "base_model_of",
-    "find_words",
+    "find_embeddings",
     "load_base_model",
-    "origin_of_word",
-    "registry",
+    "origin_of_embedding",
     "variants_of",
 ]
 
-OUTPUTS = ROOT / "outputs"
 _ORIGIN = ("revision", "sha256", "config")
-DEFAULT_MODEL = "assets/models/base"
 
 
 @dataclass(frozen=True)
-class WordSource:
-    """A learned word, and what is known of where it came from."""
+class EmbeddingSource:
+    """A learned embedding, and what is known of where it came from."""
 
     embedding: Embedding
     label: str
@@ -46,40 +42,31 @@ class WordSource:
     """The run's folder, or the folder of its file."""
 
 
-def registry() -> Published:
-    """The registry that the active stack tracks to."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries that ZenML imports
-        from ops.registry.published import Published
-        from ops.tracking.active_tracker import tracking_uri
+def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[EmbeddingSource]:
+    """The embeddings of all ``--concept`` and ``--embedding`` options, concepts first.
 
-        return Published.at(tracking_uri())
-
-
-def find_words(concepts: Sequence[str], files: Sequence[str]) -> list[WordSource]:
-    """The words of all ``--concept`` and ``--embedding`` options, concepts first.
-
-    ``=<token>`` at the end of either gives the word another token.
+    ``=<token>`` at the end of either gives the embedding another placeholder token.
 
     Raises:
         EmbeddingError, RegistryError: one of them does not exist or is no embedding.
     """
-    words = []
+    from coti.inversion.adapters.embedding import load_embedding
+
+    sources = []
     for given in concepts:
         name, token = _split_token(given)
         concept, _, which = name.partition("@")
         if not concept:
             raise RegistryError(f"--concept {given!r} names no concept: give NAME[@alias|version].")
-        found = registry().find(concept, which or "champion")
-        source = WordSource(_renamed(found.embedding, token), found.label, found.run_id)
-        words.append(source)
+        found = project().tracking().version(concept, which or "champion")
+        sources.append(replace(found, embedding=_renamed(found.embedding, token)))
     for given in files:
         name, token = _split_token(given)
         path = _file_of(name)
         embedding = _renamed(load_embedding(path), token)
         folder = path if path.is_dir() else path.parent
-        words.append(WordSource(embedding, _label_of(path), folder=folder.resolve()))
-    return words
+        sources.append(EmbeddingSource(embedding, _label_of(path), folder=folder.resolve()))
+    return sources
 
 
 def _split_token(given: str) -> tuple[str, str | None]:
@@ -98,12 +85,12 @@ def _renamed(embedding: Embedding, token: str | None) -> Embedding:
 
 def _file_of(name: str) -> Path:
     """The path of a file, a folder, or a run below ``outputs/`` by its name."""
-    path = Path(name).expanduser()
-    for candidate in (path, ROOT / path, OUTPUTS / name):
+    root, path = project().root, Path(name).expanduser()
+    for candidate in (path, root / path, root / "outputs" / name):
         if candidate.exists():
             return candidate
-    runs = sorted(each.name for each in OUTPUTS.glob("*/learned_embeds.safetensors"))
-    hint = " (latest is the newest run)" if runs else " (there is no run yet: `make quickstart`)"
+    runs = any((root / "outputs").glob("*/learned_embeds.safetensors"))
+    hint = " (latest is the newest run)" if runs else " (there is no run yet)"
     raise EmbeddingError(
         f"There is no embedding {name!r}: give a .safetensors file, a run's folder, or a run's "
         f"name below outputs/{hint}."
@@ -118,25 +105,23 @@ def _label_of(path: Path) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def variants_of(words: Sequence[WordSource], compare: Sequence[str]) -> dict[str, list[Embedding]]:
-    """What ``--compare`` sets side by side: label to words.
+def variants_of(
+    sources: Sequence[EmbeddingSource], compare: Sequence[str]
+) -> dict[str, list[Embedding]]:
+    """What ``--compare`` sets side by side: label to embeddings.
 
-    ``without``: no learned word; ``cycles``: the first word after every cycle of its training;
-    ``versions``: all registered versions of its concept. The other words stay as they are.
+    ``without``: no embedding; ``cycles``: the first one after every cycle of its training;
+    ``versions``: all registered versions of its concept. The other embeddings stay as they are.
 
     Raises:
-        EmbeddingError: there is no word to compare, or its run or concept is not recorded.
+        EmbeddingError: there is nothing to compare, or its run or concept is not recorded.
     """
-    if not words:
-        raise EmbeddingError("--compare needs a learned word: give --concept or --embedding.")
-    first, others = words[0], [word.embedding for word in words[1:]]
-    token = first.embedding.token
-    variants: dict[str, list[Embedding]] = {}
-    if "without" in compare:
-        variants["without"] = []
+    if not sources:
+        raise EmbeddingError("--compare needs an embedding: give --concept or --embedding.")
+    first, others = sources[0], [source.embedding for source in sources[1:]]
+    found: list[EmbeddingSource] = []
     if "cycles" in compare:
-        for found in registry().cycles(_training_run(first)):
-            variants[found.label] = [replace(found.embedding, token=token), *others]
+        found += project().tracking().cycles(_training_run(first))
     if "versions" in compare:
         concept = first.embedding.metadata.get("concept")
         if concept is None:
@@ -144,74 +129,83 @@ def variants_of(words: Sequence[WordSource], compare: Sequence[str]) -> dict[str
                 f"{first.label} does not say which concept it is, so its versions are not known: "
                 "give --concept NAME."
             )
-        published = registry()
-        for version in published.versions(concept):
-            found = published.word_of(version)
-            variants[found.label] = [replace(found.embedding, token=token), *others]
-    if not {"cycles", "versions"} & set(compare):
-        variants[first.label] = [first.embedding, *others]
+        found += project().tracking().versions(concept)
+    variants: dict[str, list[Embedding]] = {"without": []} if "without" in compare else {}
+    for each in found or [first]:
+        own = replace(each.embedding, token=first.embedding.token)
+        variants[each.label] = [own, *others]
     return variants
 
 
-def _training_run(word: WordSource) -> str:
-    """MLflow's id of the run that trained a word."""
-    if word.run is not None:
-        return word.run
-    name = word.folder.name if word.folder is not None else ""
-    found = registry().run_of(name)
+def _training_run(source: EmbeddingSource) -> str:
+    """MLflow's id of the run that trained an embedding."""
+    if source.run is not None:
+        return source.run
+    name = source.folder.name if source.folder is not None else ""
+    found = project().tracking().run_of(name)
     if found is None:
         raise EmbeddingError(
-            f"The cycles of {word.label} are not known: its folder is no run that MLflow tracked. "
-            "Give a run's folder below outputs/, or --concept NAME."
+            f"The cycles of {source.label} are not known: its folder is no run that MLflow "
+            "tracked. Give a run's folder below outputs/, or --concept NAME."
         )
     return found
 
 
-def base_model_of(option: str | None, words: Sequence[WordSource]) -> str:
-    """``--model``, or the base model that the words were trained on, or the bundled one.
+def base_model_of(option: str | None, sources: Sequence[EmbeddingSource]) -> str:
+    """``--model``, or the base model that the embeddings were trained on, or the default's.
 
     Raises:
-        EmbeddingError: the words were trained on different models and ``--model`` is not given.
+        EmbeddingError: they were trained on different models and ``--model`` is not given.
     """
     if option is not None:
         return option
-    named = {word.embedding.metadata.get("base_model", "") for word in words} - {""}
+    named = {source.embedding.metadata.get("base_model", "") for source in sources} - {""}
     if len(named) > 1:
         raise EmbeddingError(
             f"The embeddings were trained on different base models ({', '.join(sorted(named))}): "
-            "say with --model which one draws."
+            "say with --model which one generates."
         )
-    return named.pop() if named else DEFAULT_MODEL
+    return named.pop() if named else ModelSettings().base_model
 
 
-def origin_of_word(word: Embedding) -> dict[str, str]:
-    """``revision``, ``sha256`` and ``config`` of the model that a word was trained on."""
-    named = {name: word.metadata.get(f"base_model_{name}") for name in _ORIGIN}
+def origin_of_embedding(embedding: Embedding) -> dict[str, str]:
+    """``revision``, ``sha256`` and ``config`` of the model that an embedding was trained on."""
+    named = {name: embedding.metadata.get(f"base_model_{name}") for name in _ORIGIN}
     return {name: value for name, value in named.items() if value}
 
 
-def load_base_model(drawing: DrawingOptions, words: Sequence[WordSource]) -> TextToImageModel:
-    """The model that draws; says on stderr where a word was trained on another state of it."""
-    from typing import Any, cast
+def load_base_model(how: GenerationOptions, sources: Sequence[EmbeddingSource]) -> TextToImageModel:
+    """The model that generates; says on stderr where an embedding is of another state of it."""
+    from coti.inversion.base_model import load_text_to_image, origin_of
 
-    from coti.settings import ModelSettings
-    from ops.stack.loaded_models import text_to_image
-
-    name = base_model_of(drawing.model, words)
-    origin = drawing.origin
-    for word in words:
-        if not origin and word.embedding.metadata.get("base_model") == name:
-            origin = origin_of_word(word.embedding)
+    name = base_model_of(how.model, sources)
+    origin = how.origin
+    for source in sources:
+        if not origin and source.embedding.metadata.get("base_model") == name:
+            origin = origin_of_embedding(source.embedding)
     settings = ModelSettings(
-        base_model=name, device=drawing.device, dtype=cast(Any, drawing.dtype), **origin
+        base_model=name, device=how.device, dtype=cast(Any, how.dtype), **origin
     )
-    model = text_to_image(settings)
-    for word in words:
-        trained_on = word.embedding.metadata.get("base_model_fingerprint")
+    # It keeps the name that the user gave it, wherever that lies on this machine.
+    model = replace(
+        load_text_to_image(located_model(settings)), name=name, origin=origin_of(settings)
+    )
+    for source in sources:
+        trained_on = source.embedding.metadata.get("base_model_fingerprint")
         if trained_on not in (None, model.fingerprint):
             click.echo(
-                f"Note: {word.label} was trained on another state of {name}, or on another model; "
-                "its images may be off.",
+                f"Note: {source.label} was trained on another state of {name}, or on another "
+                "model; its images may be off.",
                 err=True,
             )
     return model
+
+
+def located_model(settings: ModelSettings) -> ModelSettings:
+    """The settings with their folders or files found."""
+    locate = project().locate
+    return replace(
+        settings,
+        base_model=locate(settings.base_model),
+        config=settings.config and locate(settings.config),
+    )

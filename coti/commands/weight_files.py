@@ -56,5 +56,6 @@ def embedding(source: Path, target: Path, token: str | None) -> None:
     from coti.inversion.adapters.embedding import describe_embedding
     from coti.inversion.convert_embedding import convert_embedding
 
-    word = convert_embedding(source, target, token)
-    click.echo(f"{target}: {word.token}, {word.num_vectors} vectors, {describe_embedding(word)}")
+    found = convert_embedding(source, target, token)
+    said = f"{found.token}, {found.num_vectors} vectors, {describe_embedding(found)}"
+    click.echo(f"{target}: {said}")

@@ -87,7 +87,7 @@ def _kubeconfig() -> dict[str, Any]:
 
 def _submit(kind: str, folder: Path) -> None:
     import cli.stack
-    from cli.main import cli as command
+    from coti.commands.main import cli as command
 
     cli.stack.ROOT = folder
     command(["stack", "up", kind], standalone_mode=False)
