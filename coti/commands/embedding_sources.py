@@ -50,8 +50,6 @@ def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[Embed
     Raises:
         EmbeddingError, RegistryError: one of them does not exist or is no embedding.
     """
-    from coti.inversion.adapters.embedding import load_embedding
-
     sources = []
     for given in concepts:
         name, token = _split_token(given)
@@ -63,6 +61,8 @@ def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[Embed
     for given in files:
         name, token = _split_token(given)
         path = _file_of(name)
+        from coti.inversion.adapters.embedding import load_embedding  # torch comes with it
+
         embedding = _renamed(load_embedding(path), token)
         folder = path if path.is_dir() else path.parent
         sources.append(EmbeddingSource(embedding, _label_of(path), folder=folder.resolve()))

@@ -84,6 +84,8 @@ def evaluate(
       coti evaluate --embedding boot.safetensors --word boot --references my/boots
     """
     project().quiet_terminal()
+    # Before hours of generating: is there what will be needed at the end?
+    tracking = project().tracking() if (project().tracks if track is None else track) else None
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.core.images import read_image_folder
@@ -92,8 +94,6 @@ def evaluate(
     from coti.metrics.embedding_quality import ClassNames, measure_word
     from coti.report.distortion_plot import means_by_label, plot_distortion
 
-    # Before hours of generating: is there what will be needed at the end?
-    tracking = project().tracking() if (project().tracks if track is None else track) else None
     sources = find_embeddings(concepts, embeddings)
     measured: list[Embedding | str] = [*plain_words, *(each.embedding for each in sources)]
     if not measured:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from coti.commands.missing_extras import need_extra
 from coti.core.errors import CotiError
 
 __all__ = ["pool"]
@@ -38,7 +39,12 @@ def check(
     """Ingest and validate PATH: a folder, tar shards, a table of URLs, or an s3:// prefix.
 
     Writes report.html and manifest.parquet (a row an input: accepted or quarantined, and why).
+
+    \b
+    Example:
+      coti pool check my/pool --output checked --set min_side=256
     """
+    need_extra("pool")
     from coti.pool.check import check_pool, settings_with
 
     try:
@@ -67,6 +73,7 @@ def check(
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def diff(before: str, after: str, as_json: bool) -> None:
     """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote."""
+    need_extra("pool")
     import dataclasses
 
     from coti.pool.manifest import diff as compare

@@ -91,7 +91,9 @@ class Project:
 
     def explain(self, error: Exception) -> str | None:
         """What an error says to the user; None for a mistake of the program's."""
-        return missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        if not isinstance(error, ModuleNotFoundError):
+            return None
+        return missing_extra(error.name or "")
 
 
 @cache
