@@ -72,7 +72,12 @@ def check(
 @click.argument("after", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote."""
+    """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote.
+
+    \b
+    Example:
+      coti pool diff checked checked_again
+    """
     need_extra("pool")
     import dataclasses
 
@@ -89,10 +94,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
     if changes.same:
         click.echo("The same pool.")
         return
-    for word in ("added", "removed", "changed", "recaptioned"):
-        names = getattr(changes, word)
+    for kind in ("added", "removed", "changed", "recaptioned"):
+        names = getattr(changes, kind)
         if names:
-            click.echo(f"{word}: {len(names)}")
+            click.echo(f"{kind}: {len(names)}")
             for name in names[:10]:
                 click.echo(f"  {name}")
             if len(names) > 10:

@@ -75,7 +75,7 @@ class Project:
 
     def locate(self, name: str) -> str:
         """Where a file or folder lies that a setting or an embedding names."""
-        return name
+        return os.path.expanduser(name)
 
     def tracking(self) -> Tracking:
         """The registry and the tracked runs.

@@ -14,7 +14,14 @@ _SOURCE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def weights() -> None:
-    """Pin, fetch and convert weights."""
+    """Pin, fetch and convert weights.
+
+    \b
+    Examples:
+      coti weights hash models/sd15.safetensors
+      coti weights fetch s3://bucket/sd15.safetensors --sha256 6ce0161689…
+      coti weights embedding old.pt new.safetensors --token "<boot>"
+    """
 
 
 @weights.command("hash")
