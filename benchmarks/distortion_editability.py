@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from cli.word_sources import find_words, tracker
+from coti.commands.embedding_sources import find_embeddings
 from coti.core.images import read_image_folder
 from coti.core.seeding import generator
 from coti.encoders.image_text import load_image_text_encoder
@@ -30,6 +30,7 @@ from coti.inversion.trainer import train_cycle
 from coti.metrics.embedding_quality import measure_word
 from coti.pool.ingest import ingest
 from coti.pool.validation import validate
+from coti.report.distortion_plot import means_by_label, plot_distortion
 from coti.settings import (
     GenerationSettings,
     ModelSettings,
@@ -38,8 +39,8 @@ from coti.settings import (
     TokenSettings,
     TrainSettings,
 )
+from ops.tracking.active_tracker import active_tracker
 from ops.tracking.evaluation_record import record_evaluation
-from tools.distortion_plot import means_by_label, plot_distortion
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,7 +110,7 @@ def main() -> None:
         words[f"TI, {count} vectors"] = learn(model, sets["seeds"], count, given)
     for name in ("RAND", "FULL"):
         words[f"TI ({name}), 4 vectors"] = learn(model, sets[name], 4, given)
-    for source in find_words([], given.coti):
+    for source in find_embeddings([], given.coti):
         words[f"COTI {source.label}"] = source.embedding
     settings = GenerationSettings(guidance_scale=given.guidance_scale)
     prompts = read_prompts(given.prompts)
@@ -138,7 +139,7 @@ def main() -> None:
     params = {"steps": given.steps, "learning_rate": given.learning_rate, "judge": judge.name}
     params |= {"guidance_scale": given.guidance_scale, "base_model_hash": model.fingerprint}
     table = given.output / "scores.csv"
-    record_evaluation(tracker(), given.concept, rows, params, [table, plot])
+    record_evaluation(active_tracker(), given.concept, rows, params, [table, plot])
     means = {
         row["label"]: {key: round(row[key], 4) for key in ("reconstruction", "editability")}
         for row in means_by_label(rows)

@@ -69,13 +69,13 @@ def generated(
     Raises:
         CotiError: what :func:`coti.generation.prompted.draw_prompts` refuses.
     """
-    from cli.word_sources import origin_of_word
+    from coti.commands.embedding_sources import origin_of_embedding
     from coti.generation.prompted import draw_prompts
     from coti.settings import ModelSettings
     from ops.stack.loaded_models import text_to_image
 
     name = embedding.metadata.get("base_model", ModelSettings().base_model)
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
-    where = {"base_model": name, **origin_of_word(embedding)}
+    where = {"base_model": name, **origin_of_embedding(embedding)}
     model = text_to_image(ModelSettings(**cast(Any, where)))
     return draw_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images

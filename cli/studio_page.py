@@ -27,9 +27,9 @@ SHOWN = 96
 @st.cache_resource(show_spinner="Opening the registry")
 def _client() -> Any:
     """MLflow's, once a server."""
-    from cli.word_sources import tracker
+    from ops.tracking.active_tracker import active_tracker
 
-    return tracker().client
+    return active_tracker().client
 
 
 @st.cache_data(ttl=30, show_spinner="Reading the registry")

@@ -1,4 +1,4 @@
-"""``coti generate``: images with learned words."""
+"""``coti generate``: images with learned embeddings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.drawing_options import DrawingOptions, drawing_options, word_options
+from coti.commands.generation_options import (
+    GenerationOptions,
+    embedding_options,
+    generation_options,
+)
+from coti.commands.project import project
 from coti.core.errors import ConfigError
-from ops.quiet import ROOT, quiet_terminal
 
 if TYPE_CHECKING:
-    from cli.word_sources import WordSource
+    from coti.commands.embedding_sources import EmbeddingSource
 
 __all__ = ["generate", "new_folder"]
 
@@ -21,12 +25,13 @@ DEFAULT_PROMPT = "a photo of a {}"
 
 
 @click.command()
-@word_options
+@embedding_options
 @click.option(
     "--prompt",
     "prompts",
     multiple=True,
-    help=f"What to draw; {{}} stands for the word's token. Repeatable. [default: {DEFAULT_PROMPT}]",
+    help="What to generate; {} stands for the placeholder token. Repeatable. "
+    f"[default: {DEFAULT_PROMPT}]",
 )
 @click.option(
     "--prompts-file",
@@ -42,11 +47,11 @@ DEFAULT_PROMPT = "a photo of a {}"
     "--compare",
     multiple=True,
     type=click.Choice(["without", "cycles", "versions"]),
-    help="Draw the same noise without the word, after every cycle, or with every version. "
+    help="The same noise without the embedding, after every cycle, or with every version. "
     "Repeatable.",
 )
-@click.option("--plain-word", help="What `--compare without` says in the word's place.")
-@drawing_options
+@click.option("--plain-word", help="What `--compare without` says in the token's place.")
+@generation_options
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 def generate(
     concepts: tuple[str, ...],
@@ -58,66 +63,71 @@ def generate(
     width: int | None,
     compare: tuple[str, ...],
     plain_word: str | None,
-    drawing: DrawingOptions,
+    how: GenerationOptions,
     output: Path | None,
 ) -> None:
-    """Draw images with learned words.
+    """Generate images with learned embeddings.
 
     Each image is a PNG with its recipe inside (prompt, seed, hashes of model and embedding); a
     contact sheet lies beside them. The same seed gives the same image.
+
+    \b
+    Examples:
+      coti generate --embedding boot.safetensors --prompt "a photo of a {} on the moon"
+      coti generate --embedding latest --compare without --num-images 8
     """
-    quiet_terminal()
-    from cli.word_sources import find_words, load_base_model, variants_of
+    project().quiet_terminal()
+    from coti.commands.embedding_sources import find_embeddings, load_base_model, variants_of
     from coti.generation.prompted import compare_words, draw_prompts, save_drawing
     from coti.generation.prompts import fill_prompts, read_prompts
 
     texts = list(prompts)
     if prompts_file is not None:
         texts += [text for group in read_prompts(prompts_file).values() for text in group]
-    words = find_words(concepts, embeddings)
-    own = [word.embedding for word in words]
+    sources = find_embeddings(concepts, embeddings)
+    own = [source.embedding for source in sources]
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
-    _say_unused(words, texts)
-    variants = variants_of(words, compare) if compare else {}
-    network = load_base_model(drawing, words)
+    _say_unused(sources, texts)
+    variants = variants_of(sources, compare) if compare else {}
+    network = load_base_model(how, sources)
     size = (height or network.resolution, width or network.resolution)
     if variants:
-        drawings = compare_words(
+        generated = compare_words(
             network,
             texts,
             variants,
-            drawing.settings,
-            drawing.seed,
+            how.settings,
+            how.seed,
             num_images=num_images,
-            negative_prompt=drawing.negative_prompt,
+            negative_prompt=how.negative_prompt,
             size=size,
             plain_word=plain_word,
         )
     else:
-        drawn = draw_prompts(
+        alone = draw_prompts(
             network,
             texts,
             own,
-            drawing.settings,
-            drawing.seed,
+            how.settings,
+            how.seed,
             num_images=num_images,
-            negative_prompt=drawing.negative_prompt,
+            negative_prompt=how.negative_prompt,
             size=size,
         )
-        drawings = {"": drawn}
+        generated = {"": alone}
     columns = num_images if len(texts) > 1 or variants else min(8, num_images)
     folder = output or new_folder("generated")
-    paths = save_drawing(drawings, folder, columns)
+    paths = save_drawing(generated, folder, columns)
     click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")
 
 
-def _say_unused(words: list[WordSource], prompts: list[str]) -> None:
-    """A word that no prompt uses has no effect; people wonder why."""
-    for word in words:
-        token = word.embedding.token
+def _say_unused(sources: list[EmbeddingSource], prompts: list[str]) -> None:
+    """An embedding that no prompt uses has no effect; people wonder why."""
+    for source in sources:
+        token = source.embedding.token
         if not any(token in prompt for prompt in prompts):
             click.echo(
-                f"Note: no prompt holds {token} ({word.label}), so it has no effect; write it "
+                f"Note: no prompt holds {token} ({source.label}), so it has no effect; write it "
                 "into --prompt.",
                 err=True,
             )
@@ -130,7 +140,7 @@ def new_folder(kind: str) -> Path:
         ConfigError: it exists already, which takes two commands in one second.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = ROOT / "outputs" / kind / stamp
+    folder = project().root / "outputs" / kind / stamp
     if folder.exists():
         raise ConfigError(f"{folder} exists already: name another with --output.")
     return folder

@@ -11,37 +11,37 @@ import click
 
 from coti.settings import GenerationSettings
 
-__all__ = ["DrawingOptions", "drawing_options", "word_options"]
+__all__ = ["GenerationOptions", "embedding_options", "generation_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DEFAULT = GenerationSettings()
 
 
-def word_options(command: Command) -> Command:
-    """``--concept`` and ``--embedding``: where the learned words come from."""
+def embedding_options(command: Command) -> Command:
+    """``--concept`` and ``--embedding``: which embeddings."""
     command = click.option(
         "--embedding",
         "embeddings",
         multiple=True,
         metavar="FILE|RUN[=TOKEN]",
         help="An embedding file, a run's folder, or a run's name below outputs/ (`latest`). "
-        "Repeat it for several words; =<token> renames one.",
+        "Repeatable; =<token> gives it another placeholder token.",
     )(command)
     return click.option(
         "--concept",
         "concepts",
         multiple=True,
         metavar="NAME[@ALIAS|VERSION][=TOKEN]",
-        help="A concept of the registry; its champion without @.",
+        help="A concept of the project's registry; its champion without @. Repeatable.",
     )(command)
 
 
 @dataclass(frozen=True)
-class DrawingOptions:
-    """What a command was told of drawing; the argument ``drawing`` of each that draws."""
+class GenerationOptions:
+    """How a command was told to generate; its argument ``how``."""
 
     model: str | None
-    """Base model; None for the one that the words were trained on."""
+    """Base model; None for the one that the embeddings were trained on."""
     origin: dict[str, str]
     """What else finds ``model``: ``revision``, ``sha256``, ``config``, where given."""
     seed: int
@@ -51,8 +51,8 @@ class DrawingOptions:
     settings: GenerationSettings
 
 
-def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """How images are drawn and on what; the command gets them as ``drawing``."""
+def generation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How images are generated and on what; the command gets them as ``how``."""
     options = [
         click.option("--model", help="Base model, as model.base_model. The one that the "
                      "embedding was trained on without it."),
@@ -111,7 +111,7 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
         if origin and model is None:
             raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
         command(
-            drawing=DrawingOptions(model, origin, seed, negative_prompt, device, dtype, settings),
+            how=GenerationOptions(model, origin, seed, negative_prompt, device, dtype, settings),
             **others,
         )
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cli.pool import pool
+from coti.commands.pool import pool
 from coti.core.errors import ConfigError
 from coti.pool.check import settings_with
 from coti.pool.manifest import COLUMNS, read_manifest

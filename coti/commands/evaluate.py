@@ -1,4 +1,4 @@
-"""``coti evaluate``: how good words are, by the two metrics of the Textual Inversion paper."""
+"""``coti evaluate``: how good embeddings are, by the metrics of the Textual Inversion paper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.drawing_options import DrawingOptions, drawing_options, word_options
+from coti.commands.generation_options import (
+    GenerationOptions,
+    embedding_options,
+    generation_options,
+)
+from coti.commands.project import project
 from coti.core.errors import ConfigError
 from coti.settings import EvaluationSettings
-from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
     from coti.inversion.adapters.embedding import Embedding
@@ -21,12 +25,12 @@ __all__ = ["evaluate"]
 
 
 @click.command()
-@word_options
+@embedding_options
 @click.option(
     "--label", "labels", multiple=True, help="Names, in the order word, concept, embedding."
 )
 @click.option(
-    "--word", "plain_words", multiple=True, help="A word of the vocabulary: the per-word baseline."
+    "--word", "plain_words", multiple=True, help="A word of the vocabulary, as a baseline."
 )
 @click.option(
     "--references",
@@ -41,12 +45,16 @@ __all__ = ["evaluate"]
 @click.option(
     "--num-seeds", type=click.IntRange(1), default=1, show_default=True, help="From --seed on."
 )
-@click.option("--classes", help="Class names, by commas: measure how even a word's images are.")
-@click.option("--expected", help="The classes that the word stands for; all of them without it.")
+@click.option("--classes", help="Class names, by commas: how evenly images spread over them.")
+@click.option("--expected", help="The classes that the embedding stands for; without it all.")
 @click.option("--judge", default=EvaluationSettings().judge, show_default=True, help="open_clip's.")
 @click.option("--judge-pretrained", help="Tag of its weights.")
-@click.option("--track/--no-track", default=True, show_default=True, help="Write it into MLflow.")
-@drawing_options
+@click.option(
+    "--track/--no-track",
+    default=None,
+    help="Write it into MLflow; by default where the ZenML project is there.",
+)
+@generation_options
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 def evaluate(
     concepts: tuple[str, ...],
@@ -63,67 +71,75 @@ def evaluate(
     expected: str | None,
     judge: str,
     judge_pretrained: str | None,
-    track: bool,
-    drawing: DrawingOptions,
+    track: bool | None,
+    how: GenerationOptions,
     output: Path | None,
 ) -> None:
-    """Measure reconstruction and editability of words, and how even their images are.
+    """Measure reconstruction and editability of embeddings, and how even their images are.
 
     Writes scores.csv and distortion_editability.png, and tracks both in MLflow.
+
+    \b
+    Example:
+      coti evaluate --embedding boot.safetensors --word boot --references my/boots
     """
-    quiet_terminal()
-    from cli.generate import new_folder
-    from cli.word_sources import find_words, load_base_model, tracker
+    project().quiet_terminal()
+    # Before hours of generating: is there what will be needed at the end?
+    tracking = project().tracking() if (project().tracks if track is None else track) else None
+    from coti.commands.embedding_sources import find_embeddings, load_base_model
+    from coti.commands.generate import new_folder
     from coti.core.images import read_image_folder
+    from coti.encoders.image_text import load_image_text_encoder
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_word
-    from ops.stack.loaded_models import image_text_encoder
-    from tools.distortion_plot import means_by_label, plot_distortion
+    from coti.report.distortion_plot import means_by_label, plot_distortion
 
-    words = find_words(concepts, embeddings)
-    measured: list[Embedding | str] = [*plain_words, *(word.embedding for word in words)]
+    sources = find_embeddings(concepts, embeddings)
+    measured: list[Embedding | str] = [*plain_words, *(each.embedding for each in sources)]
     if not measured:
         raise ConfigError("There is nothing to evaluate: give --concept, --embedding or --word.")
-    names = _labels(labels, [*plain_words, *(word.label for word in words)])
+    names = _labels(labels, [*plain_words, *(each.label for each in sources)])
     prompts = dict(read_prompts(prompts_file)) if prompts_file else {}
     if texts:
         prompts[""] = (*prompts.get("", ()), *texts)
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
-    network = load_base_model(drawing, words)
+    network = load_base_model(how, sources)
     _, images = read_image_folder(references, network.resolution)
-    encoder = image_text_encoder(judge, judge_pretrained, EvaluationSettings().batch_size)
+    encoder = load_image_text_encoder(
+        project().locate(judge),
+        judge_pretrained and project().locate(judge_pretrained),
+        device="auto",
+        batch_size=EvaluationSettings().batch_size,
+    )
     rows = [
         measure_word(
             network,
             encoder,
-            word,
+            each,
             images,
             prompts,
-            drawing.settings,
+            how.settings,
             number,
             label=name,
             images_per_prompt=images_per_prompt,
             bare_prompt=bare_prompt,
-            negative_prompt=drawing.negative_prompt,
+            negative_prompt=how.negative_prompt,
             classes=told_apart,
         ).row()
-        for name, word in zip(names, measured, strict=True)
-        for number in range(drawing.seed, drawing.seed + num_seeds)
+        for name, each in zip(names, measured, strict=True)
+        for number in range(how.seed, how.seed + num_seeds)
     ]
     folder = output or new_folder("evaluated")
     folder.mkdir(parents=True, exist_ok=True)
     table = _write_table(rows, folder / "scores.csv")
-    concept = next((w.embedding.metadata.get("concept", "") for w in words), "") or "words"
+    concept = next((s.embedding.metadata.get("concept", "") for s in sources), "") or "words"
     title = f"{concept}: {images_per_prompt} images a prompt, {num_seeds} seeds, {encoder.name}"
     plot = plot_distortion(rows, folder / "distortion_editability.png", title)
     _print_table(means_by_label(rows))
     click.echo(f"table: {table}; plot: {plot}")
-    if track:
-        from ops.tracking.evaluation_record import record_evaluation
-
-        how = drawing.settings
+    if tracking is not None:
         params = {
             "base_model": network.name,
             "base_model_hash": network.fingerprint,
@@ -131,12 +147,12 @@ def evaluate(
             "references": references,
             "num_references": len(images),
             "images_per_prompt": images_per_prompt,
-            "num_inference_steps": how.num_inference_steps,
-            "guidance_scale": how.guidance_scale,
-            "scheduler": how.scheduler,
-            "use_karras_sigmas": how.use_karras_sigmas,
+            "num_inference_steps": how.settings.num_inference_steps,
+            "guidance_scale": how.settings.guidance_scale,
+            "scheduler": how.settings.scheduler,
+            "use_karras_sigmas": how.settings.use_karras_sigmas,
         }
-        run = record_evaluation(tracker(), concept, rows, params, [table, plot])
+        run = tracking.record_evaluation(concept, rows, params, [table, plot])
         click.echo(f"MLflow: coti ui --run {run}")
 
 
@@ -145,13 +161,15 @@ def _list(names: str | None) -> tuple[str, ...]:
 
 
 def _labels(given: Sequence[str], own: Sequence[str]) -> list[str]:
-    """A different name a word: those given first, the words' own for the rest."""
+    """A different name for each: those given first, their own for the rest."""
     if len(given) > len(own):
-        raise ConfigError(f"{len(given)} labels for {len(own)} words: give one --label a word.")
+        raise ConfigError(
+            f"{len(given)} labels for {len(own)} things to measure: one --label each."
+        )
     names = [*given, *own[len(given) :]]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise ConfigError(f"Two words are called {doubled[0]!r}: tell them apart with --label.")
+        raise ConfigError(f"Two are called {doubled[0]!r}: tell them apart with --label.")
     return names
 
 
@@ -167,7 +185,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     columns = ["reconstruction", "editability"]
     columns += [c for c in ("entropy", "largest_share", "expected_share") if rows[0][c] is not None]
     width = max(5, *(len(row["label"]) for row in rows))
-    click.echo(f"{'word':<{width}}  vectors  " + "  ".join(f"{c:>14}" for c in columns))
+    click.echo(f"{'label':<{width}}  vectors  " + "  ".join(f"{c:>14}" for c in columns))
     for row in rows:
         numbers = "  ".join(f"{row[column]:>14.3f}" for column in columns)
         click.echo(f"{row['label']:<{width}}  {row['num_vectors'] or '–':>7}  {numbers}")

@@ -1,4 +1,4 @@
-"""The distortion-editability plot: reconstruction against editability, a point a word."""
+"""The distortion-editability plot: reconstruction against editability, a point an embedding."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+import matplotlib
 
 __all__ = ["means_by_label", "plot_distortion"]
 
@@ -25,13 +27,11 @@ def means_by_label(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> Path:
-    """Write the plot as PNG: the mean over seeds by word, bars from least to most.
+    """Write the plot as PNG: the mean over seeds of each, bars from least to most.
 
     Up is less distortion (reconstruction), right is more editable; words of the vocabulary are
-    hollow. Words lie close together, so a legend names them.
+    hollow. Points lie close together, so a legend names them.
     """
-    import matplotlib
-
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 

@@ -1,4 +1,4 @@
-"""``coti edit``: change a part of an image, with learned words."""
+"""``coti edit``: change a part of an image, with learned embeddings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
-from cli.drawing_options import DrawingOptions, drawing_options, word_options
-from ops.quiet import quiet_terminal
+from coti.commands.generation_options import (
+    GenerationOptions,
+    embedding_options,
+    generation_options,
+)
+from coti.commands.project import project
 
 __all__ = ["edit"]
 
@@ -17,15 +21,15 @@ __all__ = ["edit"]
 @click.option(
     "--mask", required=True, type=click.Path(path_type=Path), help="White is edited, black kept."
 )
-@click.option("--prompt", default="a photo of a {}", show_default=True, help="What is drawn there.")
-@word_options
+@click.option("--prompt", default="a photo of a {}", show_default=True, help="What is to be there.")
+@embedding_options
 @click.option("--num-images", type=click.IntRange(1), default=4, show_default=True)
 @click.option(
     "--keep-pixels",
     is_flag=True,
     help="Put the image's own pixels back outside the mask; a seam may show.",
 )
-@drawing_options
+@generation_options
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 def edit(
     image: Path,
@@ -35,19 +39,23 @@ def edit(
     embeddings: tuple[str, ...],
     num_images: int,
     keep_pixels: bool,
-    drawing: DrawingOptions,
+    how: GenerationOptions,
     output: Path | None,
 ) -> None:
-    """Draw a prompt inside a mask and keep the rest (Blended Latent Diffusion).
+    """Generate a prompt inside a mask and keep the rest (Blended Latent Diffusion).
 
     Works with any Stable Diffusion model. Says how far the kept part is from the image, and
     how far the autoencoder alone would be.
+
+    \b
+    Example:
+      coti edit --image shoe.png --mask mask.png --embedding boot.safetensors
     """
-    quiet_terminal()
+    project().quiet_terminal()
     import torch
 
-    from cli.generate import new_folder
-    from cli.word_sources import find_words, load_base_model
+    from coti.commands.embedding_sources import find_embeddings, load_base_model
+    from coti.commands.generate import new_folder
     from coti.core.images import contact_sheet
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import recipe_of
@@ -55,9 +63,9 @@ def edit(
     from coti.generation.prompts import fill_prompts
     from coti.inversion.checkpoint import tensor_hash
 
-    words = find_words(concepts, embeddings)
-    own = [word.embedding for word in words]
-    network = load_base_model(drawing, words)
+    sources = find_embeddings(concepts, embeddings)
+    own = [source.embedding for source in sources]
+    network = load_base_model(how, sources)
     pixels, chosen = read_image_and_mask(image, mask, network)
     edited = edit_image(
         network,
@@ -65,10 +73,10 @@ def edit(
         chosen,
         prompt,
         own,
-        drawing.settings,
-        drawing.seed,
+        how.settings,
+        how.seed,
         num_images=num_images,
-        negative_prompt=drawing.negative_prompt,
+        negative_prompt=how.negative_prompt,
         keep_pixels=keep_pixels,
     )
     text = fill_prompts([prompt], own)[0]
@@ -79,10 +87,10 @@ def edit(
             network,
             text,
             own,
-            drawing.settings,
-            drawing.seed,
+            how.settings,
+            how.seed,
             i,
-            drawing.negative_prompt,
+            how.negative_prompt,
             size,
             **extra,
         )

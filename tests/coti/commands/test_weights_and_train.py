@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from click.testing import CliRunner
 
-from cli.main import cli
+from coti.commands.main import cli
 from coti.inversion.adapters.embedding import load_embedding
 
 
@@ -29,7 +29,7 @@ def test_an_old_embedding_is_converted(tmp_path: Path) -> None:
     assert load_embedding(new).num_vectors == 2
 
 
-def test_a_word_is_trained_without_the_pipeline(tmp_path: Path) -> None:
+def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
     """Two steps of the bundled model on the bundled seeds; a second call resumes and is done."""
     run = tmp_path / "run.yaml"
     run.write_text(
@@ -37,12 +37,12 @@ def test_a_word_is_trained_without_the_pipeline(tmp_path: Path) -> None:
         "initializer: foot}, train: {batch_size: 2, max_steps: 2, keep_latents_from: 0}}}"
     )
     seeds = "assets/pools/ankle_boot/seeds"
-    word = tmp_path / "word.safetensors"
-    arguments = ["train", seeds, "-c", str(run), "--output", str(word)]
+    learned = tmp_path / "boot.safetensors"
+    arguments = ["train", seeds, "-c", str(run), "--output", str(learned)]
     arguments += ["--checkpoint", str(tmp_path / "kept")]
     first = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert "2 steps, 4 image-steps. All 2 steps are done." in first.output
-    before = word.read_bytes()
+    before = learned.read_bytes()
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert word.read_bytes() == before
+    assert learned.read_bytes() == before
     assert (tmp_path / "kept" / "checkpoint.safetensors").is_file()

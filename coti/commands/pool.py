@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from coti.commands.missing_extras import need_extra
 from coti.core.errors import CotiError
 
 __all__ = ["pool"]
@@ -38,7 +39,12 @@ def check(
     """Ingest and validate PATH: a folder, tar shards, a table of URLs, or an s3:// prefix.
 
     Writes report.html and manifest.parquet (a row an input: accepted or quarantined, and why).
+
+    \b
+    Example:
+      coti pool check my/pool --output checked --set min_side=256
     """
+    need_extra("pool")
     from coti.pool.check import check_pool, settings_with
 
     try:
@@ -66,7 +72,13 @@ def check(
 @click.argument("after", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote."""
+    """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote.
+
+    \b
+    Example:
+      coti pool diff checked checked_again
+    """
+    need_extra("pool")
     import dataclasses
 
     from coti.pool.manifest import diff as compare
@@ -82,10 +94,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
     if changes.same:
         click.echo("The same pool.")
         return
-    for word in ("added", "removed", "changed", "recaptioned"):
-        names = getattr(changes, word)
+    for kind in ("added", "removed", "changed", "recaptioned"):
+        names = getattr(changes, kind)
         if names:
-            click.echo(f"{word}: {len(names)}")
+            click.echo(f"{kind}: {len(names)}")
             for name in names[:10]:
                 click.echo(f"  {name}")
             if len(names) > 10:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from coti.commands.project import project
 
 __all__ = ["train"]
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-c",
+    "--config",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A run file: model, token, train, schedule, concept and seed of it are used.",
+)
 @click.option(
     "--output",
     required=True,
@@ -19,14 +28,19 @@ __all__ = ["train"]
     help="The embedding's file, .safetensors.",
 )
 @click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
-def train(folder: Path, config: Path | None, output: Path, checkpoint: str | None) -> None:
-    """Train a word on FOLDER with the model, token, train and schedule of a run file.
+def train(folder: Path, config: Path, output: Path, checkpoint: str | None) -> None:
+    """Train an embedding on the images of FOLDER.
 
     No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
-    with `accelerate launch --multi_gpu --num_processes 2 -m cli.main train …`.
+    with `accelerate launch --multi_gpu --num_processes 2 -m coti.commands.main train …`.
+
+    \b
+    Example:
+      coti train my/boots -c boots.yaml --output boots.safetensors
     """
     import torch
 
+    from coti.commands.embedding_sources import located_model
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
@@ -37,18 +51,16 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
     from coti.inversion.processes import Processes
     from coti.inversion.prompt_encoder import initial_embedding
     from coti.inversion.trainer import train_cycle
-    from coti.settings import RunSettings
     from coti.settings.run_file import read_run_file
-    from ops.stack.loaded_models import located_model, located_token
 
-    settings = read_run_file(config) if config else RunSettings()
+    settings = read_run_file(config)
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
     start = initial_embedding(
         model,
-        located_token(settings.token),
+        replace(settings.token, initializer=project().locate(settings.token.initializer)),
         derived_seed(settings.seed, "initializer"),
         settings.concept,
     )

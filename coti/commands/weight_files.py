@@ -14,7 +14,14 @@ _SOURCE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def weights() -> None:
-    """Pin, fetch and convert weights."""
+    """Pin, fetch and convert weights.
+
+    \b
+    Examples:
+      coti weights hash models/sd15.safetensors
+      coti weights fetch s3://bucket/sd15.safetensors --sha256 6ce0161689…
+      coti weights embedding old.pt new.safetensors --token "<boot>"
+    """
 
 
 @weights.command("hash")
@@ -56,5 +63,6 @@ def embedding(source: Path, target: Path, token: str | None) -> None:
     from coti.inversion.adapters.embedding import describe_embedding
     from coti.inversion.convert_embedding import convert_embedding
 
-    word = convert_embedding(source, target, token)
-    click.echo(f"{target}: {word.token}, {word.num_vectors} vectors, {describe_embedding(word)}")
+    found = convert_embedding(source, target, token)
+    said = f"{found.token}, {found.num_vectors} vectors, {describe_embedding(found)}"
+    click.echo(f"{target}: {said}")
