@@ -28,7 +28,7 @@ _NOT_LEARNED = {
     "scorer": ("batch_size",),
     "concept_score": ("batch_size",),
 }
-"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are drawn
+"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are generated
 or looked at together changes φ by rounding alone."""
 _KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
 """Parameters and inputs that the training itself names in its checkpoint."""
