@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,6 @@ from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from rich.table import Table
 
     from ops.registry.embedding_registry import Registry
 
@@ -33,18 +31,17 @@ def registry() -> None:
     """List, compare, promote, roll back and export learned embeddings."""
 
 
-@contextmanager
-def _printed() -> Iterator[Table]:
-    """A table for the terminal, printed at the end."""
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    yield table
-    if table.columns:
-        # Into a pipe nothing is cut; rich would take it for 80 columns.
-        width = None if sys.stdout.isatty() else 250
-        Console(soft_wrap=True, width=width).print(table)
+    table = Table(*head, box=None, pad_edge=False)
+    table.columns[-1].overflow = "fold"
+    for row in rows:
+        table.add_row(*map(_said, row))
+    # Into a pipe nothing is cut; rich would take it for 80 columns.
+    width = None if sys.stdout.isatty() else 250
+    Console(soft_wrap=True, width=width).print(table)
 
 
 def _client() -> MlflowClient:
@@ -64,7 +61,9 @@ def _entry(concept: str) -> Registry:
     return Registry.find(client, concept)
 
 
-def _number(value: Any) -> str:
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -82,7 +81,7 @@ def list_(concept: str | None, as_json: bool) -> None:
         found = [Registry(client, name) for name in registered_concepts(client)]
     rows = []
     for entry in found:
-        for version in entry.versions():
+        for version in reversed(entry.versions()):
             metrics = metrics_of(version)
             rows.append(
                 {
@@ -99,13 +98,7 @@ def list_(concept: str | None, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing is registered yet: `zenml pipeline run coti_concept` registers.")
         return
-    with _printed() as table:
-        for name in rows[0]:
-            table.add_column(name)
-        for row in rows:
-            table.add_row(
-                *(", ".join(v) if isinstance(v, list) else _number(v) for v in row.values())
-            )
+    _print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @registry.command()
@@ -120,16 +113,9 @@ def show(concept: str, version: str) -> None:
     found = entry.version(version)
     said = ", ".join(entry.aliases(found)) or "no alias"
     click.echo(f"{entry.name} version {found.version} ({said})")
-    with _printed() as table:
-        table.add_column("what")
-        table.add_column("value", overflow="fold")
-        for name, value in metrics_of(found).items():
-            table.add_row(name, _number(value))
-        for name, value in sorted(found.tags.items()):
-            if name != METRICS_TAG:
-                table.add_row(name, value)
-        table.add_row("mlflow run", found.run_id)
-        table.add_row("file", f"{found.source}")
+    tags = [[name, value] for name, value in sorted(found.tags.items()) if name != METRICS_TAG]
+    where = [["mlflow run", found.run_id], ["file", found.source]]
+    _print_table(["what", "value"], [*map(list, metrics_of(found).items()), *tags, *where])
     for each in entries(entry.client, entry.name):
         click.echo(
             f"{each.time} {each.action} version {each.version} (before: {each.previous or 'none'}) "
@@ -145,19 +131,18 @@ def compare(concept: str, first: str, second: str) -> None:
     """Compare two versions, and say whether their metrics may be compared."""
     entry = _entry(concept)
     from ops.registry.embedding_registry import metrics_of
-    from ops.registry.gate import SAME
+    from ops.registry.gate import unlike
 
     versions = [entry.version(first), entry.version(second)]
     metrics = [metrics_of(each) for each in versions]
-    with _printed() as table:
-        table.add_column("metric")
-        for each in versions:
-            table.add_column(f"version {each.version}")
-        for name in dict.fromkeys([*metrics[0], *metrics[1]]):
-            table.add_row(name, *(_number(each.get(name)) for each in metrics))
-    unlike = [name for name in SAME if str(metrics[0].get(name)) != str(metrics[1].get(name))]
-    if unlike:
-        click.echo(f"Not comparable: another {', '.join(unlike)}.")
+    names = dict.fromkeys([*metrics[0], *metrics[1]])
+    _print_table(
+        ["metric", *(f"version {each.version}" for each in versions)],
+        [[name, *(each.get(name) for each in metrics)] for name in names],
+    )
+    different = unlike(*metrics)
+    if different:
+        click.echo(f"Not comparable: another {', '.join(different)}.")
     else:
         click.echo("Comparable: same judge, same references, same counts.")
 
@@ -194,7 +179,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     else:
         gate = PromotionSettings()
         whose = "by default, since none was kept with the version; -c names another"
-    margins = ", ".join(f"{name} {_number(value)}" for name, value in asdict(gate).items())
+    margins = ", ".join(f"{name} {_said(value)}" for name, value in asdict(gate).items())
     click.echo(f"Gate {whose}: {margins}.")
     verdict = promote_version(entry, found, gate, why=why, seconds=wait, keep_gate=False)
     mirror_to_zenml(entry)

@@ -13,7 +13,7 @@ from coti.core.errors import CotiError
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.report import cycles_table
 from ops.run_file import check_run_file
-from ops.stack.artifact_store import storage_sentence
+from ops.stack.storage_sentence import storage_sentence
 
 __all__ = [
     "announce_pool",
@@ -29,7 +29,7 @@ def user_sentence(error: BaseException, mid_run: bool = True) -> str | None:
 
     Args:
         error: what was raised.
-        mid_run: as for :func:`ops.stack.artifact_store.storage_sentence`.
+        mid_run: as for :func:`ops.stack.storage_sentence.storage_sentence`.
     """
     found: BaseException | None = error
     while found is not None:

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import RegistryError
 from coti.settings import PromotionSettings
-from ops.registry.audit import Action, actor, append, entries
+from ops.registry.audit import actor, append, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, Registry, metrics_of
 from ops.registry.gate import Verdict, judge_promotion
 
@@ -64,8 +64,16 @@ def promote(
         registry.client.set_model_version_tag(
             registry.name, version.version, VERDICT_TAG, verdict.reason
         )
-        action: Action = "promote" if verdict.promoted else "refuse"
-        _write_down(registry, action, version, champion, who=who, why=why, verdict=verdict.reason)
+        append(
+            registry.client,
+            registry.name,
+            action="promote" if verdict.promoted else "refuse",
+            version=int(version.version),
+            previous=_number(champion),
+            who=who,
+            why=why,
+            verdict=verdict.reason,
+        )
         if verdict.promoted:
             _crown(registry, version)
         return verdict
@@ -94,8 +102,16 @@ def rollback(registry: Registry, to: str | None, why: str, seconds: float = 30.0
         if faults:
             raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
         still_mine()
-        said = f"version {target.version} is the champion again."
-        _write_down(registry, "rollback", target, champion, who=who, why=why, verdict=said)
+        append(
+            registry.client,
+            registry.name,
+            action="rollback",
+            version=int(target.version),
+            previous=_number(champion),
+            who=who,
+            why=why,
+            verdict=f"version {target.version} is the champion again.",
+        )
         _crown(registry, target)
         return target
 
@@ -135,46 +151,16 @@ def _before(registry: Registry, champion: ModelVersion | None) -> int:
             if not line and entry.previous is not None:
                 line.append(entry.previous)
             line.append(entry.version)
-    present = None if champion is None else int(champion.version)
     for before, after in reversed(list(itertools.pairwise(line))):
-        if after == present:
+        if after == _number(champion):
             return before
     raise RegistryError(
         f"{registry.name!r} had no champion before the present one; name a version with --to."
     )
 
 
-def _write_down(
-    registry: Registry,
-    action: Action,
-    version: ModelVersion,
-    champion: ModelVersion | None,
-    *,
-    who: str,
-    why: str,
-    verdict: str,
-) -> None:
-    """A line in the audit trail, before the alias moves.
-
-    Whoever is killed between the two finds the line again and writes no second one.
-    """
-    number = int(version.version)
-    previous = None if champion is None else int(champion.version)
-    trail = entries(registry.client, registry.name)
-    if action != "refuse" and trail:
-        last = trail[-1]
-        if (last.action, last.version, last.previous) == (action, number, previous):
-            return
-    append(
-        registry.client,
-        registry.name,
-        action=action,
-        version=number,
-        previous=previous,
-        who=who,
-        why=why,
-        verdict=verdict,
-    )
+def _number(version: ModelVersion | None) -> int | None:
+    return None if version is None else int(version.version)
 
 
 def _crown(registry: Registry, version: ModelVersion) -> None:

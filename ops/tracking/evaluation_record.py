@@ -41,7 +41,7 @@ def record_evaluation(
         run = client.create_run(experiment, run_name=label, tags=tags)
         stamp = int(run.info.start_time)
         metrics = [
-            Metric(name, float(value), stamp, int(row["seed"]))
+            Metric(_allowed(name), float(value), stamp, int(row["seed"]))
             for row in mine
             for name, value in row.items()
             if name not in ("seed", "num_vectors")
@@ -49,7 +49,7 @@ def record_evaluation(
             and math.isfinite(value)
         ]
         described = [Param("label", label), Param("num_vectors", str(mine[0]["num_vectors"]))]
-        client.log_batch(run.info.run_id, metrics=_named(metrics), params=described)
+        client.log_batch(run.info.run_id, metrics=metrics, params=described)
         client.set_terminated(run.info.run_id)
     for path in files:
         client.log_artifact(identity, str(path))
@@ -57,14 +57,6 @@ def record_evaluation(
     return identity
 
 
-def _named(metrics: Sequence[Metric]) -> list[Metric]:
-    """Names that MLflow takes: a class may be called anything."""
-    return [
-        Metric(
-            "".join(c if c.isalnum() or c in "_-. /" else "-" for c in each.key),
-            each.value,
-            each.timestamp,
-            each.step,
-        )
-        for each in metrics
-    ]
+def _allowed(name: str) -> str:
+    """As MLflow takes it: a class may be called anything."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)

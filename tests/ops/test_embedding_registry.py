@@ -168,7 +168,7 @@ def test_every_change_is_written_down_and_can_be_undone(
     promote(entry, one, SETTINGS, "the first")
     promote(entry, two, SETTINGS, "a better one")
     promote(entry, two, SETTINGS, "again")
-    assert int(rollback(entry, None, "it draws sandals").version) == int(one.version)
+    assert int(rollback(entry, None, "it generates sandals").version) == int(one.version)
     assert concept.champion() == int(one.version)
     rollback(entry, str(two.version), "no, it was the prompt")
     assert concept.champion() == int(two.version)
@@ -179,7 +179,7 @@ def test_every_change_is_written_down_and_can_be_undone(
     assert trail == [
         ("promote", first, None, "ada", "the first"),
         ("promote", second, first, "ada", "a better one"),
-        ("rollback", first, second, "ada", "it draws sandals"),
+        ("rollback", first, second, "ada", "it generates sandals"),
         ("rollback", second, first, "ada", "no, it was the prompt"),
     ]
     with pytest.raises(RegistryError, match="has no version '99'"):

@@ -35,24 +35,24 @@ torch.set_num_threads(1)
 model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
 encode, encoded = model.vae.encode, []
 model.vae.encode = lambda pixels: encoded.append(len(pixels)) or encode(pixels)
-drawn = torch.Generator().manual_seed(0)
-images = torch.randint(0, 256, (512, 3, 32, 32), generator=drawn).to(torch.uint8)
+noise = torch.Generator().manual_seed(0)
+images = torch.randint(0, 256, (512, 3, 32, 32), generator=noise).to(torch.uint8)
 start = initial_embedding(model, TokenSettings("<boot>", "foot"))
 settings = TrainSettings(
     batch_size=2, max_steps=2, phi_every=1, horizontal_flip=False, keep_latents_from=1
 )
 
-def phi(word, step):
+def phi(embedding, step):
     if "killed" in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
     return PhiValue(1.0, 1.0, 1.0)
 
 def train(images, settings, store):
     encoded.clear()
-    word = train_cycle(
+    learned = train_cycle(
         model, images, None, start, settings, ScheduleSettings(), phi, 0, latent_store=store
     )
-    return sum(encoded), word.embedding.vectors
+    return sum(encoded), learned.embedding.vectors
 
 store = ArtifactStoreLatents()
 assert store.root.startswith("s3://")
