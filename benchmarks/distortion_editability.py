@@ -25,7 +25,6 @@ from coti.encoders.image_text import load_image_text_encoder
 from coti.generation.prompts import read_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.metrics.embedding_quality import measure_word
 from coti.pool.ingest import ingest
@@ -54,7 +53,7 @@ def learn(
     train = TrainSettings(
         learning_rates=(given.learning_rate,), max_steps=given.steps, checkpoint_every=0
     )
-    start = initial_embedding(model, settings, given.seed, given.concept)
+    start = Embedding.initial(model, settings, given.seed, given.concept)
     still = ScheduleSettings(dynamic=False)
     return train_cycle(model, images, None, start, train, still, None, given.seed).embedding
 

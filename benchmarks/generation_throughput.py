@@ -28,7 +28,7 @@ from coti.core.images import read_image_folder
 from coti.encoders.image_text import load_image_text_encoder
 from coti.generation.fixed_noise import draw
 from coti.generation.sampler import fixed_noise, generate
-from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import GenerationSettings, ModelSettings
@@ -116,7 +116,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     model = load_text_to_image(ModelSettings(base_model=options.model))
     settings = GenerationSettings(batch_size=options.images)
-    words: list[Embedding] = [load_embedding(options.embedding)] if options.embedding else []
+    words: list[Embedding] = [Embedding.load(options.embedding)] if options.embedding else []
     prompt = options.prompt.replace("{}", words[0].token if words else "photo")
     prompts = [prompt] * options.images
     pipe = load_pipeline(model, settings)

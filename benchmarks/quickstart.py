@@ -49,7 +49,7 @@ def _start(config: Any) -> dict[str, Any]:
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
     from coti.generation.fixed_noise import draw
-    from coti.inversion.prompt_encoder import initial_embedding
+    from coti.inversion.adapters.embedding import Embedding
     from coti.metrics.judge import embed_references, judge_images
     from ops.stack.loaded_models import judge_of, located_token, text_to_image
     from ops.stack.locations import locate
@@ -60,7 +60,7 @@ def _start(config: Any) -> dict[str, Any]:
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
-    word = initial_embedding(model, located_token(config.token), seed, config.concept)
+    word = Embedding.initial(model, located_token(config.token), seed, config.concept)
     drawn = draw(
         model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
     )

@@ -42,7 +42,7 @@ def images_of(
         order = torch.randperm(int(clean.sum()), generator=generator)[:count]
         found["clean"].append(pool[clean.nonzero().squeeze(1)[order]])
         latents = encode_latents(network, found["clean"][-1])
-        scaled = latents.mean * latents.scaling_factor
+        scaled = network.to_latents(latents.mean)
         found["decoded"].append(decode_latents(network, scaled))
     return found, references
 

@@ -37,10 +37,10 @@ from coti.encoders.image_text import ImageTextEncoder, load_image_text_encoder, 
 from coti.generation.fixed_noise import draw
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
+from coti.inversion.trainer import TrainResult, train_cycle
 from coti.metrics import r_precision
 from coti.metrics.judge import candidate_captions
+from coti.scores.formulas import PhiValue
 from coti.scores.scoring import (
     ImageScorer,
     embed_images,
@@ -96,7 +96,7 @@ class Trial:
 
 def plain(
     trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
-) -> TrainResult:
+) -> TrainResult[Embedding]:
     """Textual inversion on the images as they are, with or without DVAR's stop."""
     batch = trial.config.train.batch_size
 
@@ -239,7 +239,7 @@ def main() -> None:
         "COTI": [],
     }
     for seed in given.seeds:
-        start = initial_embedding(model, config.token, derived_seed(seed, "initializer"))
+        start = Embedding.initial(model, config.token, derived_seed(seed, "initializer"))
         for name, rows in found.items():
             trial = Trial(judge, features, own, given.images, model, config, seed)
             if name == "COTI":

@@ -30,12 +30,11 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.inversion.adapters.embedding import save_embedding
+    from coti.inversion.adapters.embedding import Embedding
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
     from coti.inversion.latents import FolderLatentStore
     from coti.inversion.processes import Processes
-    from coti.inversion.prompt_encoder import initial_embedding
     from coti.inversion.trainer import train_cycle
     from ops.run_file import load_config
     from ops.stack.loaded_models import located_model, located_token
@@ -45,7 +44,7 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
-    start = initial_embedding(
+    start = Embedding.initial(
         model,
         located_token(settings.token),
         derived_seed(settings.seed, "initializer"),
@@ -65,7 +64,7 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
         latent_store=FolderLatentStore(Path(checkpoint) / "latents") if checkpoint else None,
     )
     if Processes().is_main:
-        save_embedding(result.embedding, output)
+        result.embedding.save(output)
         click.echo(
             f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
             f"{result.stop_reason}"

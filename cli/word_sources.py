@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coti.core.errors import EmbeddingError, RegistryError
-from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import ROOT
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def find_words(concepts: Sequence[str], files: Sequence[str]) -> list[WordSource
     for given in files:
         name, token = _split_token(given)
         path = _file_of(name)
-        embedding = _renamed(load_embedding(path), token)
+        embedding = _renamed(Embedding.load(path), token)
         folder = path if path.is_dir() else path.parent
         words.append(WordSource(embedding, _label_of(path), folder=folder.resolve()))
     return words

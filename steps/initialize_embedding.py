@@ -10,7 +10,6 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.generation.fixed_noise import draw
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.safety import vocabulary_of
 from coti.settings import GenerationSettings, ModelSettings, TokenSettings
 from materializers.embedding import EmbeddingMaterializer
@@ -47,7 +46,7 @@ def initialize_embedding(
     An unusable model or token stops the run here.
     """
     network = text_to_image(model)
-    embedding = initial_embedding(
+    embedding = Embedding.initial(
         network, located_token(token), derived_seed(seed, "initializer"), concept
     )
     samples = draw(network, embedding, generation, generation.sample_images, seed, "sample")

@@ -10,7 +10,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import FILE, VOCABULARY_TAG, Registry
@@ -42,7 +42,7 @@ def register_embedding(
     best = next(row for row in history if row["cycle"] == decision["best_cycle"])
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
-        path = save_embedding(best_embedding, Path(folder) / FILE)
+        path = best_embedding.save(Path(folder) / FILE)
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
             pil_image = Path(folder) / f"{number}.png"
@@ -66,10 +66,7 @@ def register_embedding(
     )
     registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
-    parts = {best_embedding.token: best_embedding.vectors}
-    if best_embedding.second is not None:
-        parts[f"{best_embedding.token} 2"] = best_embedding.second
-    key = hash_of_tensors(parts, {})
+    key = hash_of_tensors(best_embedding.named_parts, {})
     lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary}
     version = registry.register(f"{artifact}/embedding", record.parent_id, key, metrics, lineage)
     verdict = registry.promote(version, promotion)

@@ -72,7 +72,7 @@ def run_cell(
         else read_ground_truth(Path(locate(ground_truth)), concept),
     )
     result = compute_cell(CellInputs(data, model, scorer, _located(cell)))
-    word = {} if result.embedding is None else {result.embedding.token: result.embedding.vectors}
+    word = {} if result.embedding is None else result.embedding.named_parts
     about = {} if result.embedding is None else dict(result.embedding.metadata)
     cycles = [_plain(row) for row in result.cycles]
     return result.samples, TensorBundle(word, about), _plain(result.row), cycles, result.picked

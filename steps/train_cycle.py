@@ -13,10 +13,10 @@ from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.generation.fixed_noise import draw
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.trainer import PhiValue
 from coti.inversion.trainer import train_cycle as train_one_cycle
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
+from coti.scores.formulas import PhiValue
 from coti.scores.scoring import ImageScorer, fit_concept
 from coti.settings import (
     ConceptScoreSettings,

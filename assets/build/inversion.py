@@ -15,7 +15,6 @@ from coti.generation.fixed_noise import draw
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import (
@@ -73,7 +72,7 @@ class Workbench:
 
     def start(self) -> Embedding:
         """The word before training."""
-        return initial_embedding(self.model, self.how.token())
+        return Embedding.initial(self.model, self.how.token())
 
     def learn(self, grey: npt.NDArray[np.uint8]) -> Embedding:
         """Invert images, uint8 [n, 32, 32]."""

@@ -9,8 +9,8 @@ import torch
 
 from coti.generation.fixed_noise import draw
 from coti.generation.prompts import EDITABILITY_PROMPTS
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.settings import CellSettings
 
@@ -63,7 +63,7 @@ def measure_pace(model: TextToImageModel, cell: CellSettings, steps: int = 4) ->
     before = torch.get_num_threads()
     torch.set_num_threads(cell.threads)
     try:
-        word = initial_embedding(model, cell.token, 0, "pace")
+        word = Embedding.initial(model, cell.token, 0, "pace")
         side = model.resolution
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()

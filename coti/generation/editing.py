@@ -149,8 +149,7 @@ def edit_image(
 def _encode(model: TextToImageModel, image: torch.Tensor) -> torch.Tensor:
     """The mean latents of an image at its own size, scaled: float32 [1, channels, h, w]."""
     posterior = model.vae.encode(to_model_range(image[None], model)).latent_dist
-    mean: torch.Tensor = posterior.mean.float() * float(model.vae.config.scaling_factor)
-    return mean
+    return model.to_latents(posterior.mean.float())
 
 
 def _blending(

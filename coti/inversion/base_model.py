@@ -1,4 +1,4 @@
-"""The frozen text-to-image model, Stable Diffusion or SDXL shaped, on its device."""
+"""The frozen text-to-image model, of whatever family, on its device."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.families.protocol import ModelFamily, embedding_keys
 from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
 from coti.settings import ModelSettings
 
@@ -32,10 +33,12 @@ _FEW_POSITIONS = 1024
 
 @dataclass(frozen=True)
 class TextToImageModel:
-    """Everything that draws, frozen. SD shaped models have one text encoder, SDXL's have two."""
+    """Everything that generates, frozen."""
 
     name: str
     """What the user called it."""
+    family: ModelFamily
+    """What it does differently from models of other families."""
     vae: Any
     unet: Any
     tokenizers: tuple[Any, ...]
@@ -49,8 +52,8 @@ class TextToImageModel:
     """Of the UNet and the text encoders; the autoencoder's may differ (``vae.dtype``)."""
     fingerprint: str
     """Changes with any weight or setting of the model."""
-    force_zeros_for_empty_prompt: bool = False
-    """SDXL: the empty negative prompt is all zeros."""
+    empty_prompt_is_zero: bool = False
+    """Guidance takes zeros in place of an encoded empty negative prompt."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """What else finds it again beside its name: ``revision``, ``sha256``, ``config``, as given."""
 
@@ -67,15 +70,28 @@ class TextToImageModel:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers in a word's vector, one count a text encoder."""
+        """Numbers in an embedding's vector, one count a text encoder."""
         return tuple(
             encoder.get_input_embeddings().weight.shape[1] for encoder in self.text_encoders
         )
 
     @property
+    def embedding_keys(self) -> tuple[str, ...]:
+        """Keys of an embedding's parts in its file; () for the placeholder token."""
+        return embedding_keys(self.family)
+
+    @property
     def unet_format(self) -> torch.memory_format:
         """Memory format of the UNet and its input: whichever its device computes faster in."""
         return _unet_format(self.device, self.dtype)
+
+    def to_latents(self, raw: torch.Tensor) -> torch.Tensor:
+        """The autoencoder's raw latents [n, channels, h, w], scaled as the UNet takes them."""
+        return self.family.to_latents(self.vae, raw)
+
+    def from_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """The inverse of :meth:`to_latents`."""
+        return self.family.from_latents(self.vae, latents)
 
     @property
     def prediction_type(self) -> str:
@@ -114,13 +130,13 @@ def _frozen(
     name = settings.base_model
     vae, unet = parts.vae, parts.unet
     prediction = parts.scheduler_config.get("prediction_type", "epsilon")
-    if prediction not in ("epsilon", "v_prediction"):
+    if prediction not in parts.family.predictions:
         raise ModelError(
-            f"{name} predicts {prediction!r}: textual inversion is defined here for epsilon and "
-            "v_prediction models."
+            f"{name} predicts {prediction!r}: textual inversion is defined here for "
+            f"{' and '.join(parts.family.predictions)} models of its family."
         )
-    # fp16 overflows in some autoencoders, which say so themselves (SDXL's); on a CPU half
-    # precision gains the autoencoder little and costs levels of grey.
+    # fp16 overflows in some autoencoders, which say so themselves; on a CPU half precision gains
+    # the autoencoder little and costs levels of grey.
     vae_dtype = dtype
     overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
     if overflows or device.type == "cpu":
@@ -138,6 +154,7 @@ def _frozen(
     downscale = 2 ** (len(vae.config.block_out_channels) - 1)
     return TextToImageModel(
         name=name,
+        family=parts.family,
         vae=vae,
         unet=unet,
         tokenizers=parts.tokenizers,
@@ -147,7 +164,7 @@ def _frozen(
         device=device,
         dtype=dtype,
         fingerprint=parts.fingerprint,
-        force_zeros_for_empty_prompt=bool(parts.index.get("force_zeros_for_empty_prompt", False)),
+        empty_prompt_is_zero=parts.family.empty_prompt_is_zero(parts.index),
         origin=origin_of(settings),
     )
 

@@ -1,4 +1,4 @@
-"""Images as the autoencoder's latents: encoded once, drawn anew from mean and std each step."""
+"""Images as the autoencoder's latents: encoded once, sampled from mean and std each step."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class LatentCache:
     """float32 [m, channels, h, w]; mirrored images, where wanted, follow the n upright ones.
     On the training device, or in main memory where there are too many for it."""
     std: torch.Tensor
-    scaling_factor: float
+    model: TextToImageModel
+    """Whose latents they are."""
 
     def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Latents [b, channels, h, w] of the images at ``index`` [b], float32, scaled.
@@ -89,7 +90,7 @@ class LatentCache:
         """
         rows = index.to(self.mean.device, non_blocking=True)
         mean, std = (_without_waiting(part[rows], noise.device) for part in (self.mean, self.std))
-        return (mean + std * noise) * self.scaling_factor
+        return self.model.to_latents(mean + std * noise)
 
 
 def _without_waiting(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -157,7 +158,6 @@ def encode_latents(
     rows = len(images) * (2 if mirrored else 1)
     shape = (rows, *model.latent_shape)
     size = 8 * math.prod(shape)
-    scale = float(model.vae.config.scaling_factor)
     kept = store if store is not None and 0 < keep_from <= size <= _MEMORY_BYTES else None
     where = model.device if size <= _DEVICE_BYTES else torch.device("cpu")
     key = ""
@@ -165,7 +165,7 @@ def encode_latents(
         key = f"{model.fingerprint[:12]}-{tensor_hash(*images)}-{model.vae.dtype}-{mirrored:d}"
         found = _read_kept(kept, key, shape)
         if found is not None:
-            return LatentCache(found["mean"].to(where), found["std"].to(where), scale)
+            return LatentCache(found["mean"].to(where), found["std"].to(where), model)
     mean, std = (_empty(shape, size, where) for _ in range(2))
     with tqdm(total=rows, desc="encoding images", leave=False, disable=None) as bar:
         done = 0
@@ -196,7 +196,7 @@ def encode_latents(
         )
     if kept is not None:
         _keep(kept, key, {"mean": mean, "std": std})
-    return LatentCache(mean, std, scale)
+    return LatentCache(mean, std, model)
 
 
 def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tensor:
@@ -264,10 +264,9 @@ def decode_latents(
     model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
 ) -> torch.Tensor:
     """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU."""
-    scale = float(model.vae.config.scaling_factor)
     images = []
     for first in range(0, len(latents), batch_size):
-        batch = (latents[first : first + batch_size] / scale).to(
+        batch = model.from_latents(latents[first : first + batch_size]).to(
             dtype=model.vae.dtype, memory_format=torch.channels_last
         )
         pixels = model.vae.decode(batch, return_dict=False)[0].float()

@@ -21,8 +21,7 @@ from coti.core.seeding import derived_seed
 from coti.generation.fixed_noise import draw
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, train_cycle
+from coti.inversion.trainer import train_cycle
 from coti.loop.controller import CycleRecord, decide
 from coti.loop.experiment_data import CellData, CellModels, CellResult
 from coti.metrics import frechet_distance, selection_precision
@@ -30,6 +29,7 @@ from coti.metrics.embedding_quality import measure_word
 from coti.metrics.judge import judge_images
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.baselines import baseline_scores
+from coti.scores.formulas import PhiValue
 from coti.scores.scoring import (
     ImageScorer,
     distance_to_training,
@@ -102,7 +102,7 @@ def run_cell(models: CellModels, data: CellData, cell: CellSettings) -> CellResu
 def _train(models: CellModels, data: CellData, cell: CellSettings) -> _Run:
     """The loop: score, select, train, look at what is drawn, decide (Algorithm 1)."""
     seed, at_once = cell.seed, cell.growth == "at_once"
-    start = initial_embedding(
+    start = Embedding.initial(
         models.network, cell.token, derived_seed(seed, "initializer"), data.concept
     )
     controller, train = cell.controller, cell.train

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from ops.registry.embedding_registry import registered_names
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG, slug, tag_is
 
@@ -160,4 +160,4 @@ class Published:
                     f"The embedding of {label} cannot be fetched from {address}: "
                     f"{str(error).splitlines()[0]}. Is the artifact store reachable?"
                 ) from error
-            return load_embedding(Path(path))
+            return Embedding.load(Path(path))

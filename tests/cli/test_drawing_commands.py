@@ -18,9 +18,8 @@ from cli.word_sources import find_words
 from coti.core.errors import ConfigError, CotiError, EmbeddingError
 from coti.core.images import read_image
 from coti.generation.png_metadata import read_recipe
-from coti.inversion.adapters.embedding import save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.settings import ModelSettings, TokenSettings
 from ops.quiet import ROOT
 
@@ -41,8 +40,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
     for name, token, start in (("boot", "<boot>", "foot"), ("style", "<pale>", "style")):
         settings = TokenSettings(placeholder_token=token, initializer=start, num_vectors=2)
-        word = initial_embedding(model, settings, concept="foot")
-        save_embedding(word, folder / f"{name}.safetensors")
+        word = Embedding.initial(model, settings, concept="foot")
+        word.save(folder / f"{name}.safetensors")
     return folder
 
 

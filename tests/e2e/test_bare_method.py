@@ -26,7 +26,7 @@ from coti.encoders.image_text import load_image_text_encoder, normalized
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
 from coti.generation.fixed_noise import draw
 from coti.scores.scoring import ImageScorer, embed_images, finetune_for_cycle, fit_concept
@@ -43,7 +43,7 @@ head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings
 concept = fit_concept(features, names, ConceptScoreSettings(), 0)
 scorer = ImageScorer(encoder, None, head, concept)
 generation = GenerationSettings(num_inference_steps=2)
-word = initial_embedding(model, TokenSettings(initializer="foot"))
+word = Embedding.initial(model, TokenSettings(initializer="foot"))
 result = train_cycle(
     model, images, None, word, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
     ScheduleSettings(),

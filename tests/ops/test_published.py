@@ -8,7 +8,7 @@ import torch
 from mlflow import MlflowClient
 
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from ops.registry.embedding_registry import Registry
 from ops.registry.lease import hold
 from ops.registry.published import Published
@@ -18,7 +18,7 @@ from ops.tracking.mlflow_record import RunRecord
 
 def word(value: float) -> Embedding:
     """A word whose vectors are all ``value``."""
-    return Embedding("<ankle-boot>", torch.full((2, 4), value), {"concept": "ankle boot"})
+    return Embedding("<ankle-boot>", (torch.full((2, 4), value),), {"concept": "ankle boot"})
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     # No stack is active here: the lease is a lock in the test's folder.
     registry.locked = partial(hold, folder=folder / "locks")
     for cycle in range(2):
-        path = save_embedding(word(float(cycle)), folder / "learned_embeds.safetensors")
+        path = word(float(cycle)).save(folder / "learned_embeds.safetensors")
         record.log_file(record.cycle_run(cycle, {}), path, "embedding")
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     for number in (1, 2):
-        path = save_embedding(word(10.0 * number), folder / "learned_embeds.safetensors")
+        path = word(10.0 * number).save(folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, f"embedding{number}")
         source = f"{artifact}/embedding{number}"
         registry.register(source, record.parent_id, f"key {number}", {}, {})
@@ -47,10 +47,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 def test_a_version_is_found_by_alias_or_number(published: Published) -> None:
     """The champion without either; the label says which it is."""
     champion = published.find("ankle boot")
-    assert float(champion.embedding.vectors[0, 0]) == 10
+    assert float(champion.embedding.parts[0][0, 0]) == 10
     assert champion.label == "ankle-boot v1 (champion)"
     for which in ("2", "challenger"):
-        assert float(published.find("Ankle Boot", which).embedding.vectors[0, 0]) == 20
+        assert float(published.find("Ankle Boot", which).embedding.parts[0][0, 0]) == 20
     assert [str(each.version) for each in published.versions("ankle boot")] == ["1", "2"]
     assert published.concepts() == ["ankle-boot"]
 
@@ -61,7 +61,7 @@ def test_the_cycles_of_a_run_are_found(published: Published) -> None:
     assert run == published.find("ankle boot").run_id
     words = published.cycles(run)
     assert [found.label for found in words] == ["cycle 0", "cycle 1"]
-    assert [float(found.embedding.vectors[0, 0]) for found in words] == [0, 1]
+    assert [float(found.embedding.parts[0][0, 0]) for found in words] == [0, 1]
     assert published.run_of("run-2") is None
 
 

@@ -24,7 +24,7 @@ def word(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embeddin
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
     metadata = {"concept": "boot", "base_model": model.name}
-    return Embedding(token, parts[0], metadata, parts[1] if len(parts) > 1 else None)
+    return Embedding(token, tuple(parts), metadata, model.embedding_keys)
 
 
 def close(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -99,7 +99,7 @@ def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
         draw_prompts(model, ["a <other>"], [own], SETTINGS)
     with pytest.raises(EmbeddingError, match="Two embeddings share the token <t>"):
         draw_prompts(model, ["a <t>"], [own, own], SETTINGS)
-    wide = Embedding("<t>", torch.zeros(1, 1024))
+    wide = Embedding("<t>", (torch.zeros(1, 1024),))
     with pytest.raises(EmbeddingError, match="width 1024, made for Stable Diffusion 2"):
         draw_prompts(model, ["a <t>"], [wide], SETTINGS)
 

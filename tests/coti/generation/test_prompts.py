@@ -16,7 +16,7 @@ from coti.generation.prompts import (
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 
-WORD = Embedding("<t>", torch.zeros(1, 32), {"concept": "ankle boot"})
+WORD = Embedding("<t>", (torch.zeros(1, 32),), {"concept": "ankle boot"})
 
 
 def test_prompts_come_from_a_file_by_heading(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_unknown_token_is_refused(model: TextToImageModel) -> None:
 
 def test_a_plain_prompt_names_the_concept() -> None:
     """Or the word asked for, or nothing."""
-    style = Embedding("<s>", torch.zeros(1, 32))
+    style = Embedding("<s>", (torch.zeros(1, 32),))
     assert plain_prompt("a <t>", [WORD]) == "a ankle boot"
     assert plain_prompt("a <t> here", [WORD], "shoe") == "a shoe here"
     assert plain_prompt("a boot in <s> style", [style]) == "a boot in style"

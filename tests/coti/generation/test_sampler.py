@@ -9,7 +9,7 @@ import torch
 
 from coti.core.errors import ConfigError, EmbeddingError
 from coti.generation.sampler import fixed_noise, generate
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, quiet_libraries
 from coti.settings import GenerationSettings
 
@@ -21,7 +21,7 @@ def word(model: TextToImageModel, token: str = "<t>") -> Embedding:
     """A word with random vectors as long as the vocabulary's."""
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(3, width, generator=generator) * 0.4 for width in model.widths]
-    return Embedding(token, parts[0], {}, parts[1] if len(parts) > 1 else None)
+    return Embedding(token, tuple(parts), {}, model.embedding_keys)
 
 
 def difference(first: torch.Tensor, second: torch.Tensor) -> int:
@@ -52,7 +52,7 @@ def test_images_are_the_pipelines(
         karras = {"use_karras_sigmas": True} if "Multistep" in scheduler else {}
         pipe.scheduler = solver.from_config(pipe.scheduler.config, **karras)
     pipe.set_progress_bar_config(disable=True)
-    pipe.load_textual_inversion(str(save_embedding(embedding, tmp_path / "t.safetensors")))
+    pipe.load_textual_inversion(str(embedding.save(tmp_path / "t.safetensors")))
     with quiet_libraries():
         theirs = pipe(
             PROMPTS,
@@ -124,7 +124,7 @@ def test_an_image_depends_on_seed_index_and_prompt_only(
 def test_the_word_matters(model: TextToImageModel) -> None:
     """Two words, the same noise, two images; prompts without the word are as before."""
     embedding = word(model)
-    other = replace(embedding, vectors=-embedding.vectors)
+    other = replace(embedding, parts=(-embedding.parts[0],))
     first, second = (
         generate(model, ["a <t>", "a boot"], [w], SETTINGS, seed=0) for w in (embedding, other)
     )
@@ -190,4 +190,4 @@ def test_bad_requests_are_one_sentence(model: TextToImageModel) -> None:
     with pytest.raises(ConfigError, match="33x32 is no multiple of 2"):
         generate(model, ["a boot"], [], SETTINGS, seed=0, size=(33, 32))
     with pytest.raises(EmbeddingError, match="made for Stable Diffusion 1"):
-        generate(model, ["<t>"], [Embedding("<t>", torch.zeros(1, 768))], SETTINGS, seed=0)
+        generate(model, ["<t>"], [Embedding("<t>", (torch.zeros(1, 768),))], SETTINGS, seed=0)

@@ -10,7 +10,6 @@ from coti.encoders.image_text import load_image_text_encoder
 from coti.generation.prompted import draw_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.metrics.embedding_quality import ClassNames, measure_word
 from coti.settings import (
@@ -41,7 +40,7 @@ def bundled() -> TextToImageModel:
 def learn(model: TextToImageModel, seeds: str, token: TokenSettings, steps: int) -> Embedding:
     """A word from a folder of images, three quarters of the steps at 5e-3."""
     _, images = read_image_folder(USES / seeds, model.resolution)
-    word, still = initial_embedding(model, token), ScheduleSettings(dynamic=False)
+    word, still = Embedding.initial(model, token), ScheduleSettings(dynamic=False)
     for rate, count in ((5e-3, 3 * steps // 4), (1e-3, steps // 4)):
         train = TrainSettings(learning_rates=(rate,), max_steps=count, checkpoint_every=0)
         word = train_cycle(model, images, None, word, train, still, None, 0, token=token).embedding
@@ -54,7 +53,7 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
         placeholder_token="<negative>", initializer="style", learnable_property="style"
     )
     style = learn(bundled, "negative/seeds", token, 100)
-    other = initial_embedding(
+    other = Embedding.initial(
         bundled, TokenSettings(placeholder_token="<shoe>", initializer="foot", num_vectors=1)
     )
     prompts = ["a photo of a top", "a photo of a top in the style of <negative>"]

@@ -40,7 +40,7 @@ def test_a_word_is_measured_on_its_own_images(
     model = load_model(kind)
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
-    word = Embedding("<t>", parts[0], {}, parts[1] if len(parts) > 1 else None)
+    word = Embedding("<t>", tuple(parts), {}, model.embedding_keys)
     own = draw_prompts(model, ["a photo of a {}"], [word], SETTINGS, num_images=4).images
     prompts = {"style": ["a painting of {}", "a dark {}"], "place": ["a {} in a small photo"]}
     found = measure_word(
