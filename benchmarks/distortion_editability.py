@@ -21,7 +21,7 @@ import torch
 from cli.word_sources import find_words, registry
 from coti.core.images import read_image_folder
 from coti.core.seeding import generator
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.prompts import read_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from coti.core.images import read_image_folder
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.fixed_noise import draw
 from coti.generation.sampler import fixed_noise, generate
 from coti.inversion.adapters.embedding import Embedding

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from assets.build import world
 from benchmarks.selection_precision import made_pool
 from coti.encoders.efficientnet import load_efficientnet
-from coti.encoders.image_text import ImageEncoder, load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageEncoder
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.latents import decode_latents, encode_latents
 from coti.metrics import frechet_distance

@@ -28,7 +28,8 @@ from assets.build import world
 from assets.build.make_pool import make_pool
 from coti.core.errors import PoolError
 from coti.core.images import from_pil, read_image
-from coti.encoders.image_text import OpenClipEncoder, load_image_text_encoder, normalized
+from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
+from coti.encoders.protocol import normalized
 from coti.metrics import frechet_distance
 from coti.scores.aesthetic import (
     Ratings,

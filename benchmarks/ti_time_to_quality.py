@@ -33,7 +33,8 @@ import torch
 from benchmarks.selection_precision import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.encoders.image_text import ImageTextEncoder, load_image_text_encoder, normalized
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageTextEncoder, normalized
 from coti.generation.fixed_noise import draw
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coti.core.errors import ConfigError, CotiError
+from coti.encoders.registry import check_encoder
 from coti.settings import (
     AestheticSettings,
     ConceptScoreSettings,
@@ -127,7 +128,10 @@ def sentences(error: ValidationError) -> str:
 def parse_config(values: dict[str, Any], origin: str) -> CotiConfig:
     """Validate ``values``; raises :class:`ConfigError` that names every wrong key."""
     try:
-        return CotiConfig.model_validate(values)
+        config = CotiConfig.model_validate(values)
+        if config.concept_score.encoder != "scorer":
+            check_encoder(config.concept_score.encoder)
+        return config
     except ValidationError as error:
         raise ConfigError(f"{origin}: {sentences(error)}.") from error
     except CotiError as error:

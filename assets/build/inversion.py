@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from assets.build.world import CLASS_NAMES, split_of_class, to_rgb
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.fixed_noise import draw
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding

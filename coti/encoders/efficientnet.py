@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from coti.core.errors import ModelError
+from coti.encoders.protocol import EncoderOptions
 
 __all__ = ["EfficientNetLite0", "load_efficientnet", "published_weights"]
 
@@ -39,6 +40,11 @@ class EfficientNetLite0:
         """Wrap timm's network; images are resized to ``side`` pixels."""
         self._model: Any = model.eval().requires_grad_(False)
         self.side, self.batch_size = side, batch_size
+
+    @classmethod
+    def load(cls, options: EncoderOptions) -> EfficientNetLite0:
+        """By ``model``, the published file; without it the installed package's."""
+        return load_efficientnet(options.model, batch_size=options.batch_size)
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w] as the network wants them: float32 [n, 3, side, side], −1 to 1."""

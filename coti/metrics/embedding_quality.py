@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from coti.encoders.image_text import ImageTextEncoder
+from coti.encoders.protocol import ImageTextEncoder
 from coti.generation.prompted import draw_prompts
 from coti.generation.prompts import EDITABILITY_PROMPTS
 from coti.inversion.adapters.embedding import Embedding

@@ -17,7 +17,7 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics.kid import polynomial_mmd
 from coti.scores.aesthetic import (
     AestheticHead,

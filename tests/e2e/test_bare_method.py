@@ -22,7 +22,8 @@ for name in ("zenml", "mlflow"):
     assert importlib.util.find_spec(name) is None, name
 import warnings
 import torch
-from coti.encoders.image_text import load_image_text_encoder, normalized
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import normalized
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.inversion.base_model import load_text_to_image

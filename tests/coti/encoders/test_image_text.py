@@ -16,12 +16,9 @@ from safetensors.torch import save_file
 
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of
-from coti.encoders.image_text import (
-    AutoencoderEncoder,
-    OpenClipEncoder,
-    load_image_text_encoder,
-    normalized,
-)
+from coti.encoders.autoencoder import AutoencoderEncoder
+from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
+from coti.encoders.protocol import normalized
 
 ROOT = Path(__file__).resolve().parents[3]
 

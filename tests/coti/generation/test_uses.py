@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coti.core.images import read_image_folder
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.prompted import draw_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.selection.batch import select, select_batch
 from coti.settings import SelectionSettings
 
