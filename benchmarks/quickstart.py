@@ -48,7 +48,7 @@ def _start(config: Any) -> dict[str, Any]:
     """The judge's metrics before any training."""
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.generation.fixed_noise import draw
+    from coti.generation.fixed_noise import generate_fixed
     from coti.inversion.adapters.embedding import Embedding
     from coti.metrics.judge import embed_references, judge_images
     from ops.stack.loaded_models import judge_of, located_token, text_to_image
@@ -61,7 +61,7 @@ def _start(config: Any) -> dict[str, Any]:
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
     word = Embedding.initial(model, located_token(config.token), seed, config.concept)
-    drawn = draw(
+    drawn = generate_fixed(
         model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
     )
     return judge_images(judge, drawn.images, references, config.concept, settings, config.seed)

@@ -55,7 +55,7 @@ TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vect
 
 
 class Bare:
-    """Forward and input gradient on prepared inputs: nothing drawn, moved, logged or updated."""
+    """Forward and input gradient on prepared inputs: nothing sampled, moved, logged or updated."""
 
     def __init__(self, model: TextToImageModel, images: torch.Tensor, batch_size: int) -> None:
         settings = TrainSettings(batch_size=batch_size)

@@ -35,7 +35,7 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.encoders.protocol import ImageTextEncoder, normalized
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.trainer import TrainResult, train_cycle
@@ -82,7 +82,9 @@ class Trial:
     def measure(self, word: Embedding, image_steps: int) -> None:
         """R-precision now, with the clock stopped."""
         self.pause()
-        drawn = draw(self.model, word, self.config.generation, self.images, self.seed, "judge")
+        drawn = generate_fixed(
+            self.model, word, self.config.generation, self.images, self.seed, "judge"
+        )
         features = normalized(self.judge.encode_images(drawn.images))
         value = r_precision(features, self.captions, self.own)
         self.rows.append(
@@ -175,7 +177,7 @@ def coti(
         def evaluate(word: Embedding, step: int) -> PhiValue:
             if step % every == 0:
                 trial.measure(word, (done + step) * batch)  # noqa: B023
-            drawn = draw(
+            drawn = generate_fixed(
                 trial.model, word, config.generation, config.generation.phi_images, seed, "phi"
             )
             last.append(image_scorer.indicator(drawn.images))  # noqa: B023

@@ -76,7 +76,7 @@ def evaluate(
     from cli.word_sources import find_words, load_base_model, registry
     from coti.core.images import read_image_folder
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
-    from coti.metrics.embedding_quality import ClassNames, measure_word
+    from coti.metrics.embedding_quality import ClassNames, measure_embedding
     from ops.stack.loaded_models import image_text_encoder
     from tools.distortion_plot import means_by_label, plot_distortion
 
@@ -95,7 +95,7 @@ def evaluate(
     _, images = read_image_folder(references, network.resolution)
     encoder = image_text_encoder(judge, judge_pretrained, EvaluationSettings().batch_size)
     rows = [
-        measure_word(
+        measure_embedding(
             network,
             encoder,
             word,

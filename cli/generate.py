@@ -63,12 +63,12 @@ def generate(
 ) -> None:
     """Draw images with learned words.
 
-    Each image is a PNG with its recipe inside (prompt, seed, hashes of model and embedding); a
+    Each image is a PNG with its metadata inside (prompt, seed, hashes of model and embedding); a
     contact sheet lies beside them. The same seed gives the same image.
     """
     quiet_terminal()
     from cli.word_sources import find_words, load_base_model, variants_of
-    from coti.generation.prompted import compare_words, draw_prompts, save_drawing
+    from coti.generation.prompted import compare_embeddings, generate_prompts, save_generated
     from coti.generation.prompts import fill_prompts, read_prompts
 
     texts = list(prompts)
@@ -82,7 +82,7 @@ def generate(
     network = load_base_model(drawing, words)
     size = (height or network.resolution, width or network.resolution)
     if variants:
-        drawings = compare_words(
+        drawings = compare_embeddings(
             network,
             texts,
             variants,
@@ -94,7 +94,7 @@ def generate(
             plain_word=plain_word,
         )
     else:
-        drawn = draw_prompts(
+        drawn = generate_prompts(
             network,
             texts,
             own,
@@ -107,7 +107,7 @@ def generate(
         drawings = {"": drawn}
     columns = num_images if len(texts) > 1 or variants else min(8, num_images)
     folder = output or new_folder("generated")
-    paths = save_drawing(drawings, folder, columns)
+    paths = save_generated(drawings, folder, columns)
     click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")
 
 

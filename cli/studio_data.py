@@ -81,10 +81,10 @@ def draw_word(
     """Images of a prompt on the noise of ``seed``, uint8 [count, 3, h, w].
 
     Raises:
-        CotiError: what :func:`coti.generation.prompted.draw_prompts` refuses.
+        CotiError: what :func:`coti.generation.prompted.generate_prompts` refuses.
     """
     from cli.word_sources import origin_of_word
-    from coti.generation.prompted import draw_prompts
+    from coti.generation.prompted import generate_prompts
     from coti.settings import ModelSettings
     from ops.stack.loaded_models import text_to_image
 
@@ -92,7 +92,7 @@ def draw_word(
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
     where = {"base_model": name, **origin_of_word(word)}
     model = text_to_image(ModelSettings(**cast(Any, where)))
-    return draw_prompts(model, [prompt], [word], settings, seed, num_images=count).images
+    return generate_prompts(model, [prompt], [word], settings, seed, num_images=count).images
 
 
 def sheet_of(images: Any, columns: int) -> Any:

@@ -15,7 +15,7 @@ from cli.studio_data import (
     versions_of,
 )
 from coti.core.errors import CotiError
-from coti.generation.png_metadata import word_hash
+from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal
 
@@ -46,7 +46,7 @@ def _sheet(run_id: str, which: str) -> bytes | None:
     return selection_sheet(_published(), run_id, which)
 
 
-@st.cache_data(show_spinner="Drawing", max_entries=64, hash_funcs={Embedding: word_hash})
+@st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
 def _drawn(
     word: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Any:

@@ -8,7 +8,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import vocabulary_of
 from coti.settings import GenerationSettings, ModelSettings, TokenSettings
@@ -49,5 +49,7 @@ def initialize_embedding(
     embedding = Embedding.initial(
         network, located_token(token), derived_seed(seed, "initializer"), concept
     )
-    samples = draw(network, embedding, generation, generation.sample_images, seed, "sample")
+    samples = generate_fixed(
+        network, embedding, generation, generation.sample_images, seed, "sample"
+    )
     return embedding, samples, network.resolution, vocabulary_of(network).to_json()

@@ -11,7 +11,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle as train_one_cycle
 from coti.pool.pool_images import PoolImages
@@ -84,7 +84,7 @@ def train_cycle(
     )
 
     def evaluate_phi(word: Embedding, step: int) -> PhiValue:
-        drawn = draw(network, word, generation, generation.phi_images, seed, "phi")
+        drawn = generate_fixed(network, word, generation, generation.phi_images, seed, "phi")
         return image_scorer.indicator(drawn.images)
 
     images, captions = training_images(training_set, accepted, pool_images, seed_images)
@@ -103,10 +103,10 @@ def train_cycle(
             token=token,
             latent_store=ArtifactStoreLatents(),
         )
-        generated = draw(
+        generated = generate_fixed(
             network, result.embedding, generation, generation.cycle_images, seed, "cycle"
         )
-        samples = draw(
+        samples = generate_fixed(
             network, result.embedding, generation, generation.sample_images, seed, "sample"
         )
     curve = pd.DataFrame(result.curve)

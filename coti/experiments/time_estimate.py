@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.prompts import EDITABILITY_PROMPTS
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
@@ -82,7 +82,7 @@ def measure_pace(model: TextToImageModel, cell: CellSettings, steps: int = 4) ->
         a_step = cell.train.batch_size * cell.train.gradient_accumulation_steps
         count = min(cell.generation.batch_size, 32)
         start = time.perf_counter()
-        draw(model, word, cell.generation, count, 0, "pace")
+        generate_fixed(model, word, cell.generation, count, 0, "pace")
         drawn = (time.perf_counter() - start) / count
         return Pace(max(more - min(first, more / 2), 1e-6) / (steps * a_step), drawn)
     finally:

@@ -1,4 +1,4 @@
-"""Images of the learned word on fixed noise: X_TI, the images behind φ, sample grids."""
+"""Images of the learned embedding on fixed noise: X_TI, the images behind φ, sample grids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
-__all__ = ["draw", "prompts_of"]
+__all__ = ["generate_fixed", "prompts_of"]
 
 
 def prompts_of(token: str, settings: GenerationSettings, count: int) -> list[str]:
@@ -19,7 +19,7 @@ def prompts_of(token: str, settings: GenerationSettings, count: int) -> list[str
     return [settings.prompts[i % len(settings.prompts)].replace("{}", token) for i in range(count)]
 
 
-def draw(
+def generate_fixed(
     model: TextToImageModel,
     embedding: Embedding,
     settings: GenerationSettings,
@@ -27,7 +27,7 @@ def draw(
     seed: int,
     purpose: str,
 ) -> ImageSet:
-    """Draw ``count`` images; noise and prompts depend on ``seed`` and ``purpose`` alone.
+    """Generate ``count`` images; noise and prompts depend on ``seed`` and ``purpose`` alone.
 
     So two calls with different embeddings differ by the embedding and by nothing else.
     """

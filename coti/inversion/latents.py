@@ -72,7 +72,7 @@ class FolderLatentStore:
 class LatentCache:
     """Mean and standard deviation of every image's latents.
 
-    Drawing ``mean + std·ε`` each step is what encoding each step would give: the encoder is
+    Sampling ``mean + std·ε`` each step is what encoding each step would give: the encoder is
     frozen, so only ε is new.
     """
 

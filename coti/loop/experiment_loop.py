@@ -18,14 +18,14 @@ import torch
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
 from coti.loop.controller import CycleRecord, decide
 from coti.loop.experiment_data import CellData, CellModels, CellResult
 from coti.metrics import frechet_distance, selection_precision
-from coti.metrics.embedding_quality import measure_word
+from coti.metrics.embedding_quality import measure_embedding
 from coti.metrics.judge import judge_images
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.baselines import baseline_scores
@@ -142,7 +142,7 @@ def _train(models: CellModels, data: CellData, cell: CellSettings) -> _Run:
             embedding: Embedding, _step: int, scorer: ImageScorer = scorer
         ) -> PhiValue:
             how = cell.generation
-            drawn = draw(models.network, embedding, how, how.phi_images, seed, "phi")
+            drawn = generate_fixed(models.network, embedding, how, how.phi_images, seed, "phi")
             return scorer.indicator(drawn.images)
 
         images, captions = _training_images(data, list(run.members))
@@ -236,7 +236,9 @@ def _record(
 ) -> CycleRecord:
     """φ, φ_ref and the judge's view of what the cycle's word draws; sets γ for the next cycle."""
     how = cell.generation
-    generated = draw(models.network, word, how, how.cycle_images, cell.seed, "cycle").images
+    generated = generate_fixed(
+        models.network, word, how, how.cycle_images, cell.seed, "cycle"
+    ).images
     encoded = scorer.encode(generated)
     value = scorer.indicator(encoded)
     run.drawn = encoded.features
@@ -291,7 +293,7 @@ def _drawn(
     how = cell.generation
     count = cell.judged_images if purpose == "judge" else how.sample_images
     if word is not None:
-        return draw(models.network, word, how, count, cell.seed, purpose).images
+        return generate_fixed(models.network, word, how, count, cell.seed, purpose).images
     prompts = [how.prompts[i % len(how.prompts)].replace("{}", data.concept) for i in range(count)]
     return generate(models.network, prompts, [], how, derived_seed(cell.seed, purpose))
 
@@ -346,7 +348,7 @@ def _textual_inversion_metrics(
     """Reconstruction and editability (Gal et al. 2022) on the judge's features."""
     if word is None or run.best is None or not cell.edit_images:
         return {"reconstruction": None, "editability": None}
-    found = measure_word(
+    found = measure_embedding(
         models.network,
         models.judge,
         word,

@@ -17,7 +17,7 @@ from cli.generate import generate
 from cli.word_sources import find_words
 from coti.core.errors import ConfigError, CotiError, EmbeddingError
 from coti.core.images import read_image
-from coti.generation.png_metadata import read_recipe
+from coti.generation.png_metadata import read_metadata
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.settings import ModelSettings, TokenSettings
@@ -61,10 +61,10 @@ def test_generate_draws_a_grid_with_recipes(words: Path, tmp_path: Path) -> None
     assert "Note" not in told
     images = sorted((tmp_path / "out").glob("0*.png"))
     assert len(images) == 4
-    recipe = read_recipe(images[1])
-    assert recipe.prompt == "a photo of a <boot> in the style of <style>"
-    assert (recipe.seed, recipe.index, recipe.width, recipe.height) == (3, 1, 48, 32)
-    assert [word.token for word in recipe.words] == ["<boot>", "<style>"]
+    metadata = read_metadata(images[1])
+    assert metadata.prompt == "a photo of a <boot> in the style of <style>"
+    assert (metadata.seed, metadata.index, metadata.width, metadata.height) == (3, 1, 48, 32)
+    assert [word.token for word in metadata.embeddings] == ["<boot>", "<style>"]
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
     run(
         generate,
@@ -84,8 +84,8 @@ def test_generate_compares_with_and_without_the_word(words: Path, tmp_path: Path
         *("--plain-word", "bag", "--num-images", "2", *QUICK, "--output", str(tmp_path)),
     )
     assert "4 images in" in told
-    assert read_recipe(tmp_path / "without-0001.png").prompt == "a photo of a bag"
-    assert read_recipe(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
+    assert read_metadata(tmp_path / "without-0001.png").prompt == "a photo of a bag"
+    assert read_metadata(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
 
 
 def test_bad_requests_are_one_sentence(words: Path, tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_edit_keeps_what_is_not_masked(words: Path, tmp_path: Path) -> None:
     outside, autoencoder = map(float, match.groups())
     assert autoencoder < 12
     assert outside < autoencoder + 4
-    recipe = read_recipe(tmp_path / "0000.png")
-    assert set(recipe.extra) == {"edited", "mask"}
+    metadata = read_metadata(tmp_path / "0000.png")
+    assert set(metadata.extra) == {"edited", "mask"}
 
 
 def test_evaluate_measures_words_and_a_baseline(words: Path, tmp_path: Path) -> None:

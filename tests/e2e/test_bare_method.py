@@ -29,7 +29,7 @@ from coti.core.images import read_image_folder
 from coti.inversion.base_model import load_text_to_image
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.scores.scoring import ImageScorer, embed_images, finetune_for_cycle, fit_concept
 from coti.scores.scoring import score_candidates
 from coti.selection.batch import select_batch
@@ -48,7 +48,7 @@ word = Embedding.initial(model, TokenSettings(initializer="foot"))
 result = train_cycle(
     model, images, None, word, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
     ScheduleSettings(),
-    lambda e, step: scorer.indicator(draw(model, e, generation, 4, 0, "phi").images), 0,
+    lambda e, step: scorer.indicator(generate_fixed(model, e, generation, 4, 0, "phi").images), 0,
 )
 columns = score_candidates(features, head, concept, 1.0, 1.0, 0.3)
 picked = select_batch(torch.tensor(columns["s_int"]), torch.ones(20, dtype=torch.bool), 5)

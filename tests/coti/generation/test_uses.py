@@ -7,11 +7,11 @@ import torch
 
 from coti.core.images import read_image_folder
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.generation.prompted import draw_prompts
+from coti.generation.prompted import generate_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.trainer import train_cycle
-from coti.metrics.embedding_quality import ClassNames, measure_word
+from coti.metrics.embedding_quality import ClassNames, measure_embedding
 from coti.settings import (
     GenerationSettings,
     ModelSettings,
@@ -58,7 +58,7 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
     )
     prompts = ["a photo of a top", "a photo of a top in the style of <negative>"]
     prompts.append("a photo of a <shoe> in the style of <negative>")
-    drawn = draw_prompts(bundled, prompts, [other, style], DRAWING, num_images=16).images
+    drawn = generate_prompts(bundled, prompts, [other, style], DRAWING, num_images=16).images
     corners = drawn[..., :3, :3].float().mean(dim=(1, 2, 3)).split(16)
     plain, styled, composed = (float(corner.mean()) for corner in corners)
     assert plain < 60
@@ -78,7 +78,7 @@ def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
     found: dict[str, torch.Tensor] = {}
     for label, each in (("foot", "foot"), ("learned", word)):
         rows = [
-            measure_word(
+            measure_embedding(
                 bundled,
                 judge,
                 each,
