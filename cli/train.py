@@ -19,8 +19,11 @@ __all__ = ["train"]
     help="The embedding's file, .safetensors.",
 )
 @click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
-def train(folder: Path, config: Path | None, output: Path, checkpoint: str | None) -> None:
-    """Train a word on FOLDER with the model, token, train and schedule of a run file.
+@click.option("--adapter", default="embedding", show_default=True, help="What is trained.")
+def train(
+    folder: Path, config: Path | None, output: Path, checkpoint: str | None, adapter: str
+) -> None:
+    """Train an embedding on FOLDER with the model, token, train and schedule of a run file.
 
     No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
     with `accelerate launch --multi_gpu --num_processes 2 -m cli.main train …`.
@@ -30,10 +33,10 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.inversion.adapters.embedding import Embedding
+    from coti.inversion.adapters.registry import adapter_class
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
-    from coti.inversion.latents import FolderLatentStore
+    from coti.inversion.latent_store import FolderLatentStore
     from coti.inversion.processes import Processes
     from coti.inversion.trainer import train_cycle
     from ops.run_file import load_config
@@ -44,7 +47,7 @@ def train(folder: Path, config: Path | None, output: Path, checkpoint: str | Non
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
-    start = Embedding.initial(
+    start = adapter_class(adapter).initial(
         model,
         located_token(settings.token),
         derived_seed(settings.seed, "initializer"),

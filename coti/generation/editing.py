@@ -80,6 +80,9 @@ def latent_mask(mask: torch.Tensor, downscale: int) -> torch.Tensor:
 
     Raises:
         ConfigError: the mask is so thin that no latent is.
+
+    >>> latent_mask(torch.tensor([[True, True, False, False]] * 2), 2)
+    tensor([[ True, False]])
     """
     share = F.avg_pool2d(mask[None, None].float(), downscale)[0, 0]
     inside = share >= 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +13,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.device import choose_device, choose_dtype, unet_format
 from coti.inversion.families.protocol import ModelFamily, embedding_keys
 from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
 from coti.settings import ModelSettings
 
 __all__ = [
     "TextToImageModel",
-    "cpu_computes_bfloat16",
     "load_text_to_image",
     "origin_of",
     "quiet_libraries",
@@ -83,7 +82,7 @@ class TextToImageModel:
     @property
     def unet_format(self) -> torch.memory_format:
         """Memory format of the UNet and its input: whichever its device computes faster in."""
-        return _unet_format(self.device, self.dtype)
+        return unet_format(self.device, self.dtype)
 
     def to_latents(self, raw: torch.Tensor) -> torch.Tensor:
         """The autoencoder's raw latents [n, channels, h, w], scaled as the UNet takes them."""
@@ -107,8 +106,8 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
             a part is missing or broken, a pinned hash differs, or the hub can't be reached,
             doesn't have it, or wants a licence accepted first.
     """
-    device = _device(settings.device)
-    dtype = _dtype(settings.dtype, device)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
     source = locate_model(settings)
     with quiet_libraries():
         if source.is_file():
@@ -150,7 +149,7 @@ def _frozen(
         with out_of_memory_at(ModelError, f"loading {name}", remedy, module):
             module.requires_grad_(False).eval().to(device=device, dtype=kind)
     vae.to(memory_format=torch.channels_last)
-    unet.to(memory_format=_unet_format(device, dtype))
+    unet.to(memory_format=unet_format(device, dtype))
     downscale = 2 ** (len(vae.config.block_out_channels) - 1)
     return TextToImageModel(
         name=name,
@@ -167,51 +166,6 @@ def _frozen(
         empty_prompt_is_zero=parts.family.empty_prompt_is_zero(parts.index),
         origin=origin_of(settings),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        # `accelerate launch` gives every process a GPU of its own.
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(
-            f"device {name!r} is none that torch knows: auto, cpu, cuda, cuda:0 or mps."
-        ) from error
-    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
-        device.type == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        raise ModelError(f"device {name!r} is not on this machine; use device: auto or cpu.")
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name != "auto":
-        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        return kinds[name]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast = device.type == "cpu" and cpu_computes_bfloat16()
-    return torch.bfloat16 if fast else torch.float32
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether this CPU computes faster in bfloat16 than in float32: it has AMX tiles.
-
-    Without instructions for it bfloat16 is emulated; with AVX-512's alone a training step took
-    228 ms where float32's took 160 (``benchmarks.ti_throughput --dtype``, a Xeon without AMX).
-    """
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-
-
-def _unet_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
-    # A CPU's group norm in half precision is slow with channels last: a fifth of the forward pass.
-    half_on_cpu = device.type == "cpu" and dtype != torch.float32
-    return torch.contiguous_format if half_on_cpu else torch.channels_last
 
 
 @contextmanager

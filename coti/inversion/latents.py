@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 from tqdm import tqdm
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
+from coti.core.whole_files import tensor_hash
 from coti.inversion.base_model import TextToImageModel
+from coti.inversion.latent_store import LatentStore, keep, read_kept
 
 __all__ = [
-    "FolderLatentStore",
     "LatentCache",
-    "LatentStore",
     "decode_latents",
     "encode_latents",
     "fit_to_resolution",
@@ -36,36 +30,6 @@ _PIXELS = 2 << 20
 """Encoded at once: an activation of the first block is 128 numbers a pixel."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
-
-
-class LatentStore(Protocol):
-    """Where latents are kept between runs: a folder, or an object store such as S3."""
-
-    def read(self, key: str) -> bytes | None:
-        """The latents written under this key, or None."""
-        ...
-
-    def write(self, key: str, content: bytes) -> None:
-        """Keep latents; whole or not at all."""
-        ...
-
-
-class FolderLatentStore:
-    """Latents as files in a folder, one a key."""
-
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-
-    def read(self, key: str) -> bytes | None:
-        """The file's bytes, or None."""
-        try:
-            return (self.folder / f"{key}.safetensors").read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write(self, key: str, content: bytes) -> None:
-        """Write beside, flush to disk, rename."""
-        write_whole(self.folder / f"{key}.safetensors", content)
 
 
 @dataclass(frozen=True)
@@ -110,6 +74,9 @@ def fit_to_resolution(
 
     Returns:
         uint8 [n, 3, resolution, resolution]; images of that size are returned as they are.
+
+    >>> fit_to_resolution([torch.zeros(3, 48, 32, dtype=torch.uint8)], 16).shape
+    torch.Size([1, 3, 16, 16])
     """
     if isinstance(images, torch.Tensor) and images.shape[-2:] == (resolution, resolution):
         return images
@@ -163,7 +130,7 @@ def encode_latents(
     key = ""
     if kept is not None:
         key = f"{model.fingerprint[:12]}-{tensor_hash(*images)}-{model.vae.dtype}-{mirrored:d}"
-        found = _read_kept(kept, key, shape)
+        found = read_kept(kept, key, shape)
         if found is not None:
             return LatentCache(found["mean"].to(where), found["std"].to(where), model)
     mean, std = (_empty(shape, size, where) for _ in range(2))
@@ -195,7 +162,7 @@ def encode_latents(
             f"{int(bad.nonzero()[0]) % len(images)} in {model.vae.dtype}; set dtype: float32."
         )
     if kept is not None:
-        _keep(kept, key, {"mean": mean, "std": std})
+        keep(kept, key, {"mean": mean, "std": std})
     return LatentCache(mean, std, model)
 
 
@@ -227,30 +194,6 @@ def _allocate(file: int, size: int) -> None:
         os.posix_fallocate(file, 0, size)
     else:  # macOS
         os.truncate(file, size)
-
-
-def _read_kept(
-    store: LatentStore, key: str, shape: tuple[int, ...]
-) -> dict[str, torch.Tensor] | None:
-    """Kept latents, or None where there are none that can be used: encoding makes them anew."""
-    try:
-        content = store.read(key)
-        found = tensors_from_bytes(content) if content is not None else None
-    except (OSError, SafetensorError, ValueError) as error:
-        logging.getLogger(__name__).warning("kept latents cannot be read (%s): encoding", error)
-        return None
-    fits = found is not None and all(
-        name in found and found[name].shape == shape for name in ("mean", "std")
-    )
-    return found if fits else None
-
-
-def _keep(store: LatentStore, key: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Keep latents; a store that is full or away costs a later run time, not this one its end."""
-    try:
-        store.write(key, tensor_bytes(tensors, {"format": "pt"}))
-    except OSError as error:
-        logging.getLogger(__name__).warning("latents could not be kept: %s", error)
 
 
 def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tensor:

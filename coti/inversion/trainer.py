@@ -29,7 +29,8 @@ from coti.inversion.checkpoint import (
 )
 from coti.inversion.curve import Curve
 from coti.inversion.dvar import Dvar
-from coti.inversion.latents import LatentStore, encode_latents
+from coti.inversion.latent_store import LatentStore
+from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.memory import out_of_memory_explained
 from coti.inversion.processes import Processes

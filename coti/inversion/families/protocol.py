@@ -155,5 +155,10 @@ class ModelFamily(Protocol):
 
 
 def embedding_keys(family: ModelFamily) -> tuple[str, ...]:
-    """Keys of an embedding's parts in its file; () where the one key is the placeholder token."""
+    """Keys of an embedding's parts in its file; () where the one key is the placeholder token.
+
+    >>> from coti.inversion.families.stable_diffusion_xl import StableDiffusionXL
+    >>> embedding_keys(StableDiffusionXL())
+    ('clip_l', 'clip_g')
+    """
     return tuple(part.key for part in family.text_encoders if part.key)

@@ -63,6 +63,9 @@ def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
 
     Raises:
         ModelError: no family reads it.
+
+    >>> family_of_index({"unet": [], "text_encoder": [], "text_encoder_2": []}, "mine").pipeline
+    'StableDiffusionXLPipeline'
     """
     for family in families().values():
         if family.reads(index):
