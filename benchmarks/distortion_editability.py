@@ -144,7 +144,7 @@ def main() -> None:
     }
     for label, values in means.items():
         print(f"{label:<28} {values['reconstruction']:.3f}  {values['editability']:.3f}")
-    print(json.dumps({"benchmark": "distortion_editability", "words": means}))
+    print(json.dumps({"benchmark": "distortion_editability", "embeddings": means}))
 
 
 if __name__ == "__main__":

@@ -41,12 +41,12 @@ class Vocabulary:
 
 def vocabulary_of(model: TextToImageModel) -> Vocabulary:
     """Widths and norms of a base model's vocabulary."""
-    words: list[torch.Tensor] = [
+    tables: list[torch.Tensor] = [
         encoder.get_input_embeddings().weight.detach().float() for encoder in model.text_encoders
     ]
-    norms = [table.norm(dim=1) for table in words]
+    norms = [table.norm(dim=1) for table in tables]
     return Vocabulary(
-        tuple(int(table.shape[1]) for table in words),
+        tuple(int(table.shape[1]) for table in tables),
         tuple(float(each.min()) for each in norms),
         tuple(float(each.max()) for each in norms),
     )

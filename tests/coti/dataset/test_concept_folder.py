@@ -30,8 +30,8 @@ CARD = ConceptCard(
 @pytest.fixture
 def embedding(tmp_path: Path) -> Path:
     """A file as the registry holds it."""
-    word = Embedding("<ankle-boot>", (torch.ones(2, 4),))
-    return word.save(tmp_path / "learned_embeds.safetensors")
+    embedding = Embedding("<ankle-boot>", (torch.ones(2, 4),))
+    return embedding.save(tmp_path / "learned_embeds.safetensors")
 
 
 def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> None:
@@ -72,8 +72,8 @@ def test_what_the_card_says_loads_the_word(
     from diffusers import DiffusionPipeline
 
     token = TokenSettings(placeholder_token="<boot>", initializer="boot", num_vectors=2)
-    word = Embedding.initial(load_model(kind), token)
-    file = word.save(tmp_path / "learned_embeds.safetensors")
+    embedding = Embedding.initial(load_model(kind), token)
+    file = embedding.save(tmp_path / "learned_embeds.safetensors")
     folder = write_concept_folder(tmp_path / "out", file, [], CARD)
     page = (folder / "README.md").read_text(encoding="utf-8")
     lines = page.split("```python\n")[1].split("```")[0].splitlines()
@@ -84,7 +84,7 @@ def test_what_the_card_says_loads_the_word(
         monkeypatch.chdir(folder)
         exec("\n".join(lines), {"pipe": pipe})
     encoders = [pipe.text_encoder, *([pipe.text_encoder_2] if kind == "sdxl" else [])]
-    for encoder, vectors in zip(encoders, word.parts, strict=True):
+    for encoder, vectors in zip(encoders, embedding.parts, strict=True):
         assert torch.equal(encoder.get_input_embeddings().weight[-2:], vectors)
 
 

@@ -19,8 +19,8 @@ from coti.settings import GenerationSettings
 SETTINGS = GenerationSettings(num_inference_steps=3, guidance_scale=3.0, batch_size=4)
 
 
-def word(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embedding:
-    """A word with random vectors as long as the vocabulary's."""
+def random_embedding(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embedding:
+    """An embedding with random vectors as long as the vocabulary's."""
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
     metadata = {"concept": "boot", "base_model": model.name}
@@ -38,10 +38,17 @@ def test_prompts_are_drawn_with_their_recipes(
 ) -> None:
     """On every shape of model: n images a prompt; the file's metadata generates the same image."""
     model = load_model(kind)
-    words = [word(model), word(model, "<s>", 2)]
+    embeddings = [random_embedding(model), random_embedding(model, "<s>", 2)]
     prompts = ["a photo of a {}", "a {} in the style of <s>"]
     generated = generate_prompts(
-        model, prompts, words, SETTINGS, 7, num_images=2, negative_prompt="dirty", size=(32, 48)
+        model,
+        prompts,
+        embeddings,
+        SETTINGS,
+        7,
+        num_images=2,
+        negative_prompt="dirty",
+        size=(32, 48),
     )
     assert generated.images.shape == (4, 3, 32, 48)
     assert generated.prompts == [*["a photo of a <t>"] * 2, *["a <t> in the style of <s>"] * 2]
@@ -52,11 +59,11 @@ def test_prompts_are_drawn_with_their_recipes(
     metadata = read_metadata(paths[3])
     assert metadata == generated.metadata[3]
     assert (metadata.seed, metadata.index, metadata.model_hash) == (7, 1, model.fingerprint)
-    assert [w.hash for w in metadata.embeddings] == [embedding_hash(w) for w in words]
+    assert [w.hash for w in metadata.embeddings] == [embedding_hash(w) for w in embeddings]
     again = generate_prompts(
         model,
         [metadata.prompt],
-        words,
+        embeddings,
         SETTINGS,
         metadata.seed,
         num_images=metadata.index + 1,
@@ -67,18 +74,18 @@ def test_prompts_are_drawn_with_their_recipes(
 
 
 def test_a_prompts_images_do_not_depend_on_the_others(model: TextToImageModel) -> None:
-    """Image i of every prompt has the same noise, whatever is drawn beside it."""
-    words = [word(model)]
-    both = generate_prompts(model, ["a boot", "a {}"], words, SETTINGS, num_images=2)
-    alone = generate_prompts(model, ["a {}"], words, SETTINGS, num_images=2)
+    """Image i of every prompt has the same noise, whatever is generated beside it."""
+    embeddings = [random_embedding(model)]
+    both = generate_prompts(model, ["a boot", "a {}"], embeddings, SETTINGS, num_images=2)
+    alone = generate_prompts(model, ["a {}"], embeddings, SETTINGS, num_images=2)
     assert close(both.images[2:], alone.images)
-    same = generate_prompts(model, ["a {}", "a {}"], words, SETTINGS, num_images=2)
+    same = generate_prompts(model, ["a {}", "a {}"], embeddings, SETTINGS, num_images=2)
     assert close(same.images[:2], same.images[2:])
 
 
 def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
-    """With, without, and another state of the word; without it the concept's name is drawn."""
-    now, before = word(model), word(model, seed=3)
+    """With, without, and another state of the embedding; without it the concept is named."""
+    now, before = random_embedding(model), random_embedding(model, seed=3)
     found = compare_embeddings(
         model, ["a {}"], {"without": [], "cycle 0": [before], "now": [now]}, SETTINGS, num_images=2
     )
@@ -93,8 +100,8 @@ def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
 
 
 def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
-    """A token that nothing defines, two words of one token, a word of another width."""
-    own = word(model)
+    """A token that nothing defines, two embeddings of one token, one of another width."""
+    own = random_embedding(model)
     with pytest.raises(EmbeddingError, match="uses <other>"):
         generate_prompts(model, ["a <other>"], [own], SETTINGS)
     with pytest.raises(EmbeddingError, match="Two embeddings share the token <t>"):
@@ -117,7 +124,7 @@ def test_an_image_without_a_recipe_says_so(tmp_path: Path) -> None:
 def test_web_uis_find_their_line(model: TextToImageModel, tmp_path: Path) -> None:
     """The chunk ``parameters`` has prompt, seed, steps and scale as those tools write them."""
     generated = generate_prompts(
-        model, ["a {}"], [word(model)], SETTINGS, 5, negative_prompt="dark"
+        model, ["a {}"], [random_embedding(model)], SETTINGS, 5, negative_prompt="dark"
     )
     path = save_generated({"cycle 0": generated}, tmp_path, columns=1)[0]
     assert path.name == "cycle-0-0000.png"

@@ -1,4 +1,4 @@
-"""A style and a fairer word, learned and used on the bundled model."""
+"""A style and a fairer embedding, learned and used on the bundled model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ops.quiet import ROOT
 pytestmark = pytest.mark.slow
 
 USES = ROOT / "assets" / "uses"
-DRAWING = GenerationSettings(guidance_scale=1.5)
+GENERATION = GenerationSettings(guidance_scale=1.5)
 NAMES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -38,17 +38,19 @@ def bundled() -> TextToImageModel:
 
 
 def learn(model: TextToImageModel, seeds: str, token: TokenSettings, steps: int) -> Embedding:
-    """A word from a folder of images, three quarters of the steps at 5e-3."""
+    """An embedding from a folder of images, three quarters of the steps at 5e-3."""
     _, images = read_image_folder(USES / seeds, model.resolution)
-    word, still = Embedding.initial(model, token), ScheduleSettings(dynamic=False)
+    embedding, still = Embedding.initial(model, token), ScheduleSettings(dynamic=False)
     for rate, count in ((5e-3, 3 * steps // 4), (1e-3, steps // 4)):
         train = TrainSettings(learning_rates=(rate,), max_steps=count, checkpoint_every=0)
-        word = train_cycle(model, images, None, word, train, still, None, 0, token=token).embedding
-    return word
+        embedding = train_cycle(
+            model, images, None, embedding, train, still, None, 0, token=token
+        ).embedding
+    return embedding
 
 
 def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
-    """Negatives of every class teach a style; things then stand on white, another word's too."""
+    """Negatives of every class teach a style; things then stand on white, also another's."""
     token = TokenSettings(
         placeholder_token="<negative>", initializer="style", learnable_property="style"
     )
@@ -58,8 +60,8 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
     )
     prompts = ["a photo of a top", "a photo of a top in the style of <negative>"]
     prompts.append("a photo of a <shoe> in the style of <negative>")
-    drawn = generate_prompts(bundled, prompts, [other, style], DRAWING, num_images=16).images
-    corners = drawn[..., :3, :3].float().mean(dim=(1, 2, 3)).split(16)
+    generated = generate_prompts(bundled, prompts, [other, style], GENERATION, num_images=16).images
+    corners = generated[..., :3, :3].float().mean(dim=(1, 2, 3)).split(16)
     plain, styled, composed = (float(corner.mean()) for corner in corners)
     assert plain < 60
     assert styled > plain + 100
@@ -71,12 +73,12 @@ def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
     than the base model's own word, over three seeds, by the judge.
     """
     token = TokenSettings(placeholder_token="<footwear>", initializer="foot")
-    word = learn(bundled, "footwear/seeds", token, 200)
+    embedding = learn(bundled, "footwear/seeds", token, 200)
     judge = load_image_text_encoder(str(ROOT / "assets/models/judge"))
     _, references = read_image_folder(USES / "footwear/references", bundled.resolution)
     classes = ClassNames(NAMES, ("sandal", "sneaker", "ankle boot"))
     found: dict[str, torch.Tensor] = {}
-    for label, each in (("foot", "foot"), ("learned", word)):
+    for label, each in (("foot", "foot"), ("learned", embedding)):
         rows = [
             measure_embedding(
                 bundled,
@@ -84,7 +86,7 @@ def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
                 each,
                 references,
                 {"": ["a photo of a {}"]},
-                DRAWING,
+                GENERATION,
                 seed,
                 images_per_prompt=128,
                 classes=classes,

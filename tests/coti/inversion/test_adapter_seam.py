@@ -110,8 +110,10 @@ def test_an_adapter_from_outside_goes_all_the_way(
     plain, moved = (generate(model, ["a boot"], some, FEW, 0) for some in ([], [far]))
     assert not torch.equal(plain, moved)
     assert torch.equal(plain, generate(model, ["a boot"], [], FEW, 0)), "nothing is left behind"
-    word = Embedding.initial(model, TokenSettings("<t>", "foot"))
-    both, alone = (generate(model, ["a <t>"], some, FEW, 0) for some in ([word, far], [word]))
+    embedding = Embedding.initial(model, TokenSettings("<t>", "foot"))
+    both, alone = (
+        generate(model, ["a <t>"], some, FEW, 0) for some in ([embedding, far], [embedding])
+    )
     assert not torch.equal(both, alone)
 
 

@@ -1,4 +1,4 @@
-"""``train.compile``: the UNet goes through torch.compile, and the word stays the same.
+"""``train.compile``: the UNet goes through torch.compile, and the embedding stays the same.
 
 Most tests take torch's ``eager`` backend: the UNet is traced and guarded for real, the traced
 operations then run as they are, so that the numbers are equal to the last bit and no C++ compiler
@@ -174,7 +174,7 @@ def test_the_default_backend_learns_the_same_word(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Inductor's generated code rounds otherwise, and moves the word the same way."""
+    """Inductor's generated code rounds otherwise, and moves the embedding the same way."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     plain = train(model, images)
     compiled = train(model, images, settings=COMPILED)

@@ -19,7 +19,7 @@ VECTORS = torch.randn(3, 768)
 @pytest.mark.parametrize(
     ("content", "token"),
     [
-        # AUTOMATIC1111: the word is called after the file or "name".
+        # AUTOMATIC1111: the embedding is called after the file or "name".
         (
             {
                 "string_to_token": {"*": 265},
@@ -50,8 +50,8 @@ def test_pickled_embeddings_of_each_tool_become_ours(
 ) -> None:
     """The vectors come out, two-dimensional and float32, under a placeholder token."""
     torch.save(content, tmp_path / "old.pt")
-    word = convert_embedding(tmp_path / "old.pt", tmp_path / "new.safetensors")
-    assert word.token == token
+    embedding = convert_embedding(tmp_path / "old.pt", tmp_path / "new.safetensors")
+    assert embedding.token == token
     back = Embedding.load(tmp_path / "new.safetensors")
     assert back.token == token
     torch.testing.assert_close(back.parts[0], VECTORS, rtol=1e-3, atol=1e-3)
@@ -93,7 +93,7 @@ def test_a_word_of_another_base_model_is_refused_by_its_name(
     tensors: dict[str, torch.Tensor], made_for: str, model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The dimension says which base model a file is for, and what this one needs."""
-    path = tmp_path / "word.safetensors"
+    path = tmp_path / "embedding.safetensors"
     save_file(tensors, path)
     settings = TokenSettings(placeholder_token="<t>", initializer=str(path), num_vectors=1)
     with pytest.raises(EmbeddingError, match=f"made for {made_for}; .* needs width 32"):

@@ -171,8 +171,8 @@ def test_a_number_that_is_not_finite_leaves_a_checkpoint_that_resumes(
 
     def overflows(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
-        (drawn,) = forward(*arguments, **named)
-        return (drawn * float("inf") if len(calls) == 7 else drawn,)
+        (predicted,) = forward(*arguments, **named)
+        return (predicted * float("inf") if len(calls) == 7 else predicted,)
 
     monkeypatch.setattr(model.unet, "forward", overflows)
     with pytest.raises(TrainingError, match=r"stopped at step 7: the loss is not finite. Lower "):

@@ -1,4 +1,4 @@
-"""The frozen parts in half precision: the gradient of the word is float32's up to rounding."""
+"""The frozen parts in half precision: the gradient of the embedding is float32's up to rounding."""
 
 from __future__ import annotations
 

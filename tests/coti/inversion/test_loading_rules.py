@@ -61,18 +61,18 @@ def invokeais_import(file: Tensors) -> str:
 
 @pytest.mark.parametrize("key", [None, "emb_params"])
 @pytest.mark.parametrize("tool", [automatic1111, comfyui, invokeai])
-@pytest.mark.parametrize("word", [ONE, TWO], ids=["sd", "sdxl"])
+@pytest.mark.parametrize("embedding", [ONE, TWO], ids=["sd", "sdxl"])
 def test_the_file_is_found_under_each_tools_rules(
     tool: Callable[[Tensors], list[torch.Tensor]],
-    word: Embedding,
+    embedding: Embedding,
     key: str | None,
     tmp_path: Path,
 ) -> None:
     """The right vectors for the right text encoder, two-dimensional, float32."""
-    path = word.save(tmp_path / "learned_embeds.safetensors", key)
+    path = embedding.save(tmp_path / "learned_embeds.safetensors", key)
     found = tool(load_file(path))
-    assert len(found) == len(word.parts)
-    for ours, theirs in zip(word.parts, found, strict=True):
+    assert len(found) == len(embedding.parts)
+    for ours, theirs in zip(embedding.parts, found, strict=True):
         assert theirs.ndim == 2
         assert theirs.dtype == torch.float32
         assert torch.equal(ours, theirs)

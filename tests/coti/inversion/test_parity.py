@@ -19,8 +19,8 @@ from coti.inversion.prompt_encoder import PromptEncoder
 PROMPTS = ["a photo of a <t>", "a <t> on a dark <t>, nice", "the painting", "<t>"]
 
 
-def word(model: TextToImageModel, num_vectors: int = 3) -> Embedding:
-    """A word with random vectors."""
+def random_embedding(model: TextToImageModel, num_vectors: int = 3) -> Embedding:
+    """An embedding with random vectors."""
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(num_vectors, width, generator=generator) for width in model.widths]
     return Embedding("<t>", tuple(parts), {}, model.embedding_keys)
@@ -43,7 +43,7 @@ def test_prompts_are_encoded_as_after_load_textual_inversion(
 ) -> None:
     """Hidden states equal, bit for bit, those of a pipeline that loaded our saved file."""
     model = load_model("epsilon")
-    embedding = word(model)
+    embedding = random_embedding(model)
     pipe = load_pipeline(model_folder("epsilon"))
     pipe.load_textual_inversion(str(embedding.save(tmp_path / "t.safetensors")))
     encoder = PromptEncoder(model, {"<t>": 3})
@@ -61,7 +61,7 @@ def test_sdxl_prompts_are_encoded_as_in_diffusers(
     from safetensors.torch import load_file
 
     model = load_model("sdxl")
-    embedding = word(model)
+    embedding = random_embedding(model)
     pipe = load_pipeline(model_folder("sdxl"))
     saved = load_file(embedding.save(tmp_path / "t.safetensors"))
     for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
@@ -87,7 +87,7 @@ def test_loss_and_gradient_are_those_of_the_diffusers_example(
 ) -> None:
     """The example resizes and trains the whole vocabulary; the new rows' gradient is ours."""
     model = load_model(kind)
-    embedding = word(model)
+    embedding = random_embedding(model)
     prompts = [prompt for prompt in PROMPTS if "<t>" in prompt]
     generator = torch.Generator().manual_seed(7)
     latents, noise = torch.randn(2, len(prompts), *model.latent_shape, generator=generator)
@@ -129,13 +129,13 @@ def test_loss_and_gradient_are_those_of_the_diffusers_example(
 
 
 def test_the_models_own_parts_are_left_as_they_were(model: TextToImageModel) -> None:
-    """Encoding with new words changes neither tokenizer nor vocabulary, even after an error."""
+    """Encoding with new tokens changes neither tokenizer nor vocabulary, even after an error."""
     before = copy.deepcopy(model.text_encoders[0].state_dict())
     vocabulary = model.text_encoders[0].get_input_embeddings()
     size = len(model.tokenizers[0])
     encoder = PromptEncoder(model, {"<t>": 3})
     ids = encoder.tokenize(PROMPTS)
-    encoder(ids, word(model).parts)
+    encoder(ids, random_embedding(model).parts)
     with pytest.raises(RuntimeError):
         encoder(ids, [torch.zeros(3, 5)])
 

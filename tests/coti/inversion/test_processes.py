@@ -32,7 +32,7 @@ images = torch.randint(0, 256, (10, 3, 32, 32), generator=torch.Generator().manu
 settings = TrainSettings(batch_size=2, gradient_accumulation_steps=int(accumulate), max_steps=30,
                          checkpoint_every=10, phi_every=10, learning_rates=(0.05, 0.01))
 evaluated = []
-def phi(word, step):
+def phi(embedding, step):
     evaluated.append(step)
     return PhiValue(5.0 - step / 10, 5.0, 5.0)
 store = FolderCheckpointStore(out)

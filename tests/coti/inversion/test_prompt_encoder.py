@@ -20,7 +20,7 @@ def settings(**changes: object) -> TokenSettings:
 
 
 def test_every_vector_starts_at_the_initializer_word(model: TextToImageModel) -> None:
-    """All vectors are the word's up to a thousandth, and not equal to each other."""
+    """All vectors are the initializer's up to a thousandth, and not equal to each other."""
     start = Embedding.initial(model, settings(num_vectors=3), seed=5, concept="ankle boot")
     row = model.tokenizers[0].encode("shoe", add_special_tokens=False)[0]
     expected = model.text_encoders[0].get_input_embeddings().weight[row]
@@ -108,8 +108,8 @@ def test_an_sdxl_file_is_refused_by_a_model_with_one_encoder(
         embedding.check_fits(load_model("epsilon"))
 
 
-def test_a_prompt_that_would_lose_the_word_is_refused(model: TextToImageModel) -> None:
-    """Cutting a prompt must not cut the word."""
+def test_a_prompt_that_would_lose_the_token_is_refused(model: TextToImageModel) -> None:
+    """Cutting a prompt must not cut the token."""
     encoder = PromptEncoder(model, {"<t>": 2})
     with pytest.raises(EmbeddingError, match="<t> would be cut off; shorten it"):
         encoder.tokenize(["a " * 74 + "<t>"])
@@ -122,8 +122,8 @@ def test_tokens_inside_each_other_are_refused(model: TextToImageModel) -> None:
         PromptEncoder(model, {"<t>": 1, "<t>_1": 2})
 
 
-def test_several_words_keep_their_order(model: TextToImageModel) -> None:
-    """Vectors go to the words in the order the words were given, wherever they stand."""
+def test_several_tokens_keep_their_order(model: TextToImageModel) -> None:
+    """Vectors go to the tokens in the order the tokens were given, wherever they stand."""
     encoder = PromptEncoder(model, {"<x>": 2, "<y>": 1})
     vectors = torch.randn(3, 32)
     both = encoder(encoder.tokenize(["<y> a <x>"]), [vectors]).hidden

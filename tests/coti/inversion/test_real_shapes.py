@@ -94,12 +94,12 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
     model = replace(model, dtype=torch.float64)
     assert model.widths == WIDTHS[kind]
     assert model.prediction_type == ("v_prediction" if kind == "sd2" else "epsilon")
-    word = Embedding.initial(model, TOKEN)
+    embedding = Embedding.initial(model, TOKEN)
     prompts = ["a photo of a <t>", "the <t>"]
     generator = torch.Generator().manual_seed(7)
     latents, noise = torch.randn(2, 2, *model.latent_shape, generator=generator)
     timesteps = torch.tensor([40, 900])
-    vectors = [part.clone().requires_grad_() for part in word.parts]
+    vectors = [part.clone().requires_grad_() for part in embedding.parts]
     encoder = PromptEncoder(model, {"<t>": 2})
     ours = DenoisingLoss(model)(
         latents, noise, timesteps, encoder(encoder.tokenize(prompts), vectors)
@@ -113,7 +113,7 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
     if kind == "sdxl":
         encoders.append((pipe.tokenizer_2, pipe.text_encoder_2))
     tables = []
-    for (tokenizer, text), part in zip(encoders, word.parts, strict=True):
+    for (tokenizer, text), part in zip(encoders, embedding.parts, strict=True):
         tokenizer.add_tokens(["<t>", "<t>_1"])
         with quiet_libraries():
             text.resize_token_embeddings(len(tokenizer))
@@ -150,7 +150,7 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
 def test_each_trains_and_its_file_loads_in_diffusers(
     kind: str, shaped: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Two steps with gradient checkpointing; the pipeline then knows the word from our file."""
+    """Two steps with gradient checkpointing; the pipeline then knows the token from our file."""
     from diffusers import DiffusionPipeline
 
     model = load(shaped(kind))
@@ -165,8 +165,8 @@ def test_each_trains_and_its_file_loads_in_diffusers(
     with quiet_libraries():
         pipe = DiffusionPipeline.from_pretrained(str(shaped(kind)))
         if kind == "sdxl":
-            word = Embedding.load(path)
-            for vectors, suffix in zip(word.parts, ("", "_2"), strict=True):
+            embedding = Embedding.load(path)
+            for vectors, suffix in zip(embedding.parts, ("", "_2"), strict=True):
                 pipe.load_textual_inversion(
                     {"<t>": vectors},
                     text_encoder=getattr(pipe, f"text_encoder{suffix}"),

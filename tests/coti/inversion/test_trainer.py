@@ -68,7 +68,7 @@ def test_only_the_new_vectors_change(model: TextToImageModel, images: torch.Tens
 def test_training_overfits_fixed_draws(
     kind: str, load_model: Callable[..., TextToImageModel], images: torch.Tensor
 ) -> None:
-    """The loss of the last steps is below what the untrained word has on the same draws."""
+    """The loss of the last steps is below what the untrained embedding has on the same draws."""
     model = load_model(kind)
     settings = replace(TRAIN, max_steps=16, learning_rates=(0.3,))
     free = replace(TOKEN, norm_control="none")
@@ -124,7 +124,7 @@ def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor
 def test_half_precision_trains_alike(
     model: TextToImageModel, model_folder: Callable[..., Path], images: torch.Tensor
 ) -> None:
-    """In bfloat16 the word is float32, deterministic, and moves as in float32 up to rounding."""
+    """In bfloat16 it is float32, deterministic, and moves as in float32 up to rounding."""
     folder = str(model_folder())
     half = load_text_to_image(ModelSettings(base_model=folder, device="cpu", dtype="bfloat16"))
     settings = replace(TRAIN, max_steps=3, learning_rates=(0.01,))
@@ -293,13 +293,13 @@ settings = TrainSettings(batch_size=4, max_steps=60, phi_every=6, learning_rates
                          checkpoint_every=int(sys.argv[3]))
 store = FolderCheckpointStore(sys.argv[2])
 
-def phi(word, step):
+def phi(embedding, step):
     print("step", step, flush=True)
     return PhiValue(step / 10, 5.0, 5.0)
 
 result = train_cycle(model, images, None, Embedding.initial(model, token), settings,
                      ScheduleSettings(dynamic=False), phi, 0, store, token=token)
-result.embedding.save(sys.argv[2] + "/word.safetensors")
+result.embedding.save(sys.argv[2] + "/embedding.safetensors")
 """
 
 
@@ -330,13 +330,13 @@ def test_a_killed_process_goes_on_when_started_again(
         assert checkpoint.exists() == (number == signal.SIGKILL)
         process.send_signal(number)
         assert process.wait(60) == -number
-    assert not (killed / "word.safetensors").exists()
+    assert not (killed / "embedding.safetensors").exists()
     with safe_open(checkpoint, "pt") as file:
         step = json.loads(file.metadata()["state"])["step"]
     assert 5 <= step < 60
     with start(killed) as process:
         assert process.wait(300) == 0
     first, second = (
-        Embedding.load(folder / "word.safetensors") for folder in (undisturbed, killed)
+        Embedding.load(folder / "embedding.safetensors") for folder in (undisturbed, killed)
     )
     assert torch.equal(first.parts[0], second.parts[0])

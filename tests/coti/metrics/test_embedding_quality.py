@@ -40,13 +40,13 @@ def test_a_word_is_measured_on_its_own_images(
     model = load_model(kind)
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
-    word = Embedding("<t>", tuple(parts), {}, model.embedding_keys)
-    own = generate_prompts(model, ["a photo of a {}"], [word], SETTINGS, num_images=4).images
+    embedding = Embedding("<t>", tuple(parts), {}, model.embedding_keys)
+    own = generate_prompts(model, ["a photo of a {}"], [embedding], SETTINGS, num_images=4).images
     prompts = {"style": ["a painting of {}", "a dark {}"], "place": ["a {} in a small photo"]}
     found = measure_embedding(
         model,
         MeanColour(),
-        word,
+        embedding,
         own,
         prompts,
         SETTINGS,
@@ -55,7 +55,7 @@ def test_a_word_is_measured_on_its_own_images(
     )
     noise = torch.randint(0, 256, own.shape, generator=generator, dtype=torch.uint8)
     other = measure_embedding(
-        model, MeanColour(), word, noise, prompts, SETTINGS, images_per_prompt=4
+        model, MeanColour(), embedding, noise, prompts, SETTINGS, images_per_prompt=4
     )
     assert found.reconstruction > other.reconstruction
     assert found.editability == pytest.approx(other.editability)
