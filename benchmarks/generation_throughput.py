@@ -24,11 +24,12 @@ from typing import Any
 import torch
 
 from coti.core.images import read_image_folder
+from coti.core.quiet_libraries import quiet_libraries
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.fixed_noise import generate_fixed
 from coti.generation.sampler import fixed_noise, generate
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import GenerationSettings, ModelSettings
 from ops.run_file import load_config

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.caption_templates import OBJECT_TEMPLATES
 
 OPERATIONS = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from coti.inversion.base_model import quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.families.configurations import write_configs
 from coti.inversion.families.registry import architectures
 

@@ -22,8 +22,9 @@ import torch
 
 from benchmarks.sd_shapes import write_random
 from coti.core.out_of_memory import GIB
+from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import load_text_to_image, quiet_libraries
+from coti.inversion.base_model import load_text_to_image
 from coti.inversion.families.registry import architectures
 from coti.inversion.latents import encode_latents
 from coti.inversion.memory import weight_bytes

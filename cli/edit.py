@@ -49,11 +49,11 @@ def edit(
     from cli.generate import new_folder
     from cli.word_sources import find_words, load_base_model
     from coti.core.images import contact_sheet
+    from coti.core.whole_files import tensor_hash
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import metadata_of
     from coti.generation.prompted import GeneratedImages, save_generated
     from coti.generation.prompts import fill_prompts
-    from coti.inversion.checkpoint import tensor_hash
 
     words = find_words(concepts, embeddings)
     own = [word.embedding for word in words]

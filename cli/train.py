@@ -33,7 +33,7 @@ def train(
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.inversion.adapters.registry import adapter_class
+    from coti.inversion.adapters.registry import ADAPTERS
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
     from coti.inversion.latent_store import FolderLatentStore
@@ -47,7 +47,7 @@ def train(
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
-    start = adapter_class(adapter).initial(
+    start = ADAPTERS.get(adapter).initial(
         model,
         located_token(settings.token),
         derived_seed(settings.seed, "initializer"),

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coti.core.errors import ConfigError, CotiError
-from coti.encoders.registry import check_encoder
+from coti.encoders.registry import ENCODERS
 from coti.settings import (
     AestheticSettings,
     ConceptScoreSettings,
@@ -130,7 +130,7 @@ def parse_config(values: dict[str, Any], origin: str) -> CotiConfig:
     try:
         config = CotiConfig.model_validate(values)
         if config.concept_score.encoder != "scorer":
-            check_encoder(config.concept_score.encoder)
+            ENCODERS.check(config.concept_score.encoder)
         return config
     except ValidationError as error:
         raise ConfigError(f"{origin}: {sentences(error)}.") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +82,6 @@ class EfficientNetLite0:
             self._model.forward_intermediates(part, intermediates_only=True)
             for part in self._batches(images)
         ]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of the weights."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self._model.state_dict().items()):
-            digest.update(key.encode() + value.contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
 
 def published_weights() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,15 +61,6 @@ class OpenClipEncoder:
             batch_size=options.batch_size,
             sha256=options.sha256,
         )
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the weights, 64 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self._model.state_dict().items()):
-            digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
 
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:

@@ -14,10 +14,9 @@ from PIL import Image, PngImagePlugin
 from coti import __version__
 from coti.core.errors import PoolError
 from coti.core.images import to_pil
-from coti.core.whole_files import write_whole
+from coti.core.whole_files import tensor_hash, write_whole
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.inversion.checkpoint import tensor_hash
 from coti.settings import GenerationSettings
 
 __all__ = [

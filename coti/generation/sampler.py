@@ -11,9 +11,10 @@ import torch
 from tqdm import tqdm
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
 from coti.inversion.adapters.protocol import Adapter
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
 from coti.inversion.latents import decode_latents
 from coti.inversion.loss import predict

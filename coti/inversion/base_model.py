@@ -22,7 +22,6 @@ __all__ = [
     "TextToImageModel",
     "load_text_to_image",
     "origin_of",
-    "quiet_libraries",
     "training_attention",
 ]
 

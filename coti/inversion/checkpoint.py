@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
+from coti.core.whole_files import tensor_bytes, write_whole
 
 __all__ = [
     "Checkpoint",
@@ -22,7 +22,6 @@ __all__ = [
     "KeyedCheckpointStore",
     "left_behind",
     "read_checkpoint",
-    "tensor_hash",
     "write_checkpoint",
 ]
 
@@ -69,10 +68,6 @@ class FolderCheckpointStore:
     def write(self, content: bytes) -> None:
         """Write beside, flush to disk, rename."""
         write_whole(self.path, content)
-
-    def clear(self) -> None:
-        """Delete the checkpoint, for a run that is to start anew."""
-        self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from coti.core.errors import EmbeddingError
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
 
 __all__ = ["PromptEncoder", "refuse_known_token"]

@@ -71,7 +71,7 @@ def inspect_embedding(
     except (SafetensorError, OSError, ValueError) as error:
         return [f"the file is damaged or no safetensors file ({error})"]
     keys = tuple(tensors)
-    known = [each for each in map(embedding_keys, families().values()) if set(each) == set(keys)]
+    known = [each for each in map(embedding_keys, families()) if set(each) == set(keys)]
     if len(keys) != 1 and not known:
         return [f"the file has {len(keys)} keys, one is allowed: the token"]
     order = known[0] if known else keys

@@ -191,7 +191,7 @@ class Embedding:
 def describe_embedding(embedding: Embedding) -> str:
     """Which base model an embedding is for, from the widths of its parts."""
     known: dict[tuple[int, ...], str] = {}
-    for family in families().values():
+    for family in families():
         known |= family.made_for
     widths = _widths(embedding)
     if widths in known:

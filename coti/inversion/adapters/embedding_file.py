@@ -59,7 +59,7 @@ def read_embedding_file(path: Path) -> FileContent:
         if not beside:
             return first
         parts = (*first.parts, *(part for file in beside for part in _read(file).parts))
-        for family in families().values():
+        for family in families():
             if len(family.text_encoders) == len(parts):
                 return first._replace(parts=parts, keys=embedding_keys(family))
         raise EmbeddingError(
@@ -115,7 +115,7 @@ def parts_of_tensors(
     tensors = {
         key: value.reshape(1, -1) if value.ndim == 1 else value for key, value in tensors.items()
     }
-    for family in families().values():
+    for family in families():
         keys = embedding_keys(family)
         if keys and all(key in tensors for key in keys):
             return tuple(tensors[key] for key in keys), keys, None

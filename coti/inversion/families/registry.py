@@ -1,57 +1,40 @@
-"""Families by name, imported when asked for; :func:`register_family` adds one from outside."""
+"""Families by name; from outside: ``FAMILIES.register("mine", "my.module:MyFamily")``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ModelError
+from coti.core.registry import Registry
 from coti.inversion.families.protocol import ModelFamily, embedding_keys
 
 __all__ = [
+    "FAMILIES",
     "architectures",
     "families",
     "family_of_index",
     "family_with_keys",
     "recognise",
-    "register_family",
 ]
 
-FAMILIES: dict[str, str] = {
-    "stable_diffusion": "coti.inversion.families.stable_diffusion:StableDiffusion",
-    "stable_diffusion_xl": "coti.inversion.families.stable_diffusion_xl:StableDiffusionXL",
-}
-"""Name to ``module:class``."""
+FAMILIES = Registry[type[ModelFamily]](
+    "model family",
+    {
+        "stable_diffusion": "coti.inversion.families.stable_diffusion:StableDiffusion",
+        "stable_diffusion_xl": "coti.inversion.families.stable_diffusion_xl:StableDiffusionXL",
+    },
+)
 
 
-def register_family(name: str, target: str) -> None:
-    """Add a family, or replace the one of that name; the latest is asked first.
+def families() -> list[ModelFamily]:
+    """One of each family, the latest registered first, as it is asked first.
 
-    Args:
-        name: of the family.
-        target: ``module:class``, importable when a model is loaded.
+    >>> [family.pipeline for family in families()]
+    ['StableDiffusionXLPipeline', 'StableDiffusionPipeline']
     """
-    FAMILIES.pop(name, None)
-    FAMILIES[name] = target
-
-
-def families() -> dict[str, ModelFamily]:
-    """All families by name, the latest registered first.
-
-    >>> list(families())[-1]
-    'stable_diffusion'
-    """
-    return {name: _family(target) for name, target in reversed(FAMILIES.items())}
-
-
-@cache
-def _family(target: str) -> ModelFamily:
-    module, _, name = target.partition(":")
-    family: ModelFamily = getattr(import_module(module), name)()
-    return family
+    return [FAMILIES.get(name)() for name in reversed(FAMILIES.names())]
 
 
 def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
@@ -67,10 +50,10 @@ def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
     >>> family_of_index({"unet": [], "text_encoder": [], "text_encoder_2": []}, "mine").pipeline
     'StableDiffusionXLPipeline'
     """
-    for family in families().values():
+    for family in families():
         if family.reads(index):
             return family
-    known = ", ".join(family.pipeline for family in families().values())
+    known = ", ".join(family.pipeline for family in families())
     raise ModelError(
         f"{name} is a {index.get('_class_name', 'model of no known kind')}, which no family of "
         f"base models here reads; give one for {known}."
@@ -79,7 +62,7 @@ def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
 
 def family_with_keys(keys: tuple[str, ...]) -> ModelFamily | None:
     """The family whose embedding files have these keys; () is a file of one key, the token."""
-    for family in families().values():
+    for family in families():
         if embedding_keys(family) == keys:
             return family
     return None
@@ -95,7 +78,7 @@ def architectures() -> dict[str, Mapping[str, Any]]:
     ['sd15', 'sd2-base', 'sd2']
     """
     found: dict[str, Mapping[str, Any]] = {}
-    for family in reversed(families().values()):
+    for family in reversed(families()):
         found |= family.architectures
     return found
 
@@ -115,7 +98,7 @@ def recognise(path: Path, name: str) -> str:
         raise ModelError(
             f"{name} is damaged or no safetensors file: {error}. Fetch it again."
         ) from error
-    for family in families().values():
+    for family in families():
         if (found := family.recognise(shapes, name)) is not None:
             return found
     raise ModelError(

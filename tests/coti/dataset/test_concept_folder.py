@@ -12,9 +12,10 @@ import yaml
 from safetensors.torch import load_file
 
 from coti.core.errors import RegistryError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.dataset.concept_folder import ConceptCard, write_concept_folder
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.settings import TokenSettings
 
 CARD = ConceptCard(

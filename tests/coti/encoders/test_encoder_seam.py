@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from coti.core.errors import ConfigError, ModelError
-from coti.encoders import registry
 from coti.encoders.protocol import EncoderOptions, normalized
-from coti.encoders.registry import load_encoder
+from coti.encoders.registry import ENCODERS, load_encoder
 from coti.inversion.base_model import TextToImageModel
 from coti.scores.concept_score import fit_concept_scorer
 from coti.settings import ConceptScoreSettings, ModelSettings, ScorerSettings
@@ -44,8 +43,8 @@ def painted(*colour: float) -> torch.Tensor:
 
 def test_an_encoder_from_outside_is_chosen_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """``concept_score.encoder`` names it; S_con then tells red from blue."""
-    monkeypatch.setattr(registry, "ENCODERS", dict(registry.ENCODERS))
-    registry.register_encoder("mean_colour", f"{__name__}:MeanColour")
+    monkeypatch.setattr(ENCODERS, "targets", dict(ENCODERS.targets))
+    ENCODERS.register("mean_colour", f"{__name__}:MeanColour")
     settings = ConceptScoreSettings(kind="calibrated", encoder="mean_colour")
     encoder = concept_encoder(settings, scorer_of(ScorerSettings()), ModelSettings())
     assert isinstance(encoder, MeanColour)

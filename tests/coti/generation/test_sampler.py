@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.generation.sampler import fixed_noise, generate
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
 SETTINGS = GenerationSettings(num_inference_steps=4, guidance_scale=3.0, batch_size=3)

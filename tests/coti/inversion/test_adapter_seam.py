@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from coti.core.errors import ConfigError
 from coti.generation.sampler import generate
-from coti.inversion.adapters import registry
 from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.registry import ADAPTERS
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.trainer import TrainResult, train_cycle
@@ -82,9 +82,9 @@ class Shift:
 @pytest.fixture
 def shift(monkeypatch: pytest.MonkeyPatch, model: TextToImageModel) -> Shift:
     """The toy by its name in the registry, before training."""
-    monkeypatch.setattr(registry, "ADAPTERS", dict(registry.ADAPTERS))
-    registry.register_adapter("shift", f"{__name__}:Shift")
-    start = registry.adapter_class("shift").initial(model, TokenSettings("boot"))
+    monkeypatch.setattr(ADAPTERS, "targets", dict(ADAPTERS.targets))
+    ADAPTERS.register("shift", f"{__name__}:Shift")
+    start = ADAPTERS.get("shift").initial(model, TokenSettings("boot"))
     assert isinstance(start, Shift)
     return start
 
@@ -132,4 +132,4 @@ def test_an_adapter_from_outside_goes_on_from_its_checkpoint(
 def test_an_unknown_adapter_is_named() -> None:
     """With those that there are."""
     with pytest.raises(ConfigError, match="no adapter 'lora': take one of embedding"):
-        registry.adapter_class("lora")
+        ADAPTERS.get("lora")

@@ -17,8 +17,8 @@ from coti.core.errors import ModelError
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding, describe_embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.families import registry
 from coti.inversion.families.protocol import Conditioning, TextEncoderPart
+from coti.inversion.families.registry import FAMILIES, architectures, family_of_index
 from coti.inversion.families.stable_diffusion import StableDiffusion
 from coti.inversion.safety import inspect_embedding, vocabulary_of
 from coti.inversion.trainer import train_cycle
@@ -65,8 +65,8 @@ def toy_folder(
     model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The tiny model, as if another pipeline had saved it, with the family registered."""
-    monkeypatch.setattr(registry, "FAMILIES", dict(registry.FAMILIES))
-    registry.register_family("toy", f"{__name__}:Toy")
+    monkeypatch.setattr(FAMILIES, "targets", dict(FAMILIES.targets))
+    FAMILIES.register("toy", f"{__name__}:Toy")
     folder = shutil.copytree(model_folder(), tmp_path / "model")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "ToyPipeline"}))
@@ -100,7 +100,7 @@ def test_a_family_from_outside_goes_all_the_way(
 @pytest.mark.usefixtures("toy_folder")
 def test_a_family_from_outside_is_listed() -> None:
     """Its architecture by name, and what a file without a family is told."""
-    assert list(registry.architectures()) == ["sd15", "sd2-base", "sd2", "sdxl", "toy"]
+    assert list(architectures()) == ["sd15", "sd2-base", "sd2", "sdxl", "toy"]
     says = "x is a FluxPipeline, which no family .* give one for ToyPipeline, StableDiffusionXL"
     with pytest.raises(ModelError, match=says):
-        registry.family_of_index({"_class_name": "FluxPipeline", "transformer": []}, "x")
+        family_of_index({"_class_name": "FluxPipeline", "transformer": []}, "x")

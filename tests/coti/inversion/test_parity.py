@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.prompt_encoder import PromptEncoder
 

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 
 from benchmarks.sd_shapes import reduced, write_random
 from coti.core.errors import ModelError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.families.configurations import write_configs
 from coti.inversion.families.registry import architectures, recognise
 from coti.inversion.loss import DenoisingLoss
