@@ -49,8 +49,8 @@ def _start(config: Any) -> dict[str, Any]:
     """The judge's metrics before any training."""
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.generation.fixed_noise import draw
-    from coti.inversion.prompt_encoder import initial_embedding
+    from coti.generation.fixed_noise import generate_fixed
+    from coti.inversion.adapters.embedding import Embedding
     from coti.metrics.judge import embed_references, judge_images
     from ops.stack.loaded_models import judge_of, located_token, text_to_image
     from ops.stack.locations import locate
@@ -61,8 +61,8 @@ def _start(config: Any) -> dict[str, Any]:
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
-    word = initial_embedding(model, located_token(config.token), seed, config.concept)
-    drawn = draw(
+    word = Embedding.initial(model, located_token(config.token), seed, config.concept)
+    drawn = generate_fixed(
         model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
     )
     return judge_images(judge, drawn.images, references, config.concept, settings, config.seed)
@@ -72,7 +72,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--strategies", nargs="+", default=["coti"], choices=STRATEGIES.known())
+    parser.add_argument("--strategies", nargs="+", default=["coti"], choices=STRATEGIES.names())
     parser.add_argument("--config", type=Path, default=None)
     arguments = parser.parse_args()
 

@@ -30,7 +30,7 @@ from coti.core.errors import PoolError
 from coti.core.image_set import ImageSet
 from coti.core.images import from_pil, read_image
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import OpenClipEncoder, load_image_text_encoder
+from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
 from coti.loop.inputs import Encoders
 from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
 from coti.loop.training_set import TrainingSet

@@ -33,12 +33,12 @@ import torch
 from benchmarks.selection_precision import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.encoders.image_text import ImageTextEncoder, load_image_text_encoder, normalized
-from coti.generation.fixed_noise import draw
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageTextEncoder, normalized
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
+from coti.inversion.trainer import TrainResult, train_cycle
 from coti.loop.controller import Decision
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
@@ -46,6 +46,7 @@ from coti.loop.learn import learn
 from coti.loop.record import CycleRecord
 from coti.metrics import r_precision
 from coti.metrics.judge import candidate_captions
+from coti.scores.formulas import PhiValue
 from coti.scores.scoring import (
     embed_images,
 )
@@ -81,7 +82,9 @@ class Trial:
     def measure(self, word: Embedding, image_steps: int) -> None:
         """R-precision now, with the clock stopped."""
         self.pause()
-        drawn = draw(self.model, word, self.config.generation, self.images, self.seed, "judge")
+        drawn = generate_fixed(
+            self.model, word, self.config.generation, self.images, self.seed, "judge"
+        )
         features = normalized(self.judge.encode_images(drawn.images))
         value = r_precision(features, self.captions, self.own)
         self.rows.append(
@@ -96,7 +99,7 @@ class Trial:
 
 def plain(
     trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
-) -> TrainResult:
+) -> TrainResult[Embedding]:
     """Textual inversion on the images as they are, with or without DVAR's stop."""
     batch = trial.config.train.batch_size
 
@@ -182,7 +185,7 @@ def main() -> None:
         "COTI": [],
     }
     for seed in given.seeds:
-        start = initial_embedding(model, config.token, derived_seed(seed, "initializer"))
+        start = Embedding.initial(model, config.token, derived_seed(seed, "initializer"))
         for name, rows in found.items():
             trial = Trial(judge, features, own, given.images, model, config, seed)
             if name == "COTI":

@@ -13,7 +13,7 @@ import streamlit as st
 
 from coti.core.errors import CotiError
 from coti.core.images import tile
-from coti.generation.png_metadata import word_hash
+from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal
 
@@ -69,13 +69,13 @@ def _sheet(run_id: str, which: str) -> bytes | None:
         return Path(_client().download_artifacts(run_id, name, folder)).read_bytes()
 
 
-@st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: word_hash})
+@st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
 def _generated(
     embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Any:
     """A grid of images of a prompt on the noise of ``seed``, uint8 [h, w, 3]."""
     from coti.commands.embedding_sources import origin_of_embedding
-    from coti.generation.prompted import draw_prompts
+    from coti.generation.prompted import generate_prompts
     from coti.settings import GenerationSettings, ModelSettings
     from ops.stack.loaded_models import text_to_image
 
@@ -83,7 +83,7 @@ def _generated(
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
     where = {"base_model": name, **origin_of_embedding(embedding)}
     model = text_to_image(ModelSettings(**cast(Any, where)))
-    images = draw_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
+    images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
     return tile(images, COLUMNS, gap=2, scale=max(1, SHOWN // int(images.shape[-1])))
 
 

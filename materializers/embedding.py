@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from coti.inversion.adapters.embedding import Embedding, load_embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from materializers.files import fetch, hash_of_tensors, store
 
 __all__ = ["EmbeddingMaterializer"]
@@ -24,23 +24,20 @@ class EmbeddingMaterializer(BaseMaterializer):
     def load(self, data_type: type[Any]) -> Embedding:
         """Read the embedding."""
         with fetch(self, self.FILE) as path:
-            return load_embedding(path)
+            return Embedding.load(path)
 
     def save(self, data: Embedding) -> None:
         """Write the embedding."""
 
         def write(path: Path) -> None:
-            save_embedding(data, path)
+            data.save(path)
 
         store(self, self.FILE, write)
 
     def extract_metadata(self, data: Embedding) -> dict[str, Any]:
         """Token, shape and what stands in the file's header."""
-        return {"token": data.token, "shape": str(tuple(data.vectors.shape)), **data.metadata}
+        return {"token": data.token, "shape": str(tuple(data.parts[0].shape)), **data.metadata}
 
     def compute_content_hash(self, data: Embedding) -> str | None:
         """Hash of token, vectors of every text encoder, and header."""
-        tensors = {data.token: data.vectors}
-        if data.second is not None:
-            tensors[f"{data.token} 2"] = data.second
-        return hash_of_tensors(tensors, data.metadata)
+        return hash_of_tensors(data.named_parts, data.metadata)

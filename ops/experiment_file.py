@@ -147,7 +147,7 @@ def _run(config: ExperimentConfig, concept: str, label: str, seed: int) -> RunSe
 
 def _labelled(runs: list[PlannedRun]) -> list[PlannedRun]:
     """Table 2's rows by their scores' names; rows that share one keep their own."""
-    names = {run.label: STRATEGIES.make(run.settings.strategy, run.settings.strategy).label(
+    names = {run.label: STRATEGIES.get(run.settings.strategy)(run.settings.strategy).label(
         run.settings) for run in runs}  # fmt: skip
     shared = Counter(names.values())
     found = {row: row if shared[name] > 1 or name in names else name for row, name in names.items()}

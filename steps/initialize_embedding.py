@@ -8,9 +8,8 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.safety import vocabulary_of
 from coti.settings import RunSettings
 from materializers.embedding import EmbeddingMaterializer
@@ -43,8 +42,8 @@ def initialize_embedding(
     """
     network = text_to_image(on_device(settings, device).model)
     how, seed = settings.generation, settings.seed
-    embedding = initial_embedding(
+    embedding = Embedding.initial(
         network, located_token(settings.token), derived_seed(seed, "initializer"), settings.concept
     )
-    samples = draw(network, embedding, how, how.sample_images, seed, "sample")
+    samples = generate_fixed(network, embedding, how, how.sample_images, seed, "sample")
     return embedding, samples, network.resolution, vocabulary_of(network).to_json()

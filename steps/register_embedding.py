@@ -10,7 +10,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
@@ -46,7 +46,7 @@ def register_embedding(
     best = next(each for each in records if each.cycle == decision["best_cycle"]).row()
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
-        path = save_embedding(best_embedding, Path(folder) / FILE)
+        path = best_embedding.save(Path(folder) / FILE)
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
             pil_image = Path(folder) / f"{number}.png"
@@ -70,13 +70,10 @@ def register_embedding(
     )
     registry = Registry(record.client, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
-    parts = {best_embedding.token: best_embedding.vectors}
-    if best_embedding.second is not None:
-        parts[f"{best_embedding.token} 2"] = best_embedding.second
     version = registry.register(
         source=f"{artifact}/embedding",
         run_id=record.parent_id,
-        key=hash_of_tensors(parts, {}),
+        key=hash_of_tensors(best_embedding.named_parts, {}),
         metrics=metrics,
         tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
     )

@@ -13,7 +13,7 @@ from zenml.types import HTMLString
 
 from coti.core.image_set import ImageSet
 from coti.core.images import contact_sheet
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
@@ -59,7 +59,7 @@ def track_cycle(
             page = Path(folder) / "validation.html"
             page.write_text(str(validation_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
-        path = save_embedding(embedding, Path(folder) / "learned_embeds.safetensors")
+        path = embedding.save(Path(folder) / "learned_embeds.safetensors")
         record.log_file(run_id, path, "embedding")
         if scores is not None and picked is not None:
             table = Path(folder) / "selection.parquet"

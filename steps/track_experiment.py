@@ -13,7 +13,6 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.images import contact_sheet
 from coti.core.tensors import TensorBundle
-from coti.inversion.adapters.embedding import save_embedding
 from coti.metrics.table import METRICS
 from ops.stack.loop_inputs import embedding_of
 from ops.tracking.active_tracker import open_record
@@ -64,7 +63,7 @@ def track_experiment(
     with TemporaryDirectory(prefix="coti-") as folder:
         learned = embedding_of(embedding)
         if learned is not None:
-            path = save_embedding(learned, Path(folder) / "learned_embeds.safetensors")
+            path = learned.save(Path(folder) / "learned_embeds.safetensors")
             record.log_file(record.parent_id, path, "embedding")
         names = Path(folder) / "picked.txt"
         names.write_text("\n".join(picked) + "\n", encoding="utf-8")

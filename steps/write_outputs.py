@@ -12,7 +12,7 @@ from zenml import get_step_context, step
 from zenml.types import HTMLString
 
 from coti.core.image_set import ImageSet
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from coti.report import write_cycles_csv, write_report
@@ -57,7 +57,7 @@ def write_outputs(
     part = folder.with_name(f".{run}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_embedding(best_embedding, part / "learned_embeds.safetensors")
+    best_embedding.save(part / "learned_embeds.safetensors")
     write_cycles_csv(rows, part / "cycles.csv")
     (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
     report = report_of(

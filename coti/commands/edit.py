@@ -57,11 +57,11 @@ def edit(
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.core.images import contact_sheet
+    from coti.core.whole_files import tensor_hash
     from coti.generation.editing import edit_image, read_image_and_mask
-    from coti.generation.png_metadata import recipe_of
-    from coti.generation.prompted import Drawing, save_drawing
+    from coti.generation.png_metadata import metadata_of
+    from coti.generation.prompted import GeneratedImages, save_generated
     from coti.generation.prompts import fill_prompts
-    from coti.inversion.checkpoint import tensor_hash
 
     sources = find_embeddings(concepts, embeddings)
     own = [source.embedding for source in sources]
@@ -82,8 +82,8 @@ def edit(
     text = fill_prompts([prompt], own)[0]
     size = (pixels.shape[1], pixels.shape[2])
     extra = {"edited": tensor_hash(pixels), "mask": tensor_hash(chosen)}
-    recipes = [
-        recipe_of(
+    metadata = [
+        metadata_of(
             network,
             text,
             own,
@@ -97,7 +97,7 @@ def edit(
         for i in range(num_images)
     ]
     folder = output or new_folder("edited")
-    save_drawing({"": Drawing(edited.images, tuple(recipes))}, folder, num_images)
+    save_generated({"": GeneratedImages(edited.images, tuple(metadata))}, folder, num_images)
     shown = (chosen[None].expand(3, -1, -1) * 255).to(torch.uint8)
     sheet = contact_sheet(
         torch.cat([pixels[None], shown[None], edited.images]),

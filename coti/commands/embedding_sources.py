@@ -61,9 +61,9 @@ def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[Embed
     for given in files:
         name, token = _split_token(given)
         path = _file_of(name)
-        from coti.inversion.adapters.embedding import load_embedding  # torch comes with it
+        from coti.inversion.adapters.embedding import Embedding  # torch comes with it
 
-        embedding = _renamed(load_embedding(path), token)
+        embedding = _renamed(Embedding.load(path), token)
         folder = path if path.is_dir() else path.parent
         sources.append(EmbeddingSource(embedding, _label_of(path), folder=folder.resolve()))
     return sources

@@ -89,9 +89,9 @@ def evaluate(
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.core.images import read_image_folder
-    from coti.encoders.image_text import load_image_text_encoder
+    from coti.encoders.open_clip_encoder import load_image_text_encoder
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
-    from coti.metrics.embedding_quality import ClassNames, measure_word
+    from coti.metrics.embedding_quality import ClassNames, measure_embedding
     from coti.report.distortion_plot import means_by_label, plot_distortion
 
     sources = find_embeddings(concepts, embeddings)
@@ -114,7 +114,7 @@ def evaluate(
         batch_size=EvaluationSettings().batch_size,
     )
     rows = [
-        measure_word(
+        measure_embedding(
             network,
             encoder,
             each,

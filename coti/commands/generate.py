@@ -68,7 +68,7 @@ def generate(
 ) -> None:
     """Generate images with learned embeddings.
 
-    Each image is a PNG with its recipe inside (prompt, seed, hashes of model and embedding); a
+    Each image is a PNG with its metadata inside (prompt, seed, hashes of model and embedding); a
     contact sheet lies beside them. The same seed gives the same image.
 
     \b
@@ -78,7 +78,7 @@ def generate(
     """
     project().quiet_terminal()
     from coti.commands.embedding_sources import find_embeddings, load_base_model, variants_of
-    from coti.generation.prompted import compare_words, draw_prompts, save_drawing
+    from coti.generation.prompted import compare_embeddings, generate_prompts, save_generated
     from coti.generation.prompts import fill_prompts, read_prompts
 
     texts = list(prompts)
@@ -92,7 +92,7 @@ def generate(
     network = load_base_model(how, sources)
     size = (height or network.resolution, width or network.resolution)
     if variants:
-        generated = compare_words(
+        generated = compare_embeddings(
             network,
             texts,
             variants,
@@ -104,7 +104,7 @@ def generate(
             plain_word=plain_word,
         )
     else:
-        alone = draw_prompts(
+        alone = generate_prompts(
             network,
             texts,
             own,
@@ -117,7 +117,7 @@ def generate(
         generated = {"": alone}
     columns = num_images if len(texts) > 1 or variants else min(8, num_images)
     folder = output or new_folder("generated")
-    paths = save_drawing(generated, folder, columns)
+    paths = save_generated(generated, folder, columns)
     click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")
 
 

@@ -28,7 +28,8 @@ __all__ = ["train"]
     help="The embedding's file, .safetensors.",
 )
 @click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
-def train(folder: Path, config: Path, output: Path, checkpoint: str | None) -> None:
+@click.option("--adapter", default="embedding", show_default=True, help="What is trained.")
+def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adapter: str) -> None:
     """Train an embedding on the images of FOLDER.
 
     No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
@@ -44,12 +45,11 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None) -> N
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.inversion.adapters.embedding import save_embedding
+    from coti.inversion.adapters.registry import ADAPTERS
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
-    from coti.inversion.latents import FolderLatentStore
+    from coti.inversion.latent_store import FolderLatentStore
     from coti.inversion.processes import Processes
-    from coti.inversion.prompt_encoder import initial_embedding
     from coti.inversion.trainer import train_cycle
     from coti.settings.run_file import read_run_file
 
@@ -58,7 +58,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None) -> N
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
-    start = initial_embedding(
+    start = ADAPTERS.get(adapter).initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),
         derived_seed(settings.seed, "initializer"),
@@ -78,7 +78,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None) -> N
         latent_store=FolderLatentStore(Path(checkpoint) / "latents") if checkpoint else None,
     )
     if Processes().is_main:
-        save_embedding(result.embedding, output)
+        result.embedding.save(output)
         click.echo(
             f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
             f"{result.stop_reason}"

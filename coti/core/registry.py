@@ -1,63 +1,54 @@
-"""Names to implementations, imported when they are asked for (as fsspec's registry is)."""
+"""Things by name, imported when asked for, and more of them from outside: how a seam is opened."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from coti.core.errors import ConfigError
 
 __all__ = ["Registry"]
 
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
-class Registry(Generic[T_co]):
-    """A lazy dictionary from name to what is made by that name.
+class Registry(Generic[T]):
+    """Name to ``module:attribute``, in the order of registration; nothing is imported before use.
 
-    >>> numbers = Registry("number", {"one": "math:floor"})
-    >>> numbers.known()
-    ['one']
-    >>> numbers.factory("one")(1.5)
-    1
+    >>> shapes = Registry[type]("shape", {"fraction": "fractions:Fraction"})
+    >>> shapes.register("path", "pathlib:Path")
+    >>> shapes.get("fraction")(1, 2), shapes.names()
+    (Fraction(1, 2), ['fraction', 'path'])
     """
 
-    def __init__(self, what: str, places: Mapping[str, str]) -> None:
-        """``what`` is said in errors; ``places`` are ``module:attribute`` by name."""
-        self._what = what
-        self._places: dict[str, str | Callable[..., Any]] = dict(places)
+    def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
+        """``kind``: what its entries are called in messages."""
+        self.kind = kind
+        self.targets = dict(targets)
 
-    def register(self, name: str, factory: str | Callable[..., T_co]) -> None:
-        """Add a name, or replace what stands behind it; ``module:attribute`` is imported late."""
-        self._places[name] = factory
+    def register(self, name: str, target: str) -> None:
+        """Add an entry, or replace the one of that name; ``target`` is ``module:attribute``."""
+        self.targets.pop(name, None)
+        self.targets[name] = target
 
-    def known(self) -> list[str]:
-        """All names, in the order in which they were added."""
-        return list(self._places)
+    def names(self) -> list[str]:
+        """What there is."""
+        return list(self.targets)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
+    def check(self, name: str) -> None:
+        """Raise ConfigError where there is no entry of that name, and name those there are."""
+        if name not in self.targets:
+            raise ConfigError(
+                f"There is no {self.kind} {name!r}: take one of {', '.join(self.targets)}."
+            )
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def factory(self, name: str) -> Callable[..., T_co]:
-        """What makes the named thing.
+    def get(self, name: str) -> T:
+        """The entry of that name.
 
         Raises:
-            ConfigError: no such name; the known ones are listed.
+            ConfigError: there is none; names those there are.
         """
-        if name not in self._places:
-            raise ConfigError(
-                f"there is no {self._what} {name!r}: choose one of {', '.join(self._places)}."
-            )
-        place = self._places[name]
-        if isinstance(place, str):
-            module, _, attribute = place.partition(":")
-            place = cast("Callable[..., Any]", getattr(import_module(module), attribute))
-        return place
-
-    def make(self, name: str, *args: Any, **more: Any) -> T_co:
-        """The named thing, made with these arguments."""
-        return self.factory(name)(*args, **more)
+        self.check(name)
+        module, _, attribute = self.targets[name].partition(":")
+        return cast(T, getattr(import_module(module), attribute))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.prompts import EDITABILITY_PROMPTS
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.loop.plan import NO_TRAINING, effective
 from coti.settings import RunSettings
@@ -63,7 +63,7 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads or before)
     try:
-        word = initial_embedding(model, settings.token, 0, "speed")
+        word = Embedding.initial(model, settings.token, 0, "speed")
         side = model.resolution
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
@@ -82,7 +82,7 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
         a_step = settings.train.batch_size * settings.train.gradient_accumulation_steps
         count = min(settings.generation.batch_size, 32)
         start = time.perf_counter()
-        draw(model, word, settings.generation, count, 0, "speed")
+        generate_fixed(model, word, settings.generation, count, 0, "speed")
         generated = (time.perf_counter() - start) / count
         return Speed(max(more - min(first, more / 2), 1e-6) / (steps * a_step), generated)
     finally:

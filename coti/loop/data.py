@@ -10,7 +10,7 @@ import torch
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.inputs import Encoders, Images
 

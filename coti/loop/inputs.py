@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.scores.scoring import ImageScorer

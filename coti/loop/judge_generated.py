@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.loop.training_set import TrainingSet
 from coti.metrics.judge import judge_images
 from coti.metrics.selection_precision import selection_precision

@@ -11,7 +11,6 @@ import torch
 
 from coti.core.seeding import derived_seed
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
 from coti.loop.judge_generated import judge_cycle
@@ -66,7 +65,7 @@ def learn(
         CotiError: settings, images and models that don't go together.
     """
     settings = effective(settings)
-    initial = initial_embedding(
+    initial = Embedding.initial(
         models.base, settings.token, derived_seed(settings.seed, "initializer"), settings.concept
     )
     training_set = TrainingSet(tuple(data.seeds.names))

@@ -6,14 +6,14 @@ import torch
 
 from coti.core.errors import ConfigError
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.data import ConceptData, Models
 from coti.loop.training_set import TrainingSet
 from coti.metrics import frechet_distance, selection_precision
-from coti.metrics.embedding_quality import measure_word
+from coti.metrics.embedding_quality import measure_embedding
 from coti.metrics.judge import judge_images
 from coti.settings import RunSettings
 
@@ -38,7 +38,7 @@ def generated_for(
     """
     how = settings.generation
     if embedding is not None:
-        return draw(model, embedding, how, count, settings.seed, purpose).images
+        return generate_fixed(model, embedding, how, count, settings.seed, purpose).images
     prompts = [
         how.prompts[i % len(how.prompts)].replace("{}", settings.concept) for i in range(count)
     ]
@@ -81,7 +81,7 @@ def measure(
         picked = [data.sources[name] for name in training_set.selected]
         found["selection_precision"] = selection_precision(picked, data.ground_truth)
     if how.edit_images:
-        quality = measure_word(
+        quality = measure_embedding(
             models.base,
             models.judge,
             embedding,

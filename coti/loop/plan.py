@@ -25,7 +25,7 @@ def strategy_of(settings: RunSettings) -> Strategy:
         raise ConfigError(
             "strategy none trains nothing: it is a row of experiments, not a run of its own."
         )
-    strategy = STRATEGIES.make(name, name)
+    strategy = STRATEGIES.get(name)(name)
     if settings.growth == "at_once" and not strategy.at_once:
         raise ConfigError(f"strategy {name} grows by cycles: set growth to cycles or auto.")
     if settings.growth == "cycles" and strategy.at_once and name != "random":

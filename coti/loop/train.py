@@ -11,17 +11,17 @@ import torch
 
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import CheckpointStore
-from coti.inversion.latents import LatentStore
-from coti.inversion.trainer import PhiValue
+from coti.inversion.latent_store import LatentStore
 from coti.inversion.trainer import train_cycle as train_embedding
 from coti.loop.inputs import Encoders, Images
 from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
+from coti.scores.formulas import PhiValue
 from coti.settings import RunSettings
 
 __all__ = ["TrainedCycle", "train_cycle"]
@@ -81,7 +81,9 @@ def train_cycle(
     scorer = encoders.with_scores(head, concept)
 
     def evaluate_phi(embedding: Embedding, _step: int) -> PhiValue:
-        images = draw(model, embedding, generation, generation.phi_images, seed, "phi").images
+        images = generate_fixed(
+            model, embedding, generation, generation.phi_images, seed, "phi"
+        ).images
         return scorer.indicator(images)
 
     own = seeds.tensor(training_set.seeds)
@@ -102,8 +104,8 @@ def train_cycle(
     word = result.embedding
     return TrainedCycle(
         word,
-        draw(model, word, generation, generation.cycle_images, seed, "cycle").images,
-        draw(model, word, generation, generation.sample_images, seed, "sample").images,
+        generate_fixed(model, word, generation, generation.cycle_images, seed, "cycle").images,
+        generate_fixed(model, word, generation, generation.sample_images, seed, "sample").images,
         result.curve,
         {
             "steps": result.steps,

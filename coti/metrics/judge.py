@@ -9,7 +9,7 @@ import torch
 from coti.core.errors import MetricError
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics import frechet_distance, kid, r_precision
 from coti.settings import EvaluationSettings
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from coti.core.errors import ModelError, PoolError
-from coti.encoders.image_text import ImageEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, normalized
 from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import AestheticSettings

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from coti.core.errors import ConfigError, ModelError
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import ConceptScoreSettings
 

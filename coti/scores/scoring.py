@@ -16,8 +16,7 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
-from coti.inversion.trainer import PhiValue
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.scores.aesthetic import (
     AestheticHead,
     Ratings,
@@ -29,7 +28,7 @@ from coti.scores.aesthetic import (
     rate_selected,
 )
 from coti.scores.concept_score import ConceptScorer, fit_concept_scorer, update_least_cosine
-from coti.scores.formulas import TOP, gamma, indicator, intelligent_score
+from coti.scores.formulas import TOP, PhiValue, gamma, indicator, intelligent_score
 from coti.scores.pool_scores import rescore
 from coti.settings import AestheticSettings, ConceptScoreSettings
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from coti.core.registry import Registry
 from coti.selection.protocol import PoolView, Strategy
 
 __all__ = ["STRATEGIES", "PoolView", "Strategy"]
 
-STRATEGIES: Registry[Strategy] = Registry(
+STRATEGIES = Registry[Callable[[str], Strategy]](
     "strategy",
     {
         "coti": "coti.selection.intelligent:Intelligent",

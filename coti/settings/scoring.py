@@ -55,15 +55,16 @@ class ConceptScoreSettings(Strict):
     same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
     ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
     idea, a small classifier of X_T against the rest of the pool, so mapped."""
-    encoder: Literal["scorer", "autoencoder", "model"] = "scorer"
-    """ℰ of Eq. 8: the scorer's image features, the latents of the base model's own autoencoder,
-    or the image-text model below, so that looks and concept are judged by two models."""
+    encoder: str = "scorer"
+    """ℰ of Eq. 8: ``scorer``, the scorer's image features; ``autoencoder``, the latents of the base
+    model's own autoencoder; ``open_clip``, the image-text model below, so that looks and concept
+    are judged by two models; or another name of ``coti.encoders.registry``."""
     model: str | None = None
-    """For ``encoder: model``, as ``scorer.model``."""
+    """For ``encoder: open_clip``, as ``scorer.model``."""
     pretrained: str | None = None
-    """For ``encoder: model``, as ``scorer.pretrained``."""
+    """For ``encoder: open_clip``, as ``scorer.pretrained``."""
     sha256: str | None = None
-    """For ``encoder: model``, as ``scorer.sha256``."""
+    """For ``encoder: open_clip``, as ``scorer.sha256``."""
     batch_size: int = 64
     """Images at once, where ``encoder`` is not the scorer."""
     neighbours: int = 5
@@ -77,8 +78,10 @@ class ConceptScoreSettings(Strict):
 
     def __post_init__(self) -> None:
         require(
-            (self.encoder == "model") == (self.model is not None),
-            "concept_score.model and concept_score.encoder: model belong together: set both or "
+            self.model is not None
+            if self.encoder == "open_clip"
+            else self.model is None or self.encoder not in ("scorer", "autoencoder"),
+            "concept_score.model and concept_score.encoder: open_clip belong together: set both or "
             "neither.",
         )
 

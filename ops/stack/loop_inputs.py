@@ -81,11 +81,11 @@ def on_device(settings: RunSettings, device: str) -> RunSettings:
 
 
 def embedding_bundle(embedding: Embedding | None) -> TensorBundle:
-    """An embedding, or none, as tensors by text encoder."""
+    """An embedding, or none, as tensors by their keys in a file."""
     if embedding is None:
         return TensorBundle({})
-    parts = {f"part_{i}": part for i, part in enumerate(embedding.parts)}
-    return TensorBundle(parts, {**embedding.metadata, "token": embedding.token})
+    about = {**embedding.metadata, "token": embedding.token, "keys": "\n".join(embedding.keys)}
+    return TensorBundle(embedding.named_parts, about)
 
 
 def embedding_of(bundle: TensorBundle) -> Embedding | None:
@@ -93,9 +93,9 @@ def embedding_of(bundle: TensorBundle) -> Embedding | None:
     if not bundle.tensors:
         return None
     metadata = dict(bundle.metadata)
-    token = metadata.pop("token")
-    parts = [bundle[f"part_{i}"] for i in range(len(bundle.tensors))]
-    return Embedding(token, parts[0], metadata, *parts[1:])
+    token, keys = metadata.pop("token"), tuple(metadata.pop("keys").splitlines())
+    parts = tuple(bundle[key] for key in keys or (token,))
+    return Embedding(token, parts, metadata, keys)
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
 from ops.tracking.tracker import is_absence, tag_is
 
@@ -87,7 +87,7 @@ def fetched_embedding(client: MlflowClient, address: str, label: str) -> Embeddi
         EmbeddingError: it is no embedding.
     """
     with TemporaryDirectory(prefix="coti-") as folder:
-        return load_embedding(fetch_file(client, address, label, Path(folder)))
+        return Embedding.load(fetch_file(client, address, label, Path(folder)))
 
 
 def fetch_file(client: MlflowClient, address: str, label: str, folder: Path) -> Path:

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 
 from cli.registry import registry as cli_registry
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
@@ -112,9 +112,9 @@ class _Concept:
         )
 
     def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
-        """Register one with two vectors of norm ``2 * scale``; the vocabulary's are 1 to 3."""
-        embedding = Embedding("<w>", torch.full((2, 4), scale))
-        path = save_embedding(embedding, self.folder / key / "learned_embeds.safetensors")
+        """Register a word with two vectors of norm ``2 * scale``; the vocabulary's are 1 to 3."""
+        word = Embedding("<w>", (torch.full((2, 4), scale),))
+        path = word.save(self.folder / key / "learned_embeds.safetensors")
         self.record.log_file(self.record.parent_id, path, key)
         root = self.record.client.get_run(self.record.parent_id).info.artifact_uri
         tags = {VOCABULARY_TAG: Vocabulary((4,), (1.0,), (3.0,)).to_json()}

@@ -42,7 +42,7 @@ def test_the_folder_that_describes_a_single_file_counts(tmp_path: Path) -> None:
 def test_both_text_encoders_vectors_are_in_an_embeddings_hash(tmp_path: Path) -> None:
     """SDXL: another second half is another embedding."""
     store = EmbeddingMaterializer(str(tmp_path))
-    one = Embedding("<t>", torch.ones(2, 4), {}, torch.ones(2, 6))
-    other = Embedding("<t>", torch.ones(2, 4), {}, torch.zeros(2, 6))
+    one = Embedding("<t>", (torch.ones(2, 4), torch.ones(2, 6)), {}, ("clip_l", "clip_g"))
+    other = Embedding("<t>", (torch.ones(2, 4), torch.zeros(2, 6)), {}, ("clip_l", "clip_g"))
     assert store.compute_content_hash(one) != store.compute_content_hash(other)
     assert store.compute_content_hash(one) == store.compute_content_hash(one)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from ops.registry.embedding_registry import Registry, registered_concepts
 from ops.registry.lease import hold
 from ops.tracking.evaluation_record import record_evaluation
@@ -38,11 +38,11 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     # No stack is active here: the lease is a lock in the test's folder.
     registry = Registry(found.client, "ankle boot", partial(hold, folder=folder / "locks"))
     for cycle in range(2):
-        path = save_embedding(embedding(float(cycle)), folder / "learned_embeds.safetensors")
+        path = embedding(float(cycle)).save(folder / "learned_embeds.safetensors")
         record.log_file(record.cycle_run(cycle, {}), path, "embedding")
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     for number in (1, 2):
-        path = save_embedding(embedding(10.0 * number), folder / "learned_embeds.safetensors")
+        path = embedding(10.0 * number).save(folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, f"embedding{number}")
         registry.register(
             source=f"{artifact}/embedding{number}",

@@ -21,7 +21,7 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
 from ops.registry.embedding_registry import Registry
@@ -109,8 +109,8 @@ def _fill(address: str, folder: Path) -> None:
         run = record.cycle_run(0, {"coti.cycle": "0"})
         record.log_metrics(run, {"phi": 5.0 + number}, 0)
         record.log_image(run, "samples", np.full((8, 8, 3), 100 * number, np.uint8), 0)
-        embedding = Embedding("<boots>", torch.full((2, 16), 0.1 * number))
-        path = save_embedding(embedding, folder / "learned_embeds.safetensors")
+        word = Embedding("<boots>", (torch.full((2, 16), 0.1 * number),))
+        path = word.save(folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, "embedding")
         record.finish(run)
         record.finish(record.parent_id)

@@ -17,10 +17,9 @@ from coti.commands.evaluate import evaluate
 from coti.commands.generate import generate
 from coti.core.errors import ConfigError, CotiError, EmbeddingError
 from coti.core.images import read_image
-from coti.generation.png_metadata import read_recipe
-from coti.inversion.adapters.embedding import save_embedding
+from coti.generation.png_metadata import read_metadata
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.settings import ModelSettings, TokenSettings
 from ops.quiet import ROOT
 
@@ -41,8 +40,8 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
     for name, token, start in (("boot", "<boot>", "foot"), ("style", "<pale>", "style")):
         settings = TokenSettings(placeholder_token=token, initializer=start, num_vectors=2)
-        embedding = initial_embedding(model, settings, concept="foot")
-        save_embedding(embedding, folder / f"{name}.safetensors")
+        word = Embedding.initial(model, settings, concept="foot")
+        word.save(folder / f"{name}.safetensors")
     return folder
 
 
@@ -62,10 +61,10 @@ def test_generate_makes_a_grid_with_recipes(embeddings: Path, tmp_path: Path) ->
     assert "Note" not in told
     images = sorted((tmp_path / "out").glob("0*.png"))
     assert len(images) == 4
-    recipe = read_recipe(images[1])
-    assert recipe.prompt == "a photo of a <boot> in the style of <style>"
-    assert (recipe.seed, recipe.index, recipe.width, recipe.height) == (3, 1, 48, 32)
-    assert [used.token for used in recipe.words] == ["<boot>", "<style>"]
+    metadata = read_metadata(images[1])
+    assert metadata.prompt == "a photo of a <boot> in the style of <style>"
+    assert (metadata.seed, metadata.index, metadata.width, metadata.height) == (3, 1, 48, 32)
+    assert [word.token for word in metadata.embeddings] == ["<boot>", "<style>"]
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
     run(
         generate,
@@ -85,8 +84,8 @@ def test_generate_compares_with_and_without_the_embedding(embeddings: Path, tmp_
         *("--plain-word", "bag", "--num-images", "2", *QUICK, "--output", str(tmp_path)),
     )
     assert "4 images in" in told
-    assert read_recipe(tmp_path / "without-0001.png").prompt == "a photo of a bag"
-    assert read_recipe(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
+    assert read_metadata(tmp_path / "without-0001.png").prompt == "a photo of a bag"
+    assert read_metadata(tmp_path / "boot-0001.png").prompt == "a photo of a <boot>"
 
 
 def test_bad_requests_are_one_sentence(embeddings: Path, tmp_path: Path) -> None:
@@ -141,8 +140,8 @@ def test_edit_keeps_what_is_not_masked(embeddings: Path, tmp_path: Path) -> None
     outside, autoencoder = map(float, match.groups())
     assert autoencoder < 12
     assert outside < autoencoder + 4
-    recipe = read_recipe(tmp_path / "0000.png")
-    assert set(recipe.extra) == {"edited", "mask"}
+    metadata = read_metadata(tmp_path / "0000.png")
+    assert set(metadata.extra) == {"edited", "mask"}
 
 
 def test_evaluate_measures_embeddings_and_a_baseline(embeddings: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from coti.commands.main import cli
-from coti.inversion.adapters.embedding import load_embedding
+from coti.inversion.adapters.embedding import Embedding
 
 
 def test_a_hash_is_printed_and_pinned(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_an_old_embedding_is_converted(tmp_path: Path) -> None:
     torch.save({"string_to_param": {"*": torch.ones(2, 1024)}}, old)
     said = CliRunner().invoke(cli, ["weights", "embedding", str(old), str(new)])
     assert said.output == f"{new}: <cat>, 2 vectors, for Stable Diffusion 2.x\n"
-    assert load_embedding(new).num_vectors == 2
+    assert Embedding.load(new).num_vectors == 2
 
 
 def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:

@@ -25,12 +25,8 @@ from safetensors.torch import save_file
 
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of
-from coti.encoders.image_text import (
-    ImageEncoder,
-    ImageTextEncoder,
-    load_image_text_encoder,
-    normalized,
-)
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import fit_concept_scorer
 from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings, ScorerSettings

@@ -11,7 +11,7 @@ import torch
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.experiments.run import run_experiment
 from coti.inversion.base_model import load_text_to_image
 from coti.loop.data import ConceptData, Models

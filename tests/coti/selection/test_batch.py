@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.selection import STRATEGIES, PoolView
 from coti.selection.batch import eligible, select_batch
 from coti.settings import RunSettings, SelectionSettings
@@ -34,7 +34,7 @@ def select(
         columns={"s_int": ones, "s_aes": ones, "s_con": ones, **columns},
         cycle=cycle,
     )
-    chosen = STRATEGIES.make(strategy, strategy)
+    chosen = STRATEGIES.get(strategy)(strategy)
     return chosen.pick(pool.with_score(chosen.score(pool)), seed)
 
 
