@@ -48,7 +48,7 @@ def edit(
 
     from cli.generate import new_folder
     from cli.word_sources import find_words, load_base_model
-    from coti.core.images import contact_sheet
+    from coti.core.contact_sheet import contact_sheet
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import recipe_of
     from coti.generation.prompted import Drawing, save_drawing

@@ -97,6 +97,6 @@ def draw_word(
 
 def sheet_of(images: Any, columns: int) -> Any:
     """A grid of images for the page, uint8 [h, w, 3]; small ones enlarged pixel by pixel."""
-    from coti.core.images import tile
+    from coti.core.contact_sheet import tile
 
     return tile(images, columns, gap=2, scale=max(1, 96 // int(images.shape[-1])))

@@ -10,8 +10,8 @@ import numpy as np
 from mlflow.entities import RunStatus
 from zenml import get_step_context, step
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
-from coti.core.images import contact_sheet
 from coti.core.tensors import TensorBundle
 from ops.tracking.active_tracker import tracking_uri
 from ops.tracking.mlflow_record import RunRecord, slug

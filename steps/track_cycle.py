@@ -11,8 +11,8 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
-from coti.core.images import contact_sheet
 from coti.inversion.adapters.embedding import Embedding, save_embedding
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record

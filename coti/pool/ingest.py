@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,14 +45,6 @@ class IngestedPool:
     notes: list[str] = field(default_factory=list)
     source: PoolSource | None = None
     """Kept, since temporary files go with it."""
-
-    def images(self, ids: Sequence[str]) -> list[bytes]:
-        """Sanitised images as PNG bytes, in the order of ``ids``."""
-        return self.pool_images.png(ids)
-
-    def write_images(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
-        """Write the images (of ``ids``) as Parquet with columns ``id`` and ``png``."""
-        self.pool_images.write(path, ids)
 
 
 @dataclass
