@@ -1,4 +1,4 @@
-"""Scoring a cycle as `score_pool` does it: seconds and memory from a thousand to a million rows.
+"""Scoring a cycle as `score_pool` does it: time and memory from a thousand to a million rows.
 
     python -m benchmarks.pool_score                       # 1k, 10k, 100k, 1M rows
     python -m benchmarks.pool_score --rows 100000         # one size
@@ -13,8 +13,9 @@ scores the whole pool (Eq. 7, 8, 11) and takes the best B:
 ``hidden head``  the same with an aesthetic head of 64 hidden units instead of an affine one;
 ``all pairs``    Eq. 8 as printed, compared with the whole X_T.
 
-The ways take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool. Each size
-runs in a process of its own. ``peak`` is what is resident at most, the file's pages included,
+Times are CPU seconds, threads added up, so that what else the machine does matters little. The ways
+take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool. Each size runs in a
+process of its own. ``peak`` is what is resident at most, the file's pages included,
 which the system takes back when it needs them; ``own`` is without them. The last line is one JSON
 object.
 """
@@ -50,7 +51,7 @@ def write_bundle(path: Path, rows: int) -> None:
     """Features of ``rows`` pool images and the seeds, the same for the same number of rows."""
     generator = torch.Generator().manual_seed(rows)
     pool = torch.empty(rows, WIDTH)
-    for block in pool.split(16_384):
+    for block in torch.split(pool, 16_384):
         torch.nn.functional.normalize(block.normal_(generator=generator), dim=-1, out=block)
     bundle = TensorBundle({"pool": pool, "seeds": pool[:SEEDS] * 1.0})
     bundle = bundle.with_strings("pool_ids", [f"{row:020d}" for row in range(rows)])
@@ -58,7 +59,7 @@ def write_bundle(path: Path, rows: int) -> None:
 
 
 def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, float]:
-    """Seconds of one cycle in each way, and GiB."""
+    """CPU seconds of one cycle in each way, and GiB."""
     features = TensorBundle.load(path)
     ids = features.strings("pool_ids")
     candidates = torch.ones(len(ids), dtype=torch.bool)
@@ -66,9 +67,9 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
     train = [*features.strings("seed_ids"), *chosen]
     affine = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
     hidden = AestheticHead.fresh(WIDTH, seed=0, hidden=64)
-    start = time.perf_counter()
+    start = time.process_time()
     classifier = fit_concept(features, train, ConceptScoreSettings(), 0)
-    fit = time.perf_counter() - start
+    fit = time.process_time() - start
 
     def cycle(
         head: AestheticHead,
@@ -95,23 +96,20 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
     best = {**dict.fromkeys(WAYS, float("inf")), "fit": fit}
     for _ in range(rounds):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             way()
-            best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], time.process_time() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {"rows": len(ids), "train_size": train_size, **best, "peak_gib": peak, "own_gib": own}
 
 
 def _own_gib_during(way: Callable[[], torch.Tensor]) -> float:
     """The most GiB of memory without files' pages, looked at every few milliseconds."""
-    most, done = 0.0, threading.Event()
+    seen, done = [_own_gib()], threading.Event()
 
     def watch() -> None:
-        nonlocal most
         while not done.wait(0.005):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            now = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-            most = max(most, now / 1024**2)
+            seen.append(_own_gib())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -120,7 +118,12 @@ def _own_gib_during(way: Callable[[], torch.Tensor]) -> float:
     finally:
         done.set()
         watcher.join()
-    return most
+    return max(seen)
+
+
+def _own_gib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024**2
 
 
 def _child(*arguments: str) -> str:

@@ -12,7 +12,7 @@ from coti.core.tensors import TensorBundle
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import CycleRecord, decide
 from coti.settings import ControllerSettings
-from materializers.embedding import EmbeddingMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
 from ops.tracking.record_rows import from_row, to_row

@@ -13,8 +13,8 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.safety import vocabulary_of
 from coti.settings import GenerationSettings, ModelSettings, TokenSettings
-from materializers.embedding import EmbeddingMaterializer
-from materializers.image_set import ImageSetMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
 from ops.stack.loaded_models import located_token, text_to_image
 

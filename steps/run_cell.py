@@ -16,7 +16,7 @@ from coti.loop.experiment_loop import CellData
 from coti.metrics.judge import read_ground_truth
 from coti.pool.pool_images import PoolImages
 from coti.settings import CellSettings, ModelSettings, ScorerSettings
-from materializers.image_set import ImageSetMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
 from ops.stack.experiment_workers import CellInputs, compute_cell

@@ -27,8 +27,8 @@ from coti.settings import (
     TokenSettings,
     TrainSettings,
 )
-from materializers.embedding import EmbeddingMaterializer
-from materializers.image_set import ImageSetMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table import TableMaterializer
 from ops.stack.cache_policy import CACHE_POLICY
 from ops.stack.checkpoints import ArtifactStoreLatents, checkpoint_store

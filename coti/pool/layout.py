@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from coti.core.errors import PoolError
-from coti.pool.captions import SIDECAR_LIMIT, SIDECARS, from_sidecars, row_extra
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars, row_extra
 from coti.settings import PoolSettings
 
 __all__ = ["is_metadata", "tree_entries"]
