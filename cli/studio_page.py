@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from coti.core.errors import CotiError
-from coti.core.images import tile
+from coti.core.contact_sheet import tile
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal

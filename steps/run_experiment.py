@@ -13,7 +13,7 @@ from coti.core.tensors import TensorBundle
 from coti.loop.data import ConceptData
 from coti.pool.pool_images import PoolImages
 from coti.settings import RunSettings
-from materializers.image_set import ImageSetMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.experiment_workers import RunInputs, compute_run

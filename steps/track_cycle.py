@@ -11,8 +11,8 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
-from coti.core.images import contact_sheet
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages

@@ -10,8 +10,8 @@ import numpy as np
 from mlflow.entities import RunStatus
 from zenml import step
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
-from coti.core.images import contact_sheet
 from coti.core.tensors import TensorBundle
 from coti.metrics.table import METRICS
 from ops.stack.loop_inputs import embedding_of

@@ -15,8 +15,8 @@ from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.settings import RunSettings
-from materializers.embedding import EmbeddingMaterializer
-from materializers.image_set import ImageSetMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.checkpoints import ArtifactStoreLatents, checkpoint_store

@@ -56,7 +56,7 @@ def edit(
 
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
-    from coti.core.images import contact_sheet
+    from coti.core.contact_sheet import contact_sheet
     from coti.core.whole_files import tensor_hash
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import metadata_of

@@ -18,7 +18,18 @@ def pool() -> None:
     """Check a pool of images, or compare two versions of one."""
 
 
-@pool.command()
+class _CheckCommand(click.Command):
+    """Its help ends with the kinds that are known when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from coti.settings.pool_sources import POOL_SOURCES
+
+        formatter.write_paragraph()
+        known = f"auto, {', '.join(POOL_SOURCES)}, or module:Class of your own"
+        formatter.write_text(f"Kinds of pools, --set kind=KIND: {known}.")
+
+
+@pool.command(cls=_CheckCommand)
 @click.argument("path")
 @click.option(
     "--output",

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import ConfigError
-from coti.core.images import contact_sheet
 from coti.experiments.result_rows import FinishedRun, samples_of
 from coti.metrics.table import METRICS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from coti.core.images import contact_sheet
+from coti.core.contact_sheet import contact_sheet
 from coti.generation.png_metadata import GenerationMetadata, metadata_of, save_image
 from coti.generation.prompts import check_tokens, fill_prompts, plain_prompt
 from coti.generation.sampler import fixed_noise, generate

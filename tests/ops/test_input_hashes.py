@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from coti.inversion.adapters.embedding import Embedding
-from materializers.embedding import EmbeddingMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
 from ops.stack.input_hashes import fingerprint_file, fingerprint_model
 
 

@@ -118,7 +118,7 @@ def test_settings_can_be_changed_on_the_command_line() -> None:
         ("minside=3", "no pool setting 'minside'"),
         ("min_side=small", "does not fit"),
         ("fetch=3", "is a group"),
-        ("kind=ftp", "does not fit"),
+        ("kind=ftp", "pool.kind is 'ftp': auto, folder"),
     ],
 )
 def test_settings_that_do_not_exist_or_fit_are_refused(change: str, said: str) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from coti.core.errors import PoolError
-from coti.pool.folder import files_below
-from coti.pool.layout import SIDECAR_LIMIT, caption_of, json_row, row_extra
-from coti.pool.reasons import Rejected
-from coti.pool.sources import Entry, hash_files, read_bounded
-from coti.pool.url_tables import as_text, printable
+from coti.pool.entry import Entry
+from coti.pool.file_tree import files_below
+from coti.pool.input_tables import printable
+from coti.pool.local_files import existing, hash_files, read_bounded
+from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars
 from coti.settings import PoolSettings
 
 __all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "sample_entries"]
@@ -59,8 +58,10 @@ class WebDatasetSource:
 
     kind = "webdataset"
 
-    def __init__(self, path: Path, settings: PoolSettings) -> None:
-        self._path, self._settings = path, settings
+    def __init__(
+        self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
+    ) -> None:
+        path, self._settings = existing(source), settings
         self.notes: list[str] = []
         self._root = path if path.is_dir() else path.parent
         files = files_below(path) if path.is_dir() else [path]
@@ -70,6 +71,13 @@ class WebDatasetSource:
             raise PoolError(f"The pool {str(path)!r} has no .tar shards.")
         if others:
             self.notes.append(f"{others} files beside the shards are no part of the pool")
+
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """A ``.tar`` file, or a folder with one."""
+        path = Path(source).expanduser()
+        files = path.iterdir() if path.is_dir() else [path] if path.is_file() else ()
+        return any(file.suffix.lower() == ".tar" for file in files)
 
     def fingerprint(self) -> str:
         """Hash of every shard's name and bytes."""
@@ -87,7 +95,12 @@ def sample_entries(shard: Shard, name: str, settings: PoolSettings) -> Iterator[
     seen: dict[str, int] = {}
     for key, members in shard.samples.items():
         images = [m for m in members if m.reason or _suffix(m.name) in IMAGE_SUFFIXES]
-        caption, extra = _caption(shard, members, settings.caption_language)
+        beside = [
+            (f".{_suffix(member.name)}", partial(shard.read, member, SIDECAR_LIMIT))
+            for member in members
+            if not member.reason and f".{_suffix(member.name)}" in SIDECARS
+        ]
+        caption, extra = from_sidecars(beside, settings.caption_language)
         if not images:
             place = f"{name}/{printable(key)}"
             yield Entry(place, caption, None, "missing_file", "a sample without an image", extra)
@@ -150,22 +163,3 @@ def _key(name: str) -> str:
 
 def _suffix(name: str) -> str:
     return posixpath.basename(name).rpartition(".")[2].lower()
-
-
-def _caption(shard: Shard, members: list[Member], language: str) -> tuple[str, dict[str, Any]]:
-    caption, extra = "", {}
-    for member in members:
-        suffix = _suffix(member.name)
-        if member.reason or suffix not in ("txt", "caption", "json"):
-            continue
-        try:
-            data = shard.read(member, SIDECAR_LIMIT)
-        except Rejected:
-            continue
-        if suffix == "json":
-            row = json_row(data)
-            extra = row_extra(row)
-            caption = caption or as_text(row.values.get("caption"))
-        else:
-            caption = caption_of(data, language) or caption
-    return caption, extra

@@ -1,4 +1,4 @@
-"""Tables of a stranger's: CSV, TSV, JSON lines, Parquet, with the usual names for columns.
+"""Tables that come with a pool: CSV, TSV, JSON lines, Parquet, with the usual names for columns.
 
 Nothing in a table is trusted: encodings, widths, types and names are taken as they come, and a
 row that cannot be read is a row that says so.
@@ -20,7 +20,19 @@ from typing import Any
 
 from coti.core.errors import PoolError
 
-__all__ = ["COLUMNS", "TABLE_SUFFIXES", "Row", "Table", "as_number", "as_text", "clean_caption"]
+__all__ = [
+    "COLUMNS",
+    "TABLE_SUFFIXES",
+    "Row",
+    "Table",
+    "as_number",
+    "as_text",
+    "clean_caption",
+    "decode_text",
+    "json_row",
+    "match_columns",
+    "printable",
+]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -131,17 +143,9 @@ class Table:
     def _json_lines(self) -> Iterator[Row]:
         text = decode_text(self.path.read_bytes(), self.notes, self.path.name)
         for number, line in enumerate(part for part in text.split("\n") if part.strip()):
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError):
-                yield Row(number, {}, "not JSON")
-                continue
-            if not isinstance(values, dict):
-                yield Row(number, {}, "not a JSON object")
-                continue
-            columns = match_columns([str(name) for name in values])
-            self.columns = {**columns, **self.columns}
-            yield Row(number, {ours: values[theirs] for ours, theirs in columns.items()})
+            row = json_row(number, line)
+            self.columns.update(zip(row.values, row.values, strict=True))
+            yield row
 
     def _parquet(self) -> Iterator[Row]:
         import pyarrow as pa
@@ -181,6 +185,18 @@ def _parquet_column(batch: Any, name: str) -> list[Any]:
             except (UnicodeDecodeError, ValueError, OverflowError):
                 values.append(None)
         return values
+
+
+def json_row(number: int, text: str) -> Row:
+    """A JSON object as a row; with a problem where it is none."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return Row(number, {}, "not JSON")
+    if not isinstance(values, dict):
+        return Row(number, {}, "not a JSON object")
+    columns = match_columns([str(name) for name in values])
+    return Row(number, {ours: values[theirs] for ours, theirs in columns.items()})
 
 
 def match_columns(names: list[str]) -> dict[str, str]:

@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from coti.core.errors import PoolError
-from coti.pool.folder import files_below
-from coti.pool.layout import row_extra
-from coti.pool.sources import Entry, hash_files, read_bounded
-from coti.pool.tar_shards import IMAGE_SUFFIXES, Shard, index_shard, sample_entries
-from coti.pool.url_tables import Row, Table, as_text, printable
+from coti.pool.entry import Entry
+from coti.pool.file_tree import files_below
+from coti.pool.input_tables import Row, Table, as_text, printable
+from coti.pool.local_files import existing, hash_files, read_bounded
+from coti.pool.sidecars import row_extra
+from coti.pool.sources.tar_shards import IMAGE_SUFFIXES, Shard, index_shard, sample_entries
 from coti.settings import PoolSettings
 
 __all__ = ["Img2DatasetSource"]
@@ -31,13 +32,21 @@ class Img2DatasetSource:
 
     kind = "img2dataset"
 
-    def __init__(self, path: Path, settings: PoolSettings) -> None:
-        self._root, self._settings = path, settings
+    def __init__(
+        self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
+    ) -> None:
+        self._root, self._settings = existing(source), settings
         self.notes: list[str] = []
-        found = {m.group(1) for p in path.iterdir() if (m := _SHARD.match(p.name))}
-        self._shards = sorted(found)
+        inside = self._root.iterdir() if self._root.is_dir() else ()
+        self._shards = sorted({m.group(1) for p in inside if (m := _SHARD.match(p.name))})
         if not self._shards:
-            raise PoolError(f"The folder {str(path)!r} holds no output of img2dataset.")
+            raise PoolError(f"The folder {source!r} holds no output of img2dataset.")
+
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """A folder with a ``_stats.json`` of a shard."""
+        path = Path(source).expanduser()
+        return path.is_dir() and any(p.name.endswith("_stats.json") for p in path.iterdir())
 
     def fingerprint(self) -> str:
         """Hash of every file's name and bytes, but for img2dataset's own timings."""

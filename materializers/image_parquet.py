@@ -26,8 +26,8 @@ class PoolImagesMaterializer(BaseMaterializer):
         """Open the file where it lies; of a remote one only what is asked for travels."""
         local = Path(self.uri) / self.FILE
         if local.is_file():
-            return PoolImages.load(local)
-        return PoolImages.load(self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb"))
+            return PoolImages(local)
+        return PoolImages(self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb"))
 
     def save(self, data: PoolImages) -> None:
         """Write all images."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
-from coti.pool.folder import files_below
-from coti.pool.layout import row_extra
-from coti.pool.sources import Entry, hash_files, read_bounded, temporary_folder
-from coti.pool.url_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.entry import Entry
+from coti.pool.file_tree import files_below
+from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.layout import is_metadata
+from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
+from coti.pool.sidecars import row_extra
 from coti.settings import PoolSettings
 
 __all__ = ["UrlTableSource"]
@@ -29,19 +31,33 @@ class UrlTableSource:
 
     kind = "url_table"
 
-    def __init__(self, path: Path, settings: PoolSettings, cache_dir: str | Path | None) -> None:
-        self._settings = settings
+    def __init__(
+        self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
+    ) -> None:
+        path, self._settings = existing(source), settings
         self.notes: list[str] = []
         self._root = path if path.is_dir() else path.parent
         files = files_below(path) if path.is_dir() else [path]
         self._tables = [file for file in files if file.suffix.lower() in TABLE_SUFFIXES]
         if not self._tables:
-            raise PoolError(
-                f"{str(path)!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}."
-            )
+            raise PoolError(f"{source!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}.")
         if cache_dir is None:
             cache_dir = temporary_folder(self, "coti-fetch-")
         self._cache = Path(cache_dir) / "fetched"
+
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """A table file, or a folder of nothing else with URLs in the first one."""
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            return path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
+        names = sorted(file.name for file in path.iterdir())
+        tables = [n for n in names if n.lower().endswith(TABLE_SUFFIXES) and not is_metadata(n)]
+        if not tables or len(tables) < len(names):
+            return False
+        first = Table(path / tables[0])
+        next(first.rows(), None)
+        return "url" in first.columns
 
     def fingerprint(self) -> str:
         """Hash of the tables; what lies behind the URLs is known only after fetching."""
