@@ -3,4 +3,4 @@
 Nothing in this package imports zenml or mlflow; ``steps`` and ``pipelines`` wrap it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
