@@ -9,7 +9,6 @@ imports one below it.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -39,7 +38,8 @@ def main(*words: str) -> None:
             continue
         if "--check" in words:
             raise SystemExit(
-                f"{path.relative_to(ROOT)} is out of date: run python -m tools.architecture_picture."
+                f"{path.relative_to(ROOT)} is out of date: "
+                "run python -m tools.architecture_picture."
             )
         path.write_text(text, encoding="utf-8")
     wrong = [
@@ -90,10 +90,12 @@ def draw_data_way(wiring: Wiring) -> str:
         if end - top == gap:
             parts.append(_path(f"M{left + box / 2} {top} V{end - 3}", _INK, "ink"))
             continue
-        top, end = top - height / 2, end + height / 2
-        bend = right + 18 + 0.1 * (end - top)
+        first, last = top - height // 2, end + height // 2
+        bend = right + 18 + 0.1 * (last - first)
         parts.append(
-            _path(f"M{right} {top} C{bend} {top} {bend} {end} {right + 3} {end}", _LINE, "line")
+            _path(
+                f"M{right} {first} C{bend} {first} {bend} {last} {right + 3} {last}", _LINE, "line"
+            )
         )
     for step in wiring.steps:
         for source in sorted({name for name, _ in step.reads_last_cycle}):
@@ -123,31 +125,28 @@ def _box(step: Step, x: float, y: float, width: float, height: float) -> str:
 
 
 def draw_packages(imports: list[Import]) -> str:
-    """A row a package, a column a package: how often the row imports the column."""
-    counts = Counter((each.importer, each.imported) for each in imports)
-    names = [name for name in ORDER if any(name in pair for pair in counts)]
-    left, top, cell = 132, 118, 28
+    """A row a package, a column a package, filled where the row imports the column."""
+    pairs = {(each.importer, each.imported) for each in imports}
+    names = [name for name in ORDER if any(name in pair for pair in pairs)]
+    left, top, cell = 132, 110, 26
     size = cell * len(names)
-    parts = [_svg(left + size + 60, top + size + 16, "Which package imports which, from the source")]
+    parts = [
+        _svg(left + size + 60, top + size + 16, "Which package imports which, from the source")
+    ]
     for place, name in enumerate(names):
         x = y = place * cell
-        parts.append(_text(left - 8, top + y + 19, name, 12, _INK, anchor="end"))
+        parts.append(_text(left - 8, top + y + 17, name, 12, _INK, anchor="end"))
         turn = f'transform="rotate(-55 {left + x + 14} {top - 8})"'
         parts.append(_text(left + x + 14, top - 8, name, 12, _INK, extra=turn))
         parts.append(
             f'<rect x="{left + x}" y="{top + y}" width="{cell}" height="{cell}" fill="#cbd2d9"/>'
         )
-    for (importer, imported), count in sorted(counts.items()):
+    for importer, imported in sorted(pairs):
         row, column = names.index(importer), names.index(imported)
-        x, y = left + column * cell, top + row * cell
-        colour = _WRONG if column > row else "#2b6cb0"
-        strength = 1.0 if column > row else min(0.95, 0.25 + 0.05 * count)
         parts.append(
-            f'<rect x="{x}" y="{y}" width="{cell}" height="{cell}" fill="{colour}" '
-            f'fill-opacity="{strength:.2f}"/>'
+            f'<rect x="{left + column * cell}" y="{top + row * cell}" width="{cell}" '
+            f'height="{cell}" fill="{_WRONG if column > row else "#4a78b5"}"/>'
         )
-        ink = "#fff" if strength > 0.55 else _INK
-        parts.append(_text(x + cell / 2, y + 18, str(count), 11, ink, anchor="middle"))
     for place in range(len(names) + 1):
         at = place * cell
         parts.append(

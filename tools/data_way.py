@@ -230,7 +230,7 @@ class _Reader:
         inner: dict[str, Origins] = dict(zip(names, given, strict=False))
         inner |= {key: origins for key, origins in named.items() if key}
         rest = [each.arg for each in (function.args.vararg, function.args.kwarg) if each]
-        inner |= {each: every for each in rest}
+        inner |= dict.fromkeys(rest, every)
         return self.run(function, inner)
 
     def _step(self, name: str, origins: Origins) -> Origins:
@@ -240,4 +240,5 @@ class _Reader:
         for source in origins:
             earlier = order.index(source[0]) < order.index(name)
             (step.reads if earlier else step.reads_last_cycle).add(source)
-        return frozenset({(name, "")})
+        only = step.outputs[0] if len(step.outputs) == 1 else ""
+        return frozenset({(name, only)})

@@ -67,9 +67,7 @@ def read_imports(root: Path) -> list[Import]:
 
 def downward(imports: list[Import]) -> list[Import]:
     """Those that point the wrong way."""
-    return [
-        each for each in imports if ORDER.index(each.imported) > ORDER.index(each.importer)
-    ]
+    return [each for each in imports if ORDER.index(each.imported) > ORDER.index(each.importer)]
 
 
 def _modules(path: Path) -> Iterator[tuple[int, str]]:

@@ -53,6 +53,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Turn links between files of the repository into links between pages of the site."""
     here = page.file.src_uri
     where = _in_repository(here)
+    if here == PAGES["README.md"]:
+        page.meta["hide"] = ["navigation"]  # it would be the page alone
 
     def mend(found: re.Match[str]) -> str:
         mark, text, link = found.groups()
