@@ -73,12 +73,17 @@ def read_wiring(root: Path, start: str = "coti_concept") -> Wiring:
     outputs = _outputs_of_steps(root)
     functions: dict[str, ast.FunctionDef] = {}
     for path in sorted((root / "pipelines").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and (
-                # Of several methods of one name the first that calls a step.
-                not _names_one(functions.get(node.name), outputs)
-            ):
-                functions[node.name] = node
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        methods = [
+            node for kind in tree.body if isinstance(kind, ast.ClassDef) for node in kind.body
+        ]
+        for prefix, nodes in (("", tree.body), (".", methods)):
+            for node in nodes:
+                # Of several of one name the first that calls a step.
+                if isinstance(node, ast.FunctionDef) and not _names_one(
+                    functions.get(prefix + node.name), outputs
+                ):
+                    functions[prefix + node.name] = node
     reader = _Reader(functions, outputs)
     if start not in functions:
         raise ValueError(f"pipelines/ has no function {start!r}.")
@@ -130,15 +135,15 @@ class _Reader:
     def __init__(
         self, functions: Mapping[str, ast.FunctionDef], outputs: Mapping[str, tuple[str, ...]]
     ) -> None:
-        self._functions = functions
+        self._functions = functions  # a method's name begins with a dot
         self._outputs = outputs
-        self._running: list[str] = []
+        self._running: list[ast.FunctionDef] = []
         self._in_loop = False
         self.found: dict[str, Step] = {}
 
     def run(self, function: ast.FunctionDef, env: dict[str, Origins]) -> Origins:
         """The origins of what it returns."""
-        self._running.append(function.name)
+        self._running.append(function)
         result = self._block(function.body, env)
         self._running.pop()
         return result
@@ -220,11 +225,17 @@ class _Reader:
             env[owner.id] = env.get(owner.id, _NOTHING) | every
             return _NOTHING
         # `step(…)`, `step.map(…)`, `loop(step, …)`.
-        for each in (name, _name(owner) if owner else "", _name(call.args[0]) if call.args else ""):
+        first = call.args[0] if call.args else None
+        for each in (
+            name,
+            _name(owner) if owner else "",
+            first.id if isinstance(first, ast.Name) else "",
+        ):
             if each in self._outputs:
                 return self._step(each, every)
-        function = self._functions.get(name)
-        if function is None or name in self._running:
+        own, other = ("." + name, name) if owner is not None else (name, "." + name)
+        function = self._functions.get(own) or self._functions.get(other)
+        if function is None or function in self._running:
             return every | (self._value(owner, env) if owner else _NOTHING)
         names = [each.arg for each in function.args.args if each.arg != "self"]
         inner: dict[str, Origins] = dict(zip(names, given, strict=False))

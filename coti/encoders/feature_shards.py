@@ -24,9 +24,8 @@ __all__ = ["embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
 def split_into_shards(ids: Sequence[str], size: int) -> list[list[str]]:
     """Lists of at most ``size`` ids, in order; one empty list of no ids.
 
-    Examples:
-        >>> split_into_shards(["a", "b", "c"], 2)
-        [['a', 'b'], ['c']]
+    >>> split_into_shards(["a", "b", "c"], 2)
+    [['a', 'b'], ['c']]
     """
     return [list(ids[first : first + size]) for first in range(0, len(ids), size)] or [[]]
 

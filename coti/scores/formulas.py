@@ -28,9 +28,8 @@ def gamma(scores: torch.Tensor) -> float:
     Raises:
         MetricError: no scores, or one that is not in [0, 10].
 
-    Examples:
-        >>> gamma(torch.tensor([2.0, 4.0]))
-        3.0
+    >>> gamma(torch.tensor([2.0, 4.0]))
+    3.0
     """
     if scores.ndim != 1 or scores.numel() == 0:
         raise MetricError(
@@ -49,9 +48,8 @@ def score_weights(gamma_aes: float, gamma_con: float, floor: float = 0.0) -> tup
     As printed (``floor`` 0) a score that the generations already satisfy loses all its say, and
     good-looking look-alikes flood the next batch; a floor keeps both conditions in force.
 
-    Examples:
-        >>> score_weights(9.0, 5.0, floor=0.25)
-        (0.25, 0.5)
+    >>> score_weights(9.0, 5.0, floor=0.25)
+    (0.25, 0.5)
     """
     _in_scale("gamma_aes", gamma_aes)
     _in_scale("gamma_con", gamma_con)
@@ -92,9 +90,8 @@ def indicator(gamma_aes: float, gamma_con: float) -> float:
 
     The sines make both γ count where they are low and forgive the last tenth where they are high.
 
-    Examples:
-        >>> indicator(10.0, 10.0)
-        10.0
+    >>> indicator(10.0, 10.0)
+    10.0
     """
     _in_scale("gamma_aes", gamma_aes)
     _in_scale("gamma_con", gamma_con)

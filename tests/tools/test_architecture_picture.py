@@ -12,6 +12,7 @@ from tools.data_way import Wiring, read_wiring
 from tools.package_imports import Import, downward, read_imports
 
 STEPS = {
+    "find": 'def find(place: str) -> Annotated[str, "place"]: ...',
     "load": 'def load(place: str) -> Annotated[int, "pool"]: ...',
     "pick": "def pick(pool: int, before: int | None, scores: int | None)"
     ' -> tuple[Annotated[int, "chosen"], Annotated[int, "rest"]]: ...',
@@ -25,7 +26,10 @@ class Dynamic:
         return step(**inputs)
 
     def load_all(self, place):
-        return load(place)
+        return load_all(find(place))
+
+def load_all(place):
+    return load(place)
 
 def learn(loop):
     pool = loop.load_all("here")
@@ -47,7 +51,7 @@ def coti_concept():
 
 
 def project(root: Path, pipeline: str = PIPELINE) -> Path:
-    """A repository of five steps."""
+    """A repository of six steps."""
     (root / "steps").mkdir()
     (root / "pipelines").mkdir()
     for name, text in STEPS.items():
@@ -65,8 +69,9 @@ def test_the_wiring_says_who_reads_what_of_which_cycle(tmp_path: Path) -> None:
     """Through methods, keywords, lists and unpacked outputs."""
     wiring = wiring_of(tmp_path)
     steps = {step.name: step for step in wiring.steps}
-    assert list(steps) == ["load", "pick", "train", "judge", "write"]
+    assert list(steps) == ["find", "load", "pick", "train", "judge", "write"]
     assert [name for name, step in steps.items() if step.in_loop] == ["pick", "train", "judge"]
+    assert steps["load"].reads == {("find", "place")}
     assert steps["pick"].reads == {("load", "pool")}
     assert steps["pick"].reads_last_cycle == {("pick", "chosen"), ("judge", "verdict")}
     assert steps["train"].reads == {("pick", "chosen"), ("load", "pool")}
@@ -76,6 +81,7 @@ def test_the_wiring_says_who_reads_what_of_which_cycle(tmp_path: Path) -> None:
 def test_arrows_that_others_imply_are_left_out(tmp_path: Path) -> None:
     """train reads the pool, but through pick it is known to come after it."""
     assert wiring_of(tmp_path).handed_on() == [
+        ("find", "load"),
         ("load", "pick"),
         ("pick", "train"),
         ("train", "judge"),
