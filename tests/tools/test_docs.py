@@ -116,7 +116,7 @@ def test_templates_and_citation_are_valid(schema: str, pattern: str) -> None:
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """`make docs`: a broken link, anchor or reference fails it."""
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)]
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path)]
     done = subprocess.run(
         words,
         cwd=ROOT,
@@ -126,5 +126,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Algorithm 1" in (tmp_path / "architecture.html").read_text(encoding="utf-8")
-    assert (tmp_path / "reference" / "coti" / "scores" / "formulas.html").is_file()
+    start = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for page in ("guides/your_concept.html", "repository/assets/README.html", "contributing.html"):
+        assert f'href="{page}"' in start
+        assert (tmp_path / page).is_file()
+    formulas = (tmp_path / "reference/coti/scores/formulas.html").read_text(encoding="utf-8")
+    assert "Eq. 12" in formulas
+    assert ":class:" not in re.sub(r"<pre>.*?</pre>", "", formulas, flags=re.DOTALL)
