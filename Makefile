@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart install stack test test-fast lint format lock wheel assets clean help
+.PHONY: quickstart install stack test test-fast lint format docs lock wheel assets clean help
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ lint: $(STAMP)  ## ruff and mypy.
 format: $(STAMP)  ## Let ruff mend what it can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## The site, into outputs/site; strictly: a broken link or reference fails.
+	$(BIN)/python -m tools.architecture_picture --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock and the image's own again.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \

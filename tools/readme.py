@@ -1,9 +1,9 @@
-"""Put what was measured into the README: `python -m tools.readme [quickstart|table1]`.
+"""Put what was measured into the pages: `python -m tools.readme [quickstart|table1]`.
 
-``quickstart`` (without a word) is the newest run's table and samples, ``table1`` the headline of
-docs/results/table1.md.
+``quickstart`` (without a word) is the newest run's table and samples in README.md, ``table1`` the
+headline of docs/results/table1.md in docs/experiments.md.
 
-Numbers and images in the README come from here, never by hand.
+Numbers and images there come from here, never by hand.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 IMAGE = ROOT / "docs" / "images" / "cycles.png"
 README = ROOT / "README.md"
+EXPERIMENTS = ROOT / "docs" / "experiments.md"
 RESULTS = ROOT / "docs" / "results" / "table1.md"
 
 
@@ -29,22 +30,22 @@ def main(part: str = "quickstart") -> None:
     elif part == "quickstart":
         write_run()
     else:
-        raise SystemExit(f"no part {part!r} of the README: choose quickstart or table1.")
+        raise SystemExit(f"no part {part!r}: choose quickstart or table1.")
 
 
-def write_headline(page: Path = RESULTS, readme: Path = README) -> None:
-    """Copy the page's table of means and the paper's beside it, under a heading each."""
-    sections = page.read_text(encoding="utf-8").split("\n## ")
+def write_headline(results: Path = RESULTS, page: Path = EXPERIMENTS) -> None:
+    """Copy the results' table of means and the paper's beside it, under a heading each."""
+    sections = results.read_text(encoding="utf-8").split("\n## ")
     chosen = [text for text in sections if text.startswith(("Mean over", "Beside the paper"))]
     parts = [text.split("\n", 1) for text in chosen]
-    _put(readme, "table1", "\n\n".join(f"**{name}**\n\n{text.strip()}" for name, text in parts))
+    _put(page, "table1", "\n\n".join(f"**{name}**\n\n{text.strip()}" for name, text in parts))
 
 
-def _put(readme: Path, name: str, text: str) -> None:
+def _put(page: Path, name: str, text: str) -> None:
     """Replace what stands between the marks of that name."""
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    head, rest = readme.read_text(encoding="utf-8").split(begin)
-    readme.write_text(f"{head}{begin}{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    head, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(f"{head}{begin}{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def write_run(run: Path = ROOT / "outputs" / "latest") -> None:

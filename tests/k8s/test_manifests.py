@@ -254,8 +254,8 @@ def test_a_job_by_hand_is_the_cronjobs_with_other_words_and_who_acts(tmp_path: P
     if shutil.which("jq") is None:
         pytest.skip("no jq: `coti_job` is not run")
     text = (K8S.parent / "docs" / "operations.md").read_text(encoding="utf-8")
-    function = text[text.index("   coti_job() {") :]
-    function = function[: function.index("\n   }\n") + 6]
+    function = text[text.index("    coti_job() {") :]
+    function = function[: function.index("\n    }\n") + 7]
     (cronjob,) = _plain(K8S / "base" / "retrain.yaml")
     before = {
         "apiVersion": "batch/v1",

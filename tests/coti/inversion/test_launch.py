@@ -1,4 +1,4 @@
-"""README's command for several GPUs, run: real processes by accelerate's own launcher.
+"""The documented command for several GPUs, run: real processes by accelerate's own launcher.
 
 There is no GPU here: the processes meet over gloo instead of NCCL. Without ``--multi_gpu``
 accelerate starts several processes only where it finds several GPUs.
@@ -28,10 +28,10 @@ BATCH = 4
 
 
 def _documented() -> list[str]:
-    """The words of README's command, from ``accelerate`` to the output file."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The words of the guide's command, from ``accelerate`` to the output file."""
+    text = (ROOT / "docs" / "guides" / "stable_diffusion.md").read_text(encoding="utf-8")
     found = re.search(r"`(accelerate launch [^`]+)`", text)
-    assert found, "README names no accelerate launch"
+    assert found, "the guide names no accelerate launch"
     return found[1].split()
 
 
