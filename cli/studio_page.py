@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from coti.core.errors import CotiError
 from coti.core.contact_sheet import tile
+from coti.core.errors import CotiError
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal
