@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rows", default="1000,10000,100000,1000000")
     parser.add_argument("--batch", type=int, default=10, help="B")
     parser.add_argument("--train-size", type=int, default=210, help="|X_T|")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--grow", default="60,1010", help="further |X_T| at 100k rows, or at one size"
     )

@@ -18,12 +18,12 @@ from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.entry import Entry, PoolSource
-from coti.pool.input_tables import clean_caption
 from coti.pool.local_files import temporary_folder
 from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
 from coti.pool.open_source import open_source
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
+from coti.pool.untrusted_text import clean_caption
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from functools import partial
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
-from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table
 from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars, row_extra
+from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 
 __all__ = ["is_metadata", "tree_entries"]

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from coti.pool.input_tables import Row, as_number, as_text, decode_text, json_row, printable
+from coti.pool.input_tables import Row, json_row
 from coti.pool.reasons import Rejected
+from coti.pool.untrusted_text import as_number, as_text, decode_text, printable
 
 __all__ = ["SIDECARS", "SIDECAR_LIMIT", "caption_of", "from_sidecars", "row_extra"]
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
 from coti.pool.file_tree import files_below
-from coti.pool.input_tables import Row, Table, as_text, printable
+from coti.pool.input_tables import Row, Table
 from coti.pool.local_files import existing, hash_files, read_bounded
 from coti.pool.sidecars import row_extra
 from coti.pool.sources.tar_shards import IMAGE_SUFFIXES, Shard, index_shard, sample_entries
+from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 
 __all__ = ["Img2DatasetSource"]

@@ -12,9 +12,9 @@ from pathlib import Path
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
 from coti.pool.file_tree import files_below
-from coti.pool.input_tables import printable
 from coti.pool.local_files import existing, hash_files, read_bounded
 from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars
+from coti.pool.untrusted_text import printable
 from coti.settings import PoolSettings
 
 __all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "sample_entries"]

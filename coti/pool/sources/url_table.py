@@ -13,10 +13,11 @@ from tqdm import tqdm
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
 from coti.pool.file_tree import files_below
-from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table
 from coti.pool.layout import is_metadata
 from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
 from coti.pool.sidecars import row_extra
+from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 
 __all__ = ["UrlTableSource"]
