@@ -24,7 +24,7 @@ from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.encoders.protocol import ImageEncoder
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.latents import decode_latents, encode_latents
-from coti.metrics import frechet_distance
+from coti.metrics.frechet import frechet_distance
 from coti.settings import ModelSettings
 
 SETS = ("random", "clean", "decoded")

@@ -34,7 +34,7 @@ from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_enc
 from coti.loop.inputs import Encoders
 from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
 from coti.loop.training_set import TrainingSet
-from coti.metrics import frechet_distance
+from coti.metrics.frechet import frechet_distance
 from coti.scores.scoring import embed_images
 from coti.settings import ConceptScoreSettings, RunSettings, SelectionSettings
 

@@ -44,8 +44,8 @@ from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.loop.learn import learn
 from coti.loop.record import CycleRecord
-from coti.metrics import r_precision
 from coti.metrics.judge import candidate_captions
+from coti.metrics.r_precision import r_precision
 from coti.scores.formulas import PhiValue
 from coti.scores.scoring import (
     embed_images,

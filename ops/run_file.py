@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError
+from coti.encoders.registry import ENCODERS
+from coti.loop.plan import effective
+from coti.pool.sources import POOL_SOURCES
 from coti.settings import RunSettings
 from coti.settings.run_file import parse_settings, read_yaml
 from ops.stack.locations import ROOT
@@ -77,10 +80,23 @@ def check_run_file(path: Path, parameter: str = "config") -> RunSettings:
         ConfigError: A key is unknown or missing, a value is wrong, or the file is no YAML mapping.
     """
     settings = parse_settings(check_parameters(path, parameter), str(path))
+    try:
+        _check_names(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     for name in ("concept", "seeds", "pool"):
         if not getattr(settings, name).strip():
             raise ConfigError(f"{path}: {name} is missing: a run needs concept, seeds and pool.")
     return settings
+
+
+def _check_names(settings: RunSettings) -> None:
+    """Everything that is found by name in a registry, before anything is computed."""
+    if settings.concept_score.encoder != "scorer":
+        ENCODERS.check(settings.concept_score.encoder)
+    if settings.pool_rules.kind != "auto" and ":" not in settings.pool_rules.kind:
+        POOL_SOURCES.check(settings.pool_rules.kind)
+    effective(settings)
 
 
 def load_settings(path: Path | None = None) -> RunSettings:

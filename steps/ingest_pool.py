@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import pandas as pd
 from zenml import step
 
-from coti.pool import ingest, manifest_hash
+from coti.pool.ingest import ingest
+from coti.pool.manifest import manifest_hash
 from coti.pool.pool_images import PoolImages
 from coti.settings import PoolSettings
 from materializers.image_parquet import PoolImagesMaterializer

@@ -9,7 +9,7 @@ from zenml import step
 
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
-from coti.pool import read_seeds
+from coti.pool.ingest import read_seeds
 from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table import TableMaterializer
 from ops.stack.cache_policy import cached_by

@@ -9,7 +9,7 @@ from zenml import step
 from zenml.types import HTMLString
 
 from coti.core.errors import PoolError
-from coti.pool import validate
+from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from materializers.table import TableMaterializer
 from ops.stack.cache_policy import cached_by

@@ -29,7 +29,8 @@ from assets.build.make_pool import make_pool
 from assets.build.model_cards import write_cards
 from assets.build.world import BENCHMARK_CONCEPTS, CLASS_NAMES, split_of_class, to_rgb
 from coti.core.hashes import fingerprint_files
-from coti.pool import ingest, validate
+from coti.pool.ingest import ingest
+from coti.pool.validation import validate
 from coti.settings import PoolSettings
 
 WORK = Path("scratch/acceptance")

@@ -22,10 +22,10 @@ class _CheckCommand(click.Command):
     """Its help ends with the kinds that are known when it is asked for."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from coti.settings.pool_sources import POOL_SOURCES
+        from coti.pool.sources import POOL_SOURCES
 
         formatter.write_paragraph()
-        known = f"auto, {', '.join(POOL_SOURCES)}, or module:Class of your own"
+        known = f"auto, {', '.join(POOL_SOURCES.names())}, or module:Class of your own"
         formatter.write_text(f"Kinds of pools, --set kind=KIND: {known}.")
 
 

@@ -12,9 +12,10 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.data import ConceptData, Models
 from coti.loop.training_set import TrainingSet
-from coti.metrics import frechet_distance, selection_precision
 from coti.metrics.embedding_quality import measure_embedding
+from coti.metrics.frechet import frechet_distance
 from coti.metrics.judge import judge_images
+from coti.metrics.selection_precision import selection_precision
 from coti.settings import RunSettings
 
 __all__ = ["generated_for", "measure"]
@@ -52,7 +53,7 @@ def measure(
     embedding: Embedding | None,
     training_set: TrainingSet | None,
 ) -> dict[str, float]:
-    """Metrics of :data:`coti.metrics.METRICS` by name; what cannot be measured is missing.
+    """Metrics of :data:`coti.metrics.table.METRICS` by name; what cannot be measured is missing.
 
     Args:
         models: with a judge.

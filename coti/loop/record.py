@@ -34,7 +34,7 @@ class CycleRecord:
     references: int = 0
     """Held-out references that the judge compared with."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Of :data:`coti.metrics.METRICS` by name; what was not measured is not there."""
+    """Of :data:`coti.metrics.table.METRICS` by name; what was not measured is not there."""
 
     def row(self) -> dict[str, Any]:
         """One flat mapping, as JSON, tables and CSV take it; metrics that are missing are None."""

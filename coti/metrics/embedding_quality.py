@@ -16,7 +16,8 @@ from coti.generation.prompted import generate_prompts
 from coti.generation.prompts import EDITABILITY_PROMPTS
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.metrics import class_shares, editability, evenness, reconstruction
+from coti.metrics.balance import class_shares, evenness
+from coti.metrics.editability import editability, reconstruction
 from coti.settings import GenerationSettings
 
 __all__ = ["ClassNames", "EmbeddingMetrics", "measure_embedding"]

@@ -10,7 +10,9 @@ from coti.core.errors import MetricError
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
-from coti.metrics import frechet_distance, kid, r_precision
+from coti.metrics.frechet import frechet_distance
+from coti.metrics.kid import kid
+from coti.metrics.r_precision import r_precision
 from coti.settings import EvaluationSettings
 
 __all__ = ["candidate_captions", "embed_references", "judge_images", "shortfalls"]
@@ -84,7 +86,8 @@ def judge_images(
     seed: int,
     inception: ImageEncoder | None = None,
 ) -> dict[str, float]:
-    """What the judge says of generated images: metrics of :data:`coti.metrics.METRICS` by name.
+    """What the judge says of generated images: by name of
+    :data:`coti.metrics.table.METRICS`.
 
     A metric without what it needs is missing: distances without references, R-precision with no
     caption but the concept's own.

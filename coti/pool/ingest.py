@@ -71,8 +71,8 @@ def ingest(
     Images are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
     ``cache_dir`` keeps what was fetched and the images, ``fetch_dir`` what was fetched alone;
     without them they live as long as the result. Rows that could not be decoded are already in
-    quarantine; what decoded is judged by :func:`coti.pool.validate`, which also refuses a pool
-    without a good row. Raises :class:`PoolError` where there is nothing to read.
+    quarantine; what decoded is judged by :func:`coti.pool.validation.validate`,
+    which also refuses a pool without a good row. Raises :class:`PoolError` where there is nothing to read.
     """
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")

@@ -9,8 +9,8 @@ from typing import Any
 from coti.core.errors import ConfigError, PoolError
 from coti.pool.entry import PoolSource
 from coti.pool.local_files import existing
+from coti.pool.sources import POOL_SOURCES
 from coti.settings import PoolSettings
-from coti.settings.pool_sources import POOL_SOURCES
 
 __all__ = ["detect_kind", "fingerprint_source", "open_source"]
 
@@ -21,7 +21,7 @@ def open_source(
     """Open ``source`` as ``settings.kind``, or as what it is found to be.
 
     ``cache_dir`` keeps what was fetched from URLs; without it nothing can be resumed. Raises
-    :class:`PoolError` where it is nothing.
+    :class:`PoolError` where it is nothing; :class:`ConfigError` where there is no such kind.
     """
     kind = settings.kind if settings.kind != "auto" else detect_kind(source)
     opened: PoolSource = _class_of(kind)(source, settings, cache_dir)
@@ -30,7 +30,7 @@ def open_source(
 
 def detect_kind(source: str) -> str:
     """The kind that claims a source, the last registered one first."""
-    for kind in reversed(POOL_SOURCES):
+    for kind in reversed(POOL_SOURCES.names()):
         if _class_of(kind).claims(source):
             return kind
     raise PoolError(
@@ -48,8 +48,10 @@ def fingerprint_source(source: str, settings: PoolSettings | None = None) -> str
 
 
 def _class_of(kind: str) -> Any:
-    module, _, name = POOL_SOURCES.get(kind, kind).partition(":")
     try:
+        if ":" not in kind:
+            return POOL_SOURCES.get(kind)
+        module, _, name = kind.partition(":")
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"The pool source {kind!r} cannot be imported ({error}).") from error

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coti.settings._base import Strict, require
-from coti.settings.pool_sources import require_kind
 
 
 @dataclass(frozen=True)
 class FetchSettings(Strict):
     """How images are fetched where the pool is a table of URLs."""
 
-    user_agent: str = "coti/0.1 (research crawler; set pool.fetch.user_agent to your contact)"
+    user_agent: str = "coti/0.2 (research crawler; set pool.fetch.user_agent to your contact)"
     """Who asks. Put an address of yours in it; hosts refuse the anonymous."""
     concurrency: int = 32
     """Requests at once, over all hosts."""
@@ -117,7 +116,6 @@ class PoolSettings(Strict):
     fetch: FetchSettings = field(default_factory=FetchSettings)
 
     def __post_init__(self) -> None:
-        require_kind(self.kind)
         require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
         positive = ("max_pixels", "max_bytes", "max_caption_length", "read_threads")
         for name in (*positive, "feature_shard"):

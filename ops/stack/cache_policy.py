@@ -105,7 +105,7 @@ def _files_of(module: str) -> Iterator[Path]:
 @cache
 def _imported_by(path: Path) -> list[Path]:
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in _run(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -116,9 +116,14 @@ def _imported_by(path: Path) -> list[Path]:
     return [file for name in sorted(names) for file in _files_of(name)]
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """What may be executed: not what type checkers alone read, nor a module's lazy exports."""
+    for child in ast.iter_child_nodes(node):
+        checked = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        lazy = isinstance(child, ast.FunctionDef) and child.name == "__getattr__"
+        if not checked and not lazy:
+            yield child
+            yield from _run(child)
 
 
 @cache

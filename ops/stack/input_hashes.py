@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coti.core.errors import ConfigError
 from coti.core.hashes import fingerprint_files
-from coti.pool import fingerprint_source
+from coti.pool.open_source import fingerprint_source
 from coti.settings import PoolSettings
 from ops.stack.artifact_store import share_with_pool
 from ops.stack.locations import locate

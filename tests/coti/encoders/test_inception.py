@@ -9,7 +9,7 @@ import torch
 from coti.core.errors import MetricError, ModelError
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
-from coti.metrics import frechet_distance
+from coti.metrics.frechet import frechet_distance
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import EvaluationSettings
 from tests.coti.metrics.test_judge import MeanColour

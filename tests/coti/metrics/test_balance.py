@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coti.core.errors import MetricError
-from coti.metrics import class_shares, evenness
+from coti.metrics.balance import class_shares, evenness
 
 NAMES = ("sandal", "sneaker", "ankle boot", "bag")
 

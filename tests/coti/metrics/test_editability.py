@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from coti.core.errors import MetricError
-from coti.metrics import editability, reconstruction
+from coti.metrics.editability import editability, reconstruction
 
 
 def test_reconstruction_is_the_mean_of_all_pairs() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coti.core.errors import MetricError
-from coti.metrics import frechet_distance
+from coti.metrics.frechet import frechet_distance
 
 
 def features(rows: int, width: int, seed: int, shift: float = 0.0) -> torch.Tensor:

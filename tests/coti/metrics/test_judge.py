@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coti.core.errors import MetricError, PoolError
-from coti.metrics import frechet_distance
+from coti.metrics.frechet import frechet_distance
 from coti.metrics.judge import candidate_captions, embed_references, judge_images, read_ground_truth
 from coti.settings import EvaluationSettings
 

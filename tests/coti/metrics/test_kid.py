@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coti.core.errors import MetricError
-from coti.metrics import KID, kid, polynomial_mmd
+from coti.metrics.kid import KID, kid, polynomial_mmd
 
 
 def features(rows: int, seed: int, shift: float = 0.0) -> torch.Tensor:

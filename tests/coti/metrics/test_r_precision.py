@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import MetricError
-from coti.metrics import r_precision
+from coti.metrics.r_precision import r_precision
 
 CAPTIONS = torch.eye(4)
 

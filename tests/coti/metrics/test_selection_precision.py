@@ -7,7 +7,7 @@ import math
 import pytest
 
 from coti.core.errors import MetricError
-from coti.metrics import selection_precision
+from coti.metrics.selection_precision import selection_precision
 
 TRUTH = {"a": True, "b": False, "c": True}
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 
 from coti.core.errors import ConfigError
-from coti.pool import ingest
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.fetch.robots import opted_out
+from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source
 from coti.pool.reasons import Rejected
 from coti.settings import FetchSettings, PoolSettings

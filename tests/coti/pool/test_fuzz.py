@@ -19,11 +19,12 @@ import pytest
 from PIL import Image
 
 from coti.core.errors import PoolError
-from coti.pool import ingest, validate
 from coti.pool.decode.decoder import FORMATS
 from coti.pool.entry import Entry
+from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source
 from coti.pool.pool_report import render_report
+from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, image
 from tests.coti.pool.test_shards import write_tar

@@ -10,18 +10,10 @@ import pytest
 import torch
 
 from coti.core.errors import PoolError
-from coti.pool import (
-    PoolImages,
-    diff,
-    ingest,
-    manifest_hash,
-    read_manifest,
-    read_seeds,
-    validate,
-    write_manifest,
-)
-from coti.pool.manifest import COLUMNS
-from coti.pool.pool_images import ImageWriter, encode_png
+from coti.pool.ingest import ingest, read_seeds
+from coti.pool.manifest import COLUMNS, diff, manifest_hash, read_manifest, write_manifest
+from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
+from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, image
 

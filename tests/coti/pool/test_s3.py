@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from coti.core.errors import PoolError
-from coti.pool import fingerprint_source, ingest, validate
 from coti.pool.entry import Entry
-from coti.pool.open_source import open_source
+from coti.pool.ingest import ingest
+from coti.pool.open_source import fingerprint_source, open_source
+from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
