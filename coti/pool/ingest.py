@@ -72,7 +72,8 @@ def ingest(
     ``cache_dir`` keeps what was fetched and the images, ``fetch_dir`` what was fetched alone;
     without them they live as long as the result. Rows that could not be decoded are already in
     quarantine; what decoded is judged by :func:`coti.pool.validation.validate`,
-    which also refuses a pool without a good row. Raises :class:`PoolError` where there is nothing to read.
+    which also refuses a pool without a good row. Raises :class:`PoolError` where there is nothing
+    to read.
     """
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
