@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart install stack test test-fast lint format docs lock assets clean help
+.PHONY: quickstart install stack test test-fast lint format docs lock wheel assets clean help
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,14 @@ lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock and the image's
 	$(BIN)/uv pip compile -q --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra pipeline \
 	  --extra server -c requirements.lock pyproject.toml -o k8s/requirements.lock
+
+wheel: $(STAMP)  ## Build the library's wheel, without the ZenML project, into dist/.
+	$(BIN)/uv build --wheel
+
+assets: $(STAMP)  ## Build pools and images again from Fashion-MNIST, the same bytes; models are frozen.
+	$(BIN)/python -m assets.build.make_pool --concept "ankle boot" --seed 0 \
+	  --output assets/pools/ankle_boot
+	$(BIN)/python -m assets.build.make_uses
 
 clean:  ## Remove local state and outputs; .venv stays.
 	rm -rf .coti .zen outputs .mypy_cache .ruff_cache .pytest_cache .hypothesis

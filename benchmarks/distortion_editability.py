@@ -2,10 +2,10 @@
 
     python -m benchmarks.distortion_editability --coti latest
 
-Every TI word gets the same number of optimizer steps at one learning rate; COTI's are the runs
-named. All are measured by ``coti.metrics.embedding_quality.measure_word``, as ``coti evaluate``
-does, drawn in one plot, and tracked in MLflow like an evaluation. Trains eight words or so:
-minutes on the bundled model.
+Every TI embedding gets the same number of optimizer steps at one learning rate; COTI's are the runs
+named. All are measured by ``coti.metrics.embedding_quality.measure_embedding``, as by
+``coti evaluate``, shown in one plot, and tracked in MLflow like an evaluation. Trains eight
+embeddings or so: minutes on the bundled model.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any
 
 import torch
 
-from cli.word_sources import find_words, registry
+from coti.commands.embedding_sources import find_embeddings
 from coti.core.images import read_image_folder
 from coti.core.seeding import generator
-from coti.encoders.image_text import load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.generation.prompts import read_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
-from coti.metrics.embedding_quality import measure_word
+from coti.metrics.embedding_quality import measure_embedding
 from coti.pool.ingest import ingest
 from coti.pool.validation import validate
+from coti.report.distortion_plot import means_by_label, plot_distortion
 from coti.settings import (
     GenerationSettings,
     ModelSettings,
@@ -38,8 +38,8 @@ from coti.settings import (
     TokenSettings,
     TrainSettings,
 )
+from ops.tracking.active_tracker import active_tracker
 from ops.tracking.evaluation_record import record_evaluation
-from tools.distortion_plot import means_by_label, plot_distortion
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,14 +47,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def learn(
     model: TextToImageModel, images: torch.Tensor, num_vectors: int, given: argparse.Namespace
 ) -> Embedding:
-    """One word, without any schedule: uint8 [n, 3, h, w] to its embedding."""
+    """One embedding, without any schedule: uint8 [n, 3, h, w] to its embedding."""
     settings = TokenSettings(
         placeholder_token="<concept>", initializer=given.initializer, num_vectors=num_vectors
     )
     train = TrainSettings(
         learning_rates=(given.learning_rate,), max_steps=given.steps, checkpoint_every=0
     )
-    start = initial_embedding(model, settings, given.seed, given.concept)
+    start = Embedding.initial(model, settings, given.seed, given.concept)
     still = ScheduleSettings(dynamic=False)
     return train_cycle(model, images, None, start, train, still, None, given.seed).embedding
 
@@ -88,7 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--initializer", default="foot", help="also the per-word baseline")
     parser.add_argument("--vectors", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--coti", nargs="*", default=[], help="runs or embedding files")
-    parser.add_argument("--steps", default=300, type=int, help="optimizer steps a word")
+    parser.add_argument("--steps", default=300, type=int, help="optimizer steps an embedding")
     parser.add_argument("--learning-rate", default=5e-3, type=float)
     parser.add_argument("--images-per-prompt", default=64, type=int)
     parser.add_argument("--num-seeds", default=3, type=int, help="of the noise")
@@ -104,20 +104,20 @@ def main() -> None:
     model = load_text_to_image(ModelSettings(base_model=given.model))
     judge = load_image_text_encoder(given.judge)
     sets = training_sets(given, model.resolution)
-    words: dict[str, Embedding | str] = {given.initializer: given.initializer}
+    measured: dict[str, Embedding | str] = {given.initializer: given.initializer}
     for count in given.vectors:
-        words[f"TI, {count} vectors"] = learn(model, sets["seeds"], count, given)
+        measured[f"TI, {count} vectors"] = learn(model, sets["seeds"], count, given)
     for name in ("RAND", "FULL"):
-        words[f"TI ({name}), 4 vectors"] = learn(model, sets[name], 4, given)
-    for source in find_words([], given.coti):
-        words[f"COTI {source.label}"] = source.embedding
+        measured[f"TI ({name}), 4 vectors"] = learn(model, sets[name], 4, given)
+    for source in find_embeddings([], given.coti):
+        measured[f"COTI {source.label}"] = source.embedding
     settings = GenerationSettings(guidance_scale=given.guidance_scale)
     prompts = read_prompts(given.prompts)
     rows: list[dict[str, Any]] = [
-        measure_word(
+        measure_embedding(
             model,
             judge,
-            word,
+            embedding,
             sets["seeds"],
             prompts,
             settings,
@@ -125,7 +125,7 @@ def main() -> None:
             label=label,
             images_per_prompt=given.images_per_prompt,
         ).row()
-        for label, word in words.items()
+        for label, embedding in measured.items()
         for seed in range(given.num_seeds)
     ]
     given.output.mkdir(parents=True, exist_ok=True)
@@ -138,14 +138,14 @@ def main() -> None:
     params = {"steps": given.steps, "learning_rate": given.learning_rate, "judge": judge.name}
     params |= {"guidance_scale": given.guidance_scale, "base_model_hash": model.fingerprint}
     table = given.output / "scores.csv"
-    record_evaluation(registry().tracking_uri, given.concept, rows, params, [table, plot])
+    record_evaluation(active_tracker(), given.concept, rows, params, [table, plot])
     means = {
         row["label"]: {key: round(row[key], 4) for key in ("reconstruction", "editability")}
         for row in means_by_label(rows)
     }
     for label, values in means.items():
         print(f"{label:<28} {values['reconstruction']:.3f}  {values['editability']:.3f}")
-    print(json.dumps({"benchmark": "distortion_editability", "words": means}))
+    print(json.dumps({"benchmark": "distortion_editability", "embeddings": means}))
 
 
 if __name__ == "__main__":

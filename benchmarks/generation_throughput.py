@@ -2,9 +2,8 @@
 
     python -m benchmarks.generation_throughput --embedding outputs/latest/learned_embeds.safetensors
 
-Both draw the same prompt from the same noise with the same solver, guidance, precision and batch
-size, taking turns in one process; the pipeline is loaded as its documentation says, without a
-safety checker.
+Both have the same prompt, noise, solver, guidance, precision and batch size, taking turns in one
+process; the pipeline is loaded as its documentation says, without a safety checker.
 Then the number of solver steps is varied: the mean difference from 50 steps in levels of 255, and
 with ``--metrics`` what the judge says of as many images as it has features (Fréchet distance to
 the bundled references, R-precision), which is what a saved step could cost. The last line is one
@@ -25,14 +24,15 @@ from typing import Any
 import torch
 
 from coti.core.images import read_image_folder
-from coti.encoders.image_text import load_image_text_encoder
-from coti.generation.fixed_noise import draw
+from coti.core.quiet_libraries import quiet_libraries
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.sampler import fixed_noise, generate
-from coti.inversion.adapters.embedding import Embedding, load_embedding
-from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import GenerationSettings, ModelSettings
-from ops.run_file import load_config
+from ops.run_file import load_settings
 from ops.stack.locations import locate
 
 STEPS = (5, 7, 10, 15, 20)
@@ -54,7 +54,7 @@ class Verdict:
     """The bundled judge on the bundled concept, as evaluate_cycle has it."""
 
     def __init__(self, images: int) -> None:
-        config = load_config()
+        config = load_settings()
         self.config, self.settings = config, config.evaluation
         self.judge = load_image_text_encoder(locate(self.settings.judge))
         if images < self.judge.size:
@@ -90,10 +90,10 @@ def enough(rows: list[dict[str, Any]], other: dict[str, float]) -> int | None:
     return found
 
 
-def seconds_of(draw: Callable[[], Any]) -> float:
+def seconds_of(produce: Callable[[], Any]) -> float:
     """Wall-clock seconds of one call."""
     started = time.perf_counter()
-    draw()
+    produce()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - started
@@ -103,8 +103,8 @@ def main() -> None:
     """Print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
     parser.add_argument("--model", default="assets/models/base")
-    parser.add_argument("--embedding", default="", help="a word to draw; default: none")
-    parser.add_argument("--prompt", default="a photo of a {}", help="{} stands for the word")
+    parser.add_argument("--embedding", default="", help="to generate with; default: none")
+    parser.add_argument("--prompt", default="a photo of a {}", help="{} stands for its token")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
@@ -116,17 +116,17 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     model = load_text_to_image(ModelSettings(base_model=options.model))
     settings = GenerationSettings(batch_size=options.images)
-    words: list[Embedding] = [load_embedding(options.embedding)] if options.embedding else []
-    prompt = options.prompt.replace("{}", words[0].token if words else "photo")
+    embeddings: list[Embedding] = [Embedding.load(options.embedding)] if options.embedding else []
+    prompt = options.prompt.replace("{}", embeddings[0].token if embeddings else "photo")
     prompts = [prompt] * options.images
     pipe = load_pipeline(model, settings)
-    if words:
+    if embeddings:
         with quiet_libraries():
             pipe.load_textual_inversion(options.embedding)
     noise = fixed_noise(model, range(options.images), 0)
 
     def ours() -> torch.Tensor:
-        return generate(model, prompts, words, settings, 0)
+        return generate(model, prompts, embeddings, settings, 0)
 
     def theirs() -> None:
         with quiet_libraries():
@@ -145,13 +145,15 @@ def main() -> None:
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"images a second: ours {our_rate:.1f}, pipeline {their_rate:.1f}, ratio {ratio:.2f}")
 
-    finest = generate(model, prompts, words, replace(settings, num_inference_steps=50), 0).float()
+    finest = generate(
+        model, prompts, embeddings, replace(settings, num_inference_steps=50), 0
+    ).float()
     rows: list[dict[str, Any]] = []
-    verdict = Verdict(options.metrics) if options.metrics and words else None
+    verdict = Verdict(options.metrics) if options.metrics and embeddings else None
     for steps in STEPS if verdict is None else (*STEPS, 50):
         how = replace(settings, num_inference_steps=steps)
         started = time.perf_counter()
-        images = generate(model, prompts, words, how, 0).float()
+        images = generate(model, prompts, embeddings, how, 0).float()
         seconds = time.perf_counter() - started
         rows.append(
             {
@@ -162,8 +164,8 @@ def main() -> None:
         )
         if verdict is not None:
             how = replace(how, cycle_images=options.metrics)
-            drawn = draw(model, words[0], how, options.metrics, 0, "cycle")
-            rows[-1] |= verdict.of(drawn.images)
+            generated = generate_fixed(model, embeddings[0], how, options.metrics, 0, "cycle")
+            rows[-1] |= verdict.of(generated.images)
         print(
             f"{steps:>3} steps: {rows[-1]['images_a_second']:7.1f} images a second, "
             f"{rows[-1]['difference']:5.2f} levels from 50 steps"
@@ -176,7 +178,9 @@ def main() -> None:
     judged: dict[str, Any] = {}
     if verdict is not None:
         how = replace(settings, num_inference_steps=50, cycle_images=options.metrics)
-        other = verdict.of(draw(model, words[0], how, options.metrics, 1, "cycle").images)
+        other = verdict.of(
+            generate_fixed(model, embeddings[0], how, options.metrics, 1, "cycle").images
+        )
         judged = {"other_noise": other, "enough_steps": enough(rows, other)}
         print(f"another noise at 50 steps: {other}")
         print(f"enough steps: {judged['enough_steps']}")

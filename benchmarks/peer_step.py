@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.caption_templates import OBJECT_TEMPLATES
 
 OPERATIONS = (
@@ -46,7 +47,7 @@ class Example:
         model: TextToImageModel,
         folder: Path,  # of image files
         batch_size: int,  # images a step
-        num_vectors: int,  # of the word
+        num_vectors: int,  # of the embedding
     ) -> None:
         diffusers: Any = import_module("diffusers")
         transformers: Any = import_module("transformers")
@@ -75,7 +76,7 @@ class Example:
                 parameter.requires_grad_(parameter is table)
         self.placeholder = " ".join(names)
         self.optimizer = torch.optim.AdamW([table], lr=5e-4)
-        self.pace = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _step: 1.0)
+        self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _step: 1.0)
         self.original = table.detach().clone()
         self.text_encoder.train()
         self.files = sorted(folder.iterdir())
@@ -125,7 +126,7 @@ class Example:
     def update(self) -> None:
         """The optimizer on the whole table, and its other rows back."""
         self.optimizer.step()
-        self.pace.step()
+        self.rates.step()
         self.optimizer.zero_grad()
         frozen = torch.ones((len(self.tokenizer),), dtype=torch.bool)
         frozen[min(self.rows) : max(self.rows) + 1] = False

@@ -1,16 +1,23 @@
-"""Scoring a cycle: seconds and peak memory from a thousand rows to ten million.
+"""Scoring a cycle as `score_pool` does it: time and memory from a thousand to a million rows.
 
-    python -m benchmarks.pool_score                            # 1k, 10k, 100k, 1M
-    python -m benchmarks.pool_score --rows 10000000 --mapped   # from a file, beyond the memory
+    python -m benchmarks.pool_score                       # 1k, 10k, 100k, 1M rows
+    python -m benchmarks.pool_score --rows 100000         # one size
 
-Features are synthetic, 768 wide, L2-normalised. A cycle is what ``score_pool`` and
-``select_batch`` do after B images joined X_T: Eq. 8's minimum, the aesthetic head, Eq. 11, the
-best B. ``incremental`` compares the pool with the B new images in one pass that serves both
-scores; ``all pairs`` compares it with the whole X_T, as without a memory of the minimum.
-``hidden head`` is incremental with a head of 64 hidden units instead of an affine one. The three
-take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool: ``incremental`` must
-not, ``all pairs`` must. Each size runs in a process of its own, so that the
-peak is its own. The last line is one JSON object.
+Features are synthetic, 768 wide, L2-normalised, in a file as `gather_features` leaves it: a
+:class:`coti.core.tensors.TensorBundle`, which is mapped and not read. A cycle fits S_con to X_T,
+scores the whole pool (Eq. 7, 8, 11) and takes the best B:
+
+``fit``          fitting the default S_con, a classifier, on 4,000 rows of the pool at most;
+``classifier``   scoring with it;
+``incremental``  Eq. 8 as printed, the least cosines of the cycle before given: B new images alone;
+``hidden head``  the same with an aesthetic head of 64 hidden units instead of an affine one;
+``all pairs``    Eq. 8 as printed, compared with the whole X_T.
+
+Times are CPU seconds, threads added up, so that what else the machine does matters little. The ways
+take turns, the fastest of the rounds counts. Then |X_T| grows at a fixed pool. Each size runs in a
+process of its own. ``peak`` is what is resident at most, the file's pages included,
+which the system takes back when it needs them; ``own`` is without them. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -22,101 +29,112 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from coti.core.tensors import TensorBundle
 from coti.scores.aesthetic import AestheticHead
-from coti.scores.concept_score import ConceptScorer, least_cosine
-from coti.scores.formulas import intelligent_score
-from coti.scores.pool_scores import PoolFeatures, rescore, write_features
+from coti.scores.concept_score import ConceptScorer
+from coti.scores.scoring import fit_concept, score_candidates
 from coti.selection.batch import select_batch
+from coti.settings import ConceptScoreSettings
 
-WIDTH, CHUNK = 768, 16_384
+WIDTH, SEEDS = 768, 10
+WAYS = ("fit", "classifier", "incremental", "hidden head", "all pairs")
 
 
-def synthetic(rows: int) -> Iterator[torch.Tensor]:
-    """Normalised features, the same for the same number of rows."""
+def write_bundle(path: Path, rows: int) -> None:
+    """Features of ``rows`` pool images and the seeds, the same for the same number of rows."""
     generator = torch.Generator().manual_seed(rows)
-    for first in range(0, rows, CHUNK):
-        block = torch.randn(min(CHUNK, rows - first), WIDTH, generator=generator)
-        yield torch.nn.functional.normalize(block, dim=-1, out=block)
+    pool = torch.empty(rows, WIDTH)
+    for block in torch.split(pool, 16_384):
+        torch.nn.functional.normalize(block.normal_(generator=generator), dim=-1, out=block)
+    bundle = TensorBundle({"pool": pool, "seeds": pool[:SEEDS] * 1.0})
+    bundle = bundle.with_strings("pool_ids", [f"{row:020d}" for row in range(rows)])
+    bundle.with_strings("seed_ids", [f"seed {row}" for row in range(SEEDS)]).save(path)
 
 
-def peak_memory() -> tuple[float, float]:
-    """GiB at most resident, and GiB of them that are not the file's own pages now."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    lines = Path("/proc/self/status").read_text().splitlines()
-    own = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-    return peak, own / 1024**2
-
-
-def measure(rows: int, batch: int, train_size: int, rounds: int, mapped: str) -> dict[str, float]:
-    """Time one cycle in each way on ``rows`` features."""
-    features: PoolFeatures | torch.Tensor
-    if mapped:
-        if not Path(mapped).exists():
-            write_features(mapped, synthetic(rows), rows, WIDTH, half=True)
-        features = PoolFeatures(mapped)
-    else:
-        features = torch.empty(rows, WIDTH)
-        place = 0
-        for block in synthetic(rows):
-            features[place : place + len(block)] = block
-            place += len(block)
-    chosen = next(synthetic(train_size + 1))[:train_size]
-    new, rest = chosen[:batch], chosen[batch:]
+def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, float]:
+    """CPU seconds of one cycle in each way, and GiB."""
+    features = TensorBundle.load(path)
+    ids = features.strings("pool_ids")
+    candidates = torch.ones(len(ids), dtype=torch.bool)
+    chosen = ids[SEEDS : SEEDS + train_size - SEEDS]
+    train = [*features.strings("seed_ids"), *chosen]
     affine = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
     hidden = AestheticHead.fresh(WIDTH, seed=0, hidden=64)
-    before, _ = rescore(features, rest[:1], torch.full((rows,), torch.inf), affine)
-    candidates = torch.ones(rows, dtype=torch.bool)
-    scorer = ConceptScorer("min_cosine", chosen, torch.ones(1), torch.zeros(1))
+    start = time.process_time()
+    classifier = fit_concept(features, train, ConceptScoreSettings(), 0)
+    fit = time.process_time() - start
 
-    def finish(least: torch.Tensor, s_aes: torch.Tensor) -> torch.Tensor:
-        s_int = intelligent_score(s_aes, scorer.score_least(least), 4.0, 6.0, 0.3)
-        return select_batch(s_int, candidates, batch)
+    def cycle(
+        head: AestheticHead,
+        least: torch.Tensor | None = None,
+        concept: ConceptScorer | None = None,
+    ) -> torch.Tensor:
+        printed = ConceptScoreSettings(kind="min_cosine")
+        concept = concept or fit_concept(features, train, printed, 0)
+        joined = chosen[-batch:]
+        scores = score_candidates(
+            features, head, concept, 4.0, 6.0, 0.3, least=least, joined=joined
+        )
+        select_batch(torch.from_numpy(scores["s_int"]), candidates, batch)
+        return torch.from_numpy(scores.get("least_cosine", scores["s_con"]))
 
-    def incremental() -> None:
-        finish(*rescore(features, new, before, affine))
-
-    def hidden_head() -> None:
-        finish(*rescore(features, new, before, hidden))
-
-    def all_pairs() -> None:
-        if isinstance(features, torch.Tensor):
-            finish(least_cosine(features, chosen), affine.score(features))
-        else:
-            finish(*rescore(features, chosen, torch.full((rows,), torch.inf), affine))
-
-    ways: dict[str, Callable[[], None]] = {
-        "incremental": incremental,
-        "hidden_head": hidden_head,
-        "all_pairs": all_pairs,
+    before = cycle(affine)
+    ways: dict[str, Callable[[], torch.Tensor]] = {
+        "classifier": lambda: cycle(affine, concept=classifier),
+        "incremental": lambda: cycle(affine, before),
+        "hidden head": lambda: cycle(hidden, before),
+        "all pairs": lambda: cycle(affine),
     }
-    best = dict.fromkeys([*ways, "incremental_cpu"], float("inf"))
+    own = max(_own_gib_during(way) for way in ways.values())
+    best = {**dict.fromkeys(WAYS, float("inf")), "fit": fit}
     for _ in range(rounds):
         for name, way in ways.items():
-            start, cpu = time.perf_counter(), time.process_time()
+            start = time.process_time()
             way()
-            best[name] = min(best[name], time.perf_counter() - start)
-            if name == "incremental":  # what it would take on idle cores, threads added up
-                best["incremental_cpu"] = min(best["incremental_cpu"], time.process_time() - cpu)
-    peak, own = peak_memory()
-    return {"rows": rows, **best, "peak_gib": peak, "own_gib": own}
+            best[name] = min(best[name], time.process_time() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return {"rows": len(ids), "train_size": train_size, **best, "peak_gib": peak, "own_gib": own}
 
 
-def _child(arguments: list[str]) -> dict[str, float]:
-    """One size in a process of its own, so that its peak of memory is its own."""
+def _own_gib_during(way: Callable[[], torch.Tensor]) -> float:
+    """The most GiB of memory without files' pages, looked at every few milliseconds."""
+    seen, done = [_own_gib()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            seen.append(_own_gib())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        way()
+    finally:
+        done.set()
+        watcher.join()
+    return max(seen)
+
+
+def _own_gib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024**2
+
+
+def _child(*arguments: str) -> str:
+    """The last line of this program in a process of its own."""
     child = subprocess.run(
         [*(sys.executable, "-m", "benchmarks.pool_score"), *arguments],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     )
-    found: dict[str, float] = json.loads(child.stdout.splitlines()[-1])
-    return found
+    return (child.stdout.splitlines() or [""])[-1]
 
 
 def main() -> None:
@@ -129,52 +147,46 @@ def main() -> None:
     parser.add_argument("--train-size", type=int, default=210, help="|X_T|")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--grow", default="60,210,1010", help="|X_T| to compare at 100k rows or less"
+        "--grow", default="60,1010", help="further |X_T| at 100k rows, or at one size"
     )
-    parser.add_argument("--mapped", action="store_true", help="features in a file, float16")
-    parser.add_argument("--folder", default=tempfile.gettempdir(), help="where that file goes")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--folder", default=tempfile.gettempdir(), help="for 3 GB of a million rows"
+    )
+    parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one is not None:
-        file = str(Path(options.folder) / f"pool_score_{options.one}.safetensors")
-        mapped = file if options.mapped else ""
-        result = measure(options.one, options.batch, options.train_size, options.rounds, mapped)
-        if mapped:
-            Path(file).unlink()
-        print(json.dumps(result))
+    if options.write is not None:
+        write_bundle(options.file, options.write)
+        return
+    if options.file is not None:
+        found = measure(options.file, options.batch, options.train_size, options.rounds)
+        print(json.dumps(found))
         return
     results = []
-    print(f"{'rows':>10} {'incremental':>12} {'hidden head':>12} {'all pairs':>12} {'peak GiB':>9}")
+    print(f"{'rows':>9} {'|X_T|':>6}", *(f"{way:>12}" for way in WAYS), "peak GiB  own GiB")
+    common = ["--batch", str(options.batch), "--rounds", str(options.rounds)]
     for rows in (int(part) for part in options.rows.split(",")):
-        found = _child([*sys.argv[1:], "--one", str(rows)])
-        results.append(found)
-        print(
-            f"{rows:>10} {found['incremental']:>11.4f}s {found['hidden_head']:>11.4f}s "
-            f"{found['all_pairs']:>11.4f}s {found['peak_gib']:>9.2f}"
-        )
-    grown = []
-    least = min(int(options.rows.split(",")[-1]), 100_000)
-    print(
-        f"{'|X_T|':>10} {'incremental':>12} {'hidden head':>12} {'all pairs':>12}   at {least} rows"
-    )
-    for size in (int(part) for part in options.grow.split(",") if part):
-        found = _child([*sys.argv[1:], "--one", str(least), "--train-size", str(size)])
-        grown.append({"train_size": size, **found})
-        print(
-            f"{size:>10} {found['incremental']:>11.4f}s {found['hidden_head']:>11.4f}s "
-            f"{found['all_pairs']:>11.4f}s"
-        )
-    last = results[-1]
+        sizes = [options.train_size]
+        if rows == 100_000 or "," not in options.rows:
+            sizes += [int(part) for part in options.grow.split(",") if part]
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            file = ["--file", f"{folder}/features.safetensors"]
+            _child("--write", str(rows), *file)
+            for size in sizes:
+                found = json.loads(_child(*file, *common, "--train-size", str(size)))
+                results.append(found)
+                print(
+                    f"{rows:>9} {size:>6}",
+                    *(f"{found[way]:>11.4f}s" for way in WAYS),
+                    f"{found['peak_gib']:>8.2f} {found['own_gib']:>8.2f}",
+                    flush=True,
+                )
     summary = {
         "benchmark": "pool_score",
         "threads": torch.get_num_threads(),
         "load": os.getloadavg()[0],
         "batch": options.batch,
-        "train_size": options.train_size,
         "results": results,
-        "by_train_size": grown,
-        "all_pairs_over_incremental": last["all_pairs"] / last["incremental"],
-        "hidden_over_affine": last["hidden_head"] / last["incremental"],
     }
     print(json.dumps(summary))
 

@@ -16,13 +16,14 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import wraps
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any
 
-from coti.settings import Strategy
+from coti.selection import STRATEGIES
 
 TRACKING = ("track_cycle", "register_embedding")
 VALIDATION = ("validate_pool",)
@@ -48,8 +49,8 @@ def _start(config: Any) -> dict[str, Any]:
     """The judge's metrics before any training."""
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
-    from coti.generation.fixed_noise import draw
-    from coti.inversion.prompt_encoder import initial_embedding
+    from coti.generation.fixed_noise import generate_fixed
+    from coti.inversion.adapters.embedding import Embedding
     from coti.metrics.judge import embed_references, judge_images
     from ops.stack.loaded_models import judge_of, located_token, text_to_image
     from ops.stack.locations import locate
@@ -60,8 +61,8 @@ def _start(config: Any) -> dict[str, Any]:
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
-    word = initial_embedding(model, located_token(config.token), seed, config.concept)
-    drawn = draw(
+    word = Embedding.initial(model, located_token(config.token), seed, config.concept)
+    drawn = generate_fixed(
         model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
     )
     return judge_images(judge, drawn.images, references, config.concept, settings, config.seed)
@@ -71,7 +72,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--strategies", nargs="+", default=["coti"], choices=get_args(Strategy))
+    parser.add_argument("--strategies", nargs="+", default=["coti"], choices=STRATEGIES.names())
     parser.add_argument("--config", type=Path, default=None)
     arguments = parser.parse_args()
 
@@ -85,24 +86,24 @@ def main() -> None:
     from ops.quiet import quiet_terminal
 
     quiet_terminal()
-    from ops.run_file import load_config
+    from ops.run_file import load_settings
     from pipelines.concept import STEPS, coti_concept
 
     quiet_terminal(again=True)
     imports = time.perf_counter() - began
-    config = load_config(arguments.config)
+    config = load_settings(arguments.config)
     runs = []
     for strategy, seed in product(arguments.strategies, arguments.seeds):
         seconds: dict[str, float] = defaultdict(float)
         originals = {step: type(step).entrypoint for step in STEPS}
         for step, function in originals.items():
             setattr(type(step), ENTRYPOINT, staticmethod(_timed(step.name, function, seconds)))
-        chosen = config.model_copy(update={"seed": seed, "strategy": strategy})
+        chosen = replace(config, seed=seed, strategy=strategy)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "run.yaml"
             import yaml
 
-            values = {"parameters": {"config": chosen.model_dump(mode="json")}}
+            values = {"parameters": {"config": json.loads(json.dumps(asdict(chosen)))}}
             path.write_text(yaml.safe_dump(values), encoding="utf-8")
             started = time.perf_counter()
             coti_concept.with_options(config_path=str(path), enable_cache=False)()
@@ -143,9 +144,8 @@ def _summary(
         print(f"  {name:28s} {value:7.1f} s")
     print(f"  {'ZenML (the rest)':28s} {orchestration - tracking - validation:7.1f} s")
     print(f"  orchestration: {orchestration:.1f} s, {orchestration / total:.1%} of the whole")
-    fd = f"fd_{config.evaluation.fd_name}"
     print(
-        f"  fd_judge {start[fd]:.4g} -> {float(best['fd_judge']):.4g}, "
+        f"  fd_judge {start['fd_judge']:.4g} -> {float(best['fd_judge']):.4g}, "
         f"R-precision {start['r_precision']:.3f} -> {float(best['r_precision']):.3f}, "
         f"selection precision {best['selection_precision']}"
     )
@@ -155,7 +155,7 @@ def _summary(
         "seconds": round(total, 1),
         "orchestration_share": round(orchestration / total, 4),
         "steps": {name: round(value, 2) for name, value in seconds.items()},
-        "start": {"fd_judge": start[fd], "r_precision": start["r_precision"]},
+        "start": {"fd_judge": start["fd_judge"], "r_precision": start["r_precision"]},
         "best": {
             key: float(best[key]) if best[key] else None
             for key in ("cycle", "fd_judge", "kid", "r_precision", "selection_precision", "phi_ref")

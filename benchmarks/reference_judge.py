@@ -20,7 +20,8 @@ from tqdm import tqdm
 from assets.build import world
 from benchmarks.selection_precision import made_pool
 from coti.encoders.efficientnet import load_efficientnet
-from coti.encoders.image_text import ImageEncoder, load_image_text_encoder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageEncoder
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.latents import decode_latents, encode_latents
 from coti.metrics import frechet_distance
@@ -42,7 +43,7 @@ def images_of(
         order = torch.randperm(int(clean.sum()), generator=generator)[:count]
         found["clean"].append(pool[clean.nonzero().squeeze(1)[order]])
         latents = encode_latents(network, found["clean"][-1])
-        scaled = latents.mean * latents.scaling_factor
+        scaled = network.to_latents(latents.mean)
         found["decoded"].append(decode_latents(network, scaled))
     return found, references
 

@@ -27,21 +27,16 @@ from tqdm import tqdm
 from assets.build import world
 from assets.build.make_pool import make_pool
 from coti.core.errors import PoolError
+from coti.core.image_set import ImageSet
 from coti.core.images import from_pil, read_image
-from coti.encoders.image_text import OpenClipEncoder, load_image_text_encoder, normalized
+from coti.core.tensors import TensorBundle
+from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
+from coti.loop.inputs import Encoders
+from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
+from coti.loop.training_set import TrainingSet
 from coti.metrics import frechet_distance
-from coti.scores.aesthetic import (
-    Ratings,
-    degraded_ratings,
-    finetune_aesthetic_head,
-    load_aesthetic_head,
-    load_ratings,
-    rate_selected,
-)
-from coti.scores.concept_score import fit_concept_scorer
-from coti.scores.formulas import intelligent_score
-from coti.selection.batch import select
-from coti.settings import AestheticSettings, ConceptScoreSettings, SelectionSettings
+from coti.scores.scoring import embed_images
+from coti.settings import ConceptScoreSettings, RunSettings, SelectionSettings
 
 CYCLES, BATCH = 5, 30
 PRINTED = SelectionSettings(batch=BATCH, weight_floor=0.0, concept_gate=0.0, spread=1.0)
@@ -65,13 +60,12 @@ ROWS: dict[str, tuple[ConceptScoreSettings, SelectionSettings, bool]] = {
 class Case:
     """One pool, as features."""
 
-    seeds: torch.Tensor
-    pool: torch.Tensor
-    degraded: Ratings
+    seeds: ImageSet
+    features: TensorBundle
+    """Of :func:`coti.scores.scoring.embed_images`, the other things' names as distractors."""
+    encoders: Encoders
     clean: torch.Tensor
     """bool [n], by the ground truth."""
-    names: torch.Tensor
-    """Text features of the other things' names."""
     judged_seeds: torch.Tensor
     judged_pool: torch.Tensor
     references: torch.Tensor
@@ -123,13 +117,13 @@ def make_case(concept: str, seed: int, scorer: OpenClipEncoder, judge: OpenClipE
     """Make a pool and encode it."""
     made = made_pool(concept, seed)
     pool, seeds, references = made.pool, made.seeds, made.references
-    others = [f"a photo of a {name}" for name in world.CLASS_NAMES if name != concept]
+    others = [name for name in world.CLASS_NAMES if name != concept]
+    seed_set = ImageSet.numbered("seed", seeds)
     return Case(
-        seeds=normalized(scorer.encode_images(seeds)),
-        pool=normalized(scorer.encode_images(pool)),
-        degraded=degraded_ratings(seeds, scorer, seed),
+        seeds=seed_set,
+        features=embed_images(scorer, None, ImageSet.numbered("pool", pool), seed_set, others),
+        encoders=Encoders(scorer),
         clean=made.clean,
-        names=scorer.encode_texts(others),
         judged_seeds=judge.encode_images(seeds),
         judged_pool=judge.encode_images(pool),
         references=judge.encode_images(references),
@@ -144,28 +138,25 @@ def pick(
     gammas: tuple[float, float],
 ) -> list[int]:
     """Rows of the pool that five cycles pick."""
-    aesthetic = AestheticSettings()
-    start = load_aesthetic_head(str(aesthetic.head))
-    replayed = [load_ratings(str(aesthetic.ratings)), case.degraded]
-    replayed.append(Ratings(case.seeds, torch.full((len(case.seeds),), 10.0)))
-    candidates = torch.ones(len(case.pool), dtype=torch.bool)
-    picked: list[int] = []
-    for cycle in range(1, CYCLES + 1):
-        first = [1 + row // BATCH for row in range(len(picked))]
-        rising = torch.tensor([rate_selected(when, cycle, aesthetic) for when in first])
-        ratings = [*replayed, Ratings(case.pool[picked], rising)] if picked else replayed
-        head = finetune_aesthetic_head(start, ratings, aesthetic, seed=cycle)
-        train = torch.cat([case.seeds, case.pool[picked]])
-        names = case.names if named else None
-        scorer = fit_concept_scorer(concept, train, case.seeds, case.pool, names)
-        s_aes, s_con = head.score(case.pool), scorer.score(case.pool)
-        s_int = intelligent_score(s_aes, s_con, *gammas, selection.weight_floor)
-        rows = select(
-            "coti", selection, candidates, seed=cycle, s_int=s_int, s_aes=s_aes, s_con=s_con
+    settings = RunSettings(concept_score=concept, selection=selection)
+    features = (
+        case.features
+        if named
+        else TensorBundle(
+            {name: value for name, value in case.features.tensors.items() if name != "distractors"},
+            case.features.metadata,
         )
-        candidates[rows] = False
-        picked.extend(rows.tolist())
-    return picked
+    )
+    training_set = TrainingSet(tuple(case.seeds.names))
+    for cycle in range(1, CYCLES + 1):
+        head = finetune_aesthetic_scorer(
+            features, {}, case.seeds, training_set, cycle, case.encoders, settings
+        )
+        scorer = fit_concept_scorer(features, training_set, settings)
+        pool = score_pool(features, head, scorer, training_set, cycle, gammas, settings)
+        training_set, _ = select_batch(pool, training_set)
+    place = {name: row for row, name in enumerate(features.strings("pool_ids"))}
+    return [place[name] for name in training_set.selected]
 
 
 def measure(case: Case, picked: list[int]) -> tuple[float, float]:

@@ -22,11 +22,12 @@ import torch
 
 from benchmarks.sd_shapes import write_random
 from coti.core.out_of_memory import GIB
-from coti.inversion.base_model import load_text_to_image, quiet_libraries
-from coti.inversion.families.architectures import ARCHITECTURES
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import load_text_to_image
+from coti.inversion.families.registry import architectures
 from coti.inversion.latents import encode_latents
 from coti.inversion.memory import weight_bytes
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
@@ -44,7 +45,7 @@ def parameters(name: str) -> dict[str, int]:
 
     counts: dict[str, int] = {}
     libraries: Any = (diffusers, transformers)
-    for part, config in ARCHITECTURES[name].items():
+    for part, config in architectures()[name].items():
         if part == "scheduler":
             continue
         with torch.device("meta"), quiet_libraries():
@@ -65,7 +66,7 @@ def measure(name: str, steps: int) -> list[dict[str, Any]]:
         model = load_text_to_image(ModelSettings(base_model=str(path), dtype="bfloat16"))
     side = model.resolution
     images = torch.randint(0, 256, (IMAGES, 3, side, side), dtype=torch.uint8)
-    start = initial_embedding(model, TOKEN)
+    start = Embedding.initial(model, TOKEN)
     torch.cuda.reset_peak_memory_stats()
     encode_latents(model, images)
     encoding = torch.cuda.max_memory_allocated() / GIB
@@ -95,7 +96,7 @@ def measure(name: str, steps: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--model", default="sd2-base", choices=sorted(ARCHITECTURES))
+    parser.add_argument("--model", default="sd2-base", choices=sorted(architectures()))
     parser.add_argument("--steps", type=int, default=5)
     given = parser.parse_args()
     counts = parameters(given.model)

@@ -46,15 +46,16 @@ from coti.inversion.base_model import TextToImageModel, load_text_to_image, trai
 from coti.inversion.batches import BatchPlan
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.prompt_encoder import PromptEncoder, initial_embedding
-from coti.inversion.trainer import PhiValue, train_cycle
+from coti.inversion.prompt_encoder import PromptEncoder
+from coti.inversion.trainer import train_cycle
+from coti.scores.formulas import PhiValue
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vectors=4)
 
 
 class Bare:
-    """Forward and input gradient on prepared inputs: nothing drawn, moved, logged or updated."""
+    """Forward and input gradient on prepared inputs: nothing sampled, moved, logged or updated."""
 
     def __init__(self, model: TextToImageModel, images: torch.Tensor, batch_size: int) -> None:
         settings = TrainSettings(batch_size=batch_size)
@@ -66,7 +67,7 @@ class Bare:
         self.encoder = PromptEncoder(model, {TOKEN.placeholder_token: TOKEN.num_vectors})
         cache = encode_latents(model, images)
         all_ids = [ids.to(model.device) for ids in self.encoder.tokenize(plan.prompts)]
-        start = initial_embedding(model, TOKEN)
+        start = Embedding.initial(model, TOKEN)
         self.vectors = [part.to(model.device).requires_grad_() for part in start.parts]
         self.inputs = []
         for step in range(8):
@@ -140,7 +141,7 @@ def compare(
             checkpoint_every=0,
             learning_rates=(5e-4,),
         )
-        start = initial_embedding(model, TOKEN)
+        start = Embedding.initial(model, TOKEN)
         schedule = ScheduleSettings(dynamic=False)
         train_cycle(model, images, None, start, settings, schedule, turn, 0, token=TOKEN)
     pairs = list(zip(times["ours"], times["example"], times["bare"], strict=True))
@@ -198,7 +199,7 @@ def _parts(
     )
     with torch.no_grad():
         prompts = bare.encoder(ids, bare.vectors).rows(which)
-    leaf = prompts._replace(hidden=prompts.hidden.detach().requires_grad_())
+    leaf = replace(prompts, hidden=prompts.hidden.detach().requires_grad_())
     ours = [each.detach().clone().requires_grad_() for each in bare.vectors]
     for vectors in ours:
         vectors.grad = torch.ones_like(vectors)

@@ -33,24 +33,25 @@ import torch
 from benchmarks.selection_precision import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
-from coti.encoders.image_text import ImageTextEncoder, load_image_text_encoder, normalized
-from coti.generation.fixed_noise import draw
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageTextEncoder, normalized
+from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
+from coti.inversion.trainer import TrainResult, train_cycle
+from coti.loop.controller import Decision
+from coti.loop.data import ConceptData, Models
+from coti.loop.inputs import Encoders
+from coti.loop.learn import learn
+from coti.loop.record import CycleRecord
 from coti.metrics import r_precision
 from coti.metrics.judge import candidate_captions
+from coti.scores.formulas import PhiValue
 from coti.scores.scoring import (
-    ImageScorer,
     embed_images,
-    finetune_for_cycle,
-    fit_concept,
-    score_candidates,
 )
-from coti.selection.batch import select
-from coti.settings import ScheduleSettings
-from ops.run_file import CotiConfig, load_config
+from coti.settings import RunSettings, ScheduleSettings
+from ops.run_file import load_settings
 from ops.stack.locations import locate
 
 
@@ -63,7 +64,7 @@ class Trial:
     own: int
     images: int
     model: TextToImageModel
-    config: CotiConfig
+    config: RunSettings
     seed: int
     image_steps: int = 0
     seconds: float = 0.0
@@ -81,7 +82,9 @@ class Trial:
     def measure(self, word: Embedding, image_steps: int) -> None:
         """R-precision now, with the clock stopped."""
         self.pause()
-        drawn = draw(self.model, word, self.config.generation, self.images, self.seed, "judge")
+        drawn = generate_fixed(
+            self.model, word, self.config.generation, self.images, self.seed, "judge"
+        )
         features = normalized(self.judge.encode_images(drawn.images))
         value = r_precision(features, self.captions, self.own)
         self.rows.append(
@@ -96,7 +99,7 @@ class Trial:
 
 def plain(
     trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
-) -> TrainResult:
+) -> TrainResult[Embedding]:
     """Textual inversion on the images as they are, with or without DVAR's stop."""
     batch = trial.config.train.batch_size
 
@@ -122,86 +125,29 @@ def plain(
 
 
 def coti(
-    trial: Trial,
-    seeds: torch.Tensor,
-    pool: torch.Tensor,
-    start: Embedding,
-    scorer: ImageTextEncoder,
-    every: int,
-    steps: int,
+    trial: Trial, seeds: torch.Tensor, pool: torch.Tensor, scorer: ImageTextEncoder, steps: int
 ) -> str:
-    """Cycles of selection and training, each driven by φ, until the steps are used up."""
-    config, seed = trial.config, trial.seed
-    batch = config.train.batch_size
+    """Cycles of selection and training until the steps are used up; measured at their ends."""
+    config = trial.config
+    cycles = max(1, steps // config.train.max_steps)
+    settings = replace(
+        config,
+        seed=trial.seed,
+        train=replace(config.train, checkpoint_every=0),
+        controller=replace(config.controller, max_cycles=cycles - 1, patience=cycles),
+    )
     trial.go_on()
-    seed_set = ImageSet([f"seed-{i}" for i in range(len(seeds))], seeds)
-    pool_set = ImageSet([f"pool-{i}" for i in range(len(pool))], pool)
-    features = embed_images(scorer, None, pool_set, seed_set, config.concept_score.distractors)
-    selected = dict.fromkeys(seed_set.names, 0)
-    images, word, gammas, done = seeds, start, (0.0, 0.0), 0
-    for cycle in range(100):
-        head = finetune_for_cycle(
-            features,
-            {name: name for name in pool_set.names},
-            seed_set,
-            selected,
-            cycle,
-            scorer,
-            config.aesthetic,
-            derived_seed(seed, "aesthetic", cycle),
-        )
-        if cycle:
-            concept = fit_concept(features, list(selected), config.concept_score, seed)
-            floor = config.selection.weight_floor
-            scores = score_candidates(features, head, concept, *gammas, floor)
-            free = torch.tensor([name not in selected for name in scores["id"]])
-            columns = {name: torch.as_tensor(scores[name]) for name in ("s_int", "s_aes", "s_con")}
-            places = select(
-                "coti",
-                config.selection,
-                free,
-                seed=derived_seed(seed, "select", cycle),
-                **columns,
-            )
-            names = [scores["id"][place] for place in places.tolist()]
-            selected |= dict.fromkeys(names, cycle)
-            rows = [pool_set.names.index(name) for name in names]
-            images = torch.cat([images, pool[rows]])
-        concept = fit_concept(features, list(selected), config.concept_score, seed)
-        image_scorer = ImageScorer(scorer, None, head, concept)
-        last: list[PhiValue] = []
+    seed_set, pool_set = ImageSet.numbered("seed", seeds), ImageSet.numbered("pool", pool)
+    distractors = config.concept_score.distractors
+    data = ConceptData(
+        seed_set, pool_set, embed_images(scorer, None, pool_set, seed_set, distractors)
+    )
 
-        def evaluate(word: Embedding, step: int) -> PhiValue:
-            if step % every == 0:
-                trial.measure(word, (done + step) * batch)  # noqa: B023
-            drawn = draw(
-                trial.model, word, config.generation, config.generation.phi_images, seed, "phi"
-            )
-            last.append(image_scorer.indicator(drawn.images))  # noqa: B023
-            return last[-1]  # noqa: B023
+    def measured(record: CycleRecord, _decision: Decision, embedding: Embedding) -> None:
+        trial.measure(embedding, record.image_steps)
 
-        result = train_cycle(
-            trial.model,
-            images,
-            None,
-            word,
-            replace(
-                config.train,
-                max_steps=min(config.train.max_steps, steps - done),
-                checkpoint_every=0,
-            ),
-            config.schedule,
-            evaluate,
-            derived_seed(seed, "train", cycle),
-            token=config.token,
-        )
-        word, done = result.embedding, done + result.steps
-        trial.measure(word, done * batch)
-        if last:
-            gammas = (last[-1].gamma_aes, last[-1].gamma_con)
-        if done >= steps:
-            return f"{cycle + 1} cycles, {len(images)} images."
-    return "100 cycles."
+    result = learn(Models(trial.model, Encoders(scorer)), data, settings, on_cycle=measured)
+    return f"{len(result.records)} cycles, {len(result.training_set)} images kept."
 
 
 def main() -> None:
@@ -220,10 +166,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = load_config()
+    config = load_settings()
     if given.cycle_steps:
         train = replace(config.train, max_steps=given.cycle_steps)
-        config = config.model_copy(update={"train": train})
+        config = replace(config, train=train)
     model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
     scorer = load_image_text_encoder(locate(config.scorer.model))
     judge = load_image_text_encoder(locate(config.evaluation.judge))
@@ -239,11 +185,11 @@ def main() -> None:
         "COTI": [],
     }
     for seed in given.seeds:
-        start = initial_embedding(model, config.token, derived_seed(seed, "initializer"))
+        start = Embedding.initial(model, config.token, derived_seed(seed, "initializer"))
         for name, rows in found.items():
             trial = Trial(judge, features, own, given.images, model, config, seed)
             if name == "COTI":
-                why = coti(trial, seeds, pool, start, scorer, given.every, given.steps)
+                why = coti(trial, seeds, pool, scorer, given.steps)
             else:
                 images = pool if name == "TI (pool)" else seeds
                 dvar = name == "TI + DVAR"

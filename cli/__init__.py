@@ -1,1 +1,1 @@
-"""The ``coti`` command."""
+"""What the ``coti`` command can do in this repository alone: ZenML stacks, registry, studio."""

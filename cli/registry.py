@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ops.quiet import quiet_terminal
 
-__all__ = ["registry"]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
+    from ops.registry.embedding_registry import Registry
+
+__all__ = ["registry"]
 
 WAIT = click.option(
     "--wait", default=5.0, show_default=True, help="Seconds to wait for another promotion's end."
@@ -28,37 +31,39 @@ def registry() -> None:
     """List, compare, promote, roll back and export learned embeddings."""
 
 
-@contextmanager
-def _said() -> Iterator[Any]:
-    """A table for the terminal, printed at the end."""
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    yield table
-    if table.columns:
-        # Into a pipe nothing is cut; rich would take it for 80 columns.
-        width = None if sys.stdout.isatty() else 250
-        Console(soft_wrap=True, width=width).print(table)
+    table = Table(*head, box=None, pad_edge=False)
+    table.columns[-1].overflow = "fold"
+    for row in rows:
+        table.add_row(*map(_said, row))
+    # Into a pipe nothing is cut; rich would take it for 80 columns.
+    width = None if sys.stdout.isatty() else 250
+    Console(soft_wrap=True, width=width).print(table)
 
 
-def _entry(concept: str) -> Any:
+def _client() -> MlflowClient:
+    """MLflow's, of the active stack."""
     quiet_terminal()
-    from ops.registry.embedding_registry import Registry
-    from ops.tracking.active_tracker import tracking_uri
+    from ops.tracking.active_tracker import active_tracker
 
-    uri = tracking_uri()
+    client = active_tracker().client
     quiet_terminal(again=True)
-    return Registry.find(uri, concept)
+    return client
 
 
-def _metrics(version: Any) -> dict[str, Any]:
-    from ops.registry.embedding_registry import METRICS_TAG
+def _entry(concept: str) -> Registry:
+    client = _client()
+    from ops.registry.embedding_registry import Registry
 
-    return dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
+    return Registry.find(client, concept)
 
 
-def _number(value: Any) -> str:
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -67,33 +72,23 @@ def _number(value: Any) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
 def list_(concept: str | None, as_json: bool) -> None:
     """List the registered concepts, or the versions of CONCEPT."""
-    quiet_terminal()
-    from mlflow import MlflowClient
+    client = _client()
+    from ops.registry.embedding_registry import Registry, metrics_of, registered_concepts
 
-    from ops.registry.embedding_registry import METRICS_TAG, Registry, registered_names
-    from ops.tracking.active_tracker import tracking_uri
-
-    uri = tracking_uri()
-    quiet_terminal(again=True)
-    client = MlflowClient(tracking_uri=uri)
     if concept:
-        found = [Registry.find(uri, concept)]
+        found = [Registry.find(client, concept)]
     else:
-        found = [Registry(client, name) for name in registered_names(client)]
+        found = [Registry(client, name) for name in registered_concepts(client)]
     rows = []
     for entry in found:
-        for version in entry.versions():
-            if METRICS_TAG not in version.tags:
-                continue  # somebody else's model in the same MLflow
-            metrics = _metrics(version)
+        for version in reversed(entry.versions()):
+            metrics = metrics_of(version)
             rows.append(
                 {
                     "concept": entry.name,
                     "version": int(version.version),
                     "aliases": entry.aliases(version),
-                    "fd": metrics.get("fd"),
-                    "r_precision": metrics.get("r_precision"),
-                    "phi_ref": metrics.get("phi_ref"),
+                    **{each: metrics.get(each) for each in ("fd", "r_precision", "phi_ref")},
                     "run": version.run_id,
                 }
             )
@@ -103,13 +98,7 @@ def list_(concept: str | None, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing is registered yet: `zenml pipeline run coti_concept` registers.")
         return
-    with _said() as table:
-        for name in rows[0]:
-            table.add_column(name)
-        for row in rows:
-            table.add_row(
-                *(", ".join(v) if isinstance(v, list) else _number(v) for v in row.values())
-            )
+    _print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @registry.command()
@@ -119,21 +108,14 @@ def show(concept: str, version: str) -> None:
     """Show a VERSION (a number or an alias): metrics, lineage, verdict, and the audit trail."""
     entry = _entry(concept)
     from ops.registry.audit import entries
-    from ops.registry.embedding_registry import METRICS_TAG
+    from ops.registry.embedding_registry import METRICS_TAG, metrics_of
 
     found = entry.version(version)
     said = ", ".join(entry.aliases(found)) or "no alias"
     click.echo(f"{entry.name} version {found.version} ({said})")
-    with _said() as table:
-        table.add_column("what")
-        table.add_column("value", overflow="fold")
-        for name, value in _metrics(found).items():
-            table.add_row(name, _number(value))
-        for name, value in sorted(found.tags.items()):
-            if name != METRICS_TAG:
-                table.add_row(name, value)
-        table.add_row("mlflow run", found.run_id)
-        table.add_row("file", f"{found.source}")
+    tags = [[name, value] for name, value in sorted(found.tags.items()) if name != METRICS_TAG]
+    where = [["mlflow run", found.run_id], ["file", found.source]]
+    _print_table(["what", "value"], [*map(list, metrics_of(found).items()), *tags, *where])
     for each in entries(entry.client, entry.name):
         click.echo(
             f"{each.time} {each.action} version {each.version} (before: {each.previous or 'none'}) "
@@ -148,19 +130,19 @@ def show(concept: str, version: str) -> None:
 def compare(concept: str, first: str, second: str) -> None:
     """Compare two versions, and say whether their metrics may be compared."""
     entry = _entry(concept)
-    from ops.registry.gate import SAME
+    from ops.registry.embedding_registry import metrics_of
+    from ops.registry.gate import unlike
 
     versions = [entry.version(first), entry.version(second)]
-    metrics = [_metrics(each) for each in versions]
-    with _said() as table:
-        table.add_column("metric")
-        for each in versions:
-            table.add_column(f"version {each.version}")
-        for name in dict.fromkeys([*metrics[0], *metrics[1]]):
-            table.add_row(name, *(_number(each.get(name)) for each in metrics))
-    unlike = [name for name in SAME if str(metrics[0].get(name)) != str(metrics[1].get(name))]
-    if unlike:
-        click.echo(f"Not comparable: another {', '.join(unlike)}.")
+    metrics = [metrics_of(each) for each in versions]
+    names = dict.fromkeys([*metrics[0], *metrics[1]])
+    _print_table(
+        ["metric", *(f"version {each.version}" for each in versions)],
+        [[name, *(each.get(name) for each in metrics)] for name in names],
+    )
+    different = unlike(*metrics)
+    if different:
+        click.echo(f"Not comparable: another {', '.join(different)}.")
     else:
         click.echo("Comparable: same judge, same references, same counts.")
 
@@ -184,20 +166,22 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     """
     entry = _entry(concept)
     from coti.settings import PromotionSettings
+    from ops.registry.promotion import kept_gate
+    from ops.registry.promotion import promote as promote_version
     from ops.registry.zenml_mirror import mirror_to_zenml
-    from ops.run_file import load_config
+    from ops.run_file import load_settings
 
     found = entry.version(version)
     if path is not None:
-        gate, whose = load_config(path).promotion, f"of {path}"
-    elif (own := entry.gate(found)) is not None:
+        gate, whose = load_settings(path).promotion, f"of {path}"
+    elif (own := kept_gate(entry, found)) is not None:
         gate, whose = own, "of the version's own run file"
     else:
         gate = PromotionSettings()
         whose = "by default, since none was kept with the version; -c names another"
-    margins = ", ".join(f"{name} {_number(value)}" for name, value in asdict(gate).items())
+    margins = ", ".join(f"{name} {_said(value)}" for name, value in asdict(gate).items())
     click.echo(f"Gate {whose}: {margins}.")
-    verdict = entry.promote(found, gate, why, wait, keep_gate=False)
+    verdict = promote_version(entry, found, gate, why=why, seconds=wait, keep_gate=False)
     mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version}: {verdict.reason}")
     if not verdict.promoted:
@@ -212,9 +196,10 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
 def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
     """Make an earlier version the champion again."""
     entry = _entry(concept)
+    from ops.registry.promotion import rollback as roll_back
     from ops.registry.zenml_mirror import mirror_to_zenml
 
-    found = entry.rollback(to, why, wait)
+    found = roll_back(entry, to=to, why=why, seconds=wait)
     mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version} is the champion again.")
 
@@ -227,13 +212,13 @@ def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
 def export(concept: str, version: str, output: Path, licence: str) -> None:
     """Write a Hugging Face concept folder, with the file that the web UIs take."""
     entry = _entry(concept)
-    from mlflow.artifacts import download_artifacts
-
     from coti.core.errors import RegistryError
     from coti.dataset.concept_folder import ConceptCard, write_concept_folder
+    from ops.registry.embedding_registry import metrics_of
 
     found = entry.version(version)
-    run = entry.client.get_run(found.run_id)
+    run_id = str(found.run_id)
+    run = entry.client.get_run(run_id)
     faults = entry.faults(found)
     if faults:
         raise RegistryError(f"version {found.version} is not exported: {faults[0]}.")
@@ -242,23 +227,18 @@ def export(concept: str, version: str, output: Path, licence: str) -> None:
         kind="style" if run.data.params.get("token.learnable_property") == "style" else "object",
         base_model=found.tags.get("coti.base_model", "unknown"),
         licence=licence,
-        metrics=_metrics(found),
+        metrics=metrics_of(found),
         lineage={
             "registered version": f"{entry.name} {found.version}",
-            "MLflow run": found.run_id,
+            "MLflow run": run_id,
             **{k: v for k, v in sorted(found.tags.items()) if k.endswith(("_hash", "_commit"))},
         },
     )
     with TemporaryDirectory(prefix="coti-") as folder:
         file = entry.download(found, Path(folder))
         images: list[Path] = []
-        if entry.client.list_artifacts(found.run_id, "concept_images"):
-            got = download_artifacts(
-                run_id=found.run_id,
-                artifact_path="concept_images",
-                dst_path=folder,
-                tracking_uri=entry.client._tracking_client.tracking_uri,
-            )
+        if entry.client.list_artifacts(run_id, "concept_images"):
+            got = entry.client.download_artifacts(run_id, "concept_images", folder)
             images = sorted(Path(got).glob("*.png"), key=lambda path: int(path.stem))
         write_concept_folder(output.absolute(), file, images, card)
     click.echo(f"{entry.name} version {found.version} is in {output}.")

@@ -60,44 +60,34 @@ def retrain(
     """
     quiet_terminal()
     if stack_name is not None:
-        from cli.stack import up
+        from ops.stack.register_stack import register_stack
 
-        up.main([stack_name], standalone_mode=False)
-    from mlflow import MlflowClient
-
+        click.echo(f"Stack {register_stack(stack_name)} is active.")
     from ops.run_file import check_run_file
-    from ops.tracking.active_tracker import tracking_uri
+    from ops.tracking.active_tracker import active_tracker
     from ops.tracking.retraining import changes, download, exit_code, run_files, summary
     from ops.tracking.retraining import retrain as retrain_one
 
-    uri = tracking_uri()
+    tracker = active_tracker()
     quiet_terminal(again=True)
     files = run_files(paths)
     if dry_run:
         changed = False
         for path in files:
-            found = changes(MlflowClient(tracking_uri=uri), check_run_file(path))
+            found = changes(tracker.client, check_run_file(path))
             changed = changed or bool(found)
             click.echo(f"{path}: {', '.join(found) if found else 'unchanged'}")
         raise click.exceptions.Exit(20 if changed else 0)
 
     def run(path: Path) -> int:
-        script = Path(sys.executable).with_name("zenml")
-        words = [
-            sys.executable,
-            str(script),
-            "pipeline",
-            "run",
-            pipeline,
-            "-c",
-            str(path.resolve()),
-        ]
+        zenml = [sys.executable, str(Path(sys.executable).with_name("zenml"))]
+        words = [*zenml, "pipeline", "run", pipeline, "-c", str(path.resolve())]
         return subprocess.run(words, cwd=ROOT, check=False).returncode
 
     outcomes = []
     try:
         for path in files:
-            outcome = retrain_one(path, uri, run, force)
+            outcome = retrain_one(path, tracker, run, force)
             click.echo(f"{outcome.concept}: {outcome.action}: {outcome.reason}")
             outcomes.append(outcome)
     finally:
@@ -110,7 +100,7 @@ def retrain(
             json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
     if output is not None:
         try:
-            download(outcomes, uri, output)
+            download(outcomes, tracker.client, output)
         except Exception as error:
             # What was trained is trained, and a repeat would find it unchanged.
             why = " ".join(str(error).split())[:200]

@@ -1,64 +1,99 @@
-"""The studio's page; Streamlit runs this file from top to bottom at every change."""
+"""The studio's page; Streamlit runs this file from top to bottom at every change.
+
+What it reads is kept between the runs: of the registry half a minute, of a training run for good.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from cli.studio_data import (
-    CycleRecord,
-    cycle_records,
-    draw_word,
-    selection_sheet,
-    sheet_of,
-    versions_of,
-)
 from coti.core.errors import CotiError
-from coti.generation.png_metadata import word_hash
+from coti.core.contact_sheet import tile
+from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from ops.tracking.tracked_embeddings import TrackedEmbedding
+
 COLUMNS = 4
+SHOWN = 96
+"""Pixels that an image has at least on the page: smaller ones are enlarged pixel by pixel."""
+METRICS = ("phi", "phi_ref", "fd_judge", "r_precision", "picked", "train_size")
+"""Of a cycle, in the order in which they are shown."""
 
 
 @st.cache_resource(show_spinner="Opening the registry")
-def _published() -> Any:
-    """The registry, once a server."""
-    from cli.word_sources import registry
+def _client() -> MlflowClient:
+    from ops.tracking.active_tracker import active_tracker
 
-    return registry()
+    return active_tracker().client
 
 
 @st.cache_data(ttl=30, show_spinner="Reading the registry")
-def _versions(concept: str) -> Any:
-    return versions_of(_published(), concept)
+def _versions(concept: str) -> dict[str, TrackedEmbedding]:
+    """By label, the newest first: that is the one to look at."""
+    from ops.registry.embedding_registry import Registry
+
+    registry = Registry.find(_client(), concept)
+    return {each.label: each for each in map(registry.embedding, reversed(registry.versions()))}
 
 
 @st.cache_data(show_spinner="Reading the training run")
-def _cycles(run_id: str) -> tuple[list[CycleRecord], dict[str, Embedding]]:
-    words = {word.label: word.embedding for word in _published().cycles(run_id)}
-    return cycle_records(_published(), run_id), words
+def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, float]]]:
+    """Of the run that trained a version, the first cycle first, with its metrics."""
+    from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs
+
+    return [
+        (
+            cycle_embedding(_client(), run),
+            {name: run.data.metrics[name] for name in METRICS if name in run.data.metrics},
+        )
+        for run in cycle_runs(_client(), run_id)
+    ]
 
 
 @st.cache_data(show_spinner="Reading what was picked")
 def _sheet(run_id: str, which: str) -> bytes | None:
-    return selection_sheet(_published(), run_id, which)
+    """A cycle's contact sheet, ``picked`` or ``refused``, as PNG; none where nothing was."""
+    name = f"selection/{which}.png"
+    if name not in {file.path for file in _client().list_artifacts(run_id, "selection")}:
+        return None
+    with TemporaryDirectory(prefix="coti-") as folder:
+        return Path(_client().download_artifacts(run_id, name, folder)).read_bytes()
 
 
-@st.cache_data(show_spinner="Drawing", max_entries=64, hash_funcs={Embedding: word_hash})
-def _drawn(
-    word: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
+@st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
+def _generated(
+    embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Any:
-    images = draw_word(word, prompt, count, seed, steps, guidance_scale)
-    return sheet_of(images, COLUMNS)
+    """A grid of images of a prompt on the noise of ``seed``, uint8 [h, w, 3]."""
+    from coti.commands.embedding_sources import origin_of_embedding
+    from coti.generation.prompted import generate_prompts
+    from coti.settings import GenerationSettings, ModelSettings
+    from ops.stack.loaded_models import text_to_image
+
+    name = embedding.metadata.get("base_model", ModelSettings().base_model)
+    settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
+    where = {"base_model": name, **origin_of_embedding(embedding)}
+    model = text_to_image(ModelSettings(**cast(Any, where)))
+    images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
+    return tile(images, COLUMNS, gap=2, scale=max(1, SHOWN // int(images.shape[-1])))
 
 
 def page() -> None:
     """Choose at the left; a version beside the champion, its cycles, what was picked."""
     st.set_page_config(page_title="COTI studio", layout="wide")
     st.title("COTI studio")
-    concepts = _published().concepts()
+    from ops.registry.embedding_registry import registered_concepts
+
+    concepts = registered_concepts(_client())
     if not concepts:
         st.info("Nothing is registered yet: run `make quickstart`, then reload this page.")
         return
@@ -66,38 +101,38 @@ def page() -> None:
         concept = st.selectbox("Concept", concepts)
         versions = _versions(concept)
         chosen = st.selectbox("Version", list(versions))
-        prompt = st.text_input("Prompt", "a photo of a {}", help="{} stands for the word's token.")
+        prompt = st.text_input("Prompt", "a photo of a {}", help="{} is the placeholder token.")
         seed = int(st.number_input("Seed", min_value=0, value=0))
         count = st.slider("Images", 1, 16, 8)
         steps = st.slider("Solver steps", 1, 50, 10)
         guidance_scale = st.slider("Guidance scale", 1.0, 12.0, 2.0, 0.5)
     how = (prompt, count, seed, steps, guidance_scale)
-    word = versions[chosen]
+    version = versions[chosen]
     champion = next((each for each in versions.values() if "champion" in each.label), None)
 
     left, right = st.columns(2)
-    left.subheader(word.label)
-    left.image(_drawn(word.embedding, *how), width="stretch")
+    left.subheader(version.label)
+    left.image(_generated(version.embedding, *how), width="stretch")
     if champion is None:
         right.subheader("No champion yet")
         right.write("No version has passed the gate.")
     else:
-        right.subheader("Champion" if champion.label != word.label else "Champion (the same)")
-        right.image(_drawn(champion.embedding, *how), width="stretch")
+        right.subheader("Champion" if champion.label != version.label else "Champion (the same)")
+        right.image(_generated(champion.embedding, *how), width="stretch")
 
     st.header("Training, cycle by cycle")
-    records, words = _cycles(word.run_id)
-    labels = [record.label for record in records]
+    cycles = {found.label: (found, metrics) for found, metrics in _cycles(version.run_id)}
+    labels = list(cycles)
     label = st.select_slider("Cycle", labels, labels[-1]) if len(labels) > 1 else labels[0]
-    record = next(each for each in records if each.label == label)
+    cycle, metrics = cycles[label]
     for column, (name, value) in zip(
-        st.columns(max(1, len(record.metrics))), record.metrics.items(), strict=False
+        st.columns(max(1, len(metrics))), metrics.items(), strict=False
     ):
         column.metric(name, f"{value:.4g}")
-    st.image(_drawn(words[label], *how), caption=f"{label}, the same noise")
+    st.image(_generated(cycle.embedding, *how), caption=f"{label}, the same noise")
 
     for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):
-        sheet = _sheet(record.run_id, which)
+        sheet = _sheet(cycle.run_id, which)
         st.subheader(title)
         if sheet is None:
             st.write("Nothing: this cycle trained on what was there.")

@@ -18,15 +18,13 @@ __all__ = ["ui"]
 def ui(run_id: str | None, port: int) -> None:
     """Serve the MLflow UI on 127.0.0.1 and print the address of the run."""
     quiet_terminal()
-    from mlflow import MlflowClient
+    from ops.tracking.active_tracker import active_tracker
 
-    from ops.tracking.active_tracker import tracking_uri
-
-    uri = tracking_uri()
+    tracker = active_tracker()
     address = f"http://127.0.0.1:{port}"
     if run_id is not None:
-        run = MlflowClient(tracking_uri=uri).get_run(run_id)
+        run = tracker.client.get_run(run_id)
         address += f"/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     click.echo(f"MLflow UI: {address}  (Ctrl-C ends it)")
-    words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri]
     os.execv(sys.executable, [*words, "--host", "127.0.0.1", "--port", str(port)])

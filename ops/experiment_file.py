@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coti.core.errors import ConfigError
-from coti.scores.baselines import baseline_label
-from coti.settings import CellSettings, ModelSettings, PoolSettings, ScorerSettings
-from ops.run_file import check_parameters, sentences
+from coti.loop.plan import NO_TRAINING, effective
+from coti.selection import STRATEGIES
+from coti.settings import RunSettings
+from coti.settings.run_file import merged, parse_settings, sentences
+from ops.run_file import check_parameters
 from ops.stack.locations import ROOT
 
 __all__ = [
     "ConceptSource",
     "ExperimentConfig",
     "MadePools",
-    "PlannedCell",
+    "PlannedRun",
     "check_experiment_file",
-    "planned_cells",
+    "planned_runs",
 ]
 
 Report = Literal["table1", "table2", "figure3", "figure4", "figure5", "figure6", "ablations"]
@@ -72,15 +74,13 @@ class ExperimentConfig(BaseModel):
     seeds: tuple[int, ...] = (0,)
     """Seeds of training, drawing and selection; the pools and the seed images stay."""
     rows: dict[str, dict[str, Any]]
-    """A row's name, and how its cells differ from ``cell``."""
-    cell: dict[str, Any] = Field(default_factory=dict)
-    """Settings of every cell (:class:`coti.settings.CellSettings`)."""
+    """A row's name, and how its runs differ from ``run``."""
+    run: dict[str, Any] = Field(default_factory=dict)
+    """Settings of every run (:class:`coti.settings.RunSettings`), but for its concept's data and
+    its seed; ``model``, ``scorer`` and ``pool_rules`` are the same in all rows."""
     made_pools: MadePools = MadePools()
-    pool_rules: PoolSettings = PoolSettings()
-    model: ModelSettings = ModelSettings()
-    scorer: ScorerSettings = ScorerSettings()
     parallel: int = Field(2, ge=1)
-    """Cells at once, each a process with ``cell.threads`` threads; on a cluster, pods at once."""
+    """Runs at once, each a process with ``run.threads`` threads; on a cluster, pods at once."""
     results: str = "docs/results"
     """Folder of CSV, Markdown and PNG."""
 
@@ -96,65 +96,62 @@ class ExperimentConfig(BaseModel):
             raise ValueError(f"extends: {path} cannot be read as YAML: {error}") from error
         if not isinstance(shared, dict) or "extends" in shared:
             raise ValueError(f"extends: {path} must be a mapping that extends nothing itself")
-        return merged(shared, values)
+        rows = {"rows": values["rows"]} if "rows" in values else {}
+        return merged(shared, values) | rows
 
 
-class PlannedCell(BaseModel):
-    """A cell before it runs."""
+class PlannedRun(BaseModel):
+    """A run before it starts."""
 
     model_config = ConfigDict(frozen=True)
 
-    concept: str
     label: str
-    settings: CellSettings
+    settings: RunSettings
 
 
-def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """``first`` with the values of ``second``, mappings key by key."""
-    both = dict(first)
-    for key, value in second.items():
-        old = both.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict) and key != "rows"
-        both[key] = merged(old, value) if nested else value  # type: ignore[arg-type]
-    return both
+SHARED = ("model", "scorer", "pool_rules")
+"""Keys that rows can't change: the features of pool and references are computed once a concept."""
 
 
-def planned_cells(config: ExperimentConfig) -> list[PlannedCell]:
-    """All cells, seed by seed, so that one seed of everything is there first.
+def planned_runs(config: ExperimentConfig) -> list[PlannedRun]:
+    """All runs, seed by seed, so that one seed of everything is there first.
 
     Raises:
         ConfigError: a row's settings are wrong; names the row and the key.
     """
-    adapter = TypeAdapter(CellSettings)
-    cells = []
+    runs = []
     for seed in config.seeds:
         for concept in config.concepts:
             name = concept if isinstance(concept, str) else concept.concept
             for label, changes in config.rows.items():
-                values = merged(config.cell, {**changes, "seed": seed})
-                try:
-                    settings = adapter.validate_python(values)
-                except ValidationError as error:
-                    raise ConfigError(f"row {label!r}: {sentences(error)}.") from error
-                except ConfigError as error:
-                    raise ConfigError(f"row {label!r}: {error}") from error
-                cells.append(PlannedCell(concept=name, label=label, settings=settings))
-    return _labelled(cells) if config.report == "table2" else cells
+                runs.append(PlannedRun(label=label, settings=_run(config, name, label, seed)))
+                for key in SHARED:
+                    if key in changes:
+                        raise ConfigError(
+                            f"row {label!r}: {key} is the same for all rows: set it under run."
+                        )
+    return _labelled(runs) if config.report == "table2" else runs
 
 
-def _labelled(cells: list[PlannedCell]) -> list[PlannedCell]:
-    """Table 2's rows by their scores' names; a row without one, and rows that share one, keep
-    their own."""
-    names = {
-        cell.label: baseline_label(cell.settings.strategy, cell.settings.baselines)
-        for cell in cells
-    }
+def _run(config: ExperimentConfig, concept: str, label: str, seed: int) -> RunSettings:
+    values = merged(config.run, {**config.rows[label], "seed": seed, "concept": concept})
+    try:
+        settings = parse_settings(values, f"row {label!r}")
+        if settings.strategy != NO_TRAINING:
+            effective(settings)
+    except ConfigError as error:
+        origin = f"row {label!r}"
+        raise ConfigError(str(error) if origin in str(error) else f"{origin}: {error}") from error
+    return settings
+
+
+def _labelled(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """Table 2's rows by their scores' names; rows that share one keep their own."""
+    names = {run.label: STRATEGIES.get(run.settings.strategy)(run.settings.strategy).label(
+        run.settings) for run in runs}  # fmt: skip
     shared = Counter(names.values())
-    found = {
-        row: row if name is None or shared[name] > 1 or name in names else name
-        for row, name in names.items()
-    }
-    return [cell.model_copy(update={"label": found[cell.label]}) for cell in cells]
+    found = {row: row if shared[name] > 1 or name in names else name for row, name in names.items()}
+    return [run.model_copy(update={"label": found[run.label]}) for run in runs]
 
 
 def check_experiment_file(path: Path) -> ExperimentConfig:
@@ -168,7 +165,7 @@ def check_experiment_file(path: Path) -> ExperimentConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {sentences(error)}.") from error
     try:
-        planned_cells(config)
+        planned_runs(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config

@@ -10,57 +10,57 @@ from typing import Any
 import click
 
 from coti.experiments import counted
-from coti.experiments.time_estimate import Work, measure_pace, work_of
+from coti.experiments.time_estimate import Work, measure_speed, work_of
 from coti.inversion.base_model import TextToImageModel
-from ops.experiment_file import ExperimentConfig, PlannedCell
+from ops.experiment_file import ExperimentConfig, PlannedRun
 
 __all__ = ["Progress", "announce_cost", "facts_of"]
 
 ENOUGH = 0.05
-"""Share of the sweep from which on its pace says how long the rest takes."""
+"""Share of the sweep from which on its speed says how long the rest takes."""
 
 
 def announce_cost(
-    config: ExperimentConfig, cells: Sequence[PlannedCell], network: TextToImageModel
+    config: ExperimentConfig, runs: Sequence[PlannedRun], network: TextToImageModel
 ) -> float:
-    """Measure this machine's pace and print what the sweep costs at most; returns minutes."""
-    pace = measure_pace(network, cells[0].settings)
-    total = sum((work_of(cell.settings) for cell in cells), Work(0, 0))
-    minutes = pace.seconds(total) / config.parallel / 60
-    rows = Counter(cell.label for cell in cells)
+    """Measure this machine's speed and print what the sweep costs at most; returns minutes."""
+    speed = measure_speed(network, runs[0].settings)
+    total = sum((work_of(run.settings) for run in runs), Work(0, 0))
+    minutes = speed.seconds(total) / config.parallel / 60
+    rows = Counter(run.label for run in runs)
     click.echo(
-        f"{config.name}: {len(cells)} cells ({len(config.concepts)} concepts x {len(rows)} rows x "
+        f"{config.name}: {len(runs)} runs ({len(config.concepts)} concepts x {len(rows)} rows x "
         f"{len(config.seeds)} seeds), {config.parallel} at once."
     )
     click.echo(
-        f"At most {total.image_steps:,} image-steps and {total.drawn:,} drawn images; at this "
-        f"machine's pace ({1000 * pace.image_step:.1f} and {1000 * pace.drawn:.1f} ms each) about "
-        f"{minutes:.0f} minutes."
+        f"At most {total.image_steps:,} image-steps and {total.generated:,} generations; at this "
+        f"machine's speed ({1000 * speed.image_step:.1f} and {1000 * speed.generated:.1f} ms each) "
+        f"about {minutes:.0f} minutes."
     )
-    click.echo("Cells that are done come from the cache; interrupt it, and run it again to go on.")
+    click.echo("Runs that are done come from the cache; interrupt it, and run it again to go on.")
     return minutes
 
 
 class Progress:
-    """A line a cell, with the time that is left by the time that cells took so far."""
+    """A line a run, with the time that is left by the time that runs took so far."""
 
-    def __init__(self, config: ExperimentConfig, cells: Sequence[PlannedCell]) -> None:
-        self._name, self._cells = config.name, list(cells)
+    def __init__(self, config: ExperimentConfig, runs: Sequence[PlannedRun]) -> None:
+        self._name, self._runs = config.name, list(runs)
         self._started = time.monotonic()
         self._done = 0
-        self._work = self._left = sum(_images(cell) for cell in cells)
+        self._work = self._left = sum(_images(run) for run in runs)
         self._worked = 0
 
-    def show(self, cell: PlannedCell, row: dict[str, Any], cached: bool = False) -> None:
-        """A cell is done, or came from the cache, which says nothing of the pace."""
+    def show(self, run: PlannedRun, row: dict[str, Any], cached: bool = False) -> None:
+        """A run is done, or came from the cache, which says nothing of the speed."""
         self._done += 1
-        self._left -= _images(cell)
-        self._worked += 0 if cached else _images(cell)
+        self._left -= _images(run)
+        self._worked += 0 if cached else _images(run)
         known = self._worked > ENOUGH * self._work and self._left > 0
         spent = time.monotonic() - self._started
         click.echo(
-            f"[{self._done}/{len(self._cells)}] {cell.concept}, {cell.label}, seed "
-            f"{cell.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
+            f"[{self._done}/{len(self._runs)}] {run.settings.concept}, {run.label}, seed "
+            f"{run.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
             f"{_shown(row['r_precision'])}, selection {_shown(row['selection_precision'])}, "
             f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
             + (", from the cache" if cached else "")
@@ -74,31 +74,31 @@ class Progress:
         click.echo(f"Side by side in MLflow: coti ui, experiment {self._name!r}")
 
 
-def _images(cell: PlannedCell) -> int:
-    """Images trained on and drawn: training and drawing one cost about the same."""
-    work = work_of(cell.settings)
-    return work.image_steps + work.drawn
+def _images(run: PlannedRun) -> int:
+    """Images trained on and generated: training on and generating one cost about the same."""
+    work = work_of(run.settings)
+    return work.image_steps + work.generated
 
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def facts_of(config: ExperimentConfig, cells: Sequence[PlannedCell]) -> list[str]:
+def facts_of(config: ExperimentConfig, runs: Sequence[PlannedRun]) -> list[str]:
     """Sentences on how it was measured, for the page."""
-    first = cells[0].settings
+    first = runs[0].settings
     pools = config.made_pools
     made = [name for name in config.concepts if isinstance(name, str)]
     facts = [
         f"{counted(len(config.concepts), 'concept')}, seed{'s' * (len(config.seeds) > 1)} "
-        f"{', '.join(map(str, config.seeds))}; all cells "
+        f"{', '.join(map(str, config.seeds))}; all runs "
         f"start from the same seed images and may take at most "
-        f"{max(cell.settings.image_step_cap for cell in cells):,} image-steps.",
-        f"{first.judged_images} generated images a cell against all held-out references; "
+        f"{max(run.settings.image_step_cap for run in runs):,} image-steps.",
+        f"{first.measurement.images} generated images a run against all held-out references; "
         f"fd_judge and KID on the judge's features, fd_efficientnet on the 320 of ImageNet's "
         f"EfficientNet-Lite0 at {first.baselines.side} pixels, R-precision top 1; reconstruction "
-        f"and editability (Gal et al. 2022) on the judge's features, {first.edit_images} "
-        "generations a prompt. ± is the deviation over seeds.",
+        f"and editability (Gal et al. 2022) on the judge's features, "
+        f"{first.measurement.edit_images} generations a prompt. ± is the deviation over seeds.",
     ]
     if made:
         facts.append(

@@ -1,45 +1,16 @@
-"""The whole configuration as one validated object: what stands under ``parameters.config``.
-
-The parts are the dataclasses of :mod:`coti.settings`; their prose is the reference.
-"""
+"""The run file that ZenML reads, checked as a whole: ZenML ignores unknown keys silently."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from coti.core.errors import ConfigError, CotiError
-from coti.settings import (
-    AestheticSettings,
-    ConceptScoreSettings,
-    ControllerSettings,
-    EvaluationSettings,
-    GenerationSettings,
-    ModelSettings,
-    PoolSettings,
-    PromotionSettings,
-    ScheduleSettings,
-    ScorerSettings,
-    SelectionSettings,
-    Strategy,
-    TokenSettings,
-    TrainSettings,
-)
+from coti.core.errors import ConfigError
+from coti.settings import RunSettings
+from coti.settings.run_file import parse_settings, read_yaml
 from ops.stack.locations import ROOT
 
-__all__ = [
-    "QUICKSTART",
-    "CotiConfig",
-    "check_parameters",
-    "check_run_file",
-    "load_config",
-    "sentences",
-]
+__all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 """What `zenml pipeline run coti_concept` runs without a file."""
@@ -71,95 +42,20 @@ RUN_FILE_KEYS = frozenset(
 """Top-level keys that ZenML understands in a run file; it ignores all others silently."""
 
 
-class CotiConfig(BaseModel):
-    """One run of COTI. Relative paths start at the root of the repository."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    concept: str
-    """The concept's name: names the MLflow experiment and the registered model."""
-    seeds: str
-    """Folder of about ten good images of the concept."""
-    pool: str
-    """The messy web pool: a folder, tar shards, a table of URLs, or an ``s3://`` prefix."""
-    references: str | None = None
-    """Folder of held-out real images for the metrics; without it they are left out."""
-    ground_truth: str | None = None
-    """Ground truth of a benchmark pool, read by the metric ``selection_precision`` alone."""
-    strategy: Strategy = "coti"
-    baseline_images: int = 150
-    """Images that ``random`` adds to the seeds; all baselines have the same cap of steps."""
-    seed: int = 0
-    model: ModelSettings = ModelSettings()
-    token: TokenSettings = TokenSettings()
-    pool_rules: PoolSettings = PoolSettings()
-    scorer: ScorerSettings = ScorerSettings()
-    aesthetic: AestheticSettings = AestheticSettings()
-    concept_score: ConceptScoreSettings = ConceptScoreSettings()
-    selection: SelectionSettings = SelectionSettings()
-    train: TrainSettings = TrainSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    generation: GenerationSettings = GenerationSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    controller: ControllerSettings = ControllerSettings()
-    promotion: PromotionSettings = PromotionSettings()
-    output: str = "outputs"
-    """Folder for what a person reads: ``<output>/<run>`` and ``<output>/latest``."""
-
-    def fingerprint(self) -> str:
-        """Hash of every setting that can change a result, 16 hex digits."""
-        values = self.model_dump(mode="json", exclude={"output", "promotion"})
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def sentences(error: ValidationError) -> str:
-    """Turn pydantic's list of errors into one line each, with the remedy."""
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(f"unknown key {key!r}: remove it or mend its spelling")
-        else:
-            lines.append(f"{key}: {item['msg']} (got {item.get('input')!r})")
-    return "; ".join(lines)
-
-
-def parse_config(values: dict[str, Any], origin: str) -> CotiConfig:
-    """Validate ``values``; raises :class:`ConfigError` that names every wrong key."""
-    try:
-        return CotiConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {sentences(error)}.") from error
-    except CotiError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-
-
-def read_run_file(path: Path) -> dict[str, Any]:
-    """Read a ZenML run file and check its top-level keys."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping with the key `parameters`.")
-    for key in content:
-        if key not in RUN_FILE_KEYS:
-            raise ConfigError(
-                f"{path}: unknown top-level key {key!r}; settings of COTI belong under "
-                "parameters: config:."
-            )
-    return content
-
-
 def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
     """Check a run file's frame before ZenML reads it; returns the values of our parameter.
 
     Raises:
         ConfigError: A key is unknown, or the file is no YAML mapping.
     """
-    parameters = read_run_file(path).get("parameters") or {}
+    content = read_yaml(path)
+    for key in content:
+        if key not in RUN_FILE_KEYS:
+            raise ConfigError(
+                f"{path}: unknown top-level key {key!r}; settings of COTI belong under "
+                "parameters: config:."
+            )
+    parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise ConfigError(f"{path}: `parameters` must be a mapping with the key {parameter!r}.")
     unknown = sorted(set(parameters) - {parameter})
@@ -174,15 +70,19 @@ def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
     return values
 
 
-def check_run_file(path: Path, parameter: str = "config") -> CotiConfig:
-    """Check the whole run file before ZenML reads it; returns its configuration.
+def check_run_file(path: Path, parameter: str = "config") -> RunSettings:
+    """Check the whole run file before ZenML reads it; returns its settings.
 
     Raises:
-        ConfigError: A key is unknown, a value is wrong, or the file is no YAML mapping.
+        ConfigError: A key is unknown or missing, a value is wrong, or the file is no YAML mapping.
     """
-    return parse_config(check_parameters(path, parameter), str(path))
+    settings = parse_settings(check_parameters(path, parameter), str(path))
+    for name in ("concept", "seeds", "pool"):
+        if not getattr(settings, name).strip():
+            raise ConfigError(f"{path}: {name} is missing: a run needs concept, seeds and pool.")
+    return settings
 
 
-def load_config(path: Path | None = None) -> CotiConfig:
-    """The configuration of a run file; of :data:`QUICKSTART` without one."""
+def load_settings(path: Path | None = None) -> RunSettings:
+    """The settings of a run file; of :data:`QUICKSTART` without one."""
     return check_run_file(path or QUICKSTART)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from coti.core.errors import CotiError
+from coti.loop.record import CycleRecord, with_verdicts
 from coti.report import cycles_table
 from ops.run_file import check_run_file
-from ops.stack.artifact_store import storage_sentence
+from ops.stack.storage_sentence import storage_sentence
 
 __all__ = [
     "announce_pool",
@@ -28,7 +29,7 @@ def user_sentence(error: BaseException, mid_run: bool = True) -> str | None:
 
     Args:
         error: what was raised.
-        mid_run: as for :func:`ops.stack.artifact_store.storage_sentence`.
+        mid_run: as for :func:`ops.stack.storage_sentence.storage_sentence`.
     """
     found: BaseException | None = error
     while found is not None:
@@ -51,8 +52,11 @@ def user_errors() -> Iterator[None]:
         raise click.ClickException(said) from error
 
 
-def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> None:
-    """What the pool was taken for, and that accepted and quarantined rows add up to its inputs."""
+def announce_pool(
+    pool_source: dict[str, Any], validation: dict[str, Any], shortfalls: Sequence[str] = ()
+) -> None:
+    """What the pool was taken for, that accepted and quarantined rows add up to its inputs, and
+    which metrics will be missing."""
     counts = dict(validation["counts"])
     accepted, quarantined = counts.pop("accepted"), counts.pop("quarantined")
     reasons = ", ".join(f"{reason} {number}" for reason, number in counts.items())
@@ -61,19 +65,21 @@ def announce_pool(pool_source: dict[str, Any], validation: dict[str, Any]) -> No
         f"inputs = {accepted} accepted + {quarantined} quarantined"
         + (f" ({reasons})" if reasons else "")
     )
-    for note in [*pool_source["notes"], *validation["drift"]]:
+    for note in [*pool_source["notes"], *validation["drift"], *shortfalls]:
         click.echo(_indented(f"            {note}"))
 
 
 def announce_result(
     history: list[dict[str, Any]],
+    verdicts: list[dict[str, Any]],
     decision: dict[str, Any],
     registration: dict[str, Any],
     folder: str,
 ) -> None:
     """The end of a run: a line a cycle, why it stopped, where everything is."""
     click.echo()
-    table = cycles_table(history, best_cycle=decision["best_cycle"])
+    records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
+    table = cycles_table([record.row() for record in records], best_cycle=decision["best_cycle"])
     click.echo("\n".join(map(_indented, table.splitlines())))
     click.echo(decision["reason"])
     click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['best_cycle']})")

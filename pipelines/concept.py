@@ -1,13 +1,15 @@
-"""The main pipeline: a loop over cycles, driven by the controller step's output alone."""
+"""The main pipeline: Algorithm 1's stations as steps, wired; a cycle follows the controller."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import zenml
 
-from ops.plan import plan_of
-from ops.run_file import CotiConfig, load_config
+from coti.loop.plan import effective, first_batch, selects_at
+from coti.settings import RunSettings
+from ops.run_file import load_settings
 from ops.stack.artifact_store import require_artifact_store
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
@@ -19,13 +21,15 @@ from pipelines.loops import DynamicLoop, Loop
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
-from steps.evaluate_cycle import evaluate_cycle
 from steps.finetune_aesthetic_scorer import finetune_aesthetic_scorer
+from steps.fit_concept_scorer import fit_concept_scorer
 from steps.gather_features import gather_features
 from steps.ingest_pool import ingest_pool
 from steps.initialize_embedding import initialize_embedding
+from steps.judge_cycle import judge_cycle
 from steps.load_seeds import load_seeds
 from steps.register_embedding import register_embedding
+from steps.score_generations import score_generations
 from steps.score_pool import score_pool
 from steps.select_batch import select_batch
 from steps.shard_pool import shard_pool
@@ -34,7 +38,7 @@ from steps.train_cycle import train_cycle
 from steps.validate_pool import validate_pool
 from steps.write_outputs import write_outputs
 
-__all__ = ["STEPS", "coti_concept", "learn"]
+__all__ = ["STEPS", "coti_concept", "wire"]
 
 # Not in the function below: the controller's own pod is made before that runs.
 mend_pods()
@@ -49,11 +53,13 @@ STEPS = [
     gather_features,
     embed_references,
     initialize_embedding,
+    fit_concept_scorer,
     finetune_aesthetic_scorer,
     score_pool,
     select_batch,
     train_cycle,
-    evaluate_cycle,
+    score_generations,
+    judge_cycle,
     control_loop,
     track_cycle,
     register_embedding,
@@ -63,222 +69,244 @@ STEPS = [
 
 
 @zenml.pipeline(name="coti_concept", dynamic=True, depends_on=STEPS, enable_cache=True)
-def coti_concept(config: CotiConfig | None = None) -> None:
+def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
     with user_errors():
-        learn(config or load_config(), DynamicLoop())
+        wire(config or load_settings(), DynamicLoop())
 
 
-def learn(config: CotiConfig, loop: Loop) -> None:
+def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
     require_artifact_store()
-    plan = plan_of(config)
-    prints = fingerprints_of(config)
+    settings = effective(config)
+    prints, device = fingerprints_of(config), config.model.device
     params, tags = params_of(config), tags_of(config, prints)
-    seed = config.seed
+    rules, concept = config.pool_rules, config.concept
 
     initial, initial_samples, resolution, vocabulary = initialize_embedding(
-        config.concept,
-        config.model,
-        prints.base_model,
-        config.token,
-        prints.initializer,
-        config.generation,
-        seed,
+        settings=settings.only("concept", "model", "token", "generation", "seed"),
+        device=device,
+        model_fingerprint=prints.base_model,
+        initializer_fingerprint=prints.initializer,
     )
     embedding = initial
-    rules = config.pool_rules
-    manifest, pool_images, pool_source = ingest_pool(config.pool, prints.pool, resolution, rules)
+    manifest, pool_images, pool_source = ingest_pool(
+        source=config.pool,
+        source_fingerprint=prints.pool,
+        resolution=resolution,
+        settings=rules,
+    )
     accepted, quarantined, validation, validation_report = validate_pool(
-        manifest, pool_source, rules, plan.batch, last_profile(config.pool, prints.pool)
+        manifest=manifest,
+        pool_source=pool_source,
+        settings=rules,
+        batch=first_batch(settings),
+        last_profile=last_profile(config.pool, prints.pool),
     )
-    loop.announce_pool(pool_source, validation)
-    seed_images, training_set = load_seeds(config.seeds, prints.seeds, resolution)
-    encoders = (
-        config.scorer,
-        prints.scorer,
-        config.concept_score,
-        config.model,
-        prints.base_model,
+    seed_images, training_set = load_seeds(
+        source=config.seeds, source_fingerprint=prints.seeds, resolution=resolution
     )
+    encoding: dict[str, Any] = {
+        "settings": settings.only("scorer", "concept_score", "model", "pool_rules"),
+        "device": device,
+        "scorer_fingerprint": prints.scorer,
+        "model_fingerprint": prints.base_model,
+    }
     features, accepted, quarantined = gather_features(
-        loop.embed_shards(accepted, rules.feature_shard, pool_images, *encoders),
-        accepted,
-        quarantined,
-        seed_images,
-        rules,
-        *encoders,
+        shards=loop.embed_shards(accepted, rules.feature_shard, pool_images, encoding),
+        accepted=accepted,
+        quarantined=quarantined,
+        seed_images=seed_images,
+        **encoding,
     )
-    references = embed_references(
-        config.concept,
-        config.references,
-        prints.references,
-        config.evaluation,
-        prints.judge,
-        resolution,
-        config.generation.cycle_images,
+    references, shortfalls = embed_references(
+        settings=settings.only("concept", "references", "evaluation", "generation"),
+        resolution=resolution,
+        references_fingerprint=prints.references,
+        judge_fingerprint=prints.judge,
     )
+    loop.announce_pool(pool_source, validation, shortfalls)
 
+    scoring = settings.only("concept_score", "seed")
+    selecting = settings.only(
+        "concept", "strategy", "growth", "selection", "baselines", "baseline_images", "seed",
+        *(("ground_truth",) if settings.strategy == "oracle" else ()),
+    )  # fmt: skip
+    seeds_concept_scorer = concept_scorer = loop(
+        fit_concept_scorer, features=features, training_set=training_set, settings=scoring
+    )
     history: Any = None
-    evaluation: Any = None
+    scored: Any = None
     decision: Any = None
-    first_head, best_so_far, kept_features = None, None, None
+    first_head, best_embedding, kept_features = None, None, None
     curves: list[Any] = []
     samples: list[Any] = []
     tables: list[Any] = []
     batches: list[Any] = []
+    verdicts: list[Any] = []
     cycle, go_on = 0, True
     while go_on:
         head = loop(
             finetune_aesthetic_scorer,
-            features,
-            accepted,
-            seed_images,
-            training_set,
-            cycle,
-            config.scorer,
-            config.aesthetic,
-            prints.ratings,
-            seed,
+            features=features,
+            accepted=accepted,
+            seed_images=seed_images,
+            training_set=training_set,
+            cycle=cycle,
+            settings=settings.only("aesthetic", "scorer", "seed"),
+            ratings_fingerprint=prints.ratings,
         )
         first_head = first_head or head
         scores, picked = None, None
-        if cycle > 0 or plan.selects_first:
+        if selects_at(cycle, settings):
             scores = loop(
                 score_pool,
-                features,
-                head,
-                training_set,
-                tables[-1] if tables else None,
-                cycle,
-                evaluation,
-                config.concept_score,
-                plan.selection,
-                seed,
+                features=features,
+                aesthetic_head=head,
+                concept_scorer=concept_scorer,
+                training_set=training_set,
+                accepted=accepted,
+                pool_images=pool_images,
+                seed_images=seed_images,
+                previous=tables[-1] if tables else None,
+                cycle=cycle,
+                scored=scored,
+                settings=selecting,
             )
-            training_set, picked = loop(
+            training_set, picked, found = loop(
                 select_batch,
-                scores,
-                features,
-                training_set,
-                cycle,
-                config.strategy,
-                plan.selection,
-                seed,
+                scores=scores,
+                features=features,
+                training_set=training_set,
+                accepted=accepted,
+                cycle=cycle,
+                last=decision,
+                settings=selecting,
+                ground_truth_fingerprint=(
+                    prints.ground_truth if settings.strategy == "oracle" else ""
+                ),
             )
+            if decision is not None:
+                decision = found
+                if loop.found_nothing(decision):
+                    break
             tables.append(scores)
             batches.append(picked)
-        embedding, generated, drawn, curve, training = loop(
+            concept_scorer = loop(
+                fit_concept_scorer, features=features, training_set=training_set, settings=scoring
+            )
+        embedding, generated, sampled, curve, training = loop(
             train_cycle,
-            cycle,
-            training_set,
-            accepted,
-            pool_images,
-            seed_images,
-            features,
-            head,
-            initial if config.train.reinitialize else embedding,
-            config.model,
-            prints.base_model,
-            config.scorer,
-            config.concept_score,
-            config.token,
-            plan.train,
-            config.schedule,
-            config.generation,
-            seed,
+            cycle=cycle,
+            training_set=training_set,
+            accepted=accepted,
+            pool_images=pool_images,
+            seed_images=seed_images,
+            aesthetic_head=head,
+            concept_scorer=concept_scorer,
+            embedding=initial if config.train.reinitialize else embedding,
+            settings=settings.only(
+                "model", "scorer", "concept_score", "token", "train", "schedule", "generation",
+                "seed",
+            ),
+            device=device,
+            model_fingerprint=prints.base_model,
+        )  # fmt: skip
+        generated_features, scored = loop(
+            score_generations,
+            generated=generated,
+            features=features,
+            aesthetic_head=head,
+            first_aesthetic_head=first_head,
+            concept_scorer=concept_scorer,
+            seeds_concept_scorer=seeds_concept_scorer,
+            kept_features=kept_features,
+            training_set=training_set,
+            settings=settings.only("scorer", "concept_score", "model"),
+            device=device,
         )
-        generated_features, evaluation = loop(
-            evaluate_cycle,
-            generated,
-            references,
-            features,
-            head,
-            first_head,
-            kept_features,
-            training_set,
-            accepted,
-            config.concept,
-            config.model,
-            config.scorer,
-            config.concept_score,
-            config.evaluation,
-            prints.judge,
-            config.ground_truth,
-            prints.ground_truth,
-            seed,
+        verdict = loop(
+            judge_cycle,
+            generated=generated,
+            references=references,
+            training_set=training_set,
+            accepted=accepted,
+            settings=settings.only("concept", "evaluation", "ground_truth", "seed"),
+            judge_fingerprint=prints.judge,
+            ground_truth_fingerprint=prints.ground_truth,
         )
-        best_so_far, kept_features, history, decision = loop(
+        best_embedding, kept_features, history, decision = loop(
             control_loop,
-            cycle,
-            history,
-            training,
-            evaluation,
-            training_set,
-            accepted,
-            embedding,
-            best_so_far,
-            generated_features,
-            kept_features,
-            plan.controller,
-            f"fd_{config.evaluation.fd_name}",
+            cycle=cycle,
+            history=history,
+            training=training,
+            scored=scored,
+            training_set=training_set,
+            accepted=accepted,
+            embedding=embedding,
+            best_embedding=best_embedding,
+            generated_features=generated_features,
+            kept_features=kept_features,
+            settings=settings.controller,
         )
         loop(
             track_cycle,
-            config.concept,
-            history,
-            decision,
-            training,
-            evaluation,
-            curve,
-            embedding,
-            drawn,
-            scores,
-            picked,
-            pool_images,
-            validation_report,
-            params,
-            tags,
+            concept=concept,
+            history=history,
+            verdict=verdict,
+            training=training,
+            curve=curve,
+            embedding=embedding,
+            samples=sampled,
+            scores=scores,
+            picked=picked,
+            pool_images=pool_images,
+            validation_report=validation_report,
+            params=params,
+            tags=tags,
         )
         curves.append(curve)
-        samples.append(drawn)
+        samples.append(sampled)
+        verdicts.append(verdict)
         go_on = loop.goes_on(decision)
         cycle += 1
 
     registration = loop(
         register_embedding,
-        config.concept,
-        best_so_far,
-        history,
-        decision,
-        evaluation,
-        params,
-        tags,
-        prints.references,
-        prints.judge,
-        config.promotion,
-        vocabulary,
-        seed_images,
+        concept=concept,
+        best_embedding=best_embedding,
+        history=history,
+        verdicts=verdicts,
+        decision=decision,
+        params=params,
+        tags=tags,
+        references_fingerprint=prints.references,
+        judge_fingerprint=prints.judge,
+        promotion=config.promotion,
+        vocabulary=vocabulary,
+        seed_images=seed_images,
     )
     _, folder = write_outputs(
-        config.concept,
-        config.output,
-        best_so_far,
-        history,
-        decision,
-        registration,
-        curves,
-        samples,
-        initial_samples,
-        seed_images,
-        tables,
-        batches,
-        pool_images,
-        accepted,
-        quarantined,
-        validation_report,
-        config.model_dump(mode="json"),
-        tags,
+        concept=concept,
+        output=config.output,
+        best_embedding=best_embedding,
+        history=history,
+        verdicts=verdicts,
+        decision=decision,
+        registration=registration,
+        curves=curves,
+        samples=samples,
+        initial_samples=initial_samples,
+        seed_images=seed_images,
+        scores=tables,
+        picked=batches,
+        first_selection=0 if selects_at(0, settings) else 1,
+        pool_images=pool_images,
+        accepted=accepted,
+        quarantined=quarantined,
+        validation_report=validation_report,
+        config=asdict(config),
+        lineage=tags,
     )
-    loop.announce(history, decision, registration, folder)
+    loop.announce(history, verdicts, decision, registration, folder)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import zenml
 
-from ops.plan import plan_of
-from ops.run_file import CotiConfig, load_config
+from coti.loop.plan import effective
+from coti.settings import RunSettings
+from ops.run_file import load_settings
 from ops.stack.package_map import remember_packages
 from ops.terminal import user_errors
-from pipelines.concept import learn
+from pipelines.concept import wire
 from pipelines.loops import StaticLoop
 
 __all__ = ["coti_concept_static"]
 
 
 @zenml.pipeline(name="coti_concept_static", enable_cache=True)
-def coti_concept_static(config: CotiConfig | None = None) -> None:
+def coti_concept_static(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` in a fixed number of cycles; those after a stop do nothing."""
     remember_packages()
     with user_errors():
-        chosen = config or load_config()
-        learn(chosen, StaticLoop(plan_of(chosen).controller.max_cycles + 1))
+        chosen = config or load_settings()
+        wire(chosen, StaticLoop(effective(chosen).controller.max_cycles + 1))

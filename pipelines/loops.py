@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import zenml
@@ -18,51 +17,86 @@ from steps.register_embedding import register_embedding
 from steps.shard_pool import shard_pool
 from steps.track_cycle import track_cycle
 
-__all__ = ["DynamicLoop", "Loop", "StaticLoop"]
+__all__ = ["DynamicLoop", "Loop", "StaticLoop", "embed_shards"]
 
 
 class Loop(Protocol):
     """Calls the steps of a run."""
 
-    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+    def __call__(self, step: BaseStep, **inputs: Any) -> Any:
         """The step's outputs."""
 
     def goes_on(self, decision: Any) -> bool:
         """Whether another cycle follows."""
 
-    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+    def found_nothing(self, decision: Any) -> bool:
+        """Whether the cycle ends here, since its selection had nothing to add."""
+
+    def embed_shards(
+        self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
+    ) -> Any:
         """Features of the pool's images, shard by shard."""
 
-    def announce_pool(self, source: Any, validation: Any) -> None:
-        """What became of the pool's inputs, for the terminal."""
+    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
+        """What became of the pool's inputs and what can't be measured, for the terminal."""
 
-    def announce(self, *results: Any) -> None:
-        """History, decision, registration and folder, for the terminal."""
+    def announce(
+        self,
+        history: Any,
+        verdicts: Sequence[Any],
+        decision: Any,
+        registration: Any,
+        folder: Any,
+    ) -> None:
+        """The end of a run, for the terminal."""
+
+
+def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> Any:
+    """Features shard by shard: a step, on Kubernetes a pod, each."""
+    return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoding.values()))
 
 
 class DynamicLoop:
     """A step runs when it is called; the controller's artifact decides."""
 
-    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+    def __call__(self, step: BaseStep, **inputs: Any) -> Any:
         """Run the step."""
-        return step(*inputs)
+        return step(**inputs)
 
     def goes_on(self, decision: Any) -> bool:
         """What the controller says."""
         return bool(decision.load()["go_on"])
 
-    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+    def found_nothing(self, decision: Any) -> bool:
+        """What the selection says."""
+        return not decision.load()["go_on"]
+
+    def embed_shards(
+        self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
+    ) -> Any:
         """One step, on Kubernetes one pod, a shard."""
-        shards = shard_pool(accepted, size)
-        return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoders))
+        return embed_shards(shard_pool(accepted, size), pool_images, encoding)
 
-    def announce_pool(self, source: Any, validation: Any) -> None:
+    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
         """Print the sums."""
-        announce_pool(source.load(), validation.load())
+        announce_pool(source.load(), validation.load(), shortfalls.load())
 
-    def announce(self, *results: Any) -> None:
+    def announce(
+        self,
+        history: Any,
+        verdicts: Sequence[Any],
+        decision: Any,
+        registration: Any,
+        folder: Any,
+    ) -> None:
         """Print the table."""
-        announce_result(*(artifact.load() for artifact in results))
+        announce_result(
+            history=history.load(),
+            verdicts=[verdict.load() for verdict in verdicts],
+            decision=decision.load(),
+            registration=registration.load(),
+            folder=folder.load(),
+        )
 
 
 class StaticLoop:
@@ -76,15 +110,13 @@ class StaticLoop:
         self._before: dict[str, Mapping[str, Any]] = {}
         self._tracked: str | None = None
 
-    def __call__(self, step: BaseStep, *inputs: Any) -> Any:
+    def __call__(self, step: BaseStep, **given: Any) -> Any:
         """Add the step to the graph."""
         order: dict[str, Any] = {}
         if step in (track_cycle, register_embedding):
             # They write to MLflow and share no artifact: one after the other, as they are called.
             order = {"id": f"{step.name}_{self._cycle}", "after": self._tracked}
             self._tracked = order["id"]
-        names = list(inspect.signature(step.entrypoint).parameters)
-        given = dict(zip(names, inputs, strict=True))
         outputs = list(parse_return_type_annotations(step.entrypoint))
         if self._cycle == 0 or not hasattr(static_steps, f"{step.name}_or_pass"):
             made = step(**given, **order)
@@ -97,18 +129,32 @@ class StaticLoop:
         self._before[step.name] = {each.output_name: each for each in found}
         return made
 
+    def found_nothing(self, decision: Any) -> bool:
+        """Not known yet: what follows passes through where the selection says so."""
+        self._decision = decision
+        return False
+
     def goes_on(self, decision: Any) -> bool:
         """Until all cycles are unrolled."""
         self._decision = decision
         self._cycle += 1
         return self._cycle < self._cycles
 
-    def embed_shards(self, accepted: Any, size: int, pool_images: Any, *encoders: Any) -> Any:
+    def embed_shards(
+        self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
+    ) -> Any:
         """One step for all: how many shards there are is not known when the graph is made."""
-        return [embed_whole_pool(accepted, pool_images, *encoders)]
+        return [embed_whole_pool(accepted=accepted, pool_images=pool_images, **encoding)]
 
-    def announce_pool(self, source: Any, validation: Any) -> None:
+    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
         """Nothing is known yet when the graph is made."""
 
-    def announce(self, *results: Any) -> None:
+    def announce(
+        self,
+        history: Any,
+        verdicts: Sequence[Any],
+        decision: Any,
+        registration: Any,
+        folder: Any,
+    ) -> None:
         """Nothing is known yet when the graph is made."""

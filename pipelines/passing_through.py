@@ -45,8 +45,11 @@ def passing_through(original: BaseStep, name: str, module: str) -> BaseStep:
         if last_decision["go_on"]:
             return function(**inputs)
         _log.info("%s: the loop has ended; passed through unchanged.", function.__name__)
-        # What the first cycle does not have yet is an empty table.
-        whole = [pd.DataFrame() if each is None else each for each in previous]
+        # What the first cycle does not have yet is an empty table. A decision to end stays one.
+        whole = [
+            last_decision if output == "decision" else pd.DataFrame() if each is None else each
+            for output, each in zip(outputs, previous, strict=True)
+        ]
         return whole[0] if len(whole) == 1 else tuple(whole) or None
 
     keyword = inspect.Parameter.KEYWORD_ONLY

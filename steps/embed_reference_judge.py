@@ -8,27 +8,23 @@ from zenml import step
 
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
-from coti.encoders.efficientnet import load_efficientnet
-from coti.settings import BaselineSettings
+from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
+from ops.stack.loaded_models import efficientnet_of
 from ops.stack.locations import locate
 
 __all__ = ["embed_reference_judge"]
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"references": TensorBundleMaterializer})
+@step(
+    cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
+)
 def embed_reference_judge(
-    source: str | None,
-    source_fingerprint: str,
-    settings: BaselineSettings,
-    resolution: int,
-    wanted: bool,
+    settings: RunSettings, resolution: int, references_fingerprint: str
 ) -> Annotated[TensorBundle, "references"]:
-    """Empty where no cell wants it, or there are no references."""
-    if source is None or not wanted:
+    """Empty where no run wants it, or there are no references."""
+    if settings.references is None or not settings.measurement.reference_judge:
         return TensorBundle({})
-    path = settings.efficientnet and locate(settings.efficientnet)
-    encoder = load_efficientnet(path, settings.side)
-    images = read_image_folder(locate(source), resolution)[1]
-    return TensorBundle({"references": encoder.encode_images(images)})
+    images = read_image_folder(locate(settings.references), resolution)[1]
+    return TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

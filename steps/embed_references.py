@@ -9,26 +9,27 @@ from zenml import step
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.metrics.judge import embed_references as embed
-from coti.settings import EvaluationSettings
+from coti.metrics.judge import shortfalls
+from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import inception_of, judge_of
 from ops.stack.locations import locate
 
 __all__ = ["embed_references"]
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"references": TensorBundleMaterializer})
+@step(
+    cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
+)
 def embed_references(
-    concept: str,
-    source: str | None,
-    source_fingerprint: str,
-    settings: EvaluationSettings,
-    judge_fingerprint: str,
-    resolution: int,
-    generated: int | None = None,
-) -> Annotated[TensorBundle, "references"]:
-    """Without references the Fréchet distance and KID of this run stay empty."""
-    judge = judge_of(settings)
-    images = None if source is None else read_image_folder(locate(source), resolution)[1]
-    return embed(judge, concept, images, settings, inception_of(settings), generated)
+    settings: RunSettings, resolution: int, references_fingerprint: str, judge_fingerprint: str
+) -> tuple[Annotated[TensorBundle, "references"], Annotated[list[str], "shortfalls"]]:
+    """The features, and what will be missing for want of images, a sentence each."""
+    judge, inception = judge_of(settings.evaluation), inception_of(settings.evaluation)
+    images, missing = None, []
+    if settings.references is not None:
+        images = read_image_folder(locate(settings.references), resolution)[1]
+        sizes = {"fd_judge": judge.size} | ({} if inception is None else {"fid": inception.size})
+        missing = shortfalls(settings.generation.cycle_images, len(images), sizes)
+    return embed(judge, settings.concept, images, settings.evaluation, inception), missing

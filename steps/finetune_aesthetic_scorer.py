@@ -8,38 +8,38 @@ import pandas as pd
 from zenml import step
 
 from coti.core.image_set import ImageSet
-from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.scores.scoring import finetune_for_cycle
-from coti.settings import AestheticSettings, ScorerSettings
+from coti.loop.score import finetune_aesthetic_scorer as finetune
+from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
-from ops.stack.loaded_models import located_aesthetic, scorer_of
+from ops.stack.cache_policy import cached_by
+from ops.stack.loaded_models import encoders_of, located
+from ops.stack.loop_inputs import sources_of, training_set_of
 
 __all__ = ["finetune_aesthetic_scorer"]
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"aesthetic_head": TensorBundleMaterializer})
+@step(
+    cache_policy=cached_by(__name__),
+    output_materializers={"aesthetic_head": TensorBundleMaterializer},
+)
 def finetune_aesthetic_scorer(
     features: TensorBundle,
     accepted: pd.DataFrame,
     seed_images: ImageSet,
     training_set: pd.DataFrame,
     cycle: int,
-    scorer: ScorerSettings,
-    settings: AestheticSettings,
+    settings: RunSettings,
     ratings_fingerprint: str,
-    seed: int,
 ) -> Annotated[TensorBundle, "aesthetic_head"]:
     """θ of this cycle, always fine-tuned from the same start."""
-    head = finetune_for_cycle(
-        features,
-        dict(zip(accepted["id"], accepted["source"], strict=True)),
-        seed_images,
-        dict(zip(training_set["id"], training_set["cycle"], strict=True)),
-        cycle,
-        scorer_of(scorer),
-        located_aesthetic(settings),
-        derived_seed(seed, "aesthetic", cycle),
+    head = finetune(
+        features=features,
+        sources=sources_of(accepted, training_set),
+        seeds=seed_images,
+        training_set=training_set_of(training_set),
+        cycle=cycle,
+        encoders=encoders_of(settings),
+        settings=located(settings),
     )
     return TensorBundle(head.to_tensors())

@@ -11,17 +11,18 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.pool.dedupe import without_embedding_duplicates
-from coti.settings import ConceptScoreSettings, ModelSettings, PoolSettings, ScorerSettings
+from coti.settings import RunSettings
 from materializers.table import TableMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
-from ops.stack.loaded_models import concept_encoder, scorer_of
+from ops.stack.cache_policy import cached_by
+from ops.stack.loaded_models import encoders_of
+from ops.stack.loop_inputs import on_device
 
 __all__ = ["gather_features"]
 
 
 @step(
-    cache_policy=CACHE_POLICY,
+    cache_policy=cached_by(__name__),
     output_materializers={
         "features": TensorBundleMaterializer,
         "accepted": TableMaterializer,
@@ -33,11 +34,9 @@ def gather_features(
     accepted: pd.DataFrame,
     quarantined: pd.DataFrame,
     seed_images: ImageSet,
-    rules: PoolSettings,
-    scorer: ScorerSettings,
+    settings: RunSettings,
+    device: str,
     scorer_fingerprint: str,
-    concept_score: ConceptScoreSettings,
-    model: ModelSettings,
     model_fingerprint: str,
 ) -> tuple[
     Annotated[TensorBundle, "features"],
@@ -45,17 +44,14 @@ def gather_features(
     Annotated[pd.DataFrame, "quarantined"],
 ]:
     """What looks the same to the scorer joins the quarantine, in a group with what is kept."""
-    encoder = scorer_of(scorer)
-    other = concept_encoder(concept_score, encoder, model)
-    seeds = embed_seeds(encoder, other, seed_images, concept_score.distractors)
+    encoders = encoders_of(on_device(settings, device))
+    distractors = settings.concept_score.distractors
+    seeds = embed_seeds(encoders.scorer, encoders.concept, seed_images, distractors)
     features = gather_shards(shards, seeds)
-    if rules.near_duplicate_cosine:
+    alike = settings.pool_rules.near_duplicate_cosine
+    if alike:
         accepted, quarantined = without_embedding_duplicates(
-            accepted,
-            quarantined,
-            features.strings("pool_ids"),
-            features["pool"],
-            rules.near_duplicate_cosine,
+            accepted, quarantined, features.strings("pool_ids"), features["pool"], alike
         )
         features = gather_shards(shards, seeds, keep=accepted["id"])
     return features, accepted, quarantined

@@ -11,17 +11,17 @@ from zenml import step
 from coti.pool import ingest, manifest_hash
 from coti.pool.pool_images import PoolImages
 from coti.settings import PoolSettings
-from materializers.pool_images import PoolImagesMaterializer
+from materializers.image_parquet import PoolImagesMaterializer
 from materializers.table import TableMaterializer
 from ops.stack.artifact_store import share_with_pool
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
 from ops.stack.locations import ROOT, locate
 
 __all__ = ["ingest_pool"]
 
 
 @step(
-    cache_policy=CACHE_POLICY,
+    cache_policy=cached_by(__name__),
     output_materializers={
         "manifest": TableMaterializer,
         "pool_images": PoolImagesMaterializer,

@@ -7,18 +7,19 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
+from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.pool import read_seeds
-from materializers.image_set import ImageSetMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table import TableMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
 from ops.stack.locations import locate
 
 __all__ = ["load_seeds"]
 
 
 @step(
-    cache_policy=CACHE_POLICY,
+    cache_policy=cached_by(__name__),
     output_materializers={
         "seed_images": ImageSetMaterializer,
         "training_set": TableMaterializer,
@@ -28,6 +29,10 @@ def load_seeds(
     source: str, source_fingerprint: str, resolution: int
 ) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
     """Read the folder; a file in it that is no image stops the run with its name."""
-    names, images = read_seeds(locate(source), resolution)
-    training_set = pd.DataFrame({"id": names, "origin": "seed", "cycle": 0})
-    return ImageSet(names, images), training_set
+    ids, names, images = read_seeds(locate(source), resolution)
+    if len(ids) < 2:
+        raise ConfigError(
+            f"seeds: {source} holds {len(ids)} image; at least 2 are needed, about ten work well."
+        )
+    training_set = pd.DataFrame({"id": ids, "origin": "seed", "cycle": 0, "source": names})
+    return ImageSet(ids, images), training_set

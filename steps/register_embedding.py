@@ -10,12 +10,15 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
+from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from ops.registry.embedding_registry import FILE, VOCABULARY_TAG, Registry
+from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
+from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
 from ops.tracking.active_tracker import open_record
+from ops.tracking.tracked_embeddings import FILE
 
 __all__ = ["register_embedding"]
 
@@ -29,7 +32,7 @@ def register_embedding(
     best_embedding: Embedding,
     history: list[dict[str, Any]],
     decision: dict[str, Any],
-    evaluation: dict[str, Any],
+    verdicts: list[dict[str, Any]],
     params: dict[str, Any],
     tags: dict[str, str],
     references_fingerprint: str,
@@ -39,10 +42,11 @@ def register_embedding(
     seed_images: ImageSet,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
-    best = next(row for row in history if row["cycle"] == decision["best_cycle"])
+    records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
+    best = next(each for each in records if each.cycle == decision["best_cycle"]).row()
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
-        path = save_embedding(best_embedding, Path(folder) / FILE)
+        path = best_embedding.save(Path(folder) / FILE)
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
             pil_image = Path(folder) / f"{number}.png"
@@ -52,8 +56,8 @@ def register_embedding(
         "fd": best["fd_judge"],
         "r_precision": best["r_precision"],
         "r_precision_candidates": best["r_precision_candidates"],
-        "generated": evaluation["generated"],
-        "references": evaluation["references"],
+        "generated": best["generated"],
+        "references": best["references"],
         "references_hash": references_fingerprint,
         "judge_hash": judge_fingerprint,
         "cycle": best["cycle"],
@@ -64,18 +68,24 @@ def register_embedding(
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},
         int(best["cycle"]),
     )
-    registry = Registry.of(record.client._tracking_client.tracking_uri, concept)
+    registry = Registry(record.client, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
-    parts = {best_embedding.token: best_embedding.vectors}
-    if best_embedding.second is not None:
-        parts[f"{best_embedding.token} 2"] = best_embedding.second
-    key = hash_of_tensors(parts, {})
-    lineage = {**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary}
-    version = registry.register(f"{artifact}/embedding", record.parent_id, key, metrics, lineage)
-    verdict = registry.promote(version, promotion)
+    version = registry.register(
+        source=f"{artifact}/embedding",
+        run_id=record.parent_id,
+        key=hash_of_tensors(best_embedding.named_parts, {}),
+        metrics=metrics,
+        tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
+    )
+    verdict = promote(registry, version, promotion)
     record.set_tags(
         record.parent_id,
-        {"coti.version": str(version.version), "coti.verdict": verdict.reason},
+        {
+            "coti.version": str(version.version),
+            VERDICT_TAG: verdict.reason,
+            "coti.decision": decision["reason"],
+            "coti.best_cycle": str(decision["best_cycle"]),
+        },
     )
     mirror_to_zenml(registry)
     return {

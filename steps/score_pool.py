@@ -1,57 +1,68 @@
-"""Score every accepted image: S_aes, S_con and S_int (Eq. 7, 8, 11)."""
+"""Score every accepted image: S_aes, S_con and S_int (Eq. 7, 8, 11), and the strategy's score."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import pandas as pd
-import torch
 from zenml import step
 
+from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.loop.score import score_pool as score
+from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
-from coti.scores.scoring import fit_concept, score_candidates
-from coti.settings import ConceptScoreSettings, SelectionSettings
+from coti.scores.concept_score import ConceptScorer
+from coti.settings import RunSettings
 from materializers.table import TableMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
+from ops.stack.loaded_models import efficientnet_of, located
+from ops.stack.loop_inputs import columns_of, sources_of, training_set_of
 
 __all__ = ["score_pool"]
 
 
-@step(cache_policy=CACHE_POLICY, output_materializers={"scores": TableMaterializer})
+@step(cache_policy=cached_by(__name__), output_materializers={"scores": TableMaterializer})
 def score_pool(
     features: TensorBundle,
     aesthetic_head: TensorBundle,
+    concept_scorer: TensorBundle,
     training_set: pd.DataFrame,
+    accepted: pd.DataFrame,
+    pool_images: PoolImages,
+    seed_images: ImageSet,
     previous: pd.DataFrame | None,
     cycle: int,
-    evaluation: dict[str, Any] | None,
-    concept_score: ConceptScoreSettings,
-    selection: SelectionSettings,
-    seed: int,
+    scored: dict[str, Any] | None,
+    settings: RunSettings,
 ) -> Annotated[pd.DataFrame, "scores"]:
     """One row an image, best first; γ of the last cycle's generations sets the weights.
 
     ``previous`` is the last cycle's table: of Eq. 8 only what joined X_T since is new.
     """
-    known = evaluation or {"gamma_aes": 0.0, "gamma_con": 0.0}
-    train_ids = list(training_set["id"])
-    least = None
-    if previous is not None and "least_cosine" in previous:
-        kept = previous.set_index("id")["least_cosine"].loc[features.strings("pool_ids")]
-        least = torch.tensor(kept.to_numpy())
-    columns = score_candidates(
-        features,
-        AestheticHead.from_tensors(aesthetic_head.tensors),
-        fit_concept(features, train_ids, concept_score, seed),
-        float(known["gamma_aes"]),
-        float(known["gamma_con"]),
-        selection.weight_floor,
-        least=least,
-        joined=training_set.loc[training_set["cycle"] >= cycle - 1, "id"].tolist(),
+    metrics = (scored or {}).get("metrics", {})
+    ids = features.strings("pool_ids")
+    view = score(
+        features=features,
+        head=AestheticHead.from_tensors(aesthetic_head.tensors),
+        concept=ConceptScorer.from_tensors(concept_scorer.tensors),
+        training_set=training_set_of(training_set),
+        cycle=cycle,
+        gammas=(metrics.get("gamma_aes", 0.0), metrics.get("gamma_con", 0.0)),
+        settings=located(settings),
+        previous=None if previous is None else columns_of(previous, ids),
+        sources=sources_of(accepted, training_set),
+        images=pool_images,
+        seeds=seed_images,
+        efficientnet=lambda: efficientnet_of(settings),
     )
-    table = pd.DataFrame(columns)
-    table["candidate"] = ~table["id"].isin(train_ids)
-    table = table.sort_values("s_int", ascending=False, kind="stable", ignore_index=True)
+    table = pd.DataFrame(
+        {
+            "id": ids,
+            **{name: column.numpy() for name, column in view.columns.items()},
+            "candidate": view.candidates.numpy(),
+        }
+    )
+    table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
     table["rank"] = range(1, len(table) + 1)
     return table

@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import pandas as pd
 import torch
 from zenml import step
 
-from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.selection.batch import select
-from coti.settings import SelectionSettings, Strategy
+from coti.loop.controller import Decision, stopped_for_want_of_images
+from coti.loop.score import select_batch as select
+from coti.selection import PoolView
+from coti.settings import RunSettings
 from materializers.table import TableMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
+from ops.stack.loop_inputs import (
+    columns_of,
+    ground_truth_of,
+    sources_of,
+    training_set_of,
+    training_table,
+)
 
 __all__ = ["select_batch"]
 
 
 @step(
-    cache_policy=CACHE_POLICY,
+    cache_policy=cached_by(__name__),
     output_materializers={"training_set": TableMaterializer, "picked": TableMaterializer},
 )
 def select_batch(
     scores: pd.DataFrame,
     features: TensorBundle,
     training_set: pd.DataFrame,
+    accepted: pd.DataFrame,
     cycle: int,
-    strategy: Strategy,
-    settings: SelectionSettings,
-    seed: int,
-) -> tuple[Annotated[pd.DataFrame, "training_set"], Annotated[pd.DataFrame, "picked"]]:
-    """X_T with the picked images added, and their rows of the score table, best first."""
-    compared = None
-    if settings.suppress_duplicates:  # in the pool's order, as the features lie
-        scores = scores.set_index("id").loc[features.strings("pool_ids")].reset_index()
-        compared = features["pool"]
-    places = select(
-        strategy,
-        settings,
-        torch.tensor(scores["candidate"].to_numpy()),
-        seed=derived_seed(seed, "select", cycle),
-        s_int=torch.tensor(scores["s_int"].to_numpy()),
-        s_con=torch.tensor(scores["s_con"].to_numpy()),
-        s_aes=torch.tensor(scores["s_aes"].to_numpy()),
-        features=compared,
+    last: dict[str, Any] | None,
+    settings: RunSettings,
+    ground_truth_fingerprint: str,
+) -> tuple[
+    Annotated[pd.DataFrame, "training_set"],
+    Annotated[pd.DataFrame, "picked"],
+    Annotated[dict[str, Any], "decision"],
+]:
+    """X_T with the picked images, their rows of the score table, and whether the loop goes on.
+
+    ``last`` is the controller's decision after the cycle before; where nothing is left to pick it
+    is taken back, so that no cycle trains on an unchanged X_T.
+    """
+    ids = features.strings("pool_ids")
+    sources = sources_of(accepted, training_set)
+    view = PoolView(
+        settings=settings,
+        features=features,
+        candidates=torch.tensor(scores.set_index("id")["candidate"].loc[ids].to_numpy()),
+        columns=columns_of(scores, ids),
+        cycle=cycle,
+        sources=[sources[name] for name in ids],
     )
-    picked = scores.iloc[places.tolist()].reset_index(drop=True)
-    added = pd.DataFrame({"id": picked["id"], "origin": "pool", "cycle": cycle})
-    return pd.concat([training_set, added], ignore_index=True), picked
+    ground_truth = ground_truth_of(settings) if settings.strategy == "oracle" else None
+    _, places = select(view, training_set_of(training_set), ground_truth)
+    names = [ids[place] for place in places]
+    picked = scores.set_index("id").loc[names].reset_index()
+    decision = last or {"go_on": True, "reason": "", "best_cycle": cycle}
+    if last is not None and not places:
+        decision = asdict(stopped_for_want_of_images(Decision(**last), cycle))
+    return training_table(training_set, names, cycle), picked, decision

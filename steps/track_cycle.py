@@ -11,9 +11,10 @@ import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
-from coti.core.images import contact_sheet
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
+from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
 from ops.tracking.selection_samples import picked_and_refused
@@ -25,9 +26,8 @@ __all__ = ["track_cycle"]
 def track_cycle(
     concept: str,
     history: list[dict[str, Any]],
-    decision: dict[str, Any],
+    verdict: dict[str, Any],
     training: dict[str, Any],
-    evaluation: dict[str, Any],
     curve: pd.DataFrame,
     embedding: Embedding,
     samples: ImageSet,
@@ -39,26 +39,27 @@ def track_cycle(
     tags: dict[str, str],
 ) -> None:
     """Params and tags on the parent; metrics, embedding, tables and images on both."""
-    row = history[-1]
+    row = with_verdicts([CycleRecord.of(history[-1])], [verdict])[0].row()
     cycle = int(row["cycle"])
     record = open_record(concept, params, tags)
     run_id = record.cycle_run(cycle, tags)
     record.log_params(run_id, {"cycle": cycle, **params})
     metrics = {key: value for key, value in row.items() if key != "cycle"}
-    extra = {"image_steps": training["image_steps"], "optimizer_steps": training["steps"]}
     for target in (record.parent_id, run_id):
-        record.log_metrics(target, {**metrics, **extra}, cycle)
+        record.log_metrics(target, {**metrics, "optimizer_steps": training["steps"]}, cycle)
         grid = np.asarray(contact_sheet(samples.images, columns=8))
         record.log_image(target, "samples", grid, cycle)
     columns = ["step", "loss", "learning_rate", "phi"]
     curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
-    record.log_curve(run_id, _renamed(curve_rows))
+    # Names that don't collide with the cycle's own φ.
+    named = curve_rows.rename(columns={"loss": "train_loss", "phi": "train_phi"})
+    record.log_curve(run_id, [{str(k): v for k, v in r.items()} for r in named.to_dict("records")])
     with TemporaryDirectory(prefix="coti-") as folder:
         if cycle == 0:
             page = Path(folder) / "validation.html"
             page.write_text(str(validation_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
-        path = save_embedding(embedding, Path(folder) / "learned_embeds.safetensors")
+        path = embedding.save(Path(folder) / "learned_embeds.safetensors")
         record.log_file(run_id, path, "embedding")
         if scores is not None and picked is not None:
             table = Path(folder) / "selection.parquet"
@@ -72,21 +73,3 @@ def track_cycle(
                 record.log_image(record.parent_id, name, np.asarray(sheet), cycle)
     record.set_tags(run_id, {"coti.stop_reason": str(training["stop_reason"])})
     record.finish(run_id)
-    if not decision["go_on"]:
-        record.set_tags(
-            record.parent_id,
-            {"coti.decision": decision["reason"], "coti.best_cycle": str(decision["best_cycle"])},
-        )
-
-
-def _renamed(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Names that don't collide with the cycle's own φ."""
-    return [
-        {
-            "step": row["step"],
-            "train_loss": row["loss"],
-            "learning_rate": row["learning_rate"],
-            "train_phi": row["phi"],
-        }
-        for row in table.to_dict("records")
-    ]

@@ -12,14 +12,14 @@ from coti.core.errors import PoolError
 from coti.pool import validate
 from coti.settings import PoolSettings
 from materializers.table import TableMaterializer
-from ops.stack.cache_policy import CACHE_POLICY
+from ops.stack.cache_policy import cached_by
 from ops.tracking.pool_history import remember_profile
 
 __all__ = ["validate_pool"]
 
 
 @step(
-    cache_policy=CACHE_POLICY,
+    cache_policy=cached_by(__name__),
     output_materializers={"accepted": TableMaterializer, "quarantined": TableMaterializer},
 )
 def validate_pool(

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from zenml import get_step_context, step
 from zenml.types import HTMLString
 
 from coti.core.image_set import ImageSet
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
+from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from coti.report import write_cycles_csv, write_report
 from ops.stack.locations import ROOT
-from ops.tracking.active_tracker import tracking_uri
+from ops.tracking.active_tracker import active_tracker
 from ops.tracking.run_report import report_of
 
 __all__ = ["write_outputs"]
@@ -29,6 +29,7 @@ def write_outputs(
     output: str,
     best_embedding: Embedding,
     history: list[dict[str, Any]],
+    verdicts: list[dict[str, Any]],
     decision: dict[str, Any],
     registration: dict[str, Any],
     curves: list[pd.DataFrame],
@@ -41,26 +42,28 @@ def write_outputs(
     accepted: pd.DataFrame,
     quarantined: pd.DataFrame,
     validation_report: HTMLString,
+    first_selection: int,
     config: dict[str, Any],
     lineage: dict[str, str],
 ) -> tuple[Annotated[HTMLString, "report"], Annotated[str, "folder"]]:
     """Written beside and renamed when whole, so that no half-written folder is ever seen."""
-    # An unrolled run has more cycles than it made: those after the stop are left out.
-    beyond = len(curves) - len(history)
-    curves, samples = curves[: len(history)], samples[: len(history)]
-    scores, picked = scores[: len(scores) - beyond], picked[: len(picked) - beyond]
+    rows = [each.row() for each in with_verdicts([CycleRecord.of(r) for r in history], verdicts)]
+    # An unrolled run has more cycles than it made, and a last selection may have found nothing.
+    curves, samples = curves[: len(rows)], samples[: len(rows)]
+    first = sum(int(row["cycle"]) < first_selection for row in rows)
+    scores, picked = scores[: len(rows) - first], picked[: len(rows) - first]
     run = get_step_context().pipeline_run.name
     folder = (ROOT / output / run).resolve()
     part = folder.with_name(f".{run}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_embedding(best_embedding, part / "learned_embeds.safetensors")
-    write_cycles_csv(history, part / "cycles.csv")
+    best_embedding.save(part / "learned_embeds.safetensors")
+    write_cycles_csv(rows, part / "cycles.csv")
     (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
     report = report_of(
         concept=concept,
         run=run,
-        history=history,
+        history=rows,
         decision=decision,
         registration=registration,
         curves=curves,
@@ -80,7 +83,7 @@ def write_outputs(
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     _point_latest(folder)
-    client = MlflowClient(tracking_uri=tracking_uri())
+    client = active_tracker().client
     client.log_artifact(registration["mlflow_run"], str(folder / "report.html"), "report")
     # Not before: a finished run is one that `coti retrain` need not repeat.
     client.set_terminated(registration["mlflow_run"])

@@ -13,29 +13,15 @@ from zenml.client import Client
 
 from coti.core.image_set import ImageSet
 from coti.experiments import (
-    COLUMNS,
-    Cell,
+    FinishedRun,
     draw_figures,
     write_csv,
     write_cycles_csv,
     write_markdown,
 )
-from coti.generation.prompts import EDITABILITY_PROMPTS
 from ops.stack.locations import ROOT
 
 __all__ = ["draw_named", "write_results"]
-
-DETAILS = (
-    *COLUMNS,
-    "kid_low",
-    "kid_high",
-    "reconstruction",
-    "editability",
-    *(f"editability_{name}" for name in EDITABILITY_PROMPTS),
-    "images",
-    "image_step_cap",
-)
-"""Columns of the second CSV."""
 
 
 @step(enable_cache=False)
@@ -51,23 +37,22 @@ def write_results(
     samples: list[str],
     reals: list[str],
 ) -> Annotated[str, "page"]:
-    """All lists have an entry a cell, in the sweep's order; returns the page's path.
+    """All lists have an entry a run, in the sweep's order; returns the page's path.
 
     The last four are ids of artifacts, not artifacts: ZenML 0.98 looks a step's inputs up page by
     page, in an order that ties leave open, and with some hundred of them it loses a few.
     """
-    cells = [
-        _cell(label, *map(_loaded, ids))
+    runs = [
+        _finished(label, *map(_loaded, ids))
         for label, *ids in zip(labels, rows, cycles, samples, reals, strict=True)
     ]
     folder = (ROOT / output).resolve()
-    write_csv(cells, folder / f"{experiment}.csv")
-    write_csv(cells, folder / f"{experiment}_details.csv", DETAILS)
+    write_csv(runs, folder / f"{experiment}.csv")
     if report in ("figure5", "figure6"):
-        write_cycles_csv(cells, folder / f"{experiment}_cycles.csv")
-    names = draw_named(report, experiment, cells, folder)
+        write_cycles_csv(runs, folder / f"{experiment}_cycles.csv")
+    names = draw_named(report, experiment, runs, folder)
     page = folder / f"{experiment}.md"
-    write_markdown(cells, page, title, facts, names, compared=report == "table1")
+    write_markdown(runs, page, title, facts, names, compared=report == "table1")
     return str(Path(output) / page.name)
 
 
@@ -75,20 +60,20 @@ def _loaded(artifact: str) -> Any:
     return Client().get_artifact_version(UUID(artifact)).load()
 
 
-def _cell(
+def _finished(
     label: str, row: dict[str, Any], cycles: list[dict[str, Any]], samples: ImageSet, real: ImageSet
-) -> Cell:
-    return Cell(str(row["concept"]), label, int(row["seed"]), row, cycles, samples, real)
+) -> FinishedRun:
+    return FinishedRun(str(row["concept"]), label, int(row["seed"]), row, cycles, samples, real)
 
 
-def draw_named(report: str, experiment: str, cells: list[Cell], folder: Path) -> list[str]:
+def draw_named(report: str, experiment: str, runs: list[FinishedRun], folder: Path) -> list[str]:
     """Images with the experiment's name: several make one kind of report, side by side.
 
     Drawn elsewhere and moved, so that none is drawn over another experiment's.
     """
     found = []
     with TemporaryDirectory(prefix="coti-") as drawn:
-        for name in draw_figures(report, cells, Path(drawn)):
+        for name in draw_figures(report, runs, Path(drawn)):
             new = experiment + name.removeprefix(report)
             shutil.move(Path(drawn) / name, folder / new)
             found.append(new)

@@ -13,29 +13,24 @@ from ops.quiet import ROOT
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-PARTS = ("base_model", "training", "scoring", "evaluation", "ingestion")
-SOURCES = (
-    ("ops/run_file.py", "CotiConfig"),
-    *((f"coti/settings/{part}.py", None) for part in PARTS),
-)
+PARTS = ("run", "base_model", "training", "scoring", "evaluation", "baselines", "ingestion")
+SOURCES = tuple(f"coti/settings/{part}.py" for part in PARTS)
 
 HEAD = """# Configuration
 
-Written by `python -m tools.config_reference` from the classes in `ops/run_file.py` and
-`coti/settings/`; a test keeps it up to date. A run file holds these keys under
-`parameters: config:`; the parts are nested under the names that `CotiConfig` gives them.
+Written by `python -m tools.config_reference` from the classes in `coti/settings/`;
+a test keeps it up to date. A run file holds these keys under
+`parameters: config:`; the parts are nested under the names that `RunSettings` gives them.
 """
 
 
 def reference() -> str:
     """The whole page."""
     parts = [HEAD]
-    for source, only in SOURCES:
+    for source in SOURCES:
         tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                if only is not None and node.name != only:
-                    continue
                 parts.append(_section(node))
     return "\n".join(parts)
 

@@ -103,9 +103,9 @@ def main(
     quiet_terminal()
     from mlflow import MlflowClient
 
-    from ops.tracking.active_tracker import tracking_uri
+    from ops.tracking.active_tracker import active_tracker
 
-    uri = uri or tracking_uri()
+    uri = uri or active_tracker().uri
     page_name = comparison(MlflowClient(tracking_uri=uri), experiment)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tracking_ui(uri) as address, browser_page(width=1400, height=900) as page:

@@ -50,7 +50,7 @@ def _put(page: Path, name: str, text: str) -> None:
 
 def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
     """Write the image from the run's artifacts and the table from its ``cycles.csv``."""
-    from coti.core.images import contact_sheet
+    from coti.core.contact_sheet import contact_sheet
     from coti.report import cycles_table
 
     run = run.resolve()

@@ -1,1 +1,1 @@
-"""Builders of everything bundled under ``assets/``: run them again with ``make assets``."""
+"""Builders of everything bundled under ``assets/``; ``make assets`` runs those of the images."""

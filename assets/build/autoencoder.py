@@ -18,7 +18,7 @@ from assets.build.checkpoint import save_tensors
 from assets.build.mess import degraded_split
 from assets.build.muon import MixedOptimizer
 from assets.build.world import RESOLUTION, load_split
-from coti.inversion.base_model import cpu_computes_bfloat16
+from coti.inversion.device import cpu_computes_bfloat16
 
 DEGRADED_SHARE = 0.2
 """Share of a training batch that is degraded images."""

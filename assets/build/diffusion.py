@@ -25,7 +25,7 @@ from assets.build.checkpoint import save_tensors
 from assets.build.mess import degraded_split
 from assets.build.muon import MixedOptimizer
 from assets.build.world import load_split
-from coti.inversion.base_model import cpu_computes_bfloat16
+from coti.inversion.device import cpu_computes_bfloat16
 
 WIDTH = 128
 """Width of the text encoder and of cross-attention."""

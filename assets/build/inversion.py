@@ -10,12 +10,11 @@ import numpy.typing as npt
 import torch
 
 from assets.build.world import CLASS_NAMES, split_of_class, to_rgb
-from coti.encoders.image_text import load_image_text_encoder
-from coti.generation.fixed_noise import draw
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.generation.fixed_noise import generate_fixed
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
 from coti.metrics.judge import embed_references, judge_images
 from coti.settings import (
@@ -73,7 +72,7 @@ class Workbench:
 
     def start(self) -> Embedding:
         """The word before training."""
-        return initial_embedding(self.model, self.how.token())
+        return Embedding.initial(self.model, self.how.token())
 
     def learn(self, grey: npt.NDArray[np.uint8]) -> Embedding:
         """Invert images, uint8 [n, 32, 32]."""
@@ -94,7 +93,9 @@ class Workbench:
     def draw_word(self, word: Embedding) -> torch.Tensor:
         """Images of a word, uint8 [samples, 3, 32, 32]."""
         how = self.how
-        return draw(self.model, word, how.generation(), how.samples, how.seed, "judge").images
+        return generate_fixed(
+            self.model, word, how.generation(), how.samples, how.seed, "judge"
+        ).images
 
     def draw_name(self, name: str) -> torch.Tensor:
         """Images of a prompt with the bare name, uint8 [samples, 3, 32, 32]."""

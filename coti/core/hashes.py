@@ -10,9 +10,6 @@ from coti.core.errors import ModelError
 
 __all__ = ["fingerprint_files"]
 
-_CHUNK = 1 << 20
-"""Bytes read at once."""
-
 
 def fingerprint_files(paths: Iterable[str | Path]) -> str:
     """Hash files and folders by what they hold: sha256, 64 hexadecimal digits.
@@ -51,8 +48,6 @@ def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _digest(name: str, path: Path) -> bytes:
-    digest = hashlib.sha256(hashlib.sha256(name.encode("utf-8")).digest())
+    start = hashlib.sha256(hashlib.sha256(name.encode("utf-8")).digest())
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
+        return hashlib.file_digest(stream, lambda: start).digest()

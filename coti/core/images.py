@@ -1,4 +1,4 @@
-"""Images between tensors, Pillow, PNG bytes and sheets that a person looks at.
+"""Images between files, Pillow, tensors and PNG bytes.
 
 A batch of images is a uint8 tensor ``[n, 3, h, w]``, 0 to 255, RGB.
 """
@@ -11,21 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from coti.core.errors import PoolError
 
 __all__ = [
     "IMAGE_FORMATS",
-    "contact_sheet",
+    "check_images",
     "encode_png",
     "from_pil",
     "read_image",
     "read_image_folder",
-    "tile",
     "to_pil",
 ]
 
@@ -34,7 +32,15 @@ IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _SIDE_FILES = {".csv", ".json", ".jsonl", ".md", ".parquet", ".tsv", ".txt", ".yaml", ".yml"}
 _SYSTEM_FILES = {"desktop.ini", "thumbs.db"}
-_INK, _PALE_INK, _PAPER = (28, 28, 30), (96, 96, 100), (255, 255, 255)
+_WHITE = (255, 255, 255, 255)
+
+
+def check_images(images: Tensor) -> None:
+    """Raise ValueError unless ``images`` is a uint8 batch ``[n, 3, h, w]``."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"images must be uint8 [n, 3, h, w], got {images.dtype} {tuple(images.shape)}."
+        )
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
@@ -43,7 +49,7 @@ def to_pil(images: Tensor) -> list[Image.Image]:
     Raises:
         ValueError: ``images`` has another shape or type.
     """
-    _check(images)
+    check_images(images)
     return [Image.fromarray(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()]
 
 
@@ -65,7 +71,7 @@ def from_pil(images: Sequence[Image.Image], size: int | tuple[int, int]) -> Tens
 
 
 def encode_png(image: Tensor | Image.Image) -> bytes:
-    """One pil_image, a uint8 tensor ``[3, h, w]`` or Pillow's, as PNG bytes without metadata."""
+    """An image, a uint8 tensor ``[3, h, w]`` or Pillow's, as PNG bytes without metadata."""
     pil_image = to_pil(image[None])[0] if isinstance(image, Tensor) else _to_rgb(image)
     clean = Image.new("RGB", pil_image.size)
     clean.paste(pil_image)
@@ -133,91 +139,6 @@ def read_image_folder(path: str | Path, resolution: int) -> tuple[list[str], Ten
     return [file.name for file in files], torch.cat(batches)
 
 
-def tile(
-    images: Tensor, columns: int = 8, *, gap: int = 1, scale: int = 1
-) -> npt.NDArray[np.uint8]:
-    """A grid of the images ``[n, 3, h, w]``, row by row, uint8 ``[height, width, 3]``.
-
-    ``gap`` white pixels lie between images; each is enlarged ``scale`` times, pixel by pixel.
-    Empty places are white. The array is what ``mlflow.log_image`` takes.
-    """
-    _check(images)
-    if len(images) == 0 or columns < 1 or scale < 1 or gap < 0:
-        raise ValueError(
-            f"tile needs an image, a column, a scale of 1 or more and a gap of 0 or more, got "
-            f"{len(images)} images, columns={columns}, scale={scale}, gap={gap}."
-        )
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    pixels = images.permute(0, 2, 3, 1).cpu().numpy().repeat(scale, 1).repeat(scale, 2)
-    height, width = pixels.shape[1:3]
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
-    grid = np.full(shape, 255, dtype=np.uint8)
-    for index, image in enumerate(pixels):
-        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        grid[top : top + height, left : left + width] = image
-    return grid
-
-
-def contact_sheet(
-    images: Tensor,
-    *,
-    columns: int = 8,
-    captions: Sequence[str] | None = None,
-    cell: int = 96,
-    title: str | None = None,
-) -> Image.Image:
-    """Images ``[n, 3, h, w]`` in a grid of ``cell`` pixel squares, captions below each.
-
-    Small images are enlarged by a whole factor, pixel by pixel, so that they can be seen; large
-    ones are scaled down. A caption may have several lines; a line that is too long is cut. The
-    font is the one that Pillow ships. No image at all gives a sheet that says so.
-
-    Raises:
-        ValueError: the shape is another, or there are not as many captions as images.
-    """
-    _check(images)
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} images need as many captions, got {len(captions)}.")
-    if columns < 1 or cell < 16:
-        raise ValueError(f"columns={columns} and cell={cell}: at least 1 and 16.")
-    margin = max(6, cell // 12)
-    caption_font = ImageFont.load_default(max(10, round(cell / 8)))
-    title_font = ImageFont.load_default(max(14, round(cell / 6)))
-    lines = [_lines(caption) for caption in captions or [""] * len(images)]
-    line_height = _line_height(caption_font)
-    text_height = max((len(each) for each in lines), default=0) * line_height
-    top = margin + (_line_height(title_font) + margin if title else 0)
-    columns = max(1, min(columns, len(images)))
-    rows = max(1, -(-len(images) // columns))
-    row_height = cell + margin + (text_height + margin // 2 if text_height else 0)
-    width = margin + columns * (cell + margin)
-    if title:
-        width = max(width, round(title_font.getlength(_printable(title))) + 2 * margin)
-    sheet = Image.new("RGB", (width, top + rows * row_height), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    if title:
-        draw.text((margin, margin), _printable(title), _INK, title_font)
-    if len(images) == 0:
-        draw.text((margin, top), "no image", _PALE_INK, caption_font)
-    for index, image in enumerate(to_pil(images)):
-        left = margin + (index % columns) * (cell + margin)
-        upper = top + (index // columns) * row_height
-        shown = _into_cell(image, cell)
-        sheet.paste(shown, (left + (cell - shown.width) // 2, upper + (cell - shown.height) // 2))
-        for number, line in enumerate(lines[index]):
-            at = (left, upper + cell + margin // 3 + number * line_height)
-            draw.text(at, _cut(line, caption_font, cell), _PALE_INK, caption_font)
-    return sheet
-
-
-def _check(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            f"images must be uint8 [n, 3, h, w], got {images.dtype} {tuple(images.shape)}."
-        )
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     """RGB of any mode: 16 bits scaled to 8 (Pillow would clip them), transparency on white."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -226,37 +147,5 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (*_PAPER, 255)), layer).convert(
-            "RGB"
-        )
+        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
     return image.convert("RGB")
-
-
-def _into_cell(image: Image.Image, cell: int) -> Image.Image:
-    factor = cell // max(image.size)
-    if factor >= 1:
-        size = (image.width * factor, image.height * factor)
-        return image.resize(size, Image.Resampling.NEAREST)
-    return ImageOps.contain(image, (cell, cell), Image.Resampling.LANCZOS)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _lines(caption: str) -> list[str]:
-    return [_printable(line) for line in caption.split("\n")] if caption else []
-
-
-def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    box = font.getbbox("Ågjq|")
-    return round(box[3] * 1.15) + 1
-
-
-def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    line = line[:256]
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line.rstrip() + "…"

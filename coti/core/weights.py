@@ -19,7 +19,6 @@ from coti.core.hashes import fingerprint_files
 __all__ = ["check_hash", "full_disk", "hash_of", "local_weights", "read_pickled"]
 
 _HUB_FILE = re.compile(r"^hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)$")
-_CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -50,11 +49,8 @@ def hash_of(path: Path) -> str:
     """sha256 of a file's bytes; of a folder, of its files' names and bytes (fingerprint_files)."""
     if path.is_dir():
         return fingerprint_files([path])
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_hash(path: Path, sha256: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A learned word as others share it: a Hugging Face concept folder, and the web UIs' file names.
+"""An embedding as others share it: a Hugging Face concept folder, and the web UIs' file names.
 
 The layout is that of the ``sd-concepts-library``: ``learned_embeds.safetensors``,
 ``token_identifier.txt``, ``type_of_concept.txt``, ``concept_images/`` and a model card.
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from coti.core.errors import RegistryError
-from coti.inversion.adapters.embedding import embedding_file_name, load_embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.embedding_file import embedding_file_name
+from coti.inversion.families.registry import family_with_keys
 
 __all__ = ["ConceptCard", "write_concept_folder"]
 
@@ -35,13 +37,13 @@ class ConceptCard:
 
 
 def write_concept_folder(
-    folder: Path, embedding: Path, images: Sequence[Path], card: ConceptCard
+    folder: Path, embedding_file: Path, images: Sequence[Path], card: ConceptCard
 ) -> Path:
     """Write the folder; whole or not at all.
 
     Args:
         folder: must not exist yet, or be empty.
-        embedding: the registered file; it is copied byte for byte, and written once more under
+        embedding_file: the registered one; it is copied byte for byte, and written once more under
             the key that all web UIs take.
         images: for ``concept_images/``; may be empty.
         card: contents of ``README.md``.
@@ -51,20 +53,20 @@ def write_concept_folder(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RegistryError(f"{folder} is not empty: name a new folder to export to.")
-    word = load_embedding(embedding)
-    token = word.token
+    embedding = Embedding.load(embedding_file)
+    token = embedding.token
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "concept_images").mkdir(parents=True)
     (part / "webui").mkdir()
-    shutil.copyfile(embedding, part / "learned_embeds.safetensors")
-    save_embedding(word, part / "webui" / embedding_file_name(token), "emb_params")
+    shutil.copyfile(embedding_file, part / "learned_embeds.safetensors")
+    embedding.save(part / "webui" / embedding_file_name(token), "emb_params")
     (part / "token_identifier.txt").write_text(token, encoding="utf-8")
     (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
     for number, image in enumerate(images):
         shutil.copyfile(image, part / "concept_images" / f"{number}{image.suffix}")
     (part / "README.md").write_text(
-        _card(card, token, len(images), word.second is not None), encoding="utf-8"
+        _card(card, token, len(images), _loading(embedding)), encoding="utf-8"
     )
     if folder.exists():
         folder.rmdir()
@@ -81,22 +83,26 @@ def _rows(values: Mapping[str, object]) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
 
 
-def _loading(token: str, two: bool) -> list[str]:
-    """Lines of Python that give a diffusers pipeline the word; SDXL's has two text encoders."""
-    if not two:
+def _loading(embedding: Embedding) -> list[str]:
+    """Lines of Python that give a diffusers pipeline the embedding, a call a text encoder."""
+    token, family = embedding.token, family_with_keys(embedding.keys)
+    if not embedding.keys or family is None:
         return [f'pipe.load_textual_inversion("learned_embeds.safetensors", token="{token}")']
-    return [
+    lines = [
         "from safetensors.torch import load_file",
         "",
-        'word = load_file("learned_embeds.safetensors")',
-        f'pipe.load_textual_inversion(word["clip_l"], token="{token}",',
-        "                            text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer)",
-        f'pipe.load_textual_inversion(word["clip_g"], token="{token}",',
-        "                            text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2)",
+        'embedding = load_file("learned_embeds.safetensors")',
     ]
+    for part in family.text_encoders:
+        lines += [
+            f'pipe.load_textual_inversion(embedding["{part.key}"], token="{token}",',
+            f"                            text_encoder=pipe.{part.folder}, "
+            f"tokenizer=pipe.{part.tokenizer})",
+        ]
+    return lines
 
 
-def _card(card: ConceptCard, token: str, images: int, two: bool) -> str:
+def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str:
     name = embedding_file_name(token)
     lines = [
         "---",
@@ -107,11 +113,11 @@ def _card(card: ConceptCard, token: str, images: int, two: bool) -> str:
         "",
         f"# {card.concept}",
         "",
-        f"`{token}` is a new word for `{card.base_model}` ({card.kind}), learned by controllable "
-        "textual inversion (COTI).",
+        f"`{token}` is a placeholder token for `{card.base_model}` ({card.kind}), learned by "
+        "controllable textual inversion (COTI).",
         "",
         "```python",
-        *_loading(token, two),
+        *loading,
         f'pipe("a photo of a {token}").images[0]',
         "```",
         "",
@@ -128,8 +134,8 @@ def _card(card: ConceptCard, token: str, images: int, two: bool) -> str:
         "",
         "## Licence",
         "",
-        f"Of the embedding: {card.licence}. The base model's licence holds for what is drawn with "
-        "it; the images in `concept_images/` keep the licence of their source.",
+        f"Of the embedding: {card.licence}. The base model's licence holds for what is generated "
+        "with it; the images in `concept_images/` keep the licence of their source.",
         "",
         "## Lineage",
         "",

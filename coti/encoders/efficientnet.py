@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from coti.core.errors import ModelError
+from coti.encoders.protocol import EncoderOptions
 
 __all__ = ["EfficientNetLite0", "load_efficientnet", "published_weights"]
 
@@ -39,6 +39,11 @@ class EfficientNetLite0:
         """Wrap timm's network; images are resized to ``side`` pixels."""
         self._model: Any = model.eval().requires_grad_(False)
         self.side, self.batch_size = side, batch_size
+
+    @classmethod
+    def load(cls, options: EncoderOptions) -> EfficientNetLite0:
+        """By ``model``, the published file; without it the installed package's."""
+        return load_efficientnet(options.model, batch_size=options.batch_size)
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w] as the network wants them: float32 [n, 3, side, side], −1 to 1."""
@@ -77,14 +82,6 @@ class EfficientNetLite0:
             self._model.forward_intermediates(part, intermediates_only=True)
             for part in self._batches(images)
         ]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of the weights."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self._model.state_dict().items()):
-            digest.update(key.encode() + value.contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
 
 def published_weights() -> Path:

@@ -16,7 +16,7 @@ import torch
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 
 __all__ = ["embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.weights import local_weights
+from coti.encoders.protocol import EncoderOptions
 
 __all__ = ["InceptionEncoder"]
 
@@ -61,6 +62,15 @@ class InceptionEncoder:
             raise ModelError(f"{weights} holds no Inception-v3 of torch-fidelity's.") from error
         with out_of_memory_at(ModelError, "loading Inception-v3", _LARGER, network):
             self._network = network.to(self.device)
+
+    @classmethod
+    def load(cls, options: EncoderOptions) -> InceptionEncoder:
+        """By ``model``, the weights, and ``sha256``."""
+        if options.model is None or options.sha256 is None:
+            raise ModelError("Inception-v3 needs its weights and their sha256.")
+        return cls(
+            options.model, options.sha256, device=options.device, batch_size=options.batch_size
+        )
 
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:

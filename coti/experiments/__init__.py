@@ -1,14 +1,14 @@
-"""What an experiment leaves for a reader: CSV, Markdown and images, from the cells' records."""
+"""What an experiment leaves for a reader: CSV, Markdown and images, from the runs' records."""
 
 from coti.experiments.comparison import Comparison, compare
 from coti.experiments.figures import draw_figures
-from coti.experiments.result_rows import COLUMNS, Cell, Summary, summarize
+from coti.experiments.result_rows import COLUMNS, FinishedRun, Summary, summarize
 from coti.experiments.result_tables import counted, write_csv, write_cycles_csv, write_markdown
 
 __all__ = [
     "COLUMNS",
-    "Cell",
     "Comparison",
+    "FinishedRun",
     "Summary",
     "compare",
     "counted",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coti.experiments.result_rows import Cell, summarize
+from coti.experiments.result_rows import FinishedRun, summarize
 
 __all__ = ["PAPER", "Comparison", "compare"]
 
@@ -44,7 +44,7 @@ class Comparison:
 
 
 def compare(
-    cells: Sequence[Cell],
+    runs: Sequence[FinishedRun],
     fd: str = "fd_judge",
     *,
     method: str = "COTI",
@@ -55,7 +55,7 @@ def compare(
     """Compare rows of Table 1 by name.
 
     Args:
-        cells: all cells of the table.
+        runs: all runs of the table.
         fd: the distance, ``fd_judge`` or ``fd_efficientnet``.
         method: the row that is judged.
         random: the row of random pool images.
@@ -64,9 +64,9 @@ def compare(
     """
 
     def mean(strategy: str, metric: str, concept: str | None = None) -> float:
-        return summarize(cells, strategy, metric, concept).mean
+        return summarize(runs, strategy, metric, concept).mean
 
-    concepts = list(dict.fromkeys(cell.concept for cell in cells))
+    concepts = list(dict.fromkeys(run.concept for run in runs))
     better = sum(
         mean(method, fd, name) < min(mean(random, fd, name), mean(full, fd, name))
         for name in concepts
@@ -84,20 +84,20 @@ def compare(
         concepts=len(concepts),
         fd_gap_closed=_share(rand - own, rand - top),
         r_gap_closed=_share(r_own - r_rand, r_top - r_rand),
-        steps_to_full=_steps_to_reach(cells, method, full),
+        steps_to_full=_steps_to_reach(runs, method, full),
     )
 
 
 def agreeing_concepts(
-    cells: Sequence[Cell], first: str, second: str, strategies: Sequence[str]
+    runs: Sequence[FinishedRun], first: str, second: str, strategies: Sequence[str]
 ) -> int:
     """Concepts on which two metrics put the strategies in the same order."""
 
     def order(metric: str, concept: str) -> list[str]:
-        means = {name: summarize(cells, name, metric, concept).mean for name in strategies}
+        means = {name: summarize(runs, name, metric, concept).mean for name in strategies}
         return sorted(means, key=lambda name: means[name])
 
-    concepts = dict.fromkeys(cell.concept for cell in cells)
+    concepts = dict.fromkeys(run.concept for run in runs)
     return sum(order(first, name) == order(second, name) for name in concepts)
 
 
@@ -105,14 +105,14 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _steps_to_reach(cells: Sequence[Cell], method: str, full: str) -> float:
+def _steps_to_reach(runs: Sequence[FinishedRun], method: str, full: str) -> float:
     shares = []
-    whole = {(c.concept, c.seed): c for c in cells if c.strategy == full}
-    for cell in cells:
-        other = whole.get((cell.concept, cell.seed))
-        if cell.strategy != method or other is None:
+    whole = {(c.concept, c.seed): c for c in runs if c.strategy == full}
+    for run in runs:
+        other = whole.get((run.concept, run.seed))
+        if run.strategy != method or other is None:
             continue
         target = other.value("r_precision")
-        reached = [float(row["image_steps"]) for row in cell.cycles if row["r_precision"] >= target]
+        reached = [float(row["image_steps"]) for row in run.cycles if row["r_precision"] >= target]
         shares.append(_share(min(reached, default=math.inf), other.value("image_steps")))
     return sum(shares) / len(shares) if shares else math.nan

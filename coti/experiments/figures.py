@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from the cells' samples and curves."""
+"""The paper's figures, drawn from the runs' samples and curves."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 
 import torch
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import ConfigError
-from coti.core.images import contact_sheet
-from coti.experiments.result_rows import Cell, samples_of
+from coti.experiments.result_rows import FinishedRun, samples_of
+from coti.metrics.table import METRICS
 
 __all__ = ["draw_figures"]
 
 SHOWN = 8
 """Images a row of the sample figures."""
 DOTS_PER_INCH = 110
-_SHARES = ("r_precision",)
-"""Metrics whose axis is all they can be, 0 to 1."""
 WIDE = 10.0
 """Ratio of the longest bar to the shortest from which a distance's axis is logarithmic."""
 
 
-def draw_figures(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def draw_figures(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Draw what a report needs; names of the PNG files written, in order.
 
     Args:
         name: ``table1``, ``table2`` and ``ablations`` (bars), ``figure3``, ``figure4``,
             ``figure5``, ``figure6``.
-        cells: all cells.
+        runs: all runs.
         folder: where the files go.
 
     Raises:
@@ -39,15 +38,15 @@ def draw_figures(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
     if name not in _REPORTS:
         raise ConfigError(f"there is no report {name!r}: choose one of {', '.join(_REPORTS)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    return _REPORTS[name](name, cells, folder)
+    return _REPORTS[name](name, runs, folder)
 
 
-def _concepts(cells: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.concept for cell in cells))
+def _concepts(runs: Sequence[FinishedRun]) -> list[str]:
+    return list(dict.fromkeys(run.concept for run in runs))
 
 
-def _strategies(cells: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.strategy for cell in cells))
+def _strategies(runs: Sequence[FinishedRun]) -> list[str]:
+    return list(dict.fromkeys(run.strategy for run in runs))
 
 
 def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> str:
@@ -65,44 +64,44 @@ def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> 
     return path.name
 
 
-def _same_noise(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def _same_noise(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Figures 1 and 3: a row a strategy on the same noise, real images above."""
     files = []
-    for concept in _concepts(cells):
-        own = [cell for cell in cells if cell.concept == concept]
-        first = [cell for cell in own if cell.seed == own[0].seed]
+    for concept in _concepts(runs):
+        own = [run for run in runs if run.concept == concept]
+        first = [run for run in own if run.seed == own[0].seed]
         real = first[0].real
         rows = [("real", real.images)] if real is not None else []
-        rows += [(cell.strategy, samples_of(cell, "final")) for cell in first]
+        rows += [(run.strategy, samples_of(run, "final")) for run in first]
         path = folder / f"{name}_{concept.replace(' ', '_')}.png"
         files.append(_sheet(rows, f"{concept}: the same noise, learned in different ways", path))
     return files
 
 
-def _by_cycle(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def _by_cycle(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Figure 4: a row a cycle on fixed noise."""
     files = []
-    for cell in cells:
+    for run in runs:
         rows = [
-            (f"cycle {row['cycle']}", samples_of(cell, f"c{row['cycle']}")) for row in cell.cycles
+            (f"cycle {row['cycle']}", samples_of(run, f"c{row['cycle']}")) for row in run.cycles
         ]
-        slug = f"{cell.concept}_{cell.strategy}_{cell.seed}".replace(" ", "_").lower()
+        slug = f"{run.concept}_{run.strategy}_{run.seed}".replace(" ", "_").lower()
         path = folder / f"{name}_{''.join(c for c in slug if c.isalnum() or c == '_')}.png"
-        files.append(_sheet(rows, f"{cell.concept}, {cell.strategy}: cycle by cycle", path))
+        files.append(_sheet(rows, f"{run.concept}, {run.strategy}: cycle by cycle", path))
     return files
 
 
 def _curves(
-    cells: Sequence[Cell], across: str, up: str
+    runs: Sequence[FinishedRun], across: str, up: str
 ) -> list[tuple[str, list[float], list[float], list[float]]]:
     """Mean over concepts and seeds by cycle: name, x, mean, standard deviation."""
     found = []
-    for strategy in _strategies(cells):
-        own = [cell for cell in cells if cell.strategy == strategy]
-        longest = max((len(cell.cycles) for cell in own), default=0)
+    for strategy in _strategies(runs):
+        own = [run for run in runs if run.strategy == strategy]
+        longest = max((len(run.cycles) for run in own), default=0)
         xs, means, stds = [], [], []
         for cycle in range(longest):
-            rows = [cell.cycles[cycle] for cell in own if cycle < len(cell.cycles)]
+            rows = [run.cycles[cycle] for run in own if cycle < len(run.cycles)]
             values = torch.tensor([float(row[up]) for row in rows], dtype=torch.float64)
             xs.append(sum(float(row[across]) for row in rows) / len(rows))
             means.append(float(values.mean()))
@@ -127,9 +126,11 @@ def _plot(path: Path, panels: Sequence[tuple[str, Callable[[Any], None]]]) -> st
     return path.name
 
 
-def _lines(cells: Sequence[Cell], across: str, up: str, x: str, y: str) -> Callable[[Any], None]:
+def _lines(
+    runs: Sequence[FinishedRun], across: str, up: str, x: str, y: str
+) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
-        for name, xs, means, stds in _curves(cells, across, up):
+        for name, xs, means, stds in _curves(runs, across, up):
             axes.plot(xs, means, marker="o", markersize=3, label=name)
             low = [mean - std for mean, std in zip(means, stds, strict=True)]
             high = [mean + std for mean, std in zip(means, stds, strict=True)]
@@ -141,35 +142,36 @@ def _lines(cells: Sequence[Cell], across: str, up: str, x: str, y: str) -> Calla
     return draw
 
 
-def _gammas(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def _gammas(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Figure 5: γ_aes, γ_con and φ over cycles."""
     panels = [
-        (title, _lines(cells, "cycle", key, "cycle", title))
+        (title, _lines(runs, "cycle", key, "cycle", title))
         for title, key in (("γ_aes", "gamma_aes"), ("γ_con", "gamma_con"), ("φ", "phi"))
     ]
     return [_plot(folder / f"{name}.png", panels)]
 
 
-def _precision(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def _precision(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Figure 6: R-precision against the number of images."""
-    panel = _lines(cells, "train_size", "r_precision", "images in X_T", "R-precision")
+    panel = _lines(runs, "train_size", "r_precision", "images in X_T", "R-precision")
     return [_plot(folder / f"{name}.png", [("R-precision", panel)])]
 
 
-def _bars(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
+def _bars(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Mean and deviation of both headline metrics, a bar a strategy."""
     from coti.experiments.result_rows import summarize
 
     def bars(metric: str) -> Callable[[Any], None]:
         def draw(axes: Any) -> None:
-            names = _strategies(cells)
-            found = [summarize(cells, each, metric) for each in names]
+            names = _strategies(runs)
+            found = [summarize(runs, each, metric) for each in names]
             errors = [0.0 if math.isnan(each.std) else each.std for each in found]
             means = [each.mean for each in found]
             axes.barh(names, means, xerr=errors, color="#5b7fa6")
             least = min((mean for mean in means if mean > 0), default=1.0)
-            if metric in _SHARES:
-                axes.set_xlim(0.0, 1.0)
+            scale = METRICS[metric].scale
+            if scale is not None:
+                axes.set_xlim(0.0, scale)
             elif max(means, default=0.0) > WIDE * least:  # one bar would hide how others differ
                 axes.set_xscale("log")
                 axes.set_xlim(left=least / 2)
@@ -178,12 +180,14 @@ def _bars(name: str, cells: Sequence[Cell], folder: Path) -> list[str]:
 
         return draw
 
-    panels = [("fd_judge (lower is better)", bars("fd_judge"))]
-    panels.append(("R-precision (higher is better)", bars("r_precision")))
+    panels = [
+        (f"{METRICS[metric].label} ({METRICS[metric].better} is better)", bars(metric))
+        for metric in ("fd_judge", "r_precision")
+    ]
     return [_plot(folder / f"{name}.png", panels)]
 
 
-_REPORTS: dict[str, Callable[[str, Sequence[Cell], Path], list[str]]] = {
+_REPORTS: dict[str, Callable[[str, Sequence[FinishedRun], Path], list[str]]] = {
     "table1": _bars,
     "table2": _bars,
     "ablations": _bars,

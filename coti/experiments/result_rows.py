@@ -1,4 +1,4 @@
-"""A cell's record, and means over seeds and concepts."""
+"""A run's record, and means over seeds and concepts."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ from typing import Any
 import torch
 
 from coti.core.image_set import ImageSet
+from coti.metrics.table import METRICS
 
-__all__ = ["COLUMNS", "Cell", "Summary", "number", "samples_of", "summarize"]
+__all__ = ["COLUMNS", "FinishedRun", "Summary", "number", "samples_of", "summarize"]
 
 COLUMNS = (
     "concept",
     "strategy",
     "seed",
-    "fd_judge",
-    "fd_efficientnet",
-    "kid",
-    "r_precision",
-    "r_precision_candidates",
-    "selection_precision",
+    *(metric.name for metric in METRICS.values() if not metric.steers),
+    "images",
     "image_steps",
+    "image_step_cap",
     "seconds",
 )
-"""Columns of a table's CSV, a row a cell."""
+"""Columns of a table's CSV, a row a run."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One finished cell."""
+class FinishedRun:
+    """One finished run."""
 
     concept: str
     strategy: str
     """The row's name in the table, not the setting."""
     seed: int
     row: dict[str, Any]
-    """Metrics, of :func:`coti.loop.experiment_loop.run_cell`."""
+    """Metrics, of :func:`coti.experiments.run.run_experiment`."""
     cycles: list[dict[str, Any]] = field(default_factory=list)
     samples: ImageSet | None = None
     real: ImageSet | None = None
@@ -65,7 +63,7 @@ def number(value: Any) -> float:
 
 
 def summarize(
-    cells: Sequence[Cell], strategy: str, metric: str, concept: str | None = None
+    runs: Sequence[FinishedRun], strategy: str, metric: str, concept: str | None = None
 ) -> Summary:
     """A metric of a strategy over its seeds, of one concept or averaged over all of them.
 
@@ -73,11 +71,11 @@ def summarize(
     and the deviation.
     """
     found: dict[int, list[float]] = {}
-    for cell in cells:
-        if cell.strategy == strategy and concept in (None, cell.concept):
-            value = cell.value(metric)
+    for run in runs:
+        if run.strategy == strategy and concept in (None, run.concept):
+            value = run.value(metric)
             if not math.isnan(value):
-                found.setdefault(cell.seed, []).append(value)
+                found.setdefault(run.seed, []).append(value)
     means = torch.tensor([sum(v) / len(v) for v in found.values()], dtype=torch.float64)
     if len(means) == 0:
         return Summary(math.nan, math.nan, 0)
@@ -85,9 +83,9 @@ def summarize(
     return Summary(float(means.mean()), std, len(means))
 
 
-def samples_of(cell: Cell, part: str) -> torch.Tensor:
-    """A cell's samples: ``final``, or ``c0``, ``c1`` … for those of a cycle; uint8 [n, 3, h, w]."""
-    if cell.samples is None:
+def samples_of(run: FinishedRun, part: str) -> torch.Tensor:
+    """A run's samples: ``final``, or ``c0``, ``c1`` … for those of a cycle; uint8 [n, 3, h, w]."""
+    if run.samples is None:
         return torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-    rows = [i for i, name in enumerate(cell.samples.names) if name.startswith(f"{part}-")]
-    return cell.samples.images[rows]
+    rows = [i for i, name in enumerate(run.samples.names) if name.startswith(f"{part}-")]
+    return run.samples.images[rows]

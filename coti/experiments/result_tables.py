@@ -1,4 +1,4 @@
-"""CSV and Markdown tables of an experiment's cells."""
+"""CSV and Markdown tables of an experiment's runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coti.experiments.comparison import PAPER, agreeing_concepts, compare
-from coti.experiments.result_rows import COLUMNS, Cell, summarize
+from coti.experiments.result_rows import COLUMNS, FinishedRun, summarize
+from coti.loop.record import CYCLE_COLUMNS
+from coti.metrics.table import METRICS
 
 __all__ = [
     "comparison_lines",
@@ -19,50 +21,26 @@ __all__ = [
     "write_markdown",
 ]
 
-METRICS: tuple[tuple[str, str, int], ...] = (
-    ("fd_judge", "fd_judge ↓", 3),
-    ("fd_efficientnet", "fd_efficientnet ↓", 3),
-    ("kid", "KID ↓", 4),
-    ("r_precision", "R-precision ↑", 3),
-    ("selection_precision", "selection precision ↑", 3),
-    ("reconstruction", "reconstruction ↑", 3),
-    ("editability", "editability ↑", 3),
+COSTS: tuple[tuple[str, str, int], ...] = (
     ("image_steps", "image-steps", 0),
     ("seconds", "seconds", 0),
 )
-"""Column, heading and decimals of the Markdown tables."""
-
-CYCLE_COLUMNS = (
-    "concept",
-    "strategy",
-    "seed",
-    "cycle",
-    "train_size",
-    "image_steps",
-    "gamma_aes",
-    "gamma_con",
-    "phi",
-    "phi_ref",
-    "fd_judge",
-    "r_precision",
-    "selection_precision",
-)
-"""Columns of the CSV with a row a cycle."""
+"""Columns beside the metrics: name, heading and decimals."""
 
 
-def write_csv(cells: Sequence[Cell], path: Path, columns: Sequence[str] = COLUMNS) -> None:
-    """A row a cell; what is not defined is empty."""
-    _write_rows([_named(cell, cell.row) for cell in cells], path, columns)
+def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
+    """A row a run; what is not defined is empty."""
+    _write_rows([_named(run, run.row) for run in runs], path, COLUMNS)
 
 
-def write_cycles_csv(cells: Sequence[Cell], path: Path) -> None:
-    """A row a cell and cycle: the values that the curves of figures 5 and 6 are means of."""
-    rows = [_named(cell, row) for cell in cells for row in cell.cycles]
-    _write_rows(rows, path, CYCLE_COLUMNS)
+def write_cycles_csv(runs: Sequence[FinishedRun], path: Path) -> None:
+    """A row a run and cycle: the values that the curves of figures 5 and 6 are means of."""
+    rows = [_named(run, row) for run in runs for row in run.cycles]
+    _write_rows(rows, path, ("concept", "strategy", "seed", *CYCLE_COLUMNS))
 
 
-def _named(cell: Cell, row: Mapping[str, object]) -> dict[str, object]:
-    return {**row, "concept": cell.concept, "strategy": cell.strategy, "seed": cell.seed}
+def _named(run: FinishedRun, row: Mapping[str, object]) -> dict[str, object]:
+    return {**row, "concept": run.concept, "strategy": run.strategy, "seed": run.seed}
 
 
 def _write_rows(rows: Sequence[Mapping[str, object]], path: Path, columns: Sequence[str]) -> None:
@@ -85,27 +63,30 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def table_lines(cells: Sequence[Cell], concept: str | None = None) -> list[str]:
+def table_lines(runs: Sequence[FinishedRun], concept: str | None = None) -> list[str]:
     """A Markdown table, a line a strategy: mean ± standard deviation over seeds.
 
     Args:
-        cells: the cells, of one concept or of several.
+        runs: the runs, of one concept or of several.
         concept: the concept to show; none: the mean over all of them.
     """
-    strategies = list(dict.fromkeys(cell.strategy for cell in cells))
+    strategies = list(dict.fromkeys(run.strategy for run in runs))
+    metrics = [(m.name, m.heading, m.digits) for m in METRICS.values() if not m.of and not m.steers]
     shown = [
-        metric for metric in METRICS if any(not math.isnan(cell.value(metric[0])) for cell in cells)
+        column
+        for column in (*metrics, *COSTS)
+        if any(not math.isnan(run.value(column[0])) for run in runs)
     ]
     lines = ["| |" + "|".join(heading for _, heading, _ in shown) + "|"]
     lines.append("|---|" + "---|" * len(shown))
     for name in strategies:
         texts = []
         for metric, _, digits in shown:
-            found = summarize(cells, name, metric, concept)
+            found = summarize(runs, name, metric, concept)
             texts.append(_shown(found.mean, found.std, digits))
-            if metric == "kid" and found.count:
-                low, high = (summarize(cells, name, f"kid_{k}", concept).mean for k in
-                             ("low", "high"))  # fmt: skip
+            interval = METRICS[metric].interval if metric in METRICS else None
+            if interval is not None and found.count:
+                low, high = (summarize(runs, name, each, concept).mean for each in interval)
                 texts[-1] += f" [{low:.4f}, {high:.4f}]"
         lines.append(f"| {name} | " + " | ".join(texts) + " |")
     return lines
@@ -118,10 +99,10 @@ def _shown(mean: float, std: float, digits: int) -> str:
     return f"{mean:.{digits}f}{spread}"
 
 
-def comparison_lines(cells: Sequence[Cell]) -> list[str]:
+def comparison_lines(runs: Sequence[FinishedRun]) -> list[str]:
     """The paper's numbers beside ours, computed the same way, on both distances."""
-    judge = compare(cells, "fd_judge")
-    second = compare(cells, "fd_efficientnet")
+    judge = compare(runs, "fd_judge")
+    second = compare(runs, "fd_efficientnet")
     rows = [
         ("FD as a share of TI (RAND)'s", "fd_of_random", "{:.3f}", "below 0.5"),
         ("FD as a share of TI (FULL)'s", "fd_of_full", "{:.3f}", "below 0.5"),
@@ -147,7 +128,7 @@ def comparison_lines(cells: Sequence[Cell]) -> list[str]:
         f"{second.better_concepts} of {second.concepts} | all |"
     )
     agree = agreeing_concepts(
-        cells, "fd_judge", "fd_efficientnet", ("TI (RAND)", "TI (FULL)", "COTI")
+        runs, "fd_judge", "fd_efficientnet", ("TI (RAND)", "TI (FULL)", "COTI")
     )
     lines.append(
         f"| both distances order RAND, FULL and COTI alike | – | {agree} of {judge.concepts} | "
@@ -157,7 +138,7 @@ def comparison_lines(cells: Sequence[Cell]) -> list[str]:
 
 
 def write_markdown(
-    cells: Sequence[Cell],
+    runs: Sequence[FinishedRun],
     path: Path,
     title: str,
     facts: Sequence[str],
@@ -167,15 +148,15 @@ def write_markdown(
     """The experiment's page, written whole by the command that ran it.
 
     Args:
-        cells: all cells.
+        runs: all runs.
         path: the file.
         title: its heading.
         facts: sentences on how it was measured.
         images: names of PNG files beside it.
         compared: whether the paper's Table 1 stands beside it.
     """
-    concepts = list(dict.fromkeys(cell.concept for cell in cells))
-    seeds = sorted({cell.seed for cell in cells})
+    concepts = list(dict.fromkeys(run.concept for run in runs))
+    seeds = sorted({run.seed for run in runs})
     averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"
     lines = [f"# {title}", "", "Written by the command that measured it; do not edit.", ""]
     lines += [*facts, ""]
@@ -183,12 +164,12 @@ def write_markdown(
     if images:
         lines.append("")
     lines += [f"## Mean over {averaged}", ""]
-    lines += table_lines(cells)
+    lines += table_lines(runs)
     if compared:
-        lines += ["", "## Beside the paper", "", *comparison_lines(cells)]
+        lines += ["", "## Beside the paper", "", *comparison_lines(runs)]
     if len(concepts) > 1:
         for concept in concepts:
-            own = [cell for cell in cells if cell.concept == concept]
+            own = [run for run in runs if run.concept == concept]
             lines += ["", f"## {concept}", "", *table_lines(own, concept)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

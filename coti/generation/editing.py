@@ -1,6 +1,6 @@
-"""Localized editing: Blended Latent Diffusion (Avrahami et al. 2023) with learned words.
+"""Localized editing: Blended Latent Diffusion (Avrahami et al. 2023) with embeddings.
 
-Inside the mask the image is drawn from a prompt; outside, after every step, the latents are
+Inside the mask the image is generated from a prompt; outside, after every step, the latents are
 replaced by the source image's own, noised to the same level. Any Stable Diffusion model does it;
 no inpainting model is needed.
 """
@@ -51,10 +51,10 @@ def read_image_and_mask(
         PoolError: one of them is no image, or they differ in size.
         ConfigError: the mask is all black or all white, or the image is too small.
     """
-    source, drawn = read_image(Path(image)), read_image(Path(mask))
-    if source.size != drawn.size:
+    source, painted = read_image(Path(image)), read_image(Path(mask))
+    if source.size != painted.size:
         raise PoolError(
-            f"The mask {mask} has {drawn.width}x{drawn.height} pixels, the image {image} "
+            f"The mask {mask} has {painted.width}x{painted.height} pixels, the image {image} "
             f"{source.width}x{source.height}: make the mask as large as the image."
         )
     step = model.downscale
@@ -63,7 +63,7 @@ def read_image_and_mask(
         raise ConfigError(f"{image} is smaller than {step} pixels, one latent of {model.name}.")
     box = (0, 0, width, height)
     pixels = from_pil([source.crop(box)], (height, width))[0]
-    chosen = torch.from_numpy(np.array(drawn.crop(box).convert("L")) >= 128)
+    chosen = torch.from_numpy(np.array(painted.crop(box).convert("L")) >= 128)
     if not bool(chosen.any()) or bool(chosen.all()):
         which = "white" if bool(chosen.any()) else "black"
         raise ConfigError(
@@ -80,15 +80,18 @@ def latent_mask(mask: torch.Tensor, downscale: int) -> torch.Tensor:
 
     Raises:
         ConfigError: the mask is so thin that no latent is.
+
+    >>> latent_mask(torch.tensor([[True, True, False, False]] * 2), 2)
+    tensor([[ True, False]])
     """
     share = F.avg_pool2d(mask[None, None].float(), downscale)[0, 0]
-    cells = share >= 0.5
-    if not bool(cells.any()):
+    inside = share >= 0.5
+    if not bool(inside.any()):
         raise ConfigError(
-            f"The mask is too thin: nowhere does it fill half of a {downscale}x{downscale} cell, "
+            f"The mask is too thin: nowhere does it fill half of a {downscale}x{downscale} square, "
             "the least that can be edited; paint it broader."
         )
-    return cells
+    return inside
 
 
 @torch.no_grad()
@@ -96,7 +99,7 @@ def edit_image(
     model: TextToImageModel,
     image: torch.Tensor,  # uint8 [3, h, w], sides multiples of model.downscale
     mask: torch.Tensor,  # bool [h, w], True is edited
-    prompt: str,  # may hold tokens; {} stands for the first word's
+    prompt: str,  # may hold tokens; {} stands for the first embedding's
     embeddings: Sequence[Embedding],
     settings: GenerationSettings | None = None,
     seed: int = 0,
@@ -105,11 +108,11 @@ def edit_image(
     negative_prompt: str = "",
     keep_pixels: bool = False,  # put the source's own pixels back outside the mask
 ) -> Edit:
-    """Draw the prompt inside the mask and keep the rest.
+    """Generate the prompt inside the mask and keep the rest.
 
     Raises:
         ConfigError: image and mask differ in size, or the mask edits no latent.
-        EmbeddingError: as :func:`coti.generation.prompted.draw_prompts`.
+        EmbeddingError: as :func:`coti.generation.prompted.generate_prompts`.
     """
     settings = settings or GenerationSettings()
     if image.shape[1:] != mask.shape:
@@ -121,7 +124,7 @@ def edit_image(
     check_tokens(model, [filled, negative_prompt], embeddings)
     height, width = image.shape[1:]
     source = _encode(model, image)
-    cells = latent_mask(mask, model.downscale)
+    inside = latent_mask(mask, model.downscale)
     noise = fixed_noise(model, range(num_images), seed, (height, width))
     images = generate(
         model,
@@ -132,7 +135,7 @@ def edit_image(
         noise,
         negative_prompt=negative_prompt,
         size=(height, width),
-        after_step=_blending(model, source, cells, noise, settings),
+        after_step=_blending(model, source, inside, noise, settings),
         progress="editing",
     )
     plain = decode_latents(model, source)
@@ -149,20 +152,19 @@ def edit_image(
 def _encode(model: TextToImageModel, image: torch.Tensor) -> torch.Tensor:
     """The mean latents of an image at its own size, scaled: float32 [1, channels, h, w]."""
     posterior = model.vae.encode(to_model_range(image[None], model)).latent_dist
-    mean: torch.Tensor = posterior.mean.float() * float(model.vae.config.scaling_factor)
-    return mean
+    return model.to_latents(posterior.mean.float())
 
 
 def _blending(
     model: TextToImageModel,
     source: torch.Tensor,  # float32 [1, channels, h, w]
-    cells: torch.Tensor,  # bool [h, w]
+    inside: torch.Tensor,  # bool [h, w]
     noise: torch.Tensor,  # float32 [n, channels, h, w], what each image started from
     settings: GenerationSettings,
 ) -> AfterStep:
     """After every step: the edited latents inside, the source's at the same noise outside."""
     noiser = make_solver(model, settings)
-    inside = cells.to(model.device)
+    inside = inside.to(model.device)
 
     def blend(latents: torch.Tensor, following: torch.Tensor, which: slice) -> torch.Tensor:
         own = source.expand(latents.shape)

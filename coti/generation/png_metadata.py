@@ -1,9 +1,10 @@
-"""An image's recipe: all that is needed to draw it again, in the PNG's own metadata."""
+"""How an image was generated, all that is needed to generate it again, in the PNG's metadata."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,21 +14,27 @@ from PIL import Image, PngImagePlugin
 from coti import __version__
 from coti.core.errors import PoolError
 from coti.core.images import to_pil
-from coti.core.whole_files import write_whole
+from coti.core.whole_files import tensor_hash, write_whole
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.inversion.checkpoint import tensor_hash
 from coti.settings import GenerationSettings
 
-__all__ = ["Recipe", "WordRecord", "read_recipe", "recipe_of", "save_image", "word_hash"]
+__all__ = [
+    "EmbeddingRecord",
+    "GenerationMetadata",
+    "embedding_hash",
+    "metadata_of",
+    "read_metadata",
+    "save_image",
+]
 
 _KEY = "coti"
 _WEB_UI_KEY = "parameters"
 
 
 @dataclass(frozen=True)
-class WordRecord:
-    """Which learned word an image was drawn with."""
+class EmbeddingRecord:
+    """Which embedding an image was generated with."""
 
     token: str
     hash: str
@@ -38,8 +45,8 @@ class WordRecord:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one image was drawn; the same recipe gives the same image."""
+class GenerationMetadata:
+    """How one image was generated; the same again gives the same image."""
 
     prompt: str
     negative_prompt: str
@@ -56,7 +63,7 @@ class Recipe:
     model_hash: str
     """sha256 of the base model's weights and settings."""
     dtype: str
-    words: tuple[WordRecord, ...] = ()
+    embeddings: tuple[EmbeddingRecord, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
     """What a special use adds: the edited image's hash, the mask's."""
     coti_version: str = __version__
@@ -75,29 +82,29 @@ class Recipe:
         return "\n".join(lines)
 
 
-def word_hash(embedding: Embedding) -> str:
-    """Twelve hexadecimal digits that change with any bit of a word's vectors."""
+def embedding_hash(embedding: Embedding) -> str:
+    """Twelve hexadecimal digits that change with any bit of an embedding."""
     return tensor_hash(*embedding.parts)
 
 
-def recipe_of(
+def metadata_of(
     model: TextToImageModel,
     prompt: str,
-    embeddings: list[Embedding],
+    embeddings: Sequence[Embedding],
     settings: GenerationSettings,
     seed: int,
     index: int,
     negative_prompt: str,
     size: tuple[int, int],
     **extra: str,
-) -> Recipe:
-    """The recipe of an image; of the words those that its prompt uses."""
-    words = tuple(
-        WordRecord(word.token, word_hash(word), word.num_vectors, dict(word.metadata))
-        for word in embeddings
-        if word.token in prompt or word.token in negative_prompt
+) -> GenerationMetadata:
+    """The metadata of an image; of the embeddings those whose tokens its prompts use."""
+    used = tuple(
+        EmbeddingRecord(each.token, embedding_hash(each), each.num_vectors, dict(each.metadata))
+        for each in embeddings
+        if each.token in prompt or each.token in negative_prompt
     )
-    return Recipe(
+    return GenerationMetadata(
         prompt=prompt,
         negative_prompt=negative_prompt,
         seed=seed,
@@ -111,30 +118,30 @@ def recipe_of(
         model=model.name,
         model_hash=model.fingerprint,
         dtype=str(model.dtype).removeprefix("torch."),
-        words=words,
+        embeddings=used,
         extra=extra,
     )
 
 
-def save_image(image: torch.Tensor, recipe: Recipe, path: Path) -> Path:
-    """Write a PNG, uint8 ``[3, h, w]``, with its recipe; whole or not at all.
+def save_image(image: torch.Tensor, metadata: GenerationMetadata, path: Path) -> Path:
+    """Write a PNG, uint8 ``[3, h, w]``, with its metadata; whole or not at all.
 
-    The text chunk ``coti`` holds the recipe as JSON, ``parameters`` the line that web UIs read.
+    The text chunk ``coti`` holds the metadata as JSON, ``parameters`` the line that web UIs read.
     """
     notes = PngImagePlugin.PngInfo()
-    notes.add_itxt(_KEY, json.dumps(asdict(recipe), ensure_ascii=False))
-    notes.add_itxt(_WEB_UI_KEY, recipe.for_web_uis())
+    notes.add_itxt(_KEY, json.dumps(asdict(metadata), ensure_ascii=False))
+    notes.add_itxt(_WEB_UI_KEY, metadata.for_web_uis())
     buffer = io.BytesIO()
     to_pil(image[None])[0].save(buffer, "PNG", pnginfo=notes, optimize=True)
     write_whole(path, buffer.getvalue())
     return path
 
 
-def read_recipe(path: Path | str) -> Recipe:
-    """The recipe of a PNG that :func:`save_image` wrote.
+def read_metadata(path: Path | str) -> GenerationMetadata:
+    """The metadata of a PNG that :func:`save_image` wrote.
 
     Raises:
-        PoolError: no PNG, or one without a recipe.
+        PoolError: no PNG, or one without this metadata.
     """
     try:
         with Image.open(path, formats=["PNG"]) as image:
@@ -143,7 +150,8 @@ def read_recipe(path: Path | str) -> Recipe:
     except Exception as error:  # decoders raise nearly anything on a damaged file
         raise PoolError(f"{path} cannot be read as a PNG: {error}.") from error
     if text is None:
-        raise PoolError(f"{path} holds no recipe of COTI's; `coti generate` writes one.")
+        raise PoolError(f"{path} does not say how COTI generated it; images of `coti generate` do.")
     values = json.loads(text)
-    words = tuple(WordRecord(**word) for word in values.pop("words"))
-    return Recipe(**values, words=words)
+    values.setdefault("embeddings", values.pop("words", []))  # what 0.1 wrote
+    used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
+    return GenerationMetadata(**values, embeddings=used)

@@ -1,4 +1,4 @@
-"""Images with learned words, each with its recipe: what ``coti generate`` calls."""
+"""Images from prompts with embeddings, each with its metadata: what ``coti generate`` calls."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from pathlib import Path
 
 import torch
 
-from coti.core.images import contact_sheet
-from coti.generation.png_metadata import Recipe, recipe_of, save_image
+from coti.core.contact_sheet import contact_sheet
+from coti.generation.png_metadata import GenerationMetadata, metadata_of, save_image
 from coti.generation.prompts import check_tokens, fill_prompts, plain_prompt
 from coti.generation.sampler import fixed_noise, generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
-__all__ = ["Drawing", "compare_words", "draw_prompts", "save_drawing"]
+__all__ = ["GeneratedImages", "compare_embeddings", "generate_prompts", "save_generated"]
 
 _CAPTION = 15
 """Characters of a prompt in a line below an image of the contact sheet."""
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """Images and how each was drawn."""
+class GeneratedImages:
+    """Images and how each was generated."""
 
     images: torch.Tensor
     """uint8 [n, 3, height, width]."""
-    recipes: tuple[Recipe, ...]
+    metadata: tuple[GenerationMetadata, ...]
 
     @property
     def prompts(self) -> list[str]:
         """The images' prompts, n."""
-        return [recipe.prompt for recipe in self.recipes]
+        return [each.prompt for each in self.metadata]
 
 
-def draw_prompts(
+def generate_prompts(
     model: TextToImageModel,
-    prompts: Sequence[str],  # may hold tokens; {} stands for the first word's
+    prompts: Sequence[str],  # may hold tokens; {} stands for the first embedding's
     embeddings: Sequence[Embedding],
     settings: GenerationSettings | None = None,
     seed: int = 0,
@@ -47,16 +47,16 @@ def draw_prompts(
     num_images: int = 1,  # of each prompt
     negative_prompt: str = "",
     size: tuple[int, int] | None = None,  # height, width in pixels
-    progress: str = "drawing",
-) -> Drawing:
-    """Draw ``num_images`` images of every prompt, prompt by prompt.
+    progress: str = "generating",
+) -> GeneratedImages:
+    """Generate ``num_images`` images of every prompt, prompt by prompt.
 
     Image i of every prompt starts from the noise of (seed, i): prompts can be compared, and a
-    prompt's images stay the same whatever other prompts are drawn beside it.
+    prompt's images stay the same whatever other prompts stand beside it.
 
     Raises:
-        EmbeddingError: a prompt's token that no word defines, a word of another width, two words
-            of one token.
+        EmbeddingError: a prompt's token that no embedding defines, an embedding of another width,
+            two of one token.
         ConfigError: no or an empty prompt, or what
             :func:`coti.generation.sampler.generate` refuses.
     """
@@ -78,60 +78,59 @@ def draw_prompts(
         size=size,
         progress=progress,
     )
-    drawn = (images.shape[2], images.shape[3])
-    words = list(embeddings)
-    recipes = tuple(
-        recipe_of(model, text, words, settings, seed, index, negative_prompt, drawn)
+    found = (images.shape[2], images.shape[3])
+    metadata = tuple(
+        metadata_of(model, text, embeddings, settings, seed, index, negative_prompt, found)
         for text, index in zip(texts, indices, strict=True)
     )
-    return Drawing(images, recipes)
+    return GeneratedImages(images, metadata)
 
 
-def compare_words(
+def compare_embeddings(
     model: TextToImageModel,
     prompts: Sequence[str],
-    variants: Mapping[str, Sequence[Embedding]],  # label to words; none: the prompt without words
+    variants: Mapping[str, Sequence[Embedding]],  # label to embeddings; none: the prompt without
     settings: GenerationSettings | None = None,
     seed: int = 0,
     *,
     num_images: int = 4,
     negative_prompt: str = "",
     size: tuple[int, int] | None = None,
-    plain_word: str | None = None,  # stands for the word where there is none
-) -> dict[str, Drawing]:
-    """The same noise and prompts with every variant of the words.
+    plain_word: str | None = None,  # stands for the token where there is no embedding
+) -> dict[str, GeneratedImages]:
+    """The same noise and prompts with every variant of the embeddings.
 
-    A variant without words draws each prompt with ``plain_word`` in the word's place, or the
-    concept's name from the embedding's file, or nothing.
+    A variant without embeddings has ``plain_word`` in the token's place, or the concept's name from
+    the embedding's file, or nothing.
     """
-    reference = next((words for words in variants.values() if words), ())
-    drawings = {}
-    for label, words in variants.items():
+    reference = next((given for given in variants.values() if given), ())
+    generated = {}
+    for label, embeddings in variants.items():
         texts = list(prompts)
-        if not words:
+        if not embeddings:
             filled = fill_prompts(prompts, reference)
             texts = [plain_prompt(text, reference, plain_word) for text in filled]
-        drawings[label] = draw_prompts(
+        generated[label] = generate_prompts(
             model,
             texts,
-            words,
+            embeddings,
             settings,
             seed,
             num_images=num_images,
             negative_prompt=negative_prompt,
             size=size,
-            progress=f"drawing {label}",
+            progress=f"generating {label}",
         )
-    return drawings
+    return generated
 
 
-def save_drawing(
-    drawings: Mapping[str, Drawing], folder: Path, columns: int, title: str | None = None
+def save_generated(
+    generated: Mapping[str, GeneratedImages], folder: Path, columns: int, title: str | None = None
 ) -> list[Path]:
-    """Write every image as a PNG with its recipe, and ``contact_sheet.png`` beside them.
+    """Write every image as a PNG with its metadata, and ``contact_sheet.png`` beside them.
 
     Args:
-        drawings: label to images; a label goes before the images' numbers, "" adds none.
+        generated: label to images; a label goes before the images' numbers, "" adds none.
         folder: made where there is none.
         columns: of the sheet.
         title: of the sheet.
@@ -141,12 +140,12 @@ def save_drawing(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths, images, captions = [], [], []
-    for label, drawing in drawings.items():
+    for label, found in generated.items():
         before = f"{_file_safe(label)}-" if label else ""
-        for number, (image, recipe) in enumerate(zip(drawing.images, drawing.recipes, strict=True)):
-            paths.append(save_image(image, recipe, folder / f"{before}{number:04d}.png"))
+        for number, (image, metadata) in enumerate(zip(found.images, found.metadata, strict=True)):
+            paths.append(save_image(image, metadata, folder / f"{before}{number:04d}.png"))
             images.append(image)
-            lines = textwrap.wrap(recipe.prompt, _CAPTION)[:4]
+            lines = textwrap.wrap(metadata.prompt, _CAPTION)[:4]
             captions.append("\n".join([label, *lines] if label else lines))
     sheet = contact_sheet(
         torch.stack(images), columns=columns, captions=captions, cell=_cell(images), title=title

@@ -1,6 +1,6 @@
-"""Prompts with learned words in them: from a file, by difficulty, checked before anything is drawn.
+"""Prompts with placeholder tokens: from a file, by difficulty, checked before they are used.
 
-In every prompt ``{}`` stands for the (first) learned word's token.
+In every prompt ``{}`` stands for the (first) embedding's token.
 """
 
 from __future__ import annotations
@@ -77,18 +77,18 @@ def read_prompts(path: Path | str) -> dict[str, tuple[str, ...]]:
 
 
 def fill_prompts(prompts: Sequence[str], embeddings: Sequence[Embedding]) -> list[str]:
-    """The prompts with ``{}`` replaced by the first word's token.
+    """The prompts with ``{}`` replaced by the first embedding's token.
 
     Raises:
         ConfigError: a prompt is empty.
-        EmbeddingError: a prompt has ``{}`` and there is no word.
+        EmbeddingError: a prompt has ``{}`` and there is no embedding.
     """
     for prompt in prompts:
         if not prompt.strip():
             raise ConfigError("A prompt is empty: write what the image should show.")
         if "{}" in prompt and not embeddings:
             raise EmbeddingError(
-                f"The prompt {prompt!r} has a place for a learned word, {{}}, and no embedding is "
+                f"The prompt {prompt!r} has a place for a token, {{}}, and no embedding is "
                 "given: name one, or write the prompt out."
             )
     token = embeddings[0].token if embeddings else ""
@@ -98,9 +98,9 @@ def fill_prompts(prompts: Sequence[str], embeddings: Sequence[Embedding]) -> lis
 def check_tokens(
     model: TextToImageModel, prompts: Sequence[str], embeddings: Sequence[Embedding]
 ) -> None:
-    """Refuse a prompt with a ``<token>`` that is neither a given word nor in the vocabulary.
+    """Refuse a prompt with a ``<token>`` that is neither an embedding's nor in the vocabulary.
 
-    A text encoder reads an unknown token as letters, draws something, and nobody sees why.
+    A text encoder reads an unknown token as letters, an image comes out, and nobody sees why.
 
     Raises:
         EmbeddingError: names the token, the prompt and the tokens there are.
@@ -111,7 +111,7 @@ def check_tokens(
         for token in _TOKEN.findall(prompt):
             if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
                 continue
-            if not any(word in token for word in given):
+            if not any(own in token for own in given):
                 known = f"the tokens here are {', '.join(given)}" if given else "none is given"
                 raise EmbeddingError(
                     f"The prompt {prompt!r} uses {token}, and no embedding defines it ({known}): "
@@ -120,12 +120,12 @@ def check_tokens(
 
 
 def plain_prompt(prompt: str, embeddings: Sequence[Embedding], word: str | None = None) -> str:
-    """The prompt without learned words.
+    """The prompt without placeholder tokens.
 
     Args:
-        prompt: may hold any of the words' tokens.
-        embeddings: the words.
-        word: stands in for the first word; if None each word's concept, as its file's metadata
+        prompt: may hold any of the embeddings' tokens.
+        embeddings: whose tokens.
+        word: stands in for the first token; if None each one's concept, as its file's metadata
             names it. Where there is neither, the token is left out.
     """
     for place, embedding in enumerate(embeddings):

@@ -1,21 +1,24 @@
-"""Drawing images with learned words: batched guidance, any solver of diffusers, fixed noise."""
+"""Generating images with adapters: batched guidance, any solver of diffusers, fixed noise."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
-from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.adapters.protocol import Adapter
+from coti.inversion.base_model import TextToImageModel
+from coti.inversion.families.protocol import Conditioning
 from coti.inversion.latents import decode_latents
 from coti.inversion.loss import predict
-from coti.inversion.prompt_encoder import Conditioning, PromptEncoder, check_fits
+from coti.inversion.prompt_encoder import PromptEncoder
 from coti.settings import GenerationSettings
 
 __all__ = ["AfterStep", "fixed_noise", "generate", "make_solver"]
@@ -83,7 +86,7 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
 def generate(
     model: TextToImageModel,
     prompts: Sequence[str],  # one an image
-    embeddings: Sequence[Embedding],  # the new words that prompts may hold
+    adapters: Sequence[Adapter],  # whose tokens the prompts may hold
     settings: GenerationSettings,
     seed: int,
     noise: torch.Tensor | None = None,  # float32 [n, channels, h, w] to start from
@@ -92,9 +95,9 @@ def generate(
     indices: Sequence[int] | None = None,  # numbers of the images; 0 … n − 1 if None
     size: tuple[int, int] | None = None,  # height, width in pixels
     after_step: AfterStep | None = None,
-    progress: str = "drawing",  # what the progress bar says
+    progress: str = "generating",  # what the progress bar says
 ) -> torch.Tensor:
-    """Draw one image a prompt; image i depends on (seed, i, its prompt) only.
+    """Generate one image a prompt; image i depends on (seed, i, its prompt) only.
 
     Classifier-free guidance (Ho and Salimans 2022): ``uncond + scale·(cond − uncond)``, both in
     one batch; at ``guidance_scale`` 1 or less only ``cond`` is computed.
@@ -103,23 +106,30 @@ def generate(
         uint8 [n, 3, height, width] on the CPU.
 
     Raises:
-        EmbeddingError: an embedding does not fit the model, or two share a token.
-        ConfigError: an unknown scheduler, a size that the model cannot draw, or more images at
+        EmbeddingError: an adapter does not fit the model, or two share a token.
+        ConfigError: an unknown scheduler, a size that the model cannot generate, or more images at
             once than the device has memory for.
     """
     if not prompts:
-        raise ConfigError("There is no prompt to draw.")
+        raise ConfigError("There is no prompt to generate from.")
     numbers = list(range(len(prompts))) if indices is None else list(indices)
     if size is not None and any(side % model.downscale or side <= 0 for side in size):
         raise ConfigError(f"A size of {size[0]}x{size[1]} is no multiple of {model.downscale}.")
     if noise is None:
         noise = fixed_noise(model, numbers, seed, size)
-    text = _encode(model, prompts, embeddings, negative_prompt)
     latents = []
     starts = range(0, len(prompts), settings.batch_size)
     total = len(starts) * settings.num_inference_steps
     try:
-        with tqdm(total=total, desc=progress, leave=False, disable=None) as bar:
+        with (
+            ExitStack() as applied,
+            tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
+        ):
+            for adapter in adapters:
+                adapter.check_fits(model)
+                parts = [part.to(model.device) for part in adapter.parts]
+                applied.enter_context(adapter.applied(model, parts))
+            text = _encode(model, prompts, adapters, negative_prompt)
             for first in starts:
                 chosen = slice(first, first + settings.batch_size)
                 latents.append(
@@ -138,7 +148,7 @@ def generate(
         return decode_latents(model, torch.cat(latents), settings.batch_size)
     except torch.OutOfMemoryError as error:
         raise ConfigError(
-            f"The device ran out of memory drawing {settings.batch_size} images at once; lower "
+            f"The device ran out of memory generating {settings.batch_size} images at once; lower "
             f"generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
             "much beside the weights)."
         ) from error
@@ -157,31 +167,23 @@ class _Text:
         if not guided:
             return positive
         negative = self._negative.rows(torch.zeros_like(which))
-        hidden = torch.cat([negative.hidden, positive.hidden])
-        if positive.pooled is None or negative.pooled is None:
-            return Conditioning(hidden, None)
-        return Conditioning(hidden, torch.cat([negative.pooled, positive.pooled]))
+        return Conditioning.joined([negative, positive])
 
 
 def _encode(
     model: TextToImageModel,
     prompts: Sequence[str],
-    embeddings: Sequence[Embedding],
+    adapters: Sequence[Adapter],
     negative_prompt: str,
 ) -> _Text:
-    tokens = [embedding.token for embedding in embeddings]
-    doubled = sorted({token for token in tokens if tokens.count(token) > 1})
+    given = [token for adapter in adapters for token in adapter.tokens]
+    doubled = sorted({token for token in given if given.count(token) > 1})
     if doubled:
         raise EmbeddingError(f"Two embeddings share the token {doubled[0]}; rename one (token=…).")
-    for embedding in embeddings:
-        check_fits(model, embedding)
-    encoder = PromptEncoder(model, {word.token: word.num_vectors for word in embeddings})
-    vectors = [
-        torch.cat([word.parts[i] for word in embeddings]).to(model.device)
-        if embeddings
-        else torch.zeros(0, width, device=model.device)
-        for i, width in enumerate(model.widths)
-    ]
+    tokens = {token: n for adapter in adapters for token, n in adapter.tokens.items()}
+    encoder = PromptEncoder(model, tokens)
+    learned = [adapter.token_vectors(adapter.parts) for adapter in adapters if adapter.tokens]
+    vectors = [torch.cat(parts).to(model.device) for parts in zip(*learned, strict=True)]
     different = list(dict.fromkeys(prompts))
     which = torch.tensor([different.index(prompt) for prompt in prompts], device=model.device)
 
@@ -189,17 +191,10 @@ def _encode(
         return encoder([ids.to(model.device) for ids in encoder.tokenize(texts)], vectors)
 
     parts = [encoded(different[first : first + 64]) for first in range(0, len(different), 64)]
-    pooled = [part.pooled for part in parts if part.pooled is not None]
-    positive = Conditioning(
-        torch.cat([part.hidden for part in parts]), torch.cat(pooled) if pooled else None
-    )
     negative = encoded([negative_prompt])
-    if not negative_prompt and model.force_zeros_for_empty_prompt:
-        negative = Conditioning(
-            torch.zeros_like(negative.hidden),
-            None if negative.pooled is None else torch.zeros_like(negative.pooled),
-        )
-    return _Text(positive, negative, which)
+    if not negative_prompt and model.empty_prompt_is_zero:
+        negative = negative.zeros()
+    return _Text(Conditioning.joined(parts), negative, which)
 
 
 def _denoise(

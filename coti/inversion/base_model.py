@@ -1,8 +1,7 @@
-"""The frozen text-to-image model, Stable Diffusion or SDXL shaped, on its device."""
+"""The frozen text-to-image model, of whatever family, on its device."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,15 +13,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.device import choose_device, choose_dtype, unet_format
+from coti.inversion.families.protocol import ModelFamily, embedding_keys
 from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
 from coti.settings import ModelSettings
 
 __all__ = [
     "TextToImageModel",
-    "cpu_computes_bfloat16",
     "load_text_to_image",
     "origin_of",
-    "quiet_libraries",
     "training_attention",
 ]
 
@@ -32,10 +31,12 @@ _FEW_POSITIONS = 1024
 
 @dataclass(frozen=True)
 class TextToImageModel:
-    """Everything that draws, frozen. SD shaped models have one text encoder, SDXL's have two."""
+    """Everything that generates, frozen."""
 
     name: str
     """What the user called it."""
+    family: ModelFamily
+    """What it does differently from models of other families."""
     vae: Any
     unet: Any
     tokenizers: tuple[Any, ...]
@@ -49,8 +50,8 @@ class TextToImageModel:
     """Of the UNet and the text encoders; the autoencoder's may differ (``vae.dtype``)."""
     fingerprint: str
     """Changes with any weight or setting of the model."""
-    force_zeros_for_empty_prompt: bool = False
-    """SDXL: the empty negative prompt is all zeros."""
+    empty_prompt_is_zero: bool = False
+    """Guidance takes zeros in place of an encoded empty negative prompt."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """What else finds it again beside its name: ``revision``, ``sha256``, ``config``, as given."""
 
@@ -67,15 +68,28 @@ class TextToImageModel:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers in a word's vector, one count a text encoder."""
+        """Numbers in an embedding's vector, one count a text encoder."""
         return tuple(
             encoder.get_input_embeddings().weight.shape[1] for encoder in self.text_encoders
         )
 
     @property
+    def embedding_keys(self) -> tuple[str, ...]:
+        """Keys of an embedding's parts in its file; () for the placeholder token."""
+        return embedding_keys(self.family)
+
+    @property
     def unet_format(self) -> torch.memory_format:
         """Memory format of the UNet and its input: whichever its device computes faster in."""
-        return _unet_format(self.device, self.dtype)
+        return unet_format(self.device, self.dtype)
+
+    def to_latents(self, raw: torch.Tensor) -> torch.Tensor:
+        """The autoencoder's raw latents [n, channels, h, w], scaled as the UNet takes them."""
+        return self.family.to_latents(self.vae, raw)
+
+    def from_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """The inverse of :meth:`to_latents`."""
+        return self.family.from_latents(self.vae, latents)
 
     @property
     def prediction_type(self) -> str:
@@ -91,8 +105,8 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
             a part is missing or broken, a pinned hash differs, or the hub can't be reached,
             doesn't have it, or wants a licence accepted first.
     """
-    device = _device(settings.device)
-    dtype = _dtype(settings.dtype, device)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
     source = locate_model(settings)
     with quiet_libraries():
         if source.is_file():
@@ -114,13 +128,13 @@ def _frozen(
     name = settings.base_model
     vae, unet = parts.vae, parts.unet
     prediction = parts.scheduler_config.get("prediction_type", "epsilon")
-    if prediction not in ("epsilon", "v_prediction"):
+    if prediction not in parts.family.predictions:
         raise ModelError(
-            f"{name} predicts {prediction!r}: textual inversion is defined here for epsilon and "
-            "v_prediction models."
+            f"{name} predicts {prediction!r}: textual inversion is defined here for "
+            f"{' and '.join(parts.family.predictions)} models of its family."
         )
-    # fp16 overflows in some autoencoders, which say so themselves (SDXL's); on a CPU half
-    # precision gains the autoencoder little and costs levels of grey.
+    # fp16 overflows in some autoencoders, which say so themselves; on a CPU half precision gains
+    # the autoencoder little and costs levels of grey.
     vae_dtype = dtype
     overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
     if overflows or device.type == "cpu":
@@ -134,10 +148,11 @@ def _frozen(
         with out_of_memory_at(ModelError, f"loading {name}", remedy, module):
             module.requires_grad_(False).eval().to(device=device, dtype=kind)
     vae.to(memory_format=torch.channels_last)
-    unet.to(memory_format=_unet_format(device, dtype))
+    unet.to(memory_format=unet_format(device, dtype))
     downscale = 2 ** (len(vae.config.block_out_channels) - 1)
     return TextToImageModel(
         name=name,
+        family=parts.family,
         vae=vae,
         unet=unet,
         tokenizers=parts.tokenizers,
@@ -147,54 +162,9 @@ def _frozen(
         device=device,
         dtype=dtype,
         fingerprint=parts.fingerprint,
-        force_zeros_for_empty_prompt=bool(parts.index.get("force_zeros_for_empty_prompt", False)),
+        empty_prompt_is_zero=parts.family.empty_prompt_is_zero(parts.index),
         origin=origin_of(settings),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        # `accelerate launch` gives every process a GPU of its own.
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(
-            f"device {name!r} is none that torch knows: auto, cpu, cuda, cuda:0 or mps."
-        ) from error
-    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
-        device.type == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        raise ModelError(f"device {name!r} is not on this machine; use device: auto or cpu.")
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name != "auto":
-        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        return kinds[name]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast = device.type == "cpu" and cpu_computes_bfloat16()
-    return torch.bfloat16 if fast else torch.float32
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether this CPU computes faster in bfloat16 than in float32: it has AMX tiles.
-
-    Without instructions for it bfloat16 is emulated; with AVX-512's alone a training step took
-    228 ms where float32's took 160 (``benchmarks.ti_throughput --dtype``, a Xeon without AMX).
-    """
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-
-
-def _unet_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
-    # A CPU's group norm in half precision is slow with channels last: a fifth of the forward pass.
-    half_on_cpu = device.type == "cpu" and dtype != torch.float32
-    return torch.contiguous_format if half_on_cpu else torch.channels_last
 
 
 @contextmanager

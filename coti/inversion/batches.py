@@ -39,10 +39,10 @@ class BatchPlan:
         images: n, images in X_T.
         captions: the pool's own captions, one an image, or None.
         settings: batch size, captions, dropout, mirroring.
-        token: the new word.
+        token: the placeholder, and what it stands for.
         latent_shape: channels, height, width.
         timesteps: of the model's noise schedule.
-        seed: of everything drawn.
+        seed: of every random draw.
 
     Raises:
         TrainingError: settings ask for the images' own captions and there are none.
@@ -68,18 +68,18 @@ class BatchPlan:
         self._latent_shape = latent_shape
         self._timesteps = timesteps
         self._seed = seed
-        word = token.placeholder_token
+        placeholder = token.placeholder_token
         templates = templates_for(token.learnable_property)
         self.templates = len(templates)
-        own = [f"{word} {caption}" for caption in captions or ()]
+        own = [f"{placeholder} {caption}" for caption in captions or ()]
         if settings.captions == "templates":
             own = []
         self.prompts: tuple[str, ...] = (
-            *(template.format(word) for template in templates),
-            word,
+            *(template.format(placeholder) for template in templates),
+            placeholder,
             *own,
         )
-        """All captions there are: the templates, the bare word, the images' own."""
+        """All captions there are: the templates, the bare token, the images' own."""
 
     def batch(self, step: int) -> Batch:
         """The batch of optimizer (micro-)step ``step``, counted from 0."""

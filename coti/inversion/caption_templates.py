@@ -62,5 +62,9 @@ STYLE_TEMPLATES: tuple[str, ...] = (
 
 
 def templates_for(learnable_property: Literal["object", "style"]) -> tuple[str, ...]:
-    """The templates that a new word for an object or a style is trained with."""
+    """The templates that an embedding of an object or a style is trained with.
+
+    >>> templates_for("style")[0].format("<ink>")
+    'a painting in the style of <ink>'
+    """
     return OBJECT_TEMPLATES if learnable_property == "object" else STYLE_TEMPLATES

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
+from coti.core.whole_files import tensor_bytes, write_whole
 
 __all__ = [
     "Checkpoint",
@@ -22,7 +22,6 @@ __all__ = [
     "KeyedCheckpointStore",
     "left_behind",
     "read_checkpoint",
-    "tensor_hash",
     "write_checkpoint",
 ]
 
@@ -69,10 +68,6 @@ class FolderCheckpointStore:
     def write(self, content: bytes) -> None:
         """Write beside, flush to disk, rename."""
         write_whole(self.path, content)
-
-    def clear(self) -> None:
-        """Delete the checkpoint, for a run that is to start anew."""
-        self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
 def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | None:
     """What is said where a store that is keyed by a training's inputs has none for these.
 
-    Only of unfinished trainings of the same word, of which the one that differs least is told:
+    Only of unfinished trainings of the same token, of which the one that differs least is told:
     its settings, data or code were changed since, or its cycle is not reached yet, and nothing
     goes on from it unless they are put back.
     """
@@ -160,7 +155,7 @@ def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | No
         differences = _differences(found.identity, identity)
         more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
         said = (
-            f"An unfinished training of this word, at step {found.state.get('step')}, does not "
+            f"An unfinished training of this token, at step {found.state.get('step')}, does not "
             f"fit; what differs: {'; '.join(differences[:6])}{more}. This one starts at step 0; "
             "put that back to go on there."
         )
@@ -169,7 +164,7 @@ def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | No
 
 
 def _token_of(identity: Mapping[str, str]) -> str:
-    """The word that a training is about; the rest of the entry is a hash of its vectors."""
+    """The token that a training is about; the rest of the entry is a hash of its tensors."""
     return identity.get("initial embedding", "").partition(" ")[0]
 
 

@@ -10,7 +10,8 @@ import torch
 
 from coti.core.errors import EmbeddingError
 from coti.core.weights import read_pickled
-from coti.inversion.adapters.embedding import Embedding, save_embedding, word_of
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.embedding_file import parts_of_tensors
 
 __all__ = ["convert_embedding"]
 
@@ -19,7 +20,7 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
     """Read a ``.pt`` or ``.bin`` embedding, weights only, and save it as ours.
 
     Known are AUTOMATIC1111's and the original code's ``string_to_param``, diffusers' ``{token:
-    vectors}``, ``emb_params``, and SDXL's ``clip_l`` with ``clip_g``.
+    vectors}``, ``emb_params``, and a key for each of several text encoders.
 
     Args:
         source: the file.
@@ -28,7 +29,7 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
 
     Raises:
         ModelError: the file is damaged or holds more than tensors.
-        EmbeddingError: what it holds is no word, or the target's name is unusable.
+        EmbeddingError: what it holds is no embedding, or the target's name is unusable.
     """
     found: Any = read_pickled(source)
     if not isinstance(found, Mapping):
@@ -41,11 +42,9 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
         for key, value in found.items()
         if isinstance(value, torch.Tensor)
     }
-    parts, key = word_of(tensors, source)
-    vectors = [part if part.ndim == 2 else part.reshape(1, -1) for part in parts]
-    # The web UI's own name for a word is the file's; "*" stands for whatever the prompt calls it.
+    parts, keys, key = parts_of_tensors(tensors, source)
+    # The web UI's own name for a token is the file's; "*" stands for whatever the prompt calls it.
     label = token or key or f"<{name if isinstance(name, str) and name else source.stem}>"
-    second = vectors[1] if len(vectors) > 1 else None
-    word = Embedding("".join(label.split()), vectors[0], {"converted_from": source.name}, second)
-    save_embedding(word, target)
-    return word
+    converted = Embedding("".join(label.split()), parts, {"converted_from": source.name}, keys)
+    converted.save(target)
+    return converted

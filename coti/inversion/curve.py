@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
 from coti.core.errors import TrainingError
 from coti.inversion.schedule import DynamicSchedule
+from coti.scores.formulas import PhiValue
 
-__all__ = ["Curve", "PhiValue"]
-
-
-class PhiValue(NamedTuple):
-    """One evaluation of the indicator (Eq. 12) with what it is made of, each in [0, 10]."""
-
-    phi: float
-    gamma_aes: float
-    gamma_con: float
+__all__ = ["Curve"]
 
 
 class Curve:
@@ -31,19 +23,23 @@ class Curve:
 
     @torch.no_grad()
     def add(
-        self, step: int, loss: torch.Tensor, vectors: Sequence[torch.Tensor], pace: DynamicSchedule
+        self,
+        step: int,
+        loss: torch.Tensor,
+        parts: Sequence[torch.Tensor],
+        dynamic_schedule: DynamicSchedule,
     ) -> None:
-        """Note a step: its loss (scalar) and, from ``vectors``, gradient and length."""
-        gradients = [v.grad.square().sum() for v in vectors if v.grad is not None]
-        lengths = [v.square().sum() for v in vectors]
+        """Note a step: its loss (scalar) and, from ``parts``, gradient and length."""
+        gradients = [v.grad.square().sum() for v in parts if v.grad is not None]
+        lengths = [v.square().sum() for v in parts]
         numbers = [loss, torch.stack(gradients).sum(), torch.stack(lengths).sum()]
         self._waiting.append(torch.stack(numbers))
         self.rows.append(
             {
                 "step": step,
                 "loss": None,
-                "learning_rate": pace.learning_rate,
-                "stage": pace.stage,
+                "learning_rate": dynamic_schedule.learning_rate,
+                "stage": dynamic_schedule.stage,
                 "phi": None,
                 "gamma_aes": None,
                 "gamma_con": None,

@@ -15,6 +15,9 @@ def variance_ratio(losses: Sequence[float], window: int) -> float:
 
     1 while there are fewer losses than ``window``, and where all losses are equal, which says
     nothing yet.
+
+    >>> variance_ratio([4.0, 2.0, 1.0, 1.0], window=2)
+    0.0
     """
     if len(losses) < window:
         return 1.0

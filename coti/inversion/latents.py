@@ -1,30 +1,24 @@
-"""Images as the autoencoder's latents: encoded once, drawn anew from mean and std each step."""
+"""Images as the autoencoder's latents: encoded once, sampled from mean and std each step."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 from tqdm import tqdm
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_bytes, tensor_hash, write_whole
+from coti.core.whole_files import tensor_hash
 from coti.inversion.base_model import TextToImageModel
+from coti.inversion.latent_store import LatentStore, keep, read_kept
 
 __all__ = [
-    "FolderLatentStore",
     "LatentCache",
-    "LatentStore",
     "decode_latents",
     "encode_latents",
     "fit_to_resolution",
@@ -38,41 +32,11 @@ _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
 
-class LatentStore(Protocol):
-    """Where latents are kept between runs: a folder, or an object store such as S3."""
-
-    def read(self, key: str) -> bytes | None:
-        """The latents written under this key, or None."""
-        ...
-
-    def write(self, key: str, content: bytes) -> None:
-        """Keep latents; whole or not at all."""
-        ...
-
-
-class FolderLatentStore:
-    """Latents as files in a folder, one a key."""
-
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-
-    def read(self, key: str) -> bytes | None:
-        """The file's bytes, or None."""
-        try:
-            return (self.folder / f"{key}.safetensors").read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write(self, key: str, content: bytes) -> None:
-        """Write beside, flush to disk, rename."""
-        write_whole(self.folder / f"{key}.safetensors", content)
-
-
 @dataclass(frozen=True)
 class LatentCache:
     """Mean and standard deviation of every image's latents.
 
-    Drawing ``mean + std·ε`` each step is what encoding each step would give: the encoder is
+    Sampling ``mean + std·ε`` each step is what encoding each step would give: the encoder is
     frozen, so only ε is new.
     """
 
@@ -80,7 +44,8 @@ class LatentCache:
     """float32 [m, channels, h, w]; mirrored images, where wanted, follow the n upright ones.
     On the training device, or in main memory where there are too many for it."""
     std: torch.Tensor
-    scaling_factor: float
+    model: TextToImageModel
+    """Whose latents they are."""
 
     def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Latents [b, channels, h, w] of the images at ``index`` [b], float32, scaled.
@@ -89,7 +54,7 @@ class LatentCache:
         """
         rows = index.to(self.mean.device, non_blocking=True)
         mean, std = (_without_waiting(part[rows], noise.device) for part in (self.mean, self.std))
-        return (mean + std * noise) * self.scaling_factor
+        return self.model.to_latents(mean + std * noise)
 
 
 def _without_waiting(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -109,6 +74,9 @@ def fit_to_resolution(
 
     Returns:
         uint8 [n, 3, resolution, resolution]; images of that size are returned as they are.
+
+    >>> fit_to_resolution([torch.zeros(3, 48, 32, dtype=torch.uint8)], 16).shape
+    torch.Size([1, 3, 16, 16])
     """
     if isinstance(images, torch.Tensor) and images.shape[-2:] == (resolution, resolution):
         return images
@@ -157,15 +125,14 @@ def encode_latents(
     rows = len(images) * (2 if mirrored else 1)
     shape = (rows, *model.latent_shape)
     size = 8 * math.prod(shape)
-    scale = float(model.vae.config.scaling_factor)
     kept = store if store is not None and 0 < keep_from <= size <= _MEMORY_BYTES else None
     where = model.device if size <= _DEVICE_BYTES else torch.device("cpu")
     key = ""
     if kept is not None:
         key = f"{model.fingerprint[:12]}-{tensor_hash(*images)}-{model.vae.dtype}-{mirrored:d}"
-        found = _read_kept(kept, key, shape)
+        found = read_kept(kept, key, shape)
         if found is not None:
-            return LatentCache(found["mean"].to(where), found["std"].to(where), scale)
+            return LatentCache(found["mean"].to(where), found["std"].to(where), model)
     mean, std = (_empty(shape, size, where) for _ in range(2))
     with tqdm(total=rows, desc="encoding images", leave=False, disable=None) as bar:
         done = 0
@@ -195,8 +162,8 @@ def encode_latents(
             f"{int(bad.nonzero()[0]) % len(images)} in {model.vae.dtype}; set dtype: float32."
         )
     if kept is not None:
-        _keep(kept, key, {"mean": mean, "std": std})
-    return LatentCache(mean, std, scale)
+        keep(kept, key, {"mean": mean, "std": std})
+    return LatentCache(mean, std, model)
 
 
 def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tensor:
@@ -229,30 +196,6 @@ def _allocate(file: int, size: int) -> None:
         os.truncate(file, size)
 
 
-def _read_kept(
-    store: LatentStore, key: str, shape: tuple[int, ...]
-) -> dict[str, torch.Tensor] | None:
-    """Kept latents, or None where there are none that can be used: encoding makes them anew."""
-    try:
-        content = store.read(key)
-        found = tensors_from_bytes(content) if content is not None else None
-    except (OSError, SafetensorError, ValueError) as error:
-        logging.getLogger(__name__).warning("kept latents cannot be read (%s): encoding", error)
-        return None
-    fits = found is not None and all(
-        name in found and found[name].shape == shape for name in ("mean", "std")
-    )
-    return found if fits else None
-
-
-def _keep(store: LatentStore, key: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Keep latents; a store that is full or away costs a later run time, not this one its end."""
-    try:
-        store.write(key, tensor_bytes(tensors, {"format": "pt"}))
-    except OSError as error:
-        logging.getLogger(__name__).warning("latents could not be kept: %s", error)
-
-
 def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tensor:
     """uint8 [n, 3, h, w] to the [−1, 1] that the autoencoder takes, on its device."""
     pixels = images.to(model.device).to(torch.float32).div_(127.5).sub_(1.0)
@@ -264,10 +207,9 @@ def decode_latents(
     model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
 ) -> torch.Tensor:
     """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU."""
-    scale = float(model.vae.config.scaling_factor)
     images = []
     for first in range(0, len(latents), batch_size):
-        batch = (latents[first : first + batch_size] / scale).to(
+        batch = model.from_latents(latents[first : first + batch_size]).to(
             dtype=model.vae.dtype, memory_format=torch.channels_last
         )
         pixels = model.vae.decode(batch, return_dict=False)[0].float()

@@ -37,8 +37,8 @@ def memory_knobs(
         float32: whether the frozen parts are float32.
     """
 
-    def about(share: float, of: int, words: str) -> str:
-        return f"saves at least {share * of / GIB:.1f} GiB" if of else f"saves {words}"
+    def about(share: float, of: int, otherwise: str) -> str:
+        return f"saves at least {share * of / GIB:.1f} GiB" if of else f"saves {otherwise}"
 
     knobs: list[tuple[float, str]] = []
     if settings.batch_size > 1:
@@ -49,18 +49,18 @@ def memory_knobs(
         )
         knobs.append((0.5 * activations, text))
     if not settings.gradient_checkpointing:
-        words = about(0.65, activations, "about two thirds of the activations")
+        saving = about(0.65, activations, "about two thirds of the activations")
         knobs.append(
             (
                 0.65 * activations,
-                f"gradient_checkpointing: true ({words}, a third more time, goes on from the "
+                f"gradient_checkpointing: true ({saving}, a third more time, goes on from the "
                 "checkpoint)",
             )
         )
     if float32:
         halved = weights + activations if activations else 0
-        words = about(0.5, halved, "about half")
-        knobs.append((0.5 * halved, f"dtype: bfloat16 ({words})"))
+        saving = about(0.5, halved, "about half")
+        knobs.append((0.5 * halved, f"dtype: bfloat16 ({saving})"))
     if not knobs:
         return ["a base model with fewer pixels, or a larger device"]
     return [text for _, text in sorted(knobs, key=lambda knob: -knob[0])]

@@ -13,7 +13,9 @@ from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.weights import check_hash, full_disk, local_weights
-from coti.inversion.families.architectures import ARCHITECTURES, write_configs
+from coti.inversion.families.configurations import write_configs
+from coti.inversion.families.protocol import ModelFamily
+from coti.inversion.families.registry import architectures, family_of_index, recognise
 from coti.settings import ModelSettings
 
 __all__ = ["ModelParts", "locate_model", "read_folder", "read_single_file"]
@@ -23,15 +25,13 @@ _REMEDY = (
     "of a hub repository, or a single-file checkpoint (.safetensors)."
 )
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
-_WIDTH_KEY = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
-_INPUT_KEY = "model.diffusion_model.input_blocks.0.0.weight"
-_SDXL_KEY = "conditioner.embedders.1.model.positional_embedding"
 
 
 @dataclass(frozen=True)
 class ModelParts:
     """A base model as it was stored, before it is frozen and moved."""
 
+    family: ModelFamily
     vae: Any
     unet: Any
     tokenizers: tuple[Any, ...]
@@ -119,29 +119,34 @@ def read_folder(folder: Path, name: str) -> ModelParts:
     """The parts in a diffusers folder, safetensors only.
 
     Raises:
-        ModelError: a part is missing, damaged, or in a format that can run code.
+        ModelError: a part is missing, damaged, or in a format that can run code; or no family has
+            such parts.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    import diffusers
+    import transformers
 
     index = _read_json(folder / "model_index.json", name)
-    vae = _component(AutoencoderKL, folder, "vae", name)
-    unet = _component(UNet2DConditionModel, folder, "unet", name)
-    tokenizers = [_component(CLIPTokenizer, folder, "tokenizer", name)]
-    text_encoders = [_component(CLIPTextModel, folder, "text_encoder", name)]
-    if "text_encoder_2" in index:
-        tokenizers.append(_component(CLIPTokenizer, folder, "tokenizer_2", name))
+    family = family_of_index(index, name)
+    vae, unet = (
+        _component(getattr(diffusers, part.kind), folder, part.folder, name)
+        for part in (family.vae, family.unet)
+    )
+    tokenizers, text_encoders = [], []
+    for text in family.text_encoders:
+        tokenizers.append(_component(transformers.CLIPTokenizer, folder, text.tokenizer, name))
         text_encoders.append(
-            _component(CLIPTextModelWithProjection, folder, "text_encoder_2", name)
+            _component(getattr(transformers, text.kind), folder, text.folder, name)
         )
-    parts = ["vae", "unet", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"]
+    folders = [family.vae.folder, family.unet.folder, "scheduler"]
+    folders += [each for text in family.text_encoders for each in (text.folder, text.tokenizer)]
     files = sorted(
         path
-        for part in (*parts, "scheduler")
+        for part in folders
         for path in (folder / part).glob("*")
         if path.suffix in (".json", ".txt", ".safetensors")
     )
     return ModelParts(
+        family=family,
         vae=vae,
         unet=unet,
         tokenizers=tuple(tokenizers),
@@ -156,9 +161,9 @@ def read_single_file(path: Path, name: str, config: str | None = None) -> ModelP
     """The parts in a single-file checkpoint, by diffusers' own conversion, without the network.
 
     Args:
-        path: safetensors in the layout of the original Stable Diffusion and SDXL releases.
+        path: safetensors in the layout of the families' original releases.
         name: what the user called it.
-        config: a name of ``ARCHITECTURES`` or a diffusers folder with the configurations; none:
+        config: a name of ``architectures()`` or a diffusers folder with the configurations; none:
             recognised from the tensors' names and shapes.
 
     Raises:
@@ -167,86 +172,42 @@ def read_single_file(path: Path, name: str, config: str | None = None) -> ModelP
     import diffusers
 
     kind = config or recognise(path, name)
+    known = architectures()
     with tempfile.TemporaryDirectory() as temporary:
-        if kind in ARCHITECTURES:
-            folder = write_configs(ARCHITECTURES[kind], Path(temporary))
+        if kind in known:
+            folder = write_configs(known[kind], Path(temporary))
         elif (Path(kind) / "model_index.json").is_file():
             folder = Path(kind)
         else:
             raise ModelError(
-                f"model.config {kind!r} is neither one of {', '.join(ARCHITECTURES)} nor a "
-                "diffusers folder with a model_index.json."
+                f"model.config {kind!r} is neither one of {', '.join(known)} nor a diffusers "
+                "folder with a model_index.json."
             )
         index = _read_json(folder / "model_index.json", name)
-        two = "text_encoder_2" in index
-        pipelines: Any = diffusers
-        pipeline = pipelines.StableDiffusionXLPipeline if two else pipelines.StableDiffusionPipeline
-        extra = {} if two else {"safety_checker": None, "feature_extractor": None}
+        family = family_of_index(index, name)
+        pipeline = getattr(diffusers, family.pipeline)
         try:
             loaded = pipeline.from_single_file(
-                str(path), config=str(folder), local_files_only=True, **extra
+                str(path), config=str(folder), local_files_only=True, **family.single_file_options
             )
         except Exception as error:  # the conversion raises anything from KeyError to ValueError
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
             raise ModelError(
                 f"{name} cannot be read as {kind}: {reason}. Name what it is with model.config "
-                f"({', '.join(ARCHITECTURES)}, or a diffusers folder), or fetch it again."
+                f"({', '.join(known)}, or a diffusers folder), or fetch it again."
             ) from error
         scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", name)
         described = [path for path in folder.glob("*/*") if path.suffix in (".json", ".txt")]
-        suffixes = ("", "_2") if two else ("",)
         return ModelParts(
+            family=family,
             vae=loaded.vae,
-            unet=loaded.unet,
-            tokenizers=tuple(getattr(loaded, f"tokenizer{suffix}") for suffix in suffixes),
-            text_encoders=tuple(getattr(loaded, f"text_encoder{suffix}") for suffix in suffixes),
+            unet=getattr(loaded, family.unet.folder),
+            tokenizers=tuple(getattr(loaded, text.tokenizer) for text in family.text_encoders),
+            text_encoders=tuple(getattr(loaded, text.folder) for text in family.text_encoders),
             scheduler_config=scheduler,
             index=index,
             fingerprint=fingerprint_files([path, *described]),
         )
-
-
-def recognise(path: Path, name: str) -> str:
-    """Which of ``ARCHITECTURES`` a single-file checkpoint is, from its header alone.
-
-    Raises:
-        ModelError: none of them, or one of two that look alike.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            shapes = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{name} is damaged or no safetensors file: {error}. Fetch it again."
-        ) from error
-    if shapes.get(_INPUT_KEY, [0, 4])[1] != 4:
-        raise ModelError(
-            f"{name} takes {shapes[_INPUT_KEY][1]} latent channels: an inpainting or upscaling "
-            "model; give a text-to-image one."
-        )
-    if _SDXL_KEY in shapes:
-        if "v_pred" in shapes:
-            raise ModelError(
-                f"{name} is an SDXL checkpoint that predicts v. Give its diffusers folder, or name "
-                "one in model.config whose scheduler says prediction_type: v_prediction."
-            )
-        return "sdxl"
-    width = shapes.get(_WIDTH_KEY.format(1), [0])[-1]
-    if width == 768:
-        return "sd15"
-    if width == 1024:
-        raise ModelError(
-            f"{name} is a Stable Diffusion 2.x checkpoint, and its file does not say which: set "
-            "model.config to sd2-base (512 pixels, predicts epsilon) or sd2 (768 pixels, predicts "
-            "v). With the wrong one the loss is wrong and nothing says so."
-        )
-    raise ModelError(
-        f"{name} is no Stable Diffusion 1.x, 2.x or SDXL checkpoint with all its parts: give one "
-        "with UNet, autoencoder and text encoder, or name a diffusers folder that describes it in "
-        "model.config."
-    )
 
 
 def _component(kind: Any, folder: Path, part: str, name: str) -> Any:

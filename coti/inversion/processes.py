@@ -1,4 +1,4 @@
-"""Several processes that train one word together, started by ``accelerate launch``."""
+"""Several processes that train one adapter together, started by ``accelerate launch``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LAUNCHED = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR", "MASTER_PORT"}
 class Processes:
     """The group this process is in; a group of one unless a launcher set ``WORLD_SIZE``.
 
-    Every process holds the frozen model and the same vectors, takes batches of its own, and
-    averages the vectors' gradient with the others: a few kilobytes a step.
+    Every process holds the frozen model and the same tensors, takes batches of its own, and
+    averages the tensors' gradient with the others: a few kilobytes a step.
 
     Raises:
         TrainingError: ``accelerate launch`` was asked for several processes and started one.

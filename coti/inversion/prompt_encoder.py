@@ -1,4 +1,4 @@
-"""New words in a prompt: their ids, and their vectors where the frozen vocabulary has none.
+"""New tokens in a prompt: their ids, and their vectors where the frozen vocabulary has none.
 
 The vocabulary is not copied, resized or trained. While a prompt is encoded, the text encoder's
 token lookup is replaced by one that takes ids beyond the vocabulary from the small tensor of
@@ -9,54 +9,38 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from coti.core.errors import EmbeddingError
-from coti.core.seeding import generator
-from coti.inversion.adapters.embedding import Embedding, describe_embedding, load_embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
-from coti.settings import TokenSettings
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.base_model import TextToImageModel
+from coti.inversion.families.protocol import Conditioning
 
-__all__ = ["Conditioning", "PromptEncoder", "check_fits", "initial_embedding"]
-
-
-class Conditioning(NamedTuple):
-    """What the UNet is told about the prompts."""
-
-    hidden: torch.Tensor
-    """[n, length, width of the cross attention]."""
-    pooled: torch.Tensor | None
-    """[n, width], SDXL only."""
-
-    def rows(self, index: torch.Tensor) -> Conditioning:
-        """The prompts at ``index`` [m], one row each."""
-        pooled = None if self.pooled is None else self.pooled[index]
-        return Conditioning(self.hidden[index], pooled)
+__all__ = ["PromptEncoder", "refuse_known_token"]
 
 
 class PromptEncoder:
-    """Encodes prompts that may hold new words.
+    """Encodes prompts that may hold new tokens.
 
     Args:
         model: whose tokenizers and text encoders are used; neither is changed.
-        words: placeholder token to number of vectors, in the order in which their vectors will be
-            given.
+        tokens: placeholder token to number of vectors, in the order in which their vectors will be
+            given; may be empty.
 
     Raises:
         EmbeddingError: a token is in the vocabulary already or inside another one.
     """
 
-    def __init__(self, model: TextToImageModel, words: Mapping[str, int]) -> None:
+    def __init__(self, model: TextToImageModel, tokens: Mapping[str, int]) -> None:
         self._model = model
-        self._words = dict(words)
-        for token in words:
-            inside = [other for other in words if other != token and token in other]
+        self._tokens = dict(tokens)
+        for token in tokens:
+            inside = [other for other in tokens if other != token and token in other]
             if inside:
                 raise EmbeddingError(
                     f"The tokens {token!r} and {inside[0]!r} cannot stand in one prompt, one is "
@@ -65,7 +49,7 @@ class PromptEncoder:
         self._tokenizers = []
         for tokenizer in model.tokenizers:
             extended = copy.deepcopy(tokenizer)
-            for token, count in words.items():
+            for token, count in tokens.items():
                 refuse_known_token(tokenizer, token)
                 with quiet_libraries():
                     added = extended.add_tokens(_names(token, count))
@@ -80,7 +64,7 @@ class PromptEncoder:
         """Ids [n, length] on the CPU, one tensor a text encoder, padded as the model pads.
 
         Raises:
-            EmbeddingError: a prompt is so long that a new word would be cut off.
+            EmbeddingError: a prompt is so long that a new token would be cut off.
         """
         return tuple(
             self._ids(tokenizer, encoder, prompts)
@@ -93,8 +77,8 @@ class PromptEncoder:
         ids: torch.Tensor = tokenizer(
             expanded, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         ).input_ids
-        first = len(tokenizer) - sum(self._words.values())
-        for token, count in self._words.items():
+        first = len(tokenizer) - sum(self._tokens.values())
+        for token, count in self._tokens.items():
             last = tokenizer.convert_tokens_to_ids(_names(token, count)[-1])
             for prompt, row in zip(prompts, ids, strict=True):
                 if token in prompt and last not in row:
@@ -102,13 +86,13 @@ class PromptEncoder:
                         f"The prompt {prompt[:60]!r} is too long for {self._model.name} "
                         f"({length} tokens): {token} would be cut off; shorten it."
                     )
-        if int(ids.max()) >= first + sum(self._words.values()):
+        if int(ids.max()) >= first + sum(self._tokens.values()):
             raise EmbeddingError(f"The tokenizer of {self._model.name} gives ids out of range.")
         return ids
 
     def _expand(self, prompt: str) -> str:
         """``<t>`` to ``<t> <t>_1 …``, the order of diffusers."""
-        for token, count in self._words.items():
+        for token, count in self._tokens.items():
             prompt = prompt.replace(token, " ".join(_names(token, count)))
         return prompt
 
@@ -119,23 +103,24 @@ class PromptEncoder:
 
         Args:
             ids: of :meth:`tokenize`, on the model's device.
-            vectors: [vectors of all words, width] a text encoder, words in the order of ``words``.
+            vectors: [vectors of all tokens, width] a text encoder, tokens in the order in which
+                they were given; nothing where there are none.
         """
-        outputs = []
-        two = len(self._model.text_encoders) > 1
-        for tokenizer, encoder, row, learned in zip(
-            self._tokenizers, self._model.text_encoders, ids, vectors, strict=True
-        ):
-            first = len(tokenizer) - len(learned)
-            mask = None
-            if getattr(encoder.config, "use_attention_mask", False):
-                mask = (row != tokenizer.pad_token_id).long()
-            with _words_from(encoder, learned, first):
-                outputs.append(encoder(row, attention_mask=mask, output_hidden_states=two))
-        if not two:
-            return Conditioning(outputs[0][0], None)
-        hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return Conditioning(hidden, outputs[-1][0])
+        text_encoders = self._model.text_encoders
+        masks = [
+            (row != tokenizer.pad_token_id).long()
+            if getattr(encoder.config, "use_attention_mask", False)
+            else None
+            for tokenizer, encoder, row in zip(self._tokenizers, text_encoders, ids, strict=True)
+        ]
+        with ExitStack() as replaced:
+            if self._tokens:
+                for tokenizer, encoder, learned in zip(
+                    self._tokenizers, text_encoders, vectors, strict=True
+                ):
+                    first = len(tokenizer) - len(learned)
+                    replaced.enter_context(_vectors_from(encoder, learned, first))
+            return self._model.family.encode(text_encoders, ids, masks)
 
 
 class _Lookup(nn.Module):
@@ -154,14 +139,12 @@ class _Lookup(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         known: torch.Tensor = self.vocabulary(ids.clamp(max=self.first - 1))
-        if len(self.learned) == 0:
-            return known
         new = F.embedding((ids - self.first).clamp(min=0), self.learned).to(known.dtype)
         return torch.where((ids >= self.first)[..., None], new, known)
 
 
 @contextmanager
-def _words_from(encoder: Any, learned: torch.Tensor, first: int) -> Iterator[None]:
+def _vectors_from(encoder: Any, learned: torch.Tensor, first: int) -> Iterator[None]:
     """Inside, the encoder knows ids ``first``, ``first + 1``, … as the rows of ``learned``."""
     vocabulary = encoder.get_input_embeddings()
     encoder.set_input_embeddings(_Lookup(vocabulary, learned, first))
@@ -172,12 +155,12 @@ def _words_from(encoder: Any, learned: torch.Tensor, first: int) -> Iterator[Non
 
 
 def _names(token: str, count: int) -> list[str]:
-    """Names of a word's vectors: ``<t>``, ``<t>_1``, …, as diffusers has them."""
+    """Names of a token's vectors: ``<t>``, ``<t>_1``, …, as diffusers has them."""
     return [token, *(f"{token}_{i}" for i in range(1, count))]
 
 
 def refuse_known_token(tokenizer: Any, token: str) -> None:
-    """Raise EmbeddingError where ``token`` is a word that the model has already."""
+    """Raise EmbeddingError where ``token`` is in the vocabulary already."""
     if not token or any(character.isspace() for character in token):
         raise EmbeddingError(
             f"placeholder_token {token!r} must be one word without spaces, such as <my-concept>."
@@ -188,67 +171,3 @@ def refuse_known_token(tokenizer: Any, token: str) -> None:
             f"placeholder_token {token!r} is in the model's vocabulary already; choose one that "
             f"is not, such as <my-{token.strip('<>')}>."
         )
-
-
-def initial_embedding(
-    model: TextToImageModel, settings: TokenSettings, seed: int = 0, concept: str = ""
-) -> Embedding:
-    """The word before training: every vector the initializer word's, or a file's vectors.
-
-    Vectors of one word start alike up to a seeded thousandth of their length, so that they are
-    free to part.
-
-    Raises:
-        EmbeddingError: the placeholder is in the vocabulary, the initializer is several tokens,
-            or its file does not fit the model.
-    """
-    for tokenizer in model.tokenizers:
-        refuse_known_token(tokenizer, settings.placeholder_token)
-    metadata = {"base_model": model.name, "base_model_fingerprint": model.fingerprint}
-    metadata |= {f"base_model_{name}": value for name, value in model.origin.items()}
-    if concept:
-        metadata["concept"] = concept
-    if settings.initializer.endswith(".safetensors") or Path(settings.initializer).is_file():
-        found = load_embedding(settings.initializer, settings.placeholder_token)
-        check_fits(model, found, settings.initializer)
-        if found.num_vectors != settings.num_vectors:
-            raise EmbeddingError(
-                f"initializer {settings.initializer} has {found.num_vectors} vectors and "
-                f"num_vectors is {settings.num_vectors}; set num_vectors: {found.num_vectors}."
-            )
-        return Embedding(found.token, found.vectors, metadata, found.second)
-    parts = []
-    for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
-        row = encoder.get_input_embeddings().weight[_single_token(tokenizer, settings.initializer)]
-        start = row.detach().float().cpu().repeat(settings.num_vectors, 1)
-        noise = torch.randn(start.shape, generator=generator(seed, "initializer"))
-        parts.append(start + noise * (1e-3 * row.float().cpu().norm() / len(row) ** 0.5))
-    second = parts[1] if len(parts) > 1 else None
-    return Embedding(settings.placeholder_token, parts[0], metadata, second)
-
-
-def _single_token(tokenizer: Any, word: str) -> int:
-    ids = tokenizer.encode(word, add_special_tokens=False)
-    if len(ids) != 1:
-        pieces = [piece.replace("</w>", "") for piece in tokenizer.convert_ids_to_tokens(ids)]
-        split = f"splits into {len(ids)} tokens ({', '.join(pieces)})" if ids else "is no token"
-        raise EmbeddingError(
-            f"initializer {word!r} {split}; give a word that is a single token for this model, "
-            "or the path of an embedding file (.safetensors)."
-        )
-    return int(ids[0])
-
-
-def check_fits(model: TextToImageModel, embedding: Embedding, source: str | None = None) -> None:
-    """Raise EmbeddingError where an embedding's widths are not the model's."""
-    widths = tuple(part.shape[1] for part in embedding.parts)
-    if widths != model.widths:
-        made_for = describe_embedding(embedding).removeprefix("for ")
-        raise EmbeddingError(
-            f"{source or embedding.token} has vectors of width {_list(widths)}, made for "
-            f"{made_for}; {model.name} needs width {_list(model.widths)}."
-        )
-
-
-def _list(widths: Sequence[int]) -> str:
-    return " and ".join(str(width) for width in widths)

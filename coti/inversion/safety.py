@@ -1,4 +1,4 @@
-"""Is a file one word's vectors and nothing else? Asked before anything is promoted or exported."""
+"""Is a file one embedding and nothing else? Asked before anything is promoted or exported."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from coti.inversion.base_model import TextToImageModel
+from coti.inversion.families.protocol import embedding_keys
+from coti.inversion.families.registry import families
 
 __all__ = ["Vocabulary", "inspect_embedding", "vocabulary_of"]
-
-_SDXL_KEYS = ("clip_l", "clip_g")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that a base model has already: what a new one is measured against."""
+    """The words that a base model has already: what an embedding is measured against."""
 
     widths: tuple[int, ...]
     """Numbers in a vector, a text encoder each."""
@@ -41,12 +41,12 @@ class Vocabulary:
 
 def vocabulary_of(model: TextToImageModel) -> Vocabulary:
     """Widths and norms of a base model's vocabulary."""
-    words: list[torch.Tensor] = [
+    tables: list[torch.Tensor] = [
         encoder.get_input_embeddings().weight.detach().float() for encoder in model.text_encoders
     ]
-    norms = [table.norm(dim=1) for table in words]
+    norms = [table.norm(dim=1) for table in tables]
     return Vocabulary(
-        tuple(int(table.shape[1]) for table in words),
+        tuple(int(table.shape[1]) for table in tables),
         tuple(float(each.min()) for each in norms),
         tuple(float(each.max()) for each in norms),
     )
@@ -57,8 +57,8 @@ def inspect_embedding(
 ) -> list[str]:
     """What is wrong with an embedding file, a sentence each; nothing if it may be promoted.
 
-    One key (two for SDXL), float32 ``[num_vectors, width]``, finite, and each vector's L2 norm
-    within the vocabulary's range.
+    One key, or those of a family with several text encoders; float32 ``[num_vectors, width]``,
+    finite, and each vector's L2 norm within the vocabulary's range.
 
     Args:
         path: the safetensors file.
@@ -71,9 +71,10 @@ def inspect_embedding(
     except (SafetensorError, OSError, ValueError) as error:
         return [f"the file is damaged or no safetensors file ({error})"]
     keys = tuple(tensors)
-    if len(keys) != 1 and set(keys) != set(_SDXL_KEYS):
+    known = [each for each in map(embedding_keys, families()) if set(each) == set(keys)]
+    if len(keys) != 1 and not known:
         return [f"the file has {len(keys)} keys, one is allowed: the token"]
-    order = keys if len(keys) == 1 else _SDXL_KEYS
+    order = known[0] if known else keys
     faults = [
         fault for key in order for fault in _faults_of_tensor(key, tensors[key])
     ] or _faults_of_lengths(order, tensors)

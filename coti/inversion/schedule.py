@@ -67,15 +67,7 @@ class DynamicSchedule:
         if not self.settings.dynamic:
             return Action.CONTINUE
         if previous is not None and phi < previous - self.settings.fall:
-            self._plateau.clear()
-            if self.stage + 1 < len(self.learning_rates):
-                self.stage += 1
-                return Action.LOWER_RATE
-            self.reason = (
-                f"φ fell from {previous:.2f} to {phi:.2f} at the lowest learning rate, "
-                f"{self.learning_rate:g}."
-            )
-            return Action.END
+            return self._fell(previous, phi)
         self._plateau.append(phi)
         flat = self._plateau[-self.settings.plateau_evaluations :]
         if (
@@ -83,9 +75,22 @@ class DynamicSchedule:
             and min(flat) >= self.settings.plateau
             and max(flat) - min(flat) <= self.settings.plateau_width
         ):
+            if flat[0] - phi > self.settings.fall:  # a fall in small steps is a fall
+                return self._fell(flat[0], phi)
             self.reason = f"φ stayed at {phi:.2f} for {len(flat)} evaluations."
             return Action.END
         return Action.CONTINUE
+
+    def _fell(self, before: float, phi: float) -> Action:
+        self._plateau.clear()
+        if self.stage + 1 < len(self.learning_rates):
+            self.stage += 1
+            return Action.LOWER_RATE
+        self.reason = (
+            f"φ fell from {before:.2f} to {phi:.2f} at the lowest learning rate, "
+            f"{self.learning_rate:g}."
+        )
+        return Action.END
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes while it runs, as JSON values."""

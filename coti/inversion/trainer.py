@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Generic, TypeVar
 
 import torch
 from tqdm import tqdm
 
 from coti.core.errors import TrainingError
 from coti.core.seeding import derived_seed
-from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.protocol import Adapter
 from coti.inversion.base_model import TextToImageModel, training_attention
 from coti.inversion.batches import Batch, BatchPlan
 from coti.inversion.checkpoint import (
@@ -26,19 +27,22 @@ from coti.inversion.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from coti.inversion.curve import Curve, PhiValue
+from coti.inversion.curve import Curve
 from coti.inversion.dvar import Dvar
-from coti.inversion.latents import LatentStore, encode_latents
+from coti.inversion.latent_store import LatentStore
+from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.memory import out_of_memory_explained
-from coti.inversion.norms import NormControl
 from coti.inversion.processes import Processes
-from coti.inversion.prompt_encoder import PromptEncoder, check_fits
+from coti.inversion.prompt_encoder import PromptEncoder
 from coti.inversion.schedule import Action, DynamicSchedule
 from coti.inversion.training_state import identity_of, restore, state_of
+from coti.scores.formulas import PhiValue
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
-__all__ = ["PhiValue", "TrainResult", "train_cycle"]
+__all__ = ["TrainResult", "train_cycle"]
+
+A = TypeVar("A", bound=Adapter)
 
 _CHECK_EVERY = 25
 """Optimizer steps between two looks at the numbers kept on a GPU; a look waits for the GPU."""
@@ -49,10 +53,10 @@ by it after: of a mean over 4·64² numbers an image the gradient is below what 
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Generic[A]):
     """What a cycle of training leaves."""
 
-    embedding: Embedding
+    embedding: A
     curve: list[dict[str, float | int | None]]
     """One row an optimizer step: step (from 1), loss, learning_rate, stage, and phi, gamma_aes,
     gamma_con, which are None at steps without an evaluation."""
@@ -68,34 +72,34 @@ def train_cycle(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],  # X_T, uint8 [n, 3, h, w] or n of [3, h, w]
     captions: Sequence[str] | None,  # the images' own captions, n
-    init: Embedding,  # where the word starts
+    init: A,  # where the adapter starts
     settings: TrainSettings,
     schedule: ScheduleSettings,
-    evaluate_phi: Callable[[Embedding, int], PhiValue] | None,  # called with the step count
+    evaluate_phi: Callable[[A, int], PhiValue] | None,  # called with the step count
     seed: int,
     checkpoint: CheckpointStore | None = None,
     *,
     token: TokenSettings | None = None,  # templates and norm control; the rest is in ``init``
     latent_store: LatentStore | None = None,  # where many latents are kept between runs
-) -> TrainResult:
-    """Train the word's vectors, and nothing else, on X_T (Gal et al. 2022, Eq. 2).
+) -> TrainResult[A]:
+    """Train an adapter's tensors, and nothing else, on X_T (Gal et al. 2022, Eq. 2).
 
     Deterministic: on a CPU the same inputs give the same bytes for one number of threads, and a
     run that was killed and goes on from its checkpoint gives what an undisturbed one gives.
     Started by ``accelerate launch``, the processes share each step: the effective batch is
     ``batch_size × gradient_accumulation_steps × processes``, and one process with that many
-    accumulation steps gives the same vectors up to rounding.
+    accumulation steps gives the same tensors up to rounding.
 
     Raises:
         TrainingError: X_T is empty, a number stopped being finite (step and cause are named),
             the device ran out of memory, or the checkpoint belongs to another training.
         EmbeddingError: ``init`` does not fit the model.
     """
-    token = token or TokenSettings(placeholder_token=init.token, num_vectors=init.num_vectors)
-    check_fits(model, init)
+    token = token or TokenSettings(placeholder_token=init.token)
+    init.check_fits(model)
     if not all(bool(part.isfinite().all()) for part in init.parts):
         raise TrainingError(
-            f"The initial embedding {init.token} is not finite: take another initializer."
+            f"The initial adapter of {init.token} is not finite: take another initializer."
         )
     group = Processes(model.device)
     identity = identity_of(
@@ -110,7 +114,7 @@ def train_cycle(
             tqdm.write(said)
     group.wait()
 
-    encoder = PromptEncoder(model, {init.token: init.num_vectors})
+    encoder = PromptEncoder(model, init.tokens)
     denoising_loss = DenoisingLoss(_compiled(model) if settings.compile else model)
     shape, timesteps = model.latent_shape, denoising_loss.timesteps
     plan = BatchPlan(len(images), captions, settings, token, shape, timesteps, seed)
@@ -123,28 +127,28 @@ def train_cycle(
         keep_from=settings.keep_latents_from << 20,
     )
 
-    vectors = [part.to(model.device, copy=True).requires_grad_() for part in init.parts]
+    parts = [part.to(model.device, copy=True).requires_grad_() for part in init.parts]
     optimizer = torch.optim.AdamW(
-        vectors,
+        parts,
         lr=settings.learning_rates[0],
         betas=settings.adam_betas,
         weight_decay=settings.weight_decay,
         fused=model.device.type in ("cpu", "cuda"),
     )
-    norms = NormControl(model, token.norm_control)
+    constrain = init.constraint(model, token)
     dvar: Dvar | None = None
     if schedule.stop == "dvar":
         dvar = Dvar(schedule.dvar_window, schedule.dvar_threshold)
         schedule = replace(schedule, dynamic=False)
         fixed_seed = derived_seed(seed, "dvar")
         fixed = BatchPlan(len(images), captions, settings, token, shape, timesteps, fixed_seed)
-    pace = DynamicSchedule(schedule, settings.learning_rates)
+    dynamic_schedule = DynamicSchedule(schedule, settings.learning_rates)
     curve = Curve()
     step, ended, stopping = 0, False, False
     phi_every = _phi_interval(settings, len(images), group.count)
     scale = _HALF_SCALE if model.dtype == torch.float16 else 1.0
     if saved is not None:
-        step, ended = restore(saved, vectors, optimizer, pace, dvar, curve)
+        step, ended = restore(saved, parts, optimizer, dynamic_schedule, dvar, curve)
         if group.is_main:
             tqdm.write(f"Training goes on from its checkpoint of step {step}.")
 
@@ -153,7 +157,7 @@ def train_cycle(
         used, which = torch.unique(batch.prompts, return_inverse=True)
         ids = [rows[_move(used, model.device)] for rows in prompt_ids]
         noises = [_move(x, model.device) for x in (batch.posterior_noise, batch.noise)]
-        prompts = encoder(ids, vectors).rows(_move(which, model.device))
+        prompts = encoder(ids, init.token_vectors(parts)).rows(_move(which, model.device))
         clean = latents.sample(batch.images, noises[0])
         return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
 
@@ -170,25 +174,25 @@ def train_cycle(
         while step < settings.max_steps and not ended:
             optimizer.zero_grad(set_to_none=True)
             loss = torch.zeros((), device=model.device)
-            for part in range(settings.gradient_accumulation_steps):
-                number = step * settings.gradient_accumulation_steps + part
+            for micro in range(settings.gradient_accumulation_steps):
+                number = step * settings.gradient_accumulation_steps + micro
                 batch = plan.batch(number * group.count + group.rank)
-                with training_attention(model):
+                with training_attention(model), init.applied(model, parts):
                     share = loss_of(batch) / settings.gradient_accumulation_steps
                     torch.autograd.backward(share * scale)
                 loss += share.detach()
-            gradients = [v.grad for v in vectors if v.grad is not None]
+            gradients = [v.grad for v in parts if v.grad is not None]
             for gradient in gradients:
                 gradient /= scale
             group.average([loss, *gradients])
             for rates in optimizer.param_groups:
-                rates["lr"] = pace.learning_rate
+                rates["lr"] = dynamic_schedule.learning_rate
             optimizer.step()
-            norms.apply(vectors)
+            constrain(parts)
             step += 1
-            curve.add(step, loss, vectors, pace)
+            curve.add(step, loss, parts, dynamic_schedule)
             if dvar is not None:
-                with torch.no_grad():
+                with torch.no_grad(), init.applied(model, parts):
                     dvar.add(loss_of(fixed.batch(0)))
             if settings.compile and compile_seconds is None:
                 curve.check()  # waits for the device
@@ -199,10 +203,10 @@ def train_cycle(
             last = step == settings.max_steps
             if evaluate_phi is not None and step % phi_every == 0:
                 curve.check()
-                word = _word(init, vectors, step)
-                value = group.from_main(partial(evaluate_phi, word, step))
+                now = init.with_parts(parts, step=str(step))
+                value = group.from_main(partial(evaluate_phi, now, step))
                 curve.add_phi(value)
-                ended = pace.observe(value.phi) is Action.END
+                ended = dynamic_schedule.observe(value.phi) is Action.END
             look = step % _CHECK_EVERY == 0
             if dvar is not None and look:
                 # Processes whose losses differ by a rounding end at the same step all the same.
@@ -213,18 +217,22 @@ def train_cycle(
             if keep or last or ended or stopping or look:
                 curve.check()
             if checkpoint is not None and group.is_main and (keep or last or ended or stopping):
-                state = state_of(identity, step, ended, vectors, optimizer, pace, dvar, curve)
+                state = state_of(
+                    identity, step, ended, parts, optimizer, dynamic_schedule, dvar, curve
+                )
                 write_checkpoint(checkpoint, state)
             if stopping:
                 break
     if stopping and step < settings.max_steps and not ended:
         _pass_on(step, checkpoint is not None)
     return TrainResult(
-        embedding=_word(init, vectors, step),
+        embedding=init.with_parts(parts, step=str(step)),
         curve=curve.rows,
         steps=step,
         image_steps=step * settings.batch_size * settings.gradient_accumulation_steps * group.count,
-        stop_reason=_reason(pace, dvar) if ended else f"All {settings.max_steps} steps are done.",
+        stop_reason=_reason(dynamic_schedule, dvar)
+        if ended
+        else f"All {settings.max_steps} steps are done.",
         compile_seconds=compile_seconds,
     )
 
@@ -237,12 +245,8 @@ def _phi_interval(settings: TrainSettings, images: int, processes: int) -> int:
     return max(1, math.ceil(settings.phi_every * images / a_step))
 
 
-def _reason(pace: DynamicSchedule, dvar: Dvar | None) -> str:
-    return dvar.reason if dvar is not None and dvar.reason else pace.reason
-
-
-def _word(init: Embedding, vectors: list[torch.Tensor], step: int) -> Embedding:
-    return init.with_parts(tuple(vectors), step=str(step))
+def _reason(dynamic_schedule: DynamicSchedule, dvar: Dvar | None) -> str:
+    return dvar.reason if dvar is not None and dvar.reason else dynamic_schedule.reason
 
 
 def _move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

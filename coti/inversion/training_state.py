@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from coti.core.whole_files import tensor_hash
-from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.protocol import Adapter
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import Checkpoint
 from coti.inversion.curve import Curve
@@ -27,14 +27,14 @@ def identity_of(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],
     captions: Sequence[str] | None,
-    init: Embedding,
+    init: Adapter,
     settings: TrainSettings,
     schedule: ScheduleSettings,
     token: TokenSettings,
     seed: int,
     processes: int,
 ) -> dict[str, str]:
-    """What the trained vectors depend on; a checkpoint must agree in all of it."""
+    """What the trained tensors depend on; a checkpoint must agree in all of it."""
     named: dict[str, Any] = {f"train.{name}": value for name, value in asdict(settings).items()}
     named |= {f"schedule.{name}": value for name, value in asdict(schedule).items()}
     named |= {
@@ -58,20 +58,20 @@ def state_of(
     identity: dict[str, str],
     step: int,
     ended: bool,
-    vectors: Sequence[torch.Tensor],
+    parts: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
-    pace: DynamicSchedule,
+    dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
 ) -> Checkpoint:
     """All that a resumed training needs, after ``step`` steps."""
-    tensors = {f"vectors.{i}": part for i, part in enumerate(vectors)}
-    for i, part in enumerate(vectors):
+    tensors = {f"vectors.{i}": part for i, part in enumerate(parts)}
+    for i, part in enumerate(parts):
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state[part].items()}
     state: dict[str, Any] = {
         "step": step,
         "ended": ended,
-        "schedule": pace.state_dict(),
+        "schedule": dynamic_schedule.state_dict(),
         "curve": curve.rows,
     }
     if dvar is not None:
@@ -82,21 +82,21 @@ def state_of(
 @torch.no_grad()
 def restore(
     saved: Checkpoint,
-    vectors: Sequence[torch.Tensor],
+    parts: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
-    pace: DynamicSchedule,
+    dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
 ) -> tuple[int, bool]:
     """Put everything back where it was; returns the step and whether the cycle had ended."""
-    for i, part in enumerate(vectors):
+    for i, part in enumerate(parts):
         part.copy_(saved.tensors[f"vectors.{i}"])
         moments = [name for name in saved.tensors if name.endswith(f".{i}")]
         for name in moments:
             key = name.removesuffix(f".{i}")
             if key != "vectors":
                 optimizer.state[part][key] = saved.tensors[name].to(part.device)
-    pace.load_state_dict(saved.state["schedule"])
+    dynamic_schedule.load_state_dict(saved.state["schedule"])
     curve.rows = list(saved.state["curve"])
     if dvar is not None:
         dvar.losses = list(saved.state["dvar"]["losses"])

@@ -1,1 +1,2 @@
-"""Algorithm 1, once."""
+"""Algorithm 1, once: pure functions over X_T, a file a station, and :mod:`coti.loop.learn`, which
+calls them in order in one process."""

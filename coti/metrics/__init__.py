@@ -6,9 +6,12 @@ from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import KID, kid, polynomial_mmd
 from coti.metrics.r_precision import r_precision
 from coti.metrics.selection_precision import selection_precision
+from coti.metrics.table import METRICS, Metric
 
 __all__ = [
     "KID",
+    "METRICS",
+    "Metric",
     "class_shares",
     "editability",
     "evenness",

@@ -1,7 +1,7 @@
-"""How good a word is: reconstruction and editability, and how even its images are.
+"""How good an embedding is: reconstruction and editability, and how even its images are.
 
-What ``coti evaluate`` calls. The paper draws 64 images a prompt and compares CLIP features; here
-any image-text model takes CLIP's part, and the record names it.
+What ``coti evaluate`` calls. The paper generates 64 images a prompt and compares CLIP features;
+here any image-text model takes CLIP's part, and the record names it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from dataclasses import dataclass, field
 
 import torch
 
-from coti.encoders.image_text import ImageTextEncoder
-from coti.generation.prompted import draw_prompts
+from coti.encoders.protocol import ImageTextEncoder
+from coti.generation.prompted import generate_prompts
 from coti.generation.prompts import EDITABILITY_PROMPTS
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.metrics import class_shares, editability, evenness, reconstruction
 from coti.settings import GenerationSettings
 
-__all__ = ["ClassNames", "WordMetrics", "measure_word"]
+__all__ = ["ClassNames", "EmbeddingMetrics", "measure_embedding"]
 
 
 @dataclass(frozen=True)
 class ClassNames:
-    """The classes that images are told apart by, for the evenness of a word."""
+    """The classes that images are told apart by, for the evenness of an embedding."""
 
     all: tuple[str, ...]
     expected: tuple[str, ...]
-    """Those that the word stands for."""
+    """Those that the concept covers."""
     template: str = "a photo of a {}"
 
 
 @dataclass(frozen=True)
-class WordMetrics:
-    """What was measured of one word with one seed."""
+class EmbeddingMetrics:
+    """What was measured of one embedding, or word of the vocabulary, with one seed."""
 
     label: str
     num_vectors: int
@@ -49,7 +49,7 @@ class WordMetrics:
     by_difficulty: dict[str, float] = field(default_factory=dict)
     """Editability by the prompts' heading."""
     shares: dict[str, float] = field(default_factory=dict)
-    """Share of the bare word's images by class, where classes are given."""
+    """Share of the bare prompt's images by class, where classes are given."""
     entropy: float | None = None
     """Bits, over the expected classes."""
     largest_share: float | None = None
@@ -75,12 +75,12 @@ class WordMetrics:
         }
 
 
-def measure_word(
+def measure_embedding(
     model: TextToImageModel,
     encoder: ImageTextEncoder,
-    word: Embedding | str,  # a learned word, or a word of the vocabulary: the per-word baseline
+    embedding: Embedding | str,  # or a word of the vocabulary: the per-word baseline
     references: torch.Tensor,  # uint8 [m, 3, h, w], the concept's own images
-    prompts: Mapping[str, Sequence[str]] | None = None,  # by difficulty; {} is the word's place
+    prompts: Mapping[str, Sequence[str]] | None = None,  # by difficulty; {} is the token's place
     settings: GenerationSettings | None = None,
     seed: int = 0,
     *,
@@ -89,38 +89,38 @@ def measure_word(
     bare_prompt: str = "a photo of a {}",
     negative_prompt: str = "",
     classes: ClassNames | None = None,
-) -> WordMetrics:
-    """Draw the bare word and every prompt with it, and compare.
+) -> EmbeddingMetrics:
+    """Generate the bare prompt and every other with the embedding, and compare.
 
     Raises:
-        EmbeddingError, ConfigError: of :func:`coti.generation.prompted.draw_prompts`.
+        EmbeddingError, ConfigError: of :func:`coti.generation.prompted.generate_prompts`.
         MetricError: an expected class is none of those measured.
     """
     prompts = prompts or EDITABILITY_PROMPTS
-    words = [word] if isinstance(word, Embedding) else []
-    name = word.token if isinstance(word, Embedding) else word
+    embeddings = [embedding] if isinstance(embedding, Embedding) else []
+    name = embedding.token if isinstance(embedding, Embedding) else embedding
     texts = [prompt for group in prompts.values() for prompt in group]
-    drawn = draw_prompts(
+    generated = generate_prompts(
         model,
         [prompt.replace("{}", name) for prompt in [bare_prompt, *texts]],
-        words,
+        embeddings,
         settings,
         seed,
         num_images=images_per_prompt,
         negative_prompt=negative_prompt,
-        progress=f"drawing {label or name}",
+        progress=f"generating {label or name}",
     )
-    features = encoder.encode_images(drawn.images)
+    features = encoder.encode_images(generated.images)
     bare, *rest = torch.split(features, images_per_prompt)
-    captions = encoder.encode_texts([_without_word(prompt) for prompt in texts])
+    captions = encoder.encode_texts([_without_token(prompt) for prompt in texts])
     scores = {
         prompt: editability(rows, caption[None])
         for prompt, rows, caption in zip(texts, rest, captions, strict=True)
     }
     shares, (entropy, largest, expected) = _balance(encoder, bare, classes)
-    return WordMetrics(
+    return EmbeddingMetrics(
         label=label or name,
-        num_vectors=word.num_vectors if isinstance(word, Embedding) else 0,
+        num_vectors=sum(each.num_vectors for each in embeddings),
         seed=seed,
         images_per_prompt=images_per_prompt,
         encoder=encoder.name,
@@ -137,7 +137,7 @@ def measure_word(
     )
 
 
-def _without_word(prompt: str) -> str:
+def _without_token(prompt: str) -> str:
     """``a photo of {} on the moon`` to ``a photo of on the moon``: the paper leaves it out."""
     return " ".join(prompt.replace("{}", "").split())
 

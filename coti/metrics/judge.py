@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
-from coti.core.errors import MetricError, PoolError
+from coti.core.errors import MetricError
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics import frechet_distance, kid, r_precision
 from coti.settings import EvaluationSettings
 
-__all__ = ["candidate_captions", "embed_references", "judge_images", "read_ground_truth"]
+__all__ = ["candidate_captions", "embed_references", "judge_images", "shortfalls"]
 
 
 def candidate_captions(concept: str, settings: EvaluationSettings) -> list[str]:
@@ -50,7 +48,6 @@ def embed_references(
     images: torch.Tensor | None,
     settings: EvaluationSettings,
     inception: ImageEncoder | None = None,
-    generated: int | None = None,
 ) -> TensorBundle:
     """The judge's features of the held-out references and of the candidate captions.
 
@@ -60,7 +57,6 @@ def embed_references(
         images: uint8 [n, 3, h, w]; none where the user has no references.
         settings: the captions.
         inception: what FID is measured on, where it is wanted.
-        generated: images that will be compared with them, where it is known already.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
@@ -73,11 +69,6 @@ def embed_references(
         texts = authors_captions(concept, settings)
         tensors["authors_captions"] = normalized(judge.encode_texts(texts))
     if images is not None:
-        # Said here, before anything is trained.
-        for encoder, whose in ((judge, "the judge's"), (inception, "Inception's")):
-            if encoder is not None and (generated is not None or encoder is inception):
-                count = encoder.size if generated is None else generated
-                _enough(count, len(images), encoder.size, whose)
         tensors["references"] = judge.encode_images(images)
         if inception is not None:
             tensors["inception"] = inception.encode_images(images)
@@ -92,49 +83,30 @@ def judge_images(
     settings: EvaluationSettings,
     seed: int,
     inception: ImageEncoder | None = None,
-) -> dict[str, Any]:
-    """Fréchet distance, KID with its interval, and R-precision of generated images.
+) -> dict[str, float]:
+    """What the judge says of generated images: metrics of :data:`coti.metrics.METRICS` by name.
+
+    A metric without what it needs is missing: distances without references, R-precision with no
+    caption but the concept's own.
 
     Args:
         judge: the model that ``references`` was embedded with.
         images: uint8 [n, 3, h, w], X_TI.
         references: of :func:`embed_references`.
         concept: the concept's name.
-        settings: the name of the distance, and the subsets of KID.
+        settings: the captions' template, and the subsets of KID.
         seed: of KID's subsets.
         inception: what ``references`` were embedded with for FID, where it is wanted.
 
-    Returns:
-        ``fd_<name>``, ``kid``, ``kid_low``, ``kid_high``, ``r_precision`` (top 1),
-        ``r_precision_candidates``, ``generated`` and ``references`` (counts); what has no
-        references is None. Where wanted, ``r_precision_top200_1001`` and ``fid``.
-
-    Raises:
-        MetricError: fewer generated or reference images than the judge's features are wide.
+    Too few images for a Fréchet distance (:func:`shortfalls`): it is missing, too.
     """
     features = judge.encode_images(images)
-    captions = references.strings("captions")
-    own = captions.index(settings.caption_template.replace("{}", concept))
-    result: dict[str, Any] = {
-        "r_precision": r_precision(normalized(features), references["captions"], own),
-        "r_precision_candidates": len(captions),
-        "generated": len(images),
-        "references": 0,
-        f"fd_{settings.fd_name}": None,
-        "kid": None,
-        "kid_low": None,
-        "kid_high": None,
-    }
-    if "authors_captions" in references.tensors:
-        result["r_precision_top200_1001"] = r_precision(
-            normalized(features), references["authors_captions"], own=0, top=200
-        )
-    if inception is not None:
-        result["fid"] = None
+    found = _text_agreement(normalized(features), references, concept, settings)
     if "references" not in references.tensors:
-        return result
+        return found
     real = references["references"]
-    _enough(len(features), len(real), judge.size, "the judge's")
+    if min(len(features), len(real)) < 2:
+        return found
     distance = kid(
         features,
         real,
@@ -142,54 +114,43 @@ def judge_images(
         min(settings.kid_subset_size, len(features), len(real)),
         derived_seed(seed, "kid"),
     )
-    result.update(
-        {
-            f"fd_{settings.fd_name}": frechet_distance(features, real),
-            "kid": distance.mean,
-            "kid_low": distance.low,
-            "kid_high": distance.high,
-            "references": len(real),
-        }
-    )
-    if inception is not None and "inception" in references.tensors:
-        _enough(len(features), len(real), inception.size, "Inception's")
-        result["fid"] = frechet_distance(inception.encode_images(images), references["inception"])
-    return result
+    found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
+    count = min(len(features), len(real))
+    if count >= judge.size:
+        found["fd_judge"] = frechet_distance(features, real)
+    if inception is not None and "inception" in references.tensors and count >= inception.size:
+        found["fid"] = frechet_distance(inception.encode_images(images), references["inception"])
+    return found
 
 
-def _enough(generated: int, references: int, size: int, whose: str) -> None:
-    """Refuse a Fréchet distance on fewer images than features."""
-    for name, count in (("generated", generated), ("reference", references)):
-        if count < size:
-            raise MetricError(
-                f"{count} {name} images are fewer than {whose} {size} features, so no "
-                f"Fréchet distance is defined on them; give at least {size} (generated: "
-                "generation.cycle_images)."
-            )
+def _text_agreement(
+    features: torch.Tensor, references: TensorBundle, concept: str, settings: EvaluationSettings
+) -> dict[str, float]:
+    """R-precision of L2-normalised features [n, d], where there is a caption to be mistaken for."""
+    found: dict[str, float] = {}
+    captions = references.strings("captions")
+    if len(captions) > 1:
+        own = captions.index(settings.caption_template.replace("{}", concept))
+        found["r_precision"] = r_precision(features, references["captions"], own)
+        found["r_precision_candidates"] = len(captions)
+    if "authors_captions" in references.tensors:
+        found["r_precision_top200_1001"] = r_precision(
+            features, references["authors_captions"], own=0, top=200
+        )
+    return found
 
 
-def read_ground_truth(path: Path, concept: str) -> dict[str, bool]:
-    """A benchmark pool's ground truth, for selection precision alone.
-
-    An image is right where it shows the concept undegraded; a near duplicate of such a one is,
-    too.
+def shortfalls(generated: int, references: int, sizes: Mapping[str, int]) -> list[str]:
+    """What will be missing for want of images, a sentence each; for before anything is trained.
 
     Args:
-        path: a CSV with the columns ``file_name``, ``class`` and ``degradation``.
-        concept: the class that is right.
-
-    Returns:
-        File name to whether it is right.
-
-    Raises:
-        PoolError: no such file, or other columns.
+        generated: images that will be generated for the metrics.
+        references: held-out references.
+        sizes: width of the features by the metric's name.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoolError(f"ground truth {path}: cannot be read: {error}") from error
-    needed = {"file_name", "class", "degradation"}
-    if not rows or not needed <= set(rows[0]):
-        raise PoolError(f"ground truth {path}: must have the columns {', '.join(sorted(needed))}.")
-    return {row["file_name"]: row["class"] == concept and not row["degradation"] for row in rows}
+    return [
+        f"{name} will be missing: it needs {size} images on both sides, there are {references} "
+        f"references and {generated} generations (generation.cycle_images)."
+        for name, size in sizes.items()
+        if min(generated, references) < size
+    ]

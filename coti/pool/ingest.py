@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +17,13 @@ from coti.core.errors import PoolError
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
+from coti.pool.entry import Entry, PoolSource
+from coti.pool.input_tables import clean_caption
+from coti.pool.local_files import temporary_folder
 from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
+from coti.pool.open_source import open_source
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
-from coti.pool.sources import Entry, Source, open_source, temporary_folder
-from coti.pool.url_tables import clean_caption
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -41,16 +43,8 @@ class IngestedPool:
     kind: str
     """What the source was taken for."""
     notes: list[str] = field(default_factory=list)
-    source: Source | None = None
+    source: PoolSource | None = None
     """Kept, since temporary files go with it."""
-
-    def images(self, ids: Sequence[str]) -> list[bytes]:
-        """Sanitised images as PNG bytes, in the order of ``ids``."""
-        return self.pool_images.png(ids)
-
-    def write_images(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
-        """Write the images (of ``ids``) as Parquet with columns ``id`` and ``png``."""
-        self.pool_images.write(path, ids)
 
 
 @dataclass
@@ -182,8 +176,8 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
     }
 
 
-def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tensor]:
-    """Seed images of a folder, by name: ids and uint8 [n, 3, resolution, resolution].
+def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str], torch.Tensor]:
+    """Seed images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
 
     Seeds are chosen by hand, so one that cannot be read is an error that names the file; text
     files and metadata tables beside the images are passed over.
@@ -225,4 +219,4 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], torch.Tens
             ids.append(hashlib.sha256(data).hexdigest()[:20])
             images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
     tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, tensor
+    return ids, [entry.name for entry in entries], tensor

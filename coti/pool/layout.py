@@ -1,46 +1,22 @@
-"""What the files of a pool are to each other: images, their captions, tables that name them.
-
-The same for a folder and for an S3 prefix; a :class:`Tree` says how to list and read.
-"""
+"""What the files of a pool are to each other: images, their captions, tables that name them."""
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator
+from functools import partial
 
 from coti.core.errors import PoolError
-from coti.pool.reasons import Rejected
-from coti.pool.sources import Entry
-from coti.pool.url_tables import (
-    COLUMNS,
-    TABLE_SUFFIXES,
-    Row,
-    Table,
-    as_number,
-    as_text,
-    decode_text,
-    match_columns,
-    printable,
-)
+from coti.pool.entry import Entry
+from coti.pool.file_tree import FileTree
+from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars, row_extra
+from coti.settings import PoolSettings
 
-__all__ = [
-    "SIDECARS",
-    "SIDECAR_LIMIT",
-    "Tree",
-    "caption_of",
-    "json_row",
-    "row_extra",
-    "tree_entries",
-]
+__all__ = ["is_metadata", "tree_entries"]
 
-SIDECARS = (".txt", ".caption", ".json")
-SIDECAR_LIMIT = 4_000_000
-"""Bytes; a larger caption file is none."""
 # fmt: off
 _OTHER = frozenset((
     ".txt", ".caption", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml", ".yaml", ".yml",
@@ -51,46 +27,20 @@ _OTHER = frozenset((
     ".otf", ".exe", ".dll", ".so",
 ))
 # fmt: on
-_TRANSLATION = re.compile(r"^([a-z]{2,3}(?:_[A-Z]{2})?(?:@\w+)?)(?:\.utf-?8)?=(.*)$", re.I)
-
-
-class Tree(Protocol):
-    """Files by relative name, ``/`` between folders."""
-
-    notes: list[str]
-
-    def names(self) -> list[str]:
-        """All files, sorted by folder and name."""
-        ...
-
-    def refused(self, name: str) -> tuple[str, str]:
-        """Reason and detail where a file must not be read, else two empty strings."""
-        ...
-
-    def reader(self, name: str) -> Callable[[], bytes]:
-        """What reads the file; raises :class:`Rejected`."""
-        ...
-
-    def small(self, name: str) -> bytes:
-        """The bytes of a caption file; raises :class:`Rejected`."""
-        ...
-
-    def local(self, name: str) -> Path:
-        """A table as a local file."""
-        ...
-
-
-def tree_entries(tree: Tree, said: str, language: str) -> Iterator[Entry]:
+def tree_entries(
+    tree: FileTree, said: str, settings: PoolSettings, notes: list[str]
+) -> Iterator[Entry]:
     """Files by name, then the table rows that no file belongs to.
 
     Every file is an input, but for metadata tables and the sidecars of other files; every row of
-    a table is one too, with the file that it names or without.
+    a table is one too, with the file that it names or without. What is odd in a table is added
+    to ``notes``.
     """
-    names = tree.names()
+    names = list(tree.listed)
     if not names:
         raise PoolError(f"The pool {said!r} is empty: put images into it.")
     tables = [name for name in names if is_metadata(name)]
-    rows, leftover = _metadata(tree, tables, names)
+    rows, leftover = _metadata(tree, tables, names, notes)
     stems = {_stem(name) for name in names if not name.lower().endswith(SIDECARS)}
     captions: dict[str, list[str]] = {}
     for name in names:
@@ -104,13 +54,19 @@ def tree_entries(tree: Tree, said: str, language: str) -> Iterator[Entry]:
         if row is not None:
             caption, extra = as_text(row.values.get("caption")), row_extra(row)
         else:
-            caption, extra = _sidecar(tree, captions.get(_stem(name), []), language)
+            beside = [
+                (posixpath.splitext(part)[1].lower(), partial(tree.read, part, SIDECAR_LIMIT))
+                for part in captions.get(_stem(name), ())
+                if not tree.refused(part)[0]
+            ]
+            caption, extra = from_sidecars(beside, settings.caption_language)
             detail = "no row in the metadata" if tables else ""
-        reason, problem = _other(name) or tree.refused(name)
+        reason, problem = _other(name) or tree.refused(name, settings.max_bytes)
         if reason:
             yield Entry(printable(name), caption, None, reason, problem, extra)
         else:
-            yield Entry(printable(name), caption, tree.reader(name), "", detail, extra)
+            read = partial(tree.read, name, settings.max_bytes)
+            yield Entry(printable(name), caption, read, "", detail, extra)
     yield from leftover
 
 
@@ -127,7 +83,7 @@ def is_metadata(name: str) -> bool:
 
 
 def _metadata(
-    tree: Tree, tables: list[str], names: list[str]
+    tree: FileTree, tables: list[str], names: list[str], notes: list[str]
 ) -> tuple[dict[str, Row], list[Entry]]:
     """Rows by the file they name, and the rows that are inputs of their own."""
     known = set(names)
@@ -157,7 +113,7 @@ def _metadata(
             caption = as_text(row.values.get("caption"))
             place = f"{printable(table_name)}#{row.number}"
             leftover.append(Entry(place, caption, None, reason, detail, row_extra(row)))
-        tree.notes.extend(note for note in table.notes if note not in tree.notes)
+        notes.extend(note for note in table.notes if note not in notes)
     return rows, leftover
 
 
@@ -176,65 +132,6 @@ def _named(
     if name not in known:
         name = composed.get(unicodedata.normalize("NFC", name), "")
     return (name, "", "") if name else ("", "missing_file", shown)
-
-
-def row_extra(row: Row) -> dict[str, Any]:
-    """What a table says of an image beside its caption, in our columns."""
-    values = row.values
-    extra: dict[str, Any] = {
-        name: as_number(values.get(name))
-        for name in ("similarity", "punsafe", "pwatermark", "aesthetic")
-    }
-    for name in ("url", "license", "opt_out"):
-        extra[name] = printable(as_text(values.get(name)))[:2_000] or None
-    return {name: value for name, value in extra.items() if value is not None}
-
-
-def json_row(data: bytes) -> Row:
-    """A JSON sidecar as a table row; without values where it is no JSON object."""
-    try:
-        values = json.loads(decode_text(data, [], ""))
-    except (ValueError, RecursionError):
-        return Row(0, {}, "not JSON")
-    if not isinstance(values, dict):
-        return Row(0, {}, "not a JSON object")
-    columns = match_columns([str(name) for name in values])
-    return Row(0, {ours: values[theirs] for ours, theirs in columns.items()})
-
-
-def caption_of(data: bytes, language: str = "") -> str:
-    """The caption in a text file.
-
-    ``xx.utf8=…`` lines are translations (Tux Paint's stamps): the one of ``language`` is taken
-    where there is one, else the lines that are none.
-    """
-    own: list[str] = []
-    for line in decode_text(data, [], "").splitlines():
-        translated = _TRANSLATION.match(line)
-        if translated is None:
-            own.append(line)
-        elif language and translated.group(1).lower() == language.lower():
-            return translated.group(2)
-    return " ".join(own)
-
-
-def _sidecar(tree: Tree, names: list[str], language: str) -> tuple[str, dict[str, Any]]:
-    """Caption and further values from the files beside an image; text wins over JSON."""
-    caption, extra = "", {}
-    for name in sorted(names, key=lambda n: SIDECARS.index(posixpath.splitext(n)[1].lower())):
-        try:
-            if tree.refused(name)[0]:
-                continue
-            data = tree.small(name)
-        except Rejected:
-            continue
-        if name.lower().endswith(".json"):
-            row = json_row(data)
-            extra = row_extra(row)
-            caption = caption or as_text(row.values.get("caption"))
-        else:
-            caption = caption or caption_of(data, language)
-    return caption, extra
 
 
 def _stem(name: str) -> str:

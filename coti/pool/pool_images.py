@@ -92,11 +92,6 @@ class PoolImages:
                 self._place[self.ids[row]] = (group, offset)
                 row += 1
 
-    @classmethod
-    def load(cls, source: str | Path | BinaryIO) -> PoolImages:
-        """Open a file that :meth:`write` or the ingestion wrote."""
-        return cls(source)
-
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -2,16 +2,12 @@
 
 Two suites run. ``rows`` says what an image must be like; whatever misses an expectation is
 quarantined with the reason that the expectation carries. ``pool`` says what the whole must be
-like; where it is not met the run stops with one sentence. Great Expectations (1.x) runs in an
-ephemeral context in memory and sends nothing anywhere.
+like; where it is not met the run stops with one sentence.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
+from coti.pool.suite_runs import as_html, ephemeral_context, run_suite
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Validation", "profile", "validate"]
 
 _OPTED_OUT = {"1", "true", "yes", "y", "noai", "noimageai", "opt-out", "optout"}
-_REMOTE = re.compile(r"<(script|link|img)\b[^>]*\b(src|href)=\"https?:[^>]*>(</script>)?")
 
 
 @dataclass
@@ -66,9 +62,9 @@ def validate(
     ``previous`` is the :func:`profile` of the last ingested version, to measure drift against.
     Raises :class:`PoolError` where the pool as a whole cannot be used.
     """
-    context, gx = _context()
+    context = ephemeral_context()
     judged = _derive(manifest, settings)
-    rows = _run(context, gx, "rows", judged[judged["status"] == ACCEPTED], _row_suite(settings))
+    rows = run_suite(context, "rows", judged[judged["status"] == ACCEPTED], _row_suite(settings))
     manifest = _apply(manifest, rows)
     manifest = mark_duplicates(
         manifest,
@@ -77,10 +73,10 @@ def validate(
     )
     check_sums(manifest, len(manifest))
     now = profile(manifest)
-    pool = _run(context, gx, "pool", manifest, _pool_suite(settings))
+    pool = run_suite(context, "pool", manifest, _pool_suite(settings))
     number = counts(manifest)
     if previous and settings.drift != "off" and len(manifest):
-        drift = _run(context, gx, "drift", _profile_frame(now), _drift_suite(previous, settings))
+        drift = run_suite(context, "drift", _profile_frame(now), _drift_suite(previous, settings))
     else:
         drift = None
     parts = [part for part in (rows, pool, drift) if part is not None]
@@ -94,7 +90,7 @@ def validate(
             "profile": now,
             "drift": notes,
         },
-        _html(parts),
+        as_html(parts),
         notes,
     )
     problem = _pool_problem(pool, number, settings)
@@ -257,69 +253,3 @@ def _profile_frame(values: Mapping[str, float]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame([dict(values)])
-
-
-def _context() -> tuple[Any, Any]:
-    """An ephemeral context and the library, imported quietly, with its analytics off."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    for name in ("great_expectations", "great_expectations.expectations.registry"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context, gx
-
-
-def _run(
-    context: Any,
-    gx: Any,
-    name: str,
-    frame: pd.DataFrame,
-    expectations: list[tuple[str, str, dict[str, Any]]],
-) -> Any:
-    """Run one suite on a frame; results list every unexpected row by its id."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        source = context.data_sources.add_pandas(name)
-        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
-        suite = gx.ExpectationSuite(
-            name,
-            expectations=[
-                getattr(gx.expectations, kind)(**kwargs, meta={"reason": reason, "rank": rank})
-                for rank, (reason, kind, kwargs) in enumerate(expectations)
-            ],
-        )
-        definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
-        return context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": frame},
-            result_format={
-                "result_format": "COMPLETE",
-                "unexpected_index_column_names": ["id"] if "id" in frame else [],
-                "return_unexpected_index_query": False,
-            },
-        )
-
-
-def _html(outcomes: list[Any]) -> str:
-    """Great Expectations' page for each suite, one under the other, without remote parts."""
-    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaPageView
-
-    pages = []
-    for outcome in outcomes:
-        outcome.meta["run_id"] = None
-        for result in outcome.results:  # the page cannot print numpy's numbers
-            if "observed_value" in result.result and hasattr(
-                result.result["observed_value"], "item"
-            ):
-                result.result["observed_value"] = result.result["observed_value"].item()
-        view: Any = DefaultJinjaPageView()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            page = view.render(ValidationResultsPageRenderer().render(outcome))
-        pages.append(_REMOTE.sub("", page))
-    return "\n".join(pages)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from coti.metrics.table import METRICS, Metric, compared
 from coti.report.formats import as_number, format_number
 
 __all__ = ["Chart", "Line", "line_chart", "score_charts", "step_charts"]
@@ -130,82 +131,59 @@ def line_chart(
     return chart
 
 
-def score_charts(
-    cycles: Sequence[Mapping[str, Any]], best_cycle: int | None, fd_name: str
-) -> list[Chart]:
-    """Scores, Fréchet distance, KID with interval, and precisions over the cycles."""
+def score_charts(cycles: Sequence[Mapping[str, Any]], best_cycle: int | None) -> list[Chart]:
+    """Metrics over the cycles: those of one scale together, each distance alone."""
     xs = [as_number(cycle.get("cycle")) for cycle in cycles]
     numbers = [float(index) if x is None else x for index, x in enumerate(xs)]
-
-    def line(name: str, column: str, style: str) -> Line:
-        points = []
-        for x, cycle in zip(numbers, cycles, strict=True):
-            y = as_number(cycle.get(column))
-            points.append((x, y, f"cycle {x:g}: {name} {format_number(y)}"))
-        return Line(name, style, points)
-
     rules = [] if best_cycle is None else [(float(best_cycle), "kept")]
     ticks = _thinned(numbers)
-    fd, kid = line(fd_name, "fd_judge", "d"), line("KID", "kid", "b")
-    kid = Line(
-        "KID",
-        "b",
-        kid.points,
-        low=[as_number(cycle.get("kid_low")) for cycle in cycles],
-        high=[as_number(cycle.get("kid_high")) for cycle in cycles],
+
+    def column(name: str) -> list[float | None]:
+        return [as_number(cycle.get(name)) for cycle in cycles]
+
+    def line(metric: Metric, style: str) -> Line:
+        points = [
+            (x, y, f"cycle {x:g}: {metric.label} {format_number(y)}")
+            for x, y in zip(numbers, column(metric.name), strict=True)
+        ]
+        low, high = metric.interval or ("", "")
+        return Line(metric.label, style, points, low=column(low), high=column(high))
+
+    shown = compared(
+        name for cycle in cycles for name in METRICS if as_number(cycle.get(name)) is not None
     )
-    shown = [y for _, y, _ in fd.points if y is not None and y > 0]
-    wide = bool(shown) and max(shown) / min(shown) > 12
-    counts = sorted(
-        {
-            int(number)
-            for cycle in cycles
-            if (number := as_number(cycle.get("r_precision_candidates"))) is not None
-        }
-    )
-    of = f"top 1 of {' / '.join(f'{n:,}' for n in counts)} captions" if counts else "top 1"
-    charts = [
-        line_chart(
-            "Scores of the generations",
-            "0 to 10, higher is better; φ_ref alone compares cycles",
-            [
-                line("γ_aes", "gamma_aes", "a"),
-                line("γ_con", "gamma_con", "b"),
-                line("φ", "phi", "c"),
-                line("φ_ref", "phi_ref", "d"),
-            ],
-            y_range=(0.0, 10.0),
-            x_ticks=ticks,
-            rules=rules,
-        ),
-        line_chart(
-            "R-precision and selection precision",
-            f"R-precision: {of}; selection: share of the picks that show the concept",
-            [
-                line("R-precision", "r_precision", "a"),
-                line("selection precision", "selection_precision", "c"),
-            ],
-            y_range=(0.0, 1.0),
-            x_ticks=ticks,
-            rules=rules,
-        ),
-        line_chart(
-            f"Fréchet distance ({fd_name})",
-            "to held-out references, lower is better" + ("; logarithmic" if wide else ""),
-            [fd],
-            logarithmic=wide,
-            x_ticks=ticks,
-            rules=rules,
-        ),
-        line_chart(
-            "Kernel distance (KID)",
-            "unbiased, with its interval over subsets; lower is better",
-            [kid],
-            x_ticks=ticks,
-            rules=rules,
-        ),
-    ]
+    charts = []
+    for scale, title in ((10.0, "Scores of the generations"), (1.0, "Precisions")):
+        lines = [
+            line(m, s) for m, s in zip([m for m in shown if m.scale == scale], "abcd", strict=False)
+        ]
+        subtitle = f"0 to {scale:g}, higher is better{_candidates(cycles) if scale == 1 else ''}"
+        charts.append(
+            line_chart(title, subtitle, lines, y_range=(0.0, scale), x_ticks=ticks, rules=rules)
+        )
+    for metric in shown:
+        if metric.scale is not None:
+            continue
+        values = [y for y in column(metric.name) if y is not None and y > 0]
+        wide = metric.interval is None and bool(values) and max(values) / min(values) > 12
+        charts.append(
+            line_chart(
+                metric.label,
+                f"{metric.about}; {metric.better} is better" + ("; logarithmic" if wide else ""),
+                [line(metric, "d" if metric.interval is None else "b")],
+                logarithmic=wide,
+                x_ticks=ticks,
+                rules=rules,
+            )
+        )
     return [chart for chart in charts if chart is not None]
+
+
+def _candidates(cycles: Sequence[Mapping[str, Any]]) -> str:
+    """Among how many captions R-precision chose, where it is there."""
+    found = {as_number(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
+    counts = " / ".join(f"{number:,.0f}" for number in sorted(n for n in found if n is not None))
+    return f"; R-precision: top 1 of {counts} captions" if counts else ""
 
 
 def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[Chart]:

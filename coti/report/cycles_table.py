@@ -9,34 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coti.report.formats import MISSING, as_number, format_number
+from coti.loop.record import CYCLE_COLUMNS
+from coti.metrics.table import METRICS, Metric, compared
+from coti.report.formats import MISSING, as_number, format_metric, is_integer
 
-__all__ = ["CYCLE_COLUMNS", "cycles_table", "write_cycles_csv"]
-
-CYCLE_COLUMNS = (
-    "cycle",
-    "pool_left",
-    "picked",
-    "train_size",
-    "gamma_aes",
-    "gamma_con",
-    "phi",
-    "phi_ref",
-    "lr_stage",
-    "fd_judge",
-    "kid",
-    "kid_low",
-    "kid_high",
-    "r_precision",
-    "r_precision_candidates",
-    "selection_precision",
-    "seconds",
-    "kid_train",
-    "kid_kept",
-)
-"""The columns of ``cycles.csv``, in order."""
-
-COUNTS = {"cycle", "pool_left", "picked", "train_size", "lr_stage", "r_precision_candidates"}
+__all__ = ["cycles_table", "shown_metrics", "write_cycles_csv"]
 
 Cycle = Mapping[str, Any]
 
@@ -46,35 +23,18 @@ def cycles_table(
 ) -> str:
     """A line a cycle, at most ``width`` characters wide, for the end of a run.
 
-    The cycles have the keys of :data:`CYCLE_COLUMNS`; a missing value is a dash, and the line of
-    ``best_cycle`` has a star. No line ends in spaces.
+    The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
+    and the line of ``best_cycle`` has a star. No line ends in spaces.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    candidates = {_whole(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
-    r_precision = "R-prec"
-    if len(candidates) == 1:
-        r_precision += f"\ntop1/{candidates.pop()}"
+    metrics = shown_metrics(cycles)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in (
-        "\ncycle ",
-        "pool\nleft",
-        "\npicked",
-        "X_T\nsize",
-        "S_aes\nγ",
-        "S_con\nγ",
-        "\nφ",
-        "\nφ_ref",
-        "KID\nX_T",
-        "lr\nstage",
-        "fd\njudge",
-        "KID\n[interval]",
-        r_precision,
-        "sel.\nprec.",
-        "\nseconds",
-    ):
+    headings = ["\ncycle ", "pool\nleft", "\npicked", "X_T\nsize"]
+    headings += [_heading(metric, cycles) for metric in metrics]
+    for heading in (*headings, "lr\nstage", "\nseconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cycle in cycles:
         number = _whole(cycle.get("cycle"))
@@ -84,16 +44,8 @@ def cycles_table(
             _integer(cycle.get("pool_left")),
             _integer(cycle.get("picked")),
             _integer(cycle.get("train_size")),
-            _fixed(cycle.get("gamma_aes"), 2),
-            _fixed(cycle.get("gamma_con"), 2),
-            _fixed(cycle.get("phi"), 2),
-            _fixed(cycle.get("phi_ref"), 2),
-            _fixed(cycle.get("kid_train"), 3),
+            *(format_metric(metric, cycle) for metric in metrics),
             _text(cycle.get("lr_stage")),
-            format_number(cycle.get("fd_judge")),
-            kid_with_interval(cycle),
-            _fixed(cycle.get("r_precision"), 3),
-            _fixed(cycle.get("selection_precision"), 3),
             _fixed(cycle.get("seconds"), 0),
         )
     buffer = io.StringIO()
@@ -110,7 +62,7 @@ def cycles_table(
 
 
 def write_cycles_csv(cycles: Sequence[Cycle], path: str | Path) -> Path:
-    """Write ``cycles.csv``: a header of :data:`CYCLE_COLUMNS`, a row a cycle, UTF-8.
+    """Write ``cycles.csv``, UTF-8: :data:`coti.loop.record.CYCLE_COLUMNS`, then a row a cycle.
 
     Numbers have full precision; a missing value (absent, None, not finite) is an empty cell; other
     keys are left out. The file appears whole or not at all.
@@ -122,31 +74,34 @@ def write_cycles_csv(cycles: Sequence[Cycle], path: str | Path) -> Path:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(CYCLE_COLUMNS)
         for cycle in cycles:
-            writer.writerow([_cell(column, cycle.get(column)) for column in CYCLE_COLUMNS])
+            writer.writerow([_written(cycle.get(column)) for column in CYCLE_COLUMNS])
     os.replace(part, path)
     return path
 
 
-def kid_with_interval(cycle: Cycle) -> str:
-    """``0.012 [0.010, 0.014]`` of a cycle's ``kid``, ``kid_low`` and ``kid_high``."""
-    kid = as_number(cycle.get("kid"))
-    low, high = as_number(cycle.get("kid_low")), as_number(cycle.get("kid_high"))
-    if kid is None:
-        return MISSING
-    if low is None or high is None:
-        return format_number(kid)
-    return f"{format_number(kid)} [{format_number(low, 2)}, {format_number(high, 2)}]"
+def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
+    """The metrics with a column of their own: those that some cycle has."""
+    return compared(
+        name for cycle in cycles for name in METRICS if as_number(cycle.get(name)) is not None
+    )
 
 
-def _cell(column: str, value: Any) -> str:
+def _heading(metric: Metric, cycles: Sequence[Cycle]) -> str:
+    """The label in two lines; R-precision's says among how many, where that is one number."""
+    if metric.name == "r_precision":
+        candidates = {_whole(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
+        return f"R-prec\ntop1/{candidates.pop()}" if len(candidates) == 1 else "\nR-prec"
+    first, _, second = metric.label.replace("fd_", "fd ").partition(" ")
+    return f"{first}\n{second}" if second else f"\n{first}"
+
+
+def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
     number = as_number(value)
     if number is None:
         return ""
-    if column in COUNTS and number == int(number):
-        return str(int(number))
-    return repr(number)
+    return str(int(value)) if is_integer(value) else repr(number)
 
 
 def _whole(value: Any) -> int | None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_number", "format_duration", "format_number", "format_value"]
+from coti.metrics.table import Metric
+
+__all__ = [
+    "as_number",
+    "format_duration",
+    "format_metric",
+    "format_number",
+    "format_value",
+    "is_integer",
+]
 
 MISSING = "–"
 
@@ -29,7 +39,7 @@ def format_number(value: Any, digits: int = 3) -> str:
         return MISSING
     if number == 0:
         return "0"
-    if _is_integer(value):
+    if is_integer(value):
         return f"{int(number):,}"
     size = int(f"{abs(number):.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 is 10.0
     if size >= 15 or size < -4:
@@ -40,13 +50,27 @@ def format_number(value: Any, digits: int = 3) -> str:
     return f"{number:,.{max(0, digits - 1 - size)}f}"
 
 
-def _is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     """Whether it is an integer by type: Python's, numpy's or a tensor's, 2 but not 2.0."""
     try:
         operator.index(value)
     except TypeError:
         return False
     return True
+
+
+def format_metric(metric: Metric, values: Mapping[str, Any]) -> str:
+    """A metric as its row in ``METRICS`` says: ``0.012 [0.010, 0.014]`` with an interval."""
+    number = as_number(values.get(metric.name))
+    if number is None:
+        return MISSING
+    if not metric.significant:
+        return f"{number:,.{metric.digits}f}"
+    text = format_number(number, 3)
+    low, high = (as_number(values.get(name)) for name in metric.interval or ("", ""))
+    if low is None or high is None:
+        return text
+    return f"{text} [{format_number(low, 2)}, {format_number(high, 2)}]"
 
 
 def format_duration(value: Any) -> str:

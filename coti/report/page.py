@@ -20,9 +20,16 @@ from urllib.parse import quote
 from PIL import Image
 
 from coti.core.images import read_image
+from coti.metrics.table import METRICS
 from coti.report.charts import score_charts, step_charts
-from coti.report.cycles_table import kid_with_interval
-from coti.report.formats import as_number, format_duration, format_number, format_value
+from coti.report.cycles_table import shown_metrics
+from coti.report.formats import (
+    as_number,
+    format_duration,
+    format_metric,
+    format_number,
+    format_value,
+)
 
 __all__ = ["Card", "RunReport", "write_report"]
 
@@ -60,7 +67,7 @@ class RunReport:
 
     concept: str
     cycles: Sequence[Mapping[str, Any]]
-    """A mapping a cycle with the keys of :data:`coti.report.cycles_table.CYCLE_COLUMNS`."""
+    """A mapping a cycle with the keys of :data:`coti.loop.record.CYCLE_COLUMNS`."""
     title: str = ""
     """Name of the run."""
     placeholder_token: str = ""
@@ -76,7 +83,6 @@ class RunReport:
     """Rows that came in."""
     pool_accepted: int | None = None
     """Rows that were accepted; what the images used are counted against."""
-    fd_name: str = "fd_judge"
     curves: Sequence[Sequence[Mapping[str, Any]]] = ()
     """Mappings with ``step``, ``loss``, ``learning_rate``, ``stage``, ``phi`` or None, …"""
     picked: Sequence[Sequence[Card]] = ()
@@ -85,7 +91,7 @@ class RunReport:
     """How many were refused in each cycle, where ``refused`` holds only some of them, from the best
     to the worst."""
     samples: Sequence[Sequence[bytes]] = ()
-    """Images drawn after each cycle, the same noise at the same place."""
+    """Images generated after each cycle, the same noise at the same place."""
     start_samples: Sequence[bytes] = ()
     """The same noise before any training."""
     seeds: Sequence[bytes] = ()
@@ -130,7 +136,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=format_number, duration=format_duration, value=format_value, kid=kid_with_interval
+        number=format_number, duration=format_duration, value=format_value, metric=format_metric
     )
     script = (TEMPLATES / "script.js.j2").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -139,13 +145,14 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
     best_stops = [index for index, stop in enumerate(stops) if stop["best"]]
     return environment.get_template("page.html.j2").render(
         report=report,
+        metrics=shown_metrics(report.cycles),
         tiles=_headline(report),
         best=_best(report),
         stops=stops,
         stop_at=best_stops[0] if best_stops else len(stops) - 1,
         seeds=[_image(seed, SAMPLE_SIDE) for seed in report.seeds],
         selections=_selections(report, names, max_cards),
-        charts=score_charts(report.cycles, report.best_cycle, report.fd_name),
+        charts=score_charts(report.cycles, report.best_cycle),
         step_charts=step_charts(report.curves, names),
         quarantined=sum(count for _, count, _ in report.quarantine),
         config=_flat(report.config),
@@ -183,12 +190,13 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
             _joined("of 10", _from(first, end, "phi_ref")),
         )
     )
-    distance, start = as_number(end.get("fd_judge")), as_number(first.get("fd_judge"))
-    if distance is not None:
-        detail = _from(first, end, "fd_judge")
-        if start and end is not first:
-            detail += f" ({(distance - start) / start:+.0%})".replace("-", "−")
-        tiles.append(_tile(report.fd_name, format_number(distance), detail))
+    for name in ("fid", "fd_judge"):
+        distance, start = as_number(end.get(name)), as_number(first.get(name))
+        if distance is not None:
+            detail = _from(first, end, name)
+            if start and end is not first:
+                detail += f" ({(distance - start) / start:+.0%})".replace("-", "−")
+            tiles.append(_tile(METRICS[name].label, format_number(distance), detail))
     if as_number(end.get("r_precision")) is not None:
         candidates = as_number(end.get("r_precision_candidates"))
         of = f"top 1 of {candidates:,.0f}" if candidates else ""
@@ -228,13 +236,9 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
         stops.append({"name": "before training", "detail": "", "images": images, "best": False})
     for name, cycle, samples in zip(names, report.cycles, report.samples, strict=False):
         detail = [
-            f"{label} {format_number(cycle.get(column))}"
-            for label, column in (
-                ("φ_ref", "phi_ref"),
-                (report.fd_name, "fd_judge"),
-                ("R-precision", "r_precision"),
-            )
-            if as_number(cycle.get(column)) is not None
+            f"{METRICS[name].label} {format_number(cycle.get(name))}"
+            for name in ("phi_ref", "fid", "fd_judge", "r_precision")
+            if as_number(cycle.get(name)) is not None
         ]
         stops.append(
             {

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from coti.core.errors import ModelError, PoolError
-from coti.encoders.image_text import ImageEncoder, normalized
+from coti.encoders.protocol import ImageEncoder, normalized
 from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import AestheticSettings
@@ -253,14 +253,15 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
 
 
 def rate_selected(first_selected_cycle: int, cycle: int, settings: AestheticSettings) -> float:
-    """Rating of a selected image: ``selected_start`` when selected, rising each cycle to 10.
+    """Rating of a selected image: ``selected_start`` in the first fine-tuning after its selection
+    (in the cycle that follows), rising each cycle to 10.
 
     Args:
         first_selected_cycle: the cycle that selected it.
-        cycle: the cycle that is fine-tuned for; the same or later.
+        cycle: the cycle that is fine-tuned for; a later one.
         settings: the start and the rise.
     """
-    rising = settings.selected_start + settings.selected_rise * (cycle - first_selected_cycle)
+    rising = settings.selected_start + settings.selected_rise * (cycle - first_selected_cycle - 1)
     return min(TOP, rising)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from coti.core.errors import ConfigError, ModelError
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import ConceptScoreSettings
 
@@ -179,7 +179,7 @@ def fit_concept_scorer(
     Args:
         settings: which kind, and its parameters.
         train_features: [m, d], features of X_T, the seeds among them or not.
-        seed_features: [s, d], features of the seeds; at least 2 but for ``min_cosine``.
+        seed_features: [s, d], features of the seeds, at least 2.
         pool_features: [n, d], features of the pool; an unknown part of it shows the concept.
         distractor_features: [t, d], the scorer's text features of the names of other things, for
             ``classifier``: they tell which pool images are surely not the concept.
@@ -220,11 +220,10 @@ def _check(
     pool: torch.Tensor,
     distractors: torch.Tensor | None,
 ) -> None:
-    least = 1 if settings.kind == "min_cosine" else 2
-    if len(seeds) < least:
+    if len(seeds) < 2:
         raise ConfigError(
-            f"concept.kind {settings.kind!r} needs at least {least} seeds, got {len(seeds)}: add "
-            "images of the concept (about ten work well)."
+            f"seeds: at least 2 are needed, to compare generations with them, got {len(seeds)}: "
+            "add images of the concept (about ten work well)."
         )
     widths = {part.shape[1] for part in (train, seeds, pool)}
     if distractors is not None:

@@ -7,16 +7,33 @@ Yang et al., "Controllable Textual Inversion for Personalized Text-to-Image Gene
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
 from coti.core.errors import MetricError
 
-__all__ = ["TOP", "gamma", "indicator", "intelligent_score", "score_weights", "smooth_clamp"]
+__all__ = [
+    "TOP",
+    "PhiValue",
+    "gamma",
+    "indicator",
+    "intelligent_score",
+    "score_weights",
+    "smooth_clamp",
+]
 
 TOP = 10.0
 """The upper end of every score."""
+
+
+class PhiValue(NamedTuple):
+    """One evaluation of φ (Eq. 12) and of what it is made of (Eq. 9, 10), each in [0, 10]."""
+
+    phi: float
+    gamma_aes: float
+    gamma_con: float
 
 
 def gamma(scores: torch.Tensor) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -17,9 +16,7 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
-from coti.encoders.image_text import ImageEncoder, ImageTextEncoder, normalized
-from coti.inversion.trainer import PhiValue
-from coti.metrics.kid import polynomial_mmd
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.scores.aesthetic import (
     AestheticHead,
     Ratings,
@@ -31,20 +28,22 @@ from coti.scores.aesthetic import (
     rate_selected,
 )
 from coti.scores.concept_score import ConceptScorer, fit_concept_scorer, update_least_cosine
-from coti.scores.formulas import TOP, gamma, indicator, intelligent_score
+from coti.scores.formulas import TOP, PhiValue, gamma, indicator, intelligent_score
 from coti.scores.pool_scores import rescore
 from coti.settings import AestheticSettings, ConceptScoreSettings
 
 __all__ = [
     "Encoded",
     "ImageScorer",
-    "distance_to_training",
     "embed_images",
     "finetune_for_cycle",
     "fit_concept",
     "rows_of",
     "score_candidates",
 ]
+
+
+_TABLE = {"seed": "seeds", "pool": "pool"}
 
 
 def embed_images(
@@ -122,8 +121,8 @@ def score_candidates(
     *,
     least: torch.Tensor | None = None,
     joined: Sequence[str] = (),
-) -> dict[str, Any]:
-    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns, in the pool's order.
+) -> dict[str, torch.Tensor]:
+    """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns [n], in the pool's order.
 
     Where S_con is a function of Eq. 8's minimum, so is the column ``least_cosine``: given back in
     the next cycle, only the images that joined X_T since are compared with the pool.
@@ -140,7 +139,7 @@ def score_candidates(
     """
     kind = _kind(features)
     pool, none = features["pool"], features["pool"][:0]
-    extra: dict[str, Any] = {}
+    extra: dict[str, torch.Tensor] = {}
     if concept.from_least:
         if least is None:
             least, new = torch.full((len(pool),), torch.inf), concept.reference
@@ -152,18 +151,12 @@ def score_candidates(
         else:
             least, s_aes = rescore(pool, new, least, head)
         s_con = concept.score_least(least)
-        extra["least_cosine"] = least.numpy()
+        extra["least_cosine"] = least
     else:
         s_aes = rescore(pool, none, torch.zeros(len(pool)), head)[1]
         s_con = concept.score(features[f"pool{kind}"])
     s_int = intelligent_score(s_aes, s_con, gamma_aes, gamma_con, weight_floor)
-    return {
-        "id": features.strings("pool_ids"),
-        "s_aes": s_aes.numpy(),
-        "s_con": s_con.numpy(),
-        "s_int": s_int.numpy(),
-        **extra,
-    }
+    return {"s_aes": s_aes, "s_con": s_con, "s_int": s_int, **extra}
 
 
 def finetune_for_cycle(
@@ -180,7 +173,7 @@ def finetune_for_cycle(
 
     Args:
         features: of :func:`embed_images`.
-        sources: id to file name of the pool's images, for the user's ratings.
+        sources: id to file name of the pool's images and the seeds, for the user's ratings.
         seeds: the seed images, rated 10.
         selected: id to the cycle that selected it, of X_T.
         cycle: this cycle.
@@ -198,9 +191,10 @@ def finetune_for_cycle(
     if settings.ratings is not None:
         sets.append(load_ratings(settings.ratings))
     if settings.user_ratings is not None:
-        by_name = dict(zip(seeds.names, features["seeds"], strict=True))
-        rows = zip(features.strings("pool_ids"), features["pool"], strict=True)
-        by_name.update({sources[name]: row for name, row in rows if name in sources})
+        by_name: dict[str, torch.Tensor] = {}
+        for kind in ("seed", "pool"):  # the pool wins where both have a file of that name
+            rows = zip(features.strings(f"{kind}_ids"), features[_TABLE[kind]], strict=True)
+            by_name.update({sources[name]: row for name, row in rows if name in sources})
         sets.append(load_user_ratings(settings.user_ratings, by_name))
     if settings.degrade_seeds:
         sets.append(degraded_ratings(seeds.images, encoder, derived_seed(seed, "degrade")))
@@ -209,31 +203,6 @@ def finetune_for_cycle(
         ratings = [rate_selected(selected[name], cycle, settings) for name in chosen]
         sets.append(Ratings(rows_of(features, chosen), torch.tensor(ratings)))
     return finetune_aesthetic_head(head, sets, settings, seed)
-
-
-def distance_to_training(
-    generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
-) -> float:
-    """How far what a word draws is from the images it learns, in kind and in variety.
-
-    The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
-    KID on the scorer's features. φ is a mean of scores and the highest where few kinds of images
-    are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
-    a small X_T is few kinds of images itself.
-
-    Args:
-        generated: X_TI on the scorer, L2-normalised ``[n, d]``, at least 2.
-        features: of :func:`embed_images`.
-        train_ids: X_T, at least 2.
-
-    Returns:
-        About 0 (slightly below, too) where both look alike, at most some 8.
-
-    Raises:
-        MetricError: fewer than 2 images on a side.
-    """
-    wide = generated.shape[1] ** 0.5  # polynomial_mmd divides products by the width
-    return polynomial_mmd(generated * wide, rows_of(features, train_ids) * wide)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""Which pool images a cycle adds to X_T."""
+"""The best of a score: gates, the B highest, near duplicates passed over."""
 
 from __future__ import annotations
 
 import torch
 
 from coti.core.errors import ConfigError
-from coti.settings import SelectionSettings, Strategy
+from coti.settings import SelectionSettings
 
-__all__ = ["eligible", "select", "select_batch"]
+__all__ = ["apart", "eligible", "select_batch"]
 
 
 def eligible(
@@ -25,20 +25,27 @@ def eligible(
         s_con: [n], 0 to 10; needed where ``concept_gate`` is not 0.
 
     Raises:
-        ConfigError: a gate without its scores.
+        ConfigError: a gate without its scores, or a candidate's score that is not a number.
     """
-    for name, gate, scores in (
-        ("aesthetic_gate", settings.aesthetic_gate, s_aes),
-        ("concept_gate", settings.concept_gate, s_con),
+    passed = candidates
+    for name, column, gate, scores in (
+        ("aesthetic_gate", "s_aes", settings.aesthetic_gate, s_aes),
+        ("concept_gate", "s_con", settings.concept_gate, s_con),
     ):
         if gate > 0:
             if scores is None:
                 raise ConfigError(
                     f"selection.{name} is {gate} but its scores were not given: give "
-                    f"{'s_aes' if name == 'aesthetic_gate' else 's_con'}, or set it to 0."
+                    f"{column}, or set it to 0."
                 )
-            candidates = candidates & (scores >= gate)
-    return candidates
+            unknown = int((candidates & scores.isnan()).sum())
+            if unknown:
+                raise ConfigError(
+                    f"{unknown} candidates have no number for {column}: their features are broken; "
+                    "embed the pool again with a sound scorer."
+                )
+            passed = passed & (scores >= gate)
+    return passed
 
 
 def select_batch(
@@ -132,60 +139,17 @@ def _keep_apart(
             kept.append(place)
 
 
-def select(
-    strategy: Strategy,
-    settings: SelectionSettings,
-    candidates: torch.Tensor,
-    *,
-    seed: int,
-    s_int: torch.Tensor | None = None,
-    s_aes: torch.Tensor | None = None,
-    s_con: torch.Tensor | None = None,
-    features: torch.Tensor | None = None,
+def apart(
+    places: torch.Tensor, batch: int, features: torch.Tensor, threshold: float
 ) -> torch.Tensor:
-    """Pick this cycle's images by strategy; indices into the pool, best first, int64 [m].
-
-    ``coti`` takes the best B by S_int that pass the gates, or with ``spread`` some B of the best
-    ``spread``·B; ``random`` B at random (TI (RAND)); ``full`` all candidates at once (TI (FULL));
-    ``seeds`` none.
+    """Up to ``batch`` of the places in their order, none too near to one before it.
 
     Args:
-        strategy: how X_T grows.
-        settings: B, gates, spread and duplicate suppression.
-        candidates: bool [n], images that were not picked yet.
-        seed: of ``random`` and of ``spread``; vary it by cycle.
-        s_int: [n], for ``coti``.
-        s_aes: [n], for ``coti`` with an aesthetic gate.
-        s_con: [n], for ``coti`` with a concept gate.
-        features: [n, d], L2-normalised, for ``coti`` with duplicate suppression.
-
-    Raises:
-        ConfigError: scores or features that the settings need were not given.
+        places: int64 [m], rows of ``features``.
+        batch: most places to keep.
+        features: float [n, d], L2-normalised.
+        threshold: cosine above which two count as the same.
     """
-    if strategy == "seeds":
-        return torch.empty(0, dtype=torch.int64)
-    if strategy == "full":
-        return candidates.nonzero().squeeze(1)
-    generator = torch.Generator().manual_seed(seed)
-    if strategy == "random":
-        places = candidates.nonzero().squeeze(1)
-        return places[torch.randperm(len(places), generator=generator)[: settings.batch]]
-    if s_int is None:
-        raise ConfigError("strategy coti needs s_int, got none.")
-    best = select_batch(
-        s_int,
-        eligible(candidates, settings, s_aes, s_con),
-        round(settings.spread * settings.batch),
-        features=features,
-        suppress_duplicates=settings.suppress_duplicates if settings.spread == 1 else 0.0,
-    )
-    if settings.spread == 1:
-        return best
-    drawn = torch.randperm(len(best), generator=generator)
-    if settings.suppress_duplicates:
-        # Of the batch alone: twins among the best spread·B, of which it is drawn, are no harm.
-        kept: list[int] = []
-        rows = _rows(features, len(s_int))[best]
-        _keep_apart(kept, drawn, settings.batch, rows, settings.suppress_duplicates)
-        drawn = torch.tensor(kept, dtype=torch.int64)
-    return best[drawn[: settings.batch].sort().values]
+    kept: list[int] = []
+    _keep_apart(kept, places, batch, features, threshold)
+    return torch.tensor(kept, dtype=torch.int64)

@@ -8,36 +8,35 @@ that are wrong in themselves are refused here, with the remedy in the message.
 from __future__ import annotations
 
 from coti.settings.base_model import ModelSettings, TokenSettings
+from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
-from coti.settings.experiment import BaselineSettings, CellSettings, CellStrategy
 from coti.settings.ingestion import FetchSettings, PoolSettings
+from coti.settings.run import RunSettings
 from coti.settings.scoring import (
     AestheticSettings,
     ConceptScoreSettings,
     ControllerSettings,
     ScorerSettings,
     SelectionSettings,
-    Strategy,
 )
 from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSettings
 
 __all__ = [
     "AestheticSettings",
     "BaselineSettings",
-    "CellSettings",
-    "CellStrategy",
     "ConceptScoreSettings",
     "ControllerSettings",
     "EvaluationSettings",
     "FetchSettings",
     "GenerationSettings",
+    "MeasurementSettings",
     "ModelSettings",
     "PoolSettings",
     "PromotionSettings",
+    "RunSettings",
     "ScheduleSettings",
     "ScorerSettings",
     "SelectionSettings",
-    "Strategy",
     "TokenSettings",
     "TrainSettings",
 ]

@@ -28,12 +28,10 @@ class EvaluationSettings(Strict):
     nearest of 1,001, the concept's and ImageNet's 1,000."""
     inception: str | None = None
     """Inception-v3's weights as torch-fidelity publishes them (``pt_inception-2015-12-05``): a
-    path, ``hf://`` or ``s3://``. With them ``fid`` is reported beside ``fd_<name>``; needs 2,048
+    path, ``hf://`` or ``s3://``. With them ``fid`` is reported beside ``fd_judge``; needs 2,048
     images on both sides."""
     inception_sha256: str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
     """Pinned hash of these weights."""
-    fd_name: str = "judge"
-    """The Fréchet distance is reported as ``fd_<name>``; ``fid`` is reserved for Inception-v3."""
     kid_subsets: int = 50
     kid_subset_size: int = 100
     batch_size: int = 256

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coti.settings._base import Strict, require
+from coti.settings.pool_sources import require_kind
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class FetchSettings(Strict):
 class PoolSettings(Strict):
     """What may enter a pool."""
 
-    kind: Literal["auto", "folder", "webdataset", "url_table", "s3", "img2dataset"] = "auto"
-    """``auto`` looks at the source and says what it found."""
+    kind: str = "auto"
+    """``auto`` looks at the source and says what it found; else ``folder``, ``url_table``,
+    ``webdataset``, ``img2dataset``, ``s3``, or ``module:Class`` of a source of your own."""
     caption_language: str = ""
     """Where sidecar captions are translated (``de.utf8=…`` lines): the language to take, or the
     untranslated line."""
@@ -115,6 +117,7 @@ class PoolSettings(Strict):
     fetch: FetchSettings = field(default_factory=FetchSettings)
 
     def __post_init__(self) -> None:
+        require_kind(self.kind)
         require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
         positive = ("max_pixels", "max_bytes", "max_caption_length", "read_threads")
         for name in (*positive, "feature_shard"):

@@ -7,9 +7,6 @@ from typing import Literal
 
 from coti.settings._base import Strict, require
 
-Strategy = Literal["coti", "random", "full", "seeds"]
-"""How X_T grows: by S_int; random pool images (TI (RAND)); the whole pool (TI (FULL)); never."""
-
 
 @dataclass(frozen=True)
 class ScorerSettings(Strict):
@@ -40,9 +37,9 @@ class AestheticSettings(Strict):
     """A CSV of yours, columns ``file_name`` (in the pool or the seeds) and ``rating`` (0 to 10)."""
     degrade_seeds: bool = True
     """Add graded degradations of the seeds, rated by their severity."""
-    selected_start: float = 8.0
-    """Rating of an image in the cycle it is selected; it rises by ``selected_rise`` a cycle, up
-    to the seeds' 10."""
+    selected_start: float = 8.5
+    """Rating of a selected image in the first fine-tuning after its selection; it rises by
+    ``selected_rise`` a cycle, up to the seeds' 10."""
     selected_rise: float = 0.5
     steps: int = 200
     """Optimizer steps of a fine-tuning."""
@@ -58,15 +55,16 @@ class ConceptScoreSettings(Strict):
     same cosine, mapped so that the seeds, each held out, average 8 and the pool's bulk is 0;
     ``knn``: the mean cosine to the k nearest of X_T, so mapped; ``classifier``: the authors'
     idea, a small classifier of X_T against the rest of the pool, so mapped."""
-    encoder: Literal["scorer", "autoencoder", "model"] = "scorer"
-    """ℰ of Eq. 8: the scorer's image features, the latents of the base model's own autoencoder,
-    or the image-text model below, so that looks and concept are judged by two models."""
+    encoder: str = "scorer"
+    """ℰ of Eq. 8: ``scorer``, the scorer's image features; ``autoencoder``, the latents of the base
+    model's own autoencoder; ``open_clip``, the image-text model below, so that looks and concept
+    are judged by two models; or another name of ``coti.encoders.registry``."""
     model: str | None = None
-    """For ``encoder: model``, as ``scorer.model``."""
+    """For ``encoder: open_clip``, as ``scorer.model``."""
     pretrained: str | None = None
-    """For ``encoder: model``, as ``scorer.pretrained``."""
+    """For ``encoder: open_clip``, as ``scorer.pretrained``."""
     sha256: str | None = None
-    """For ``encoder: model``, as ``scorer.sha256``."""
+    """For ``encoder: open_clip``, as ``scorer.sha256``."""
     batch_size: int = 64
     """Images at once, where ``encoder`` is not the scorer."""
     neighbours: int = 5
@@ -80,8 +78,10 @@ class ConceptScoreSettings(Strict):
 
     def __post_init__(self) -> None:
         require(
-            (self.encoder == "model") == (self.model is not None),
-            "concept_score.model and concept_score.encoder: model belong together: set both or "
+            self.model is not None
+            if self.encoder == "open_clip"
+            else self.model is None or self.encoder not in ("scorer", "autoencoder"),
+            "concept_score.model and concept_score.encoder: open_clip belong together: set both or "
             "neither.",
         )
 
@@ -92,6 +92,8 @@ class SelectionSettings(Strict):
 
     batch: int = 30
     """B: images a cycle adds."""
+    combine: Literal["intelligent", "additive"] = "intelligent"
+    """``intelligent``: Eq. 11; ``additive``: S_aes + S_con, whatever the embedding generates."""
     weight_floor: float = 0.3
     """Least weight of either score in Eq. 11; 0 is Eq. 11 as printed."""
     concept_gate: float = 5.0
@@ -132,11 +134,11 @@ class ControllerSettings(Strict):
 
     max_cycles: int = 5
     """N: most cycles after cycle 0, which trains on the seeds alone."""
-    patience: int = 2
-    """Cycles without a better φ_ref after which the run stops."""
+    patience: int = 3
+    """Cycles without a higher φ_ref after which the run stops."""
     min_improvement: float = -1.0
-    """φ_ref counts as better from this much above the best so far. Below 0 a later cycle counts
-    even where φ_ref fell, by less than this: φ_ref is a mean, it favours cycles that draw few
+    """A cycle may be kept where its φ_ref lies this much above the best so far. Below 0 it may
+    where φ_ref fell, too, by less than this: φ_ref is a mean, it favours cycles that generate few
     kinds of images."""
     keep: Literal["kid_train", "phi_ref"] = "kid_train"
     """Which word is kept of the cycles whose φ_ref counts as better. ``kid_train``: the one whose

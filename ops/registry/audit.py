@@ -57,17 +57,32 @@ def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
 def append(
     client: MlflowClient,
     name: str,
+    *,
     action: Action,
     version: int,
     previous: int | None,
     who: str,
     why: str,
     verdict: str,
-) -> AuditEntry:
-    """Add a line; the caller holds the lease, so that two lines can't get the same number."""
-    number = sum(key.startswith(PREFIX) for key in client.get_registered_model(name).tags) + 1
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = AuditEntry(now, action, version, previous, who, why[:_LONGEST], verdict[:_LONGEST])
+) -> None:
+    """Add a line; the caller holds the lease, so that two lines can't get the same number.
+
+    It is written before the alias moves: whoever is killed between the two finds the line again,
+    and writes no second one. A refusal is written each time.
+    """
+    trail = entries(client, name)
+    if trail and action != "refuse":
+        last = trail[-1]
+        if (last.action, last.version, last.previous) == (action, version, previous):
+            return
+    entry = AuditEntry(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        action=action,
+        version=version,
+        previous=previous,
+        who=who,
+        why=why[:_LONGEST],
+        verdict=verdict[:_LONGEST],
+    )
     value = json.dumps(asdict(entry), ensure_ascii=False)
-    client.set_registered_model_tag(name, f"{PREFIX}{number:06d}", value)
-    return entry
+    client.set_registered_model_tag(name, f"{PREFIX}{len(trail) + 1:06d}", value)

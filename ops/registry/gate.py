@@ -8,7 +8,7 @@ from typing import Any
 
 from coti.settings import PromotionSettings
 
-__all__ = ["SAME", "Verdict", "judge_promotion"]
+__all__ = ["SAME", "Verdict", "judge_promotion", "unlike"]
 
 SAME = ("judge_hash", "references_hash", "generated", "references", "r_precision_candidates")
 """What must be equal for two embeddings' metrics to be comparable."""
@@ -21,6 +21,11 @@ class Verdict:
     promoted: bool
     reason: str
     """A sentence for the user."""
+
+
+def unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Which of :data:`SAME` differ, so that the metrics cannot be compared."""
+    return [name for name in SAME if str(first.get(name)) != str(second.get(name))]
 
 
 def judge_promotion(
@@ -50,13 +55,14 @@ def judge_promotion(
             )
     if champion is None:
         return _first_champion(float(distance), float(precision), settings)
-    for name in SAME:
-        if str(challenger[name]) != str(champion[name]):
-            return Verdict(
-                False,
-                f"not promoted: the champion was measured with another {name} "
-                f"({champion[name]}, now {challenger[name]}), so the metrics cannot be compared.",
-            )
+    if different := unlike(challenger, champion):
+        name = different[0]
+        return Verdict(
+            False,
+            f"not promoted: the champion was measured with another {name} "
+            f"({champion.get(name)}, now {challenger.get(name)}), so the metrics cannot be "
+            "compared.",
+        )
     least = float(champion["fd"]) * (1 - settings.fd_margin)
     most = float(champion["r_precision"]) + settings.r_precision_margin
     if distance > least:

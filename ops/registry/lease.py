@@ -97,15 +97,12 @@ class S3Lease:
     @classmethod
     def on(cls, store: Any, name: str, holder: str) -> S3Lease:
         """On the bucket of a ZenML S3 artifact store, with its endpoint and keys."""
-        from botocore.config import Config
-
         place = urlsplit(str(store.path))
         prefix = place.path.strip("/")
         key = f"{prefix}/coti_leases/{name}.json".lstrip("/")
         # A store that is gone is known well within the lease's life.
-        retries: Any = {"mode": "standard", "total_max_attempts": 5}
-        config = Config(connect_timeout=5, read_timeout=10, retries=retries)
-        return cls(s3_client(store, config=config), place.netloc, key, name, holder)
+        client = s3_client(store, attempts=5, read_seconds=10)
+        return cls(client, bucket=place.netloc, key=key, name=name, holder=holder)
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[Callable[[], None]]:

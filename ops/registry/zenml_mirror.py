@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from ops.registry.embedding_registry import CHALLENGER, CHAMPION, METRICS_TAG, Registry
+from ops.registry.embedding_registry import CHALLENGER, CHAMPION, Registry, metrics_of
 
 __all__ = ["mirror_to_zenml"]
 
@@ -39,9 +37,8 @@ def _mirror(registry: Registry, number: str, alias: str) -> None:
     except KeyError:
         entry = client.create_model_version(model.id, name=name)
         version = registry.client.get_model_version(registry.name, number)
-        metrics = json.loads(version.tags.get(METRICS_TAG, "{}"))
         resource = RunMetadataResource(id=entry.id, type=MetadataResourceTypes.MODEL_VERSION)
-        known = {key: value for key, value in metrics.items() if value is not None}
+        known = {key: value for key, value in metrics_of(version).items() if value is not None}
         client.create_run_metadata(known, [resource])
     if entry.stage != stage.value:
         client.update_model_version(

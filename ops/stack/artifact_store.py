@@ -16,18 +16,24 @@ __all__ = [
     "s3_problem",
     "share_s3_credentials",
     "share_with_pool",
-    "storage_sentence",
 ]
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken")
-_SECONDS = 5
 _READS = 4
 
 
-def s3_client(store: Any, **options: Any) -> Any:
-    """A boto3 client with the endpoint and the key of a ZenML S3 artifact store."""
-    import boto3
+def s3_client(store: Any, *, attempts: int, read_seconds: int) -> Any:
+    """A boto3 client with the endpoint and the key of a ZenML S3 artifact store.
 
+    Args:
+        store: ZenML's.
+        attempts: how often a request is made before the store counts as gone.
+        read_seconds: to wait for an answer.
+    """
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     key, secret, token, region = store.get_credentials()
     return boto3.session.Session().client(
         "s3",
@@ -35,7 +41,7 @@ def s3_client(store: Any, **options: Any) -> Any:
         aws_secret_access_key=secret,
         aws_session_token=token,
         **{"region_name": region or "us-east-1", **(store.config.client_kwargs or {})},
-        **options,
+        config=Config(connect_timeout=5, read_timeout=read_seconds, retries=retries),
     )
 
 
@@ -97,15 +103,12 @@ def share_with_pool(source: str, endpoint: str | None) -> None:
 
 def s3_problem(store: Any) -> str | None:
     """Write, read and delete an object below the store's path; a sentence if that fails."""
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     place = urlsplit(str(store.path))
     bucket = place.netloc
     name = f"{place.path.strip('/')}/coti_check/{uuid.uuid4().hex}".lstrip("/")
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries=retries)
-    client = s3_client(store, config=config)
+    client = s3_client(store, attempts=3, read_seconds=5)
     try:
         # Some stores make a bucket when they are written to; a mistyped name must not.
         client.head_bucket(Bucket=bucket)
@@ -154,55 +157,3 @@ def require_artifact_store() -> None:
         problem = s3_problem(store)
         if problem is not None:
             raise StoreError(f"Artifact store {store.name!r}: {problem}")
-
-
-def storage_sentence(error: BaseException, mid_run: bool = True) -> str | None:
-    """One sentence for a store's, the tracking server's or the disk's failure.
-
-    Args:
-        error: what was raised.
-        mid_run: by a pipeline run, which goes on where it was; else by a command, which is repeated
-            and takes all that MLflow refuses for an answer to the user.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import ConnectionError as NoConnection
-    from requests.exceptions import Timeout
-
-    words = " ".join(str(error).split())[:160]
-    when = " in mid-run" if mid_run else ""
-    again = "the same command goes on from where it was." if mid_run else "then repeat the command."
-    again = f"`coti stack check` says more; {again}"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"The disk is full ({error.filename or words}): free space, then run again."
-    if isinstance(error, (BotoCoreError, ClientError)):
-        return f"The object store failed{when} ({type(error).__name__}: {words}). {again}"
-    if isinstance(error, MlflowException):
-        unheard = _unheard(error)
-        if unheard is not None:
-            return f"MLflow failed{when} ({unheard}). {again}"
-        if not mid_run or "API request" in words or "refused" in words:
-            return f"MLflow failed{when} ({words}). {again}"
-    if isinstance(error, (NoConnection, Timeout)):
-        return f"A server failed{when} ({_unheard(error) or words}). {again}"
-    return None
-
-
-def _unheard(error: BaseException) -> str | None:
-    """Which server gave no answer, and the innermost reason; None if it gave one."""
-    from requests.exceptions import ConnectionError as NoConnection
-    from requests.exceptions import Timeout
-
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, (NoConnection, Timeout)):
-        found = found.__cause__ or found.__context__
-    url = None if found is None or found.request is None else found.request.url
-    if found is None or url is None:
-        return None
-    place = urlsplit(str(url))
-    why: BaseException = found
-    while (inner := why.__cause__ or why.__context__) is not None:
-        why = inner
-    reason = (why.strerror if isinstance(why, OSError) else None) or type(why).__name__
-    # Without name and password, which an address may hold.
-    return f"{place.scheme}://{place.netloc.rpartition('@')[2]} does not answer: {reason}"

@@ -1,68 +1,134 @@
-"""What a cached result depends on beside a step's own source, parameters and inputs.
+"""What a cached result depends on beside a step's parameters and inputs.
 
 ZenML hashes the step function alone, and steps are thin: without this, editing ``coti`` would
-bring back results of the old code.
+bring back results of the old code. A step's key covers the modules that it imports, directly or
+through others, without their comments and docstrings: an edit of a report or of another command
+trains nothing again, an edit of the trainer does.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import os
-from functools import cache
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 from zenml.config.cache_policy import CachePolicy
 
 from ops.stack.locations import ROOT
 
-__all__ = ["CACHE_POLICY", "code_fingerprint"]
+__all__ = ["cached_by", "code_fingerprint", "modules_of"]
 
 PACKAGES = ("coti", "ops", "steps", "materializers")
 LOCK = "requirements.lock"
-REPORTS = (
-    "coti/report",
-    "coti/experiments",
-    "ops/tracking/run_report.py",
-    "steps/track_cell.py",
-    "steps/write_outputs.py",
-    "steps/write_results.py",
-)
-"""What steps that are never cached write for readers: no cached result depends on it, so a plot
-can be mended without training again."""
+_PLACE = re.compile(r"coti(\.\w+)+(?=:\w+$)")
+"""A registry's ``module:attribute``, which is imported when it is asked for."""
+
+
+def cached_by(module: str) -> CachePolicy:
+    """The policy of the cached steps of a module of ``steps``; give it ``__name__``.
+
+    The device's index is a step's input of its own, ``device``, and no part of the key.
+    """
+    step = module.rpartition(".")[2]
+    return CachePolicy.model_validate(
+        {
+            "include_step_code": False,  # the module's is in the fingerprint
+            "cache_func": f"{__name__}.of_{step}",
+            "ignored_inputs": ["device"],
+        }
+    )
+
+
+def __getattr__(name: str) -> Callable[[], str]:
+    """``of_<step>``: ZenML finds the function of a step's policy by this name."""
+    if not name.startswith("of_"):
+        raise AttributeError(name)
+    return partial(code_fingerprint, f"steps.{name.removeprefix('of_')}")
 
 
 @cache
-def code_fingerprint() -> str:
-    """Hash of our sources, the dependency lock and the facts of the machine that change bits.
+def code_fingerprint(module: str | None = None) -> str:
+    """Hash of sources, the dependency lock and the facts of the machine that change bits.
 
     The machine's facts are its vector instructions and the number of threads: float32 sums
     depend on both.
+
+    Args:
+        module: the sources that it imports; without, all of them.
     """
     import torch
 
     digest = hashlib.sha256()
-    files = [path for package in PACKAGES for path in _sources(ROOT / package)]
-    files = [path for path in files if not _is_report(path)]
+    for path in sorted(_every_file() if module is None else modules_of(module)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(_meaning(path).encode())
     lock = ROOT / LOCK
     if lock.is_file():
-        files.append(lock)
-    for path in sorted(files):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(lock.read_bytes())
     facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
     digest.update(repr(facts).encode())
-    digest.update(os.environ.get("CUDA_VISIBLE_DEVICES", "").encode())
     return digest.hexdigest()
 
 
-def _sources(folder: Path) -> list[Path]:
-    suffixes = {".py", ".html", ".j2", ".css"}
-    return [path for path in folder.rglob("*") if path.suffix in suffixes]
+def modules_of(module: str) -> set[Path]:
+    """Our source files that a module imports, directly or through others; itself among them."""
+    found: set[Path] = set()
+    waiting = list(_files_of(module))
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported_by(path)
+    return found
 
 
-def _is_report(path: Path) -> bool:
-    return f"{path.relative_to(ROOT).as_posix()}/".startswith(tuple(f"{r}/" for r in REPORTS))
+def _every_file() -> list[Path]:
+    return [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 
-CACHE_POLICY = CachePolicy.model_validate({"cache_func": "ops.stack.cache_policy.code_fingerprint"})
-"""For every step whose result may come from the cache."""
+def _files_of(module: str) -> Iterator[Path]:
+    """A module's file, and those of the packages that it lies in; nothing for others' modules."""
+    parts = module.split(".")
+    if parts[0] not in PACKAGES:
+        return
+    for count in range(1, len(parts) + 1):
+        place = ROOT.joinpath(*parts[:count])
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+        elif place.with_suffix(".py").is_file():
+            yield place.with_suffix(".py")
+
+
+@cache
+def _imported_by(path: Path) -> list[Path]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            place = _PLACE.match(node.value)
+            names |= {place.group()} if place else set()
+    return [file for name in sorted(names) for file in _files_of(name)]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _meaning(path: Path) -> str:
+    """The source without comments, layout and strings that stand alone, which only readers see."""
+
+    class _Plain(ast.NodeTransformer):
+        def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+            alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+            return None if alone else self.generic_visit(node)
+
+    tree = _Plain().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -8,26 +8,27 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from ops.quiet import quiet_terminal
 from ops.stack.artifact_store import s3_problem
+from ops.stack.check_cluster import look_at_cluster
+from ops.stack.check_images import look_at_builder, look_at_engine, look_at_registry
+from ops.stack.said import SECONDS, Said, State
 
 __all__ = ["Finding", "check_stack", "store_problem"]
 
-_SECONDS = 5
-_NAME_AND_WORD = re.compile(r"://\S*@")
-_DOCKER_HUB = "registry-1.docker.io"
-_REALM = re.compile(r'(\w+)="([^"]*)"')
+_LOGIN = re.compile(r"://\S*@")
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line of the answer."""
 
-    state: Literal["ok", "FAIL", "skip"]
+    state: State
     what: str
     """The component: its type and name."""
     said: str
@@ -53,35 +54,30 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
         yield Finding("FAIL", "ZenML store", store_problem(error))
         return
     yield Finding("ok", "ZenML store", f"answers at {url.scheme}://{url.hostname or ''}")
+    cluster = partial(look_at_cluster, gpu=gpu)
+    looks = _LOOKS | {("orchestrator", each): cluster for each in ("kubernetes", "kubeflow")}
     for kind, models in components.items():
         model = models[0]
         what = f"{kind.value} {model.name} ({model.flavor_name})"
-        look = _CHECKS.get((kind.value, model.flavor_name))
+        look = looks.get((kind.value, model.flavor_name))
         if look is None:
             yield Finding("skip", what, "nothing to look at.")
             continue
-        with _as_finding(what) as found:
+        try:
             # Each by itself: ZenML makes the folder of a local store, or fails at it.
-            found.extend(look(StackComponent.from_model(model), gpu))
-        for state, said in found:
-            yield Finding(state, what, said)
+            for state, said in look(StackComponent.from_model(model)):
+                yield Finding(state, what, said)
+        except Exception as error:
+            yield Finding("FAIL", what, _unforeseen(error))
 
 
-Said = tuple[Literal["ok", "FAIL", "skip"], str]
-
-
-@contextlib.contextmanager
-def _as_finding(what: str) -> Iterator[list[Said]]:
+def _unforeseen(error: Exception) -> str:
     """An error that nobody foresaw is a finding as well: the check goes on with the next."""
-    found: list[Said] = []
-    try:
-        yield found
-    except Exception as error:
-        words = " ".join(str(error).split())[:200]
-        said = f"{type(error).__name__}: {words}; the log file has the rest."
-        if isinstance(error, OSError) and error.filename:
-            said = f"{error.filename} cannot be written ({error.strerror}): mend path or rights."
-        found.append(("FAIL", said))
+    if isinstance(error, OSError) and error.filename:
+        why = f"{error.filename} cannot be written ({error.strerror})"
+        return f"{why}: free space, or mend the path or its rights."
+    words = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {words}; the log file has the rest."
 
 
 def store_problem(error: Exception) -> str:
@@ -95,7 +91,7 @@ def store_problem(error: Exception) -> str:
     if not place:
         with contextlib.suppress(Exception):
             place = GlobalConfiguration().store_configuration.url
-    place = _NAME_AND_WORD.sub("://", place) or "its address"
+    place = _LOGIN.sub("://", place) or "its address"
     name = type(error).__name__
     if isinstance(error, AuthorizationException):
         return f"{place} refuses the login ({name}): set ZENML_STORE_API_KEY, or `zenml login`."
@@ -106,30 +102,23 @@ def store_problem(error: Exception) -> str:
         said = f"cannot be used ({name})"
     else:
         words = " ".join(str(getattr(error, "orig", error)).split())
-        said = f"cannot be used ({name}: {_NAME_AND_WORD.sub('://', words)[:160]})"
+        said = f"cannot be used ({name}: {_LOGIN.sub('://', words)[:160]})"
     return (
         f"{place} {said}: start the server, or set ZENML_STORE_URL to its address; without it "
         "ZenML takes the store that it was last connected to."
     )
 
 
-def _local_store(store: Any, gpu: bool | None) -> Iterator[Said]:
+def _local_store(store: Any) -> Iterator[Said]:
     path = Path(store.path)
+    path.mkdir(parents=True, exist_ok=True)
     probe = path / f".coti-check-{uuid.uuid4().hex}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as error:
-        yield (
-            "FAIL",
-            f"{path} cannot be written ({error.strerror}): free space, or mend its rights.",
-        )
-        return
+    probe.write_bytes(b"x")
+    probe.unlink()
     yield "ok", f"{path} can be written."
 
 
-def _s3_store(store: Any, gpu: bool | None) -> Iterator[Said]:
+def _s3_store(store: Any) -> Iterator[Said]:
     problem = s3_problem(store)
     if problem is None:
         yield "ok", f"objects below {store.path} can be written, read and deleted."
@@ -137,7 +126,7 @@ def _s3_store(store: Any, gpu: bool | None) -> Iterator[Said]:
         yield "FAIL", problem
 
 
-def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
+def _mlflow(tracker: Any) -> Iterator[Said]:
     import requests
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -148,15 +137,10 @@ def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
         host = urlsplit(uri)
         said = f"{host.scheme}://{host.hostname}:{host.port or ''}"
         try:
-            requests.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS)
+            requests.get(f"{uri.rstrip('/')}/health", timeout=SECONDS)
         except requests.RequestException as error:
-            yield (
-                "FAIL",
-                (
-                    f"MLflow at {said} does not answer ({type(error).__name__}): start it, or set "
-                    "MLFLOW_TRACKING_URI and repeat `coti stack up`."
-                ),
-            )
+            why = f"MLflow at {said} does not answer ({type(error).__name__})"
+            yield "FAIL", f"{why}: start it, or set MLFLOW_TRACKING_URI and repeat `coti stack up`."
             return
     else:
         said = _without_password(uri)
@@ -164,13 +148,8 @@ def _mlflow(tracker: Any, gpu: bool | None) -> Iterator[Said]:
         MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
     except MlflowException as error:
         words = " ".join(str(error).split())[:160]
-        yield (
-            "FAIL",
-            (
-                f"MLflow at {said} refuses ({words}): set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD and repeat `coti stack up`."
-            ),
-        )
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        yield "FAIL", f"MLflow at {said} refuses ({words}): {remedy} and repeat `coti stack up`."
         return
     yield "ok", f"{said} answers; experiments and registry can be read."
 
@@ -181,204 +160,11 @@ def _without_password(uri: str) -> str:
     return uri.replace(f":{parts.password}@", "@") if parts.password else uri
 
 
-def _builder(component: Any, gpu: bool | None) -> Iterator[Said]:
-    """The local image builder needs an engine only where ZenML itself builds.
-
-    The image is looked for where it is run from: by the orchestrator's or the registry's check.
-    """
-    state, said = next(_engine())
-    if state == "FAIL":
-        yield "skip", "no Docker engine answers; run files with `skip_build` need none."
-    else:
-        yield state, said
-
-
-def _registry(component: Any, gpu: bool | None) -> Iterator[Said]:
-    """Ask the registry for the images that the run files name."""
-    names = dict.fromkeys(filter(None, map(os.environ.get, ("COTI_IMAGE", "COTI_CPU_IMAGE"))))
-    if not names:
-        yield "skip", "COTI_IMAGE is not set: no image was looked for."
-    for name in names:
-        yield _pushed(name)
-
-
-def _pushed(image: str) -> Said:
-    import requests
-
-    host, _, rest = image.partition("/")
-    if not rest or not ("." in host or ":" in host or host == "localhost"):
-        return "skip", f"{image} names no registry: nothing was asked."
-    path, _, digest = rest.partition("@")
-    path, _, tag = path.partition(":")
-    local = host.split(":")[0] in ("localhost", "127.0.0.1")
-    server = _DOCKER_HUB if host in ("docker.io", "index.docker.io") else host
-    url = f"http{'' if local else 's'}://{server}/v2/{path}/manifests/{digest or tag or 'latest'}"
-    headers = {
-        "Accept": "application/vnd.oci.image.index.v1+json, "
-        "application/vnd.oci.image.manifest.v1+json, "
-        "application/vnd.docker.distribution.manifest.list.v2+json, "
-        "application/vnd.docker.distribution.manifest.v2+json"
-    }
-    why = "it is forbidden"
-    try:
-        answer = requests.head(url, headers=headers, timeout=_SECONDS)
-        if answer.status_code == 401:
-            token, why = _anonymous_token(answer.headers.get("WWW-Authenticate", ""), path)
-            if token:
-                headers["Authorization"] = f"Bearer {token}"
-                answer = requests.head(url, headers=headers, timeout=_SECONDS)
-    except requests.RequestException as error:
-        said = f"the registry {host} does not answer ({type(error).__name__}): mend COTI_REGISTRY."
-        return "FAIL", said
-    if answer.status_code == 200:
-        return "ok", f"image {image} is there."
-    if answer.status_code == 404:
-        build = "`docker build -f k8s/Dockerfile .`, then `docker push`"
-        return "FAIL", f"image {image} is not there: build and push it, {build}."
-    if answer.status_code in (401, 403):
-        return "skip", (
-            f"{host} asks for a login, which this check does not have ({why}): "
-            f"{image} is private, or there is no such repository."
-        )
-    return "FAIL", f"{host} answered {answer.status_code} for {image}: look at the registry's log."
-
-
-def _anonymous_token(challenge: str, path: str) -> tuple[str, str]:
-    """The token that a registry gives to everybody who wants to read public images.
-
-    Args:
-        challenge: of the registry's 401, ``Bearer realm="…",service="…",scope="…"``.
-        path: of the image, for a challenge without a scope.
-
-    Returns:
-        It, or nothing; and the reason for a refusal, should there be one.
-    """
-    import requests
-
-    asked = dict(_REALM.findall(challenge))
-    realm = asked.pop("realm", "")
-    if not challenge.lower().startswith("bearer ") or not realm.startswith(("http://", "https://")):
-        return "", "it gives no tokens to everybody"
-    wanted = {"scope": f"repository:{path}:pull"}
-    wanted |= {key: asked[key] for key in ("service", "scope") if key in asked}
-    host = urlsplit(realm).netloc
-    try:
-        answer = requests.get(realm, params=wanted, timeout=_SECONDS)
-        if answer.status_code != 200:
-            return "", f"{host} answered {answer.status_code} without one"
-        given = answer.json()
-        token = given.get("token") or given.get("access_token") or ""
-    except (requests.RequestException, ValueError, AttributeError) as error:
-        return "", f"{host} gave no token, {type(error).__name__}"
-    return str(token), "a token for everybody does not open it"
-
-
-def _docker(component: Any, gpu: bool | None) -> Iterator[Said]:
-    yield from _engine(os.environ.get("COTI_IMAGE", ""))
-
-
-def _engine(image: str | None = None) -> Iterator[Said]:
-    """Whether an engine answers, and has an image; None: none is wanted."""
-    import docker
-    from docker.errors import DockerException, ImageNotFound
-
-    try:
-        engine = docker.from_env(timeout=_SECONDS)
-    except DockerException as error:
-        yield _no_engine(error)
-        return
-    with contextlib.closing(engine):
-        try:
-            version = engine.version()["Version"]
-        except DockerException as error:
-            yield _no_engine(error)
-            return
-        yield "ok", f"Docker engine {version} answers."
-        if not image:
-            if image is not None:
-                yield "skip", "COTI_IMAGE is not set: no image was looked for."
-            return
-        try:
-            engine.images.get(image)
-        except ImageNotFound:
-            build = "build it, `docker build -f k8s/Dockerfile .`"
-            yield "FAIL", f"image {image} is not there: {build}"
-        else:
-            yield "ok", f"image {image} is there."
-
-
-def _no_engine(error: Exception) -> Said:
-    return (
-        "FAIL",
-        f"no Docker engine answers ({type(error).__name__}): start one, or set DOCKER_HOST.",
-    )
-
-
-def _kubernetes(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
-    from kubernetes import client as k8s
-    from kubernetes import config as k8s_config
-    from kubernetes.client.rest import ApiException
-    from urllib3.exceptions import HTTPError
-
-    settings = orchestrator.config
-    namespace = getattr(settings, "kubernetes_namespace", None) or settings.kubeflow_namespace
-    context = settings.kubernetes_context
-    # ZenML's Kubeflow orchestrator has no such setting: there a pod's own identity is used where
-    # no context is named.
-    inside = getattr(settings, "incluster", not context and "KUBERNETES_SERVICE_HOST" in os.environ)
-    try:
-        if inside:
-            configuration = k8s.Configuration()
-            k8s_config.load_incluster_config(client_configuration=configuration)
-            api = k8s.ApiClient(configuration)
-        else:
-            api = k8s_config.new_client_from_config(context=context)
-    except k8s_config.ConfigException as error:
-        said = f"no Kubernetes context {context or 'that is current'}"
-        remedy = "set KUBECONFIG and COTI_KUBERNETES_CONTEXT"
-        if inside:
-            said, remedy = "this is no pod of the cluster", "unset COTI_INCLUSTER, set KUBECONFIG"
-        yield "FAIL", f"{said} ({error}): {remedy} and repeat `coti stack up`."
-        return
-    core = k8s.CoreV1Api(api)
-    try:
-        core.read_namespace(namespace, _request_timeout=_SECONDS)
-        yield "ok", f"the cluster answers and has the namespace {namespace!r}."
-        nodes = core.list_node(_request_timeout=_SECONDS).items
-    except ApiException as error:
-        if error.status == 404:
-            yield "FAIL", f"no namespace {namespace!r}: `kubectl apply -k k8s/overlays/gpu`."
-        elif error.status == 403 and inside:
-            yield "skip", "the cluster answers; this pod may not look at namespaces and nodes."
-        else:
-            yield "FAIL", f"the cluster refuses ({error.status} {error.reason}): mend your rights."
-        return
-    except (HTTPError, OSError) as error:
-        yield "FAIL", f"the cluster does not answer ({type(error).__name__}): check KUBECONFIG."
-        return
-    gpus = sum(int((node.status.allocatable or {}).get("nvidia.com/gpu", 0)) for node in nodes)
-    if gpus:
-        yield "ok", f"{gpus} GPUs on {len(nodes)} nodes."
-    elif gpu is False:
-        yield "skip", "no GPU node, none is wanted."
-    else:
-        yield (
-            "FAIL",
-            (
-                "no node offers nvidia.com/gpu: add a GPU node and NVIDIA's device plugin, or use "
-                "configs/kubernetes_cpu.yaml and check with --no-gpu."
-            ),
-        )
-
-
-Look = Callable[[Any, bool | None], Iterator[Said]]
-_CHECKS: dict[tuple[str, str], Look] = {
+_LOOKS: dict[tuple[str, str], Callable[[Any], Iterator[Said]]] = {
     ("artifact_store", "local"): _local_store,
     ("artifact_store", "s3"): _s3_store,
     ("experiment_tracker", "mlflow"): _mlflow,
-    ("orchestrator", "local_docker"): _docker,
-    ("image_builder", "local"): _builder,
-    ("container_registry", "default"): _registry,
-    ("orchestrator", "kubernetes"): _kubernetes,
-    ("orchestrator", "kubeflow"): _kubernetes,
+    ("orchestrator", "local_docker"): look_at_engine,
+    ("image_builder", "local"): look_at_builder,
+    ("container_registry", "default"): look_at_registry,
 }

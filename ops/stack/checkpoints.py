@@ -28,7 +28,7 @@ _NOT_LEARNED = {
     "scorer": ("batch_size",),
     "concept_score": ("batch_size",),
 }
-"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are drawn
+"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are generated
 or looked at together changes φ by rounding alone."""
 _KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
 """Parameters and inputs that the training itself names in its checkpoint."""
@@ -87,15 +87,11 @@ def read_whole(uri: str) -> bytes | None:
     Raises:
         OSError: the store cannot be reached.
     """
-    try:
+    with _as_os_error(f"{uri} cannot be read"):
         if not fileio.exists(uri):
             return None
         with fileio.open(uri, "rb") as file:
             return bytes(file.read())
-    except OSError:
-        raise
-    except Exception as error:  # each store's client has exceptions of its own
-        raise OSError(f"{uri} cannot be read: {error}") from error
 
 
 def write_whole(uri: str, content: bytes) -> None:
@@ -105,15 +101,22 @@ def write_whole(uri: str, content: bytes) -> None:
         OSError: the store is full or cannot be reached; the file before is kept.
     """
     beside = f"{uri}.part"
-    try:
+    with _as_os_error(f"{uri} cannot be written"):
         fileio.makedirs(uri.rsplit("/", 1)[0])
         with fileio.open(beside, "wb") as file:
             file.write(content)
         fileio.rename(beside, uri, overwrite=True)
+
+
+@contextmanager
+def _as_os_error(said: str) -> Iterator[None]:
+    """Each store's client has exceptions of its own."""
+    try:
+        yield
     except OSError:
         raise
-    except Exception as error:  # each store's client has exceptions of its own
-        raise OSError(f"{uri} cannot be written: {error}") from error
+    except Exception as error:
+        raise OSError(f"{said}: {error}") from error
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Cells side by side: each in a process of its own, so that they share neither models nor threads.
 
-Without workers (the default, and in a pod of its own) a cell runs where its step runs.
+Without workers (the default, and in a pod of its own) a run runs where its step runs.
 """
 
 from __future__ import annotations
@@ -18,29 +18,26 @@ from pathlib import Path
 import torch
 
 from coti.core.errors import TrainingError
-from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
-from coti.loop.experiment_loop import CellData, CellModels, CellResult, run_cell
-from coti.scores.baselines import NEED_EFFICIENTNET
-from coti.settings import CellSettings, ModelSettings, ScorerSettings
-from ops.stack.loaded_models import concept_encoder, judge_of, scorer_of, text_to_image
+from coti.experiments.run import ExperimentResult, run_experiment
+from coti.loop.data import ConceptData
+from coti.settings import RunSettings
+from ops.stack.loaded_models import models_of
 
-__all__ = ["CellInputs", "compute_cell", "start_workers", "stop_workers"]
+__all__ = ["RunInputs", "compute_run", "start_workers", "stop_workers"]
 
 _workers: ProcessPoolExecutor | None = None
 
 
 @dataclass(frozen=True)
-class CellInputs:
-    """Everything a cell is computed from; it can travel to another process."""
+class RunInputs:
+    """Everything a run is computed from; it can travel to another process."""
 
-    data: CellData
-    model: ModelSettings
-    scorer: ScorerSettings
-    cell: CellSettings
+    data: ConceptData
+    settings: RunSettings
 
 
 def start_workers(count: int) -> None:
-    """Let up to ``count`` cells run at once; 1 keeps them in this process."""
+    """Let up to ``count`` runs run at once; 1 keeps them in this process."""
     global _workers
     stop_workers()
     if count > 1:
@@ -58,44 +55,26 @@ def stop_workers() -> None:
         _workers = None
 
 
-def compute_cell(inputs: CellInputs) -> CellResult:
-    """Run a cell in a free worker, or here."""
+def compute_run(inputs: RunInputs) -> ExperimentResult:
+    """Run a run in a free worker, or here."""
     if _workers is None:
         return _compute(inputs)
     try:
         return _workers.submit(_compute, inputs).result()
     except BrokenProcessPool as error:
         raise TrainingError(
-            "a process that computes cells was killed, most likely for memory: set parallel to "
-            "less, and run the same command again; cells that are done come from the cache."
+            "a process that computes runs was killed, most likely for memory: set parallel to "
+            "less, and run the same command again; runs that are done come from the cache."
         ) from error
 
 
-def _compute(inputs: CellInputs) -> CellResult:
+def _compute(inputs: RunInputs) -> ExperimentResult:
     before = torch.get_num_threads()
-    torch.set_num_threads(inputs.cell.threads)
+    torch.set_num_threads(inputs.settings.threads or before)
     try:
-        return run_cell(_models(inputs), inputs.data, inputs.cell)
+        return run_experiment(models_of(inputs.settings), inputs.data, inputs.settings)
     finally:
         torch.set_num_threads(before)
-
-
-def _models(inputs: CellInputs) -> CellModels:
-    cell, scorer, judge = inputs.cell, inputs.scorer, inputs.cell.evaluation
-    encoder = scorer_of(scorer)
-    return CellModels(
-        text_to_image(inputs.model),
-        encoder,
-        judge_of(judge),
-        concept_encoder(cell.concept_score, encoder, inputs.model),
-        _second(cell),
-    )
-
-
-def _second(cell: CellSettings) -> EfficientNetLite0 | None:
-    if not cell.reference_judge and cell.strategy not in NEED_EFFICIENTNET:
-        return None
-    return load_efficientnet(cell.baselines.efficientnet, cell.baselines.side)
 
 
 def _begin() -> None:

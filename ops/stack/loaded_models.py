@@ -5,33 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 from coti.core.weights import local_weights
-from coti.encoders.image_text import (
-    AutoencoderEncoder,
-    ImageEncoder,
-    ImageTextEncoder,
-    load_image_text_encoder,
-)
+from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
+from coti.encoders.protocol import EncoderOptions, ImageEncoder, ImageTextEncoder
+from coti.encoders.registry import load_encoder
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, origin_of
+from coti.loop.data import Models
+from coti.loop.inputs import Encoders
 from coti.settings import (
     AestheticSettings,
-    ConceptScoreSettings,
     EvaluationSettings,
     ModelSettings,
+    RunSettings,
     ScorerSettings,
     TokenSettings,
 )
 from ops.stack.locations import locate
 
 __all__ = [
-    "concept_encoder",
+    "efficientnet_of",
+    "encoders_of",
     "image_text_encoder",
     "inception_of",
     "judge_of",
-    "located_aesthetic",
+    "located",
     "located_model",
     "located_token",
+    "models_of",
     "scorer_of",
     "text_to_image",
 ]
@@ -44,15 +46,12 @@ def text_to_image(settings: ModelSettings) -> TextToImageModel:
     return replace(model, name=settings.base_model, origin=origin_of(settings))
 
 
-@lru_cache(maxsize=3)
 def image_text_encoder(
     model: str, pretrained: str | None, batch_size: int, sha256: str | None = None
 ) -> ImageTextEncoder:
-    """An image-text model, on the GPU where there is one."""
-    located = pretrained and locate(pretrained)
-    return load_image_text_encoder(
-        locate(model), located, device="auto", batch_size=batch_size, sha256=sha256
-    )
+    """An image-text model of open_clip, on the GPU where there is one."""
+    encoder = _encoder("open_clip", model, pretrained, sha256, batch_size)
+    return cast(ImageTextEncoder, encoder)
 
 
 def scorer_of(settings: ScorerSettings) -> ImageTextEncoder:
@@ -69,32 +68,82 @@ def judge_of(settings: EvaluationSettings) -> ImageTextEncoder:
     )
 
 
-@lru_cache(maxsize=1)
-def _inception(weights: str, sha256: str, batch_size: int) -> ImageEncoder:
-    from coti.encoders.inception import InceptionEncoder
-
-    return InceptionEncoder(weights, sha256, device="auto", batch_size=batch_size)
-
-
 def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
     """What FID is measured on, where the settings give its weights."""
     if settings.inception is None:
         return None
-    return _inception(locate(settings.inception), settings.inception_sha256, settings.batch_size)
+    return _encoder(
+        "inception", settings.inception, None, settings.inception_sha256, settings.batch_size
+    )
 
 
-def concept_encoder(
-    settings: ConceptScoreSettings, scorer: ImageTextEncoder, model: ModelSettings
-) -> ImageEncoder | None:
-    """ℰ of Eq. 8 where it isn't the scorer: a model of its own, or the autoencoder."""
-    if settings.encoder == "scorer":
-        return None
-    if settings.encoder == "model" and settings.model is not None:
-        return image_text_encoder(
-            settings.model, settings.pretrained, settings.batch_size, settings.sha256
-        )
-    network = text_to_image(model)
-    return AutoencoderEncoder(network.vae, network.resolution, batch_size=settings.batch_size)
+def encoders_of(settings: RunSettings) -> Encoders:
+    """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another."""
+    own, scorer = settings.concept_score, scorer_of(settings.scorer)
+    if own.encoder == "scorer":
+        return Encoders(scorer)
+    other = _encoder(
+        own.encoder, own.model, own.pretrained, own.sha256, own.batch_size, settings.model
+    )
+    return Encoders(scorer, other)
+
+
+@lru_cache(maxsize=1)
+def _efficientnet(path: str | None, side: int) -> EfficientNetLite0:
+    return load_efficientnet(path, side)
+
+
+def efficientnet_of(settings: RunSettings) -> EfficientNetLite0:
+    """The reference judge, which some baselines stand on, too."""
+    base = settings.baselines
+    return _efficientnet(base.efficientnet and locate(base.efficientnet), base.side)
+
+
+def models_of(settings: RunSettings) -> Models:
+    """Everything frozen that a whole run works with."""
+    return Models(
+        text_to_image(settings.model),
+        encoders_of(settings),
+        judge_of(settings.evaluation),
+        inception_of(settings.evaluation),
+        lambda: efficientnet_of(settings),
+    )
+
+
+def located(settings: RunSettings) -> RunSettings:
+    """The settings with all their files found."""
+    base = settings.baselines
+    names = ("efficientnet", "lpips", "relic", "tanet", "sd_chad")
+    found: dict[str, Any] = {
+        name: getattr(base, name) and locate(getattr(base, name)) for name in names
+    }
+    return replace(
+        settings,
+        aesthetic=located_aesthetic(settings.aesthetic),
+        token=located_token(settings.token),
+        baselines=replace(base, **found),
+    )
+
+
+@lru_cache(maxsize=5)
+def _encoder(
+    kind: str,
+    model: str | None,
+    pretrained: str | None,
+    sha256: str | None,
+    batch_size: int,
+    base: ModelSettings | None = None,
+) -> ImageEncoder:
+    """An encoder of the registry, on the GPU where there is one."""
+    options = EncoderOptions(
+        model=model and locate(model),
+        pretrained=pretrained and locate(pretrained),
+        sha256=sha256,
+        device="auto",
+        batch_size=batch_size,
+        base_model=None if base is None else lambda: text_to_image(base),
+    )
+    return load_encoder(kind, options)
 
 
 def located_aesthetic(settings: AestheticSettings) -> AestheticSettings:

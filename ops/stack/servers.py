@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 from coti.core.errors import ConfigError, CotiError
 
-__all__ = ["server_environment", "server_words"]
+__all__ = ["server_command", "server_environment"]
 
 
-def server_words(server: str, environment: Mapping[str, str]) -> list[str]:
+def server_command(server: str, environment: Mapping[str, str]) -> list[str]:
     """The command that becomes the server.
 
     Raises:
@@ -65,11 +65,11 @@ def main() -> None:
     """Become the server that the first argument names."""
     server = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        words = server_words(server, os.environ)
+        command = server_command(server, os.environ)
         environment = server_environment(server, os.environ)
     except CotiError as error:
         raise SystemExit(f"Error: {error}") from error
-    os.execve(sys.executable, [sys.executable, *words], environment)
+    os.execve(sys.executable, [sys.executable, *command], environment)
 
 
 if __name__ == "__main__":

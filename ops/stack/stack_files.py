@@ -21,7 +21,7 @@ _SECRET = re.compile(r"^\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}$")
 _PASSWORD = re.compile(
     r"(?:^|://)[^/\s@:]*:(?!//|\d+/)[^\s@]+@(?!sha\d+:)|[?&]password=[^&\s]", re.IGNORECASE
 )
-"""``user:word@host`` with or without a scheme, or ``?password=word``; no port, no digest."""
+"""``user:password@host`` with or without a scheme, or ``?password=…``; no port, no digest."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Which MLflow the active stack tracks to, and what identifies the running pipeline there."""
+"""Which MLflow the active stack tracks to, and the running pipeline's record there."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from zenml import get_step_context
@@ -10,51 +10,56 @@ from zenml.client import Client
 
 from coti.core.errors import RegistryError
 from ops.stack.artifact_store import share_s3_credentials
-from ops.tracking.mlflow_record import RunRecord, slug
+from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.tracker import Tracker
 
-__all__ = ["open_record", "tracking_uri"]
-
-REMEDY = "register a stack with one: `coti stack up local`."
+__all__ = ["active_tracker", "open_record"]
 
 
-def tracking_uri() -> str:
-    """The MLflow tracking URI of the active stack, credentials set in the environment.
+def active_tracker() -> Tracker:
+    """The MLflow of the active stack; its credentials are set in the environment.
 
     Raises:
         RegistryError: the stack has no MLflow experiment tracker.
     """
-    tracker: Any = Client().active_stack.experiment_tracker
+    stack = Client().active_stack
+    tracker: Any = stack.experiment_tracker
     if tracker is None or not hasattr(tracker, "get_tracking_uri"):
-        name = Client().active_stack_model.name
-        raise RegistryError(f"stack {name!r} has no MLflow experiment tracker: {REMEDY}")
-    if str(tracker.get_tracking_uri()).startswith("http"):
+        raise RegistryError(
+            f"stack {stack.name!r} has no MLflow experiment tracker: register a stack with one: "
+            "`coti stack up local`."
+        )
+    uri = str(tracker.get_tracking_uri())
+    if uri.startswith("http"):
         tracker.configure_mlflow()
     share_s3_credentials()
-    return str(tracker.get_tracking_uri())
+    return Tracker(uri, artifact_store=str(stack.artifact_store.path))
 
 
-def open_record(concept: str, params: dict[str, Any], tags: dict[str, str]) -> RunRecord:
-    """The MLflow record of the running pipeline run."""
+def open_record(
+    experiment: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    run_name: str | None = None,
+    run_key: str | None = None,
+) -> RunRecord:
+    """The MLflow record of the running pipeline run, or of a part of it that has its own.
+
+    Args:
+        experiment: MLflow's; the concept's name, or that of a sweep.
+        params: of the run.
+        tags: of the run.
+        run_name: finds the run again; the pipeline run's without it.
+        run_key: what a killed run and the one that goes on have in common; the hash of the
+            configuration without it.
+    """
     run = get_step_context().pipeline_run
-    uri = tracking_uri()
     return RunRecord.open(
-        tracking_uri=uri,
-        concept=concept,
-        run_name=run.name,
-        run_key=tags["coti.config_hash"],
+        active_tracker(),
+        experiment=experiment,
+        run_name=run_name or run.name,
+        run_key=run_key or tags["coti.config_hash"],
         timestamp=int(run.created.timestamp() * 1000),
         params=params,
         tags=tags,
-        artifact_location=_artifact_location(uri, concept),
     )
-
-
-def _artifact_location(uri: str, concept: str) -> str | None:
-    """Where a local database's files go: the stack's bucket, or beside it; a server knows."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    store = str(Client().active_stack.artifact_store.path)
-    if store.startswith("s3://"):
-        return f"{store}/mlflow/{slug(concept)}"
-    artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-    return (artifacts / slug(concept)).as_uri()

@@ -1,4 +1,4 @@
-"""An evaluation of words in MLflow: a parent run with the table and the plot, a run a word."""
+"""An evaluation of embeddings in MLflow: a parent run with table and plot, a run an embedding."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from ops.tracking.mlflow_record import experiment_of, slug
+from ops.tracking.tracker import Tracker
 
 __all__ = ["record_evaluation"]
 
 
 def record_evaluation(
-    tracking_uri: str,
+    tracker: Tracker,
     concept: str,
     rows: Sequence[Mapping[str, Any]],
     params: Mapping[str, Any],
@@ -25,37 +24,32 @@ def record_evaluation(
     """Write an evaluation into the concept's experiment; returns the parent run's id.
 
     Args:
-        tracking_uri: of MLflow.
+        tracker: MLflow.
         concept: names the experiment, as the pipeline does.
-        rows: a mapping a word and seed, with ``label``, ``num_vectors`` and ``seed``; the numbers
-            of a word's seeds are one metric, its step is the seed.
+        rows: a mapping an embedding and seed, with ``label``, ``num_vectors`` and ``seed``; the
+            numbers of an embedding's seeds are one metric, its step is the seed.
         params: how it was measured.
         files: artifacts of the parent run.
     """
-    client = MlflowClient(tracking_uri=tracking_uri)
-    location = None
-    if tracking_uri.startswith("sqlite:///"):
-        artifacts = Path(tracking_uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-        location = (artifacts / slug(concept)).as_uri()
-    experiment = experiment_of(client, concept, location)
+    client, experiment = tracker.client, tracker.experiment(concept)
     parent = client.create_run(experiment, run_name="evaluate", tags={"coti.evaluation": "parent"})
     identity = str(parent.info.run_id)
     client.log_batch(identity, params=[Param(k, str(v)[:6000]) for k, v in params.items()])
     for label in dict.fromkeys(str(row["label"]) for row in rows):
         mine = [row for row in rows if row["label"] == label]
-        tags = {"mlflow.parentRunId": identity, "coti.evaluation": "word"}
+        tags = {"mlflow.parentRunId": identity, "coti.evaluation": "embedding"}
         run = client.create_run(experiment, run_name=label, tags=tags)
         stamp = int(run.info.start_time)
         metrics = [
-            Metric(name, float(value), stamp, int(row["seed"]))
+            Metric(_allowed(name), float(value), stamp, int(row["seed"]))
             for row in mine
             for name, value in row.items()
             if name not in ("seed", "num_vectors")
             and isinstance(value, int | float)
             and math.isfinite(value)
         ]
-        words = [Param("label", label), Param("num_vectors", str(mine[0]["num_vectors"]))]
-        client.log_batch(run.info.run_id, metrics=_named(metrics), params=words)
+        described = [Param("label", label), Param("num_vectors", str(mine[0]["num_vectors"]))]
+        client.log_batch(run.info.run_id, metrics=metrics, params=described)
         client.set_terminated(run.info.run_id)
     for path in files:
         client.log_artifact(identity, str(path))
@@ -63,14 +57,6 @@ def record_evaluation(
     return identity
 
 
-def _named(metrics: Sequence[Metric]) -> list[Metric]:
-    """Names that MLflow takes: a class may be called anything."""
-    return [
-        Metric(
-            "".join(c if c.isalnum() or c in "_-. /" else "-" for c in each.key),
-            each.value,
-            each.timestamp,
-            each.step,
-        )
-        for each in metrics
-    ]
+def _allowed(name: str) -> str:
+    """As MLflow takes it: a class may be called anything."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from coti.core.errors import ConfigError
-from coti.settings import ConceptScoreSettings, ScorerSettings
-from ops.run_file import CotiConfig
+from coti.settings import (
+    ConceptScoreSettings,
+    EvaluationSettings,
+    ModelSettings,
+    RunSettings,
+    ScorerSettings,
+)
+from coti.settings.run import flat
 from ops.stack.cache_policy import code_fingerprint
 from ops.stack.input_hashes import (
     fingerprint_file,
@@ -18,7 +24,15 @@ from ops.stack.input_hashes import (
 )
 from ops.stack.locations import ROOT
 
-__all__ = ["Fingerprints", "fingerprints_of", "params_of", "scorers_fingerprint", "tags_of"]
+__all__ = [
+    "Fingerprints",
+    "base_model_fingerprint",
+    "fingerprints_of",
+    "judge_fingerprint",
+    "params_of",
+    "scorers_fingerprint",
+    "tags_of",
+]
 
 
 @dataclass(frozen=True)
@@ -36,33 +50,35 @@ class Fingerprints:
     ratings: str
 
 
-def fingerprints_of(config: CotiConfig) -> Fingerprints:
+def fingerprints_of(settings: RunSettings) -> Fingerprints:
     """Hash all inputs; a missing one is named here, before the first step runs."""
-    if config.concept.strip() == "":
-        raise ConfigError("concept is empty: give the concept's name.")
-    aesthetic = config.aesthetic
+    for name in ("concept", "seeds", "pool"):
+        if not getattr(settings, name).strip():
+            raise ConfigError(f"{name} is missing: a run needs concept, seeds and pool.")
+    aesthetic = settings.aesthetic
     return Fingerprints(
-        base_model=fingerprint_model(
-            config.model.base_model,
-            config.model.revision,
-            config.model.sha256,
-            config.model.config,
-        ),
-        initializer=fingerprint_file(config.token.initializer),
-        scorer=scorers_fingerprint(config.scorer, config.concept_score),
-        judge=fingerprint_model(
-            config.evaluation.judge,
-            config.evaluation.judge_pretrained,
-            config.evaluation.judge_sha256,
-        ),
-        seeds=fingerprint_optional("seeds", config.seeds),
-        pool=fingerprint_pool(config.pool, config.pool_rules),
-        references=fingerprint_optional("references", config.references),
-        ground_truth=fingerprint_optional("ground_truth", config.ground_truth),
+        base_model=base_model_fingerprint(settings.model),
+        initializer=fingerprint_file(settings.token.initializer),
+        scorer=scorers_fingerprint(settings.scorer, settings.concept_score),
+        judge=judge_fingerprint(settings.evaluation),
+        seeds=fingerprint_optional("seeds", settings.seeds),
+        pool=fingerprint_pool(settings.pool, settings.pool_rules),
+        references=fingerprint_optional("references", settings.references),
+        ground_truth=fingerprint_optional("ground_truth", settings.ground_truth),
         ratings=fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),
     )
+
+
+def base_model_fingerprint(model: ModelSettings) -> str:
+    """The base model's."""
+    return fingerprint_model(model.base_model, model.revision, model.sha256, model.config)
+
+
+def judge_fingerprint(settings: EvaluationSettings) -> str:
+    """The judge's."""
+    return fingerprint_model(settings.judge, settings.judge_pretrained, settings.judge_sha256)
 
 
 def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> str:
@@ -73,25 +89,19 @@ def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> st
     return found
 
 
-def params_of(config: CotiConfig) -> dict[str, Any]:
+def params_of(settings: RunSettings) -> dict[str, Any]:
     """Every setting by its dotted name, for MLflow's comparison of runs."""
-    flat: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            flat.update({f"{key}.{name}": each for name, each in value.items()})
-        else:
-            flat[key] = value
-    return flat
+    return flat(asdict(settings))
 
 
-def tags_of(config: CotiConfig, prints: Fingerprints) -> dict[str, str]:
+def tags_of(settings: RunSettings, prints: Fingerprints) -> dict[str, str]:
     """Lineage: hashes of configuration, inputs and code, and the commit."""
     return {
-        "coti.concept": config.concept,
-        "coti.strategy": config.strategy,
-        "coti.seed": str(config.seed),
-        "coti.config_hash": config.fingerprint(),
-        "coti.base_model": config.model.base_model,
+        "coti.concept": settings.concept,
+        "coti.strategy": settings.strategy,
+        "coti.seed": str(settings.seed),
+        "coti.config_hash": settings.fingerprint(),
+        "coti.base_model": settings.model.base_model,
         "coti.base_model_hash": prints.base_model,
         "coti.pool_hash": prints.pool,
         "coti.seeds_hash": prints.seeds,

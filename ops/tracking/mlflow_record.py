@@ -16,31 +16,16 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 
-__all__ = ["RunRecord", "experiment_of", "slug", "tag_is"]
+from ops.tracking.tracker import Tracker, tag_is
+
+__all__ = ["RunRecord"]
 
 PARENT_TAG = "coti.pipeline_run"
 CYCLE_TAG = "coti.cycle"
 KEY_TAG = "coti.run_key"
 BATCH = 900
 """Metrics a request; MLflow takes 1,000."""
-
-
-def slug(concept: str) -> str:
-    """A concept's name as a registry and a file system take it."""
-    kept = "".join(c if c.isalnum() else "-" for c in concept.lower())
-    return "-".join(part for part in kept.split("-") if part) or "concept"
-
-
-def tag_is(key: str, value: str) -> str:
-    """MLflow's filter for runs with a tag of this value, whatever quotes are in it."""
-    if "'" not in value:
-        return f"tags.`{key}` = '{value}'"
-    if '"' not in value:
-        return f'tags.`{key}` = "{value}"'
-    # MLflow knows no way to write both: here any character stands for the second kind.
-    return f'tags.`{key}` LIKE "{value.replace(chr(34), "_")}"'
 
 
 @dataclass
@@ -56,18 +41,17 @@ class RunRecord:
     @classmethod
     def open(
         cls,
-        tracking_uri: str,
-        concept: str,
+        tracker: Tracker,
+        *,
+        experiment: str,
         run_name: str,
         run_key: str,
         timestamp: int,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
-        artifact_location: str | None,
     ) -> RunRecord:
         """Find this pipeline run's parent, or make it with params and tags."""
-        client = MlflowClient(tracking_uri=tracking_uri)
-        experiment_id = experiment_of(client, concept, artifact_location)
+        client, experiment_id = tracker.client, tracker.experiment(experiment)
         found = _search(client, experiment_id, {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
         if found is None:
             _close_interrupted(client, experiment_id, run_key, run_name)
@@ -136,20 +120,6 @@ class RunRecord:
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """End a run; harmless where it has ended."""
         self.client.set_terminated(run_id, status)
-
-
-def experiment_of(client: MlflowClient, concept: str, artifact_location: str | None) -> str:
-    """The id of a concept's experiment; made where there is none yet."""
-    found = client.get_experiment_by_name(concept)
-    if found is None:
-        try:
-            return str(client.create_experiment(concept, artifact_location=artifact_location))
-        except MlflowException:
-            # Somebody else made it in between.
-            found = client.get_experiment_by_name(concept)
-            if found is None:
-                raise
-    return str(found.experiment_id)
 
 
 def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,11 +15,14 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import ConfigError
-from ops.registry.embedding_registry import CHAMPION, METRICS_TAG, Registry
-from ops.run_file import CotiConfig, check_run_file
+from coti.settings import RunSettings
+from ops.registry.embedding_registry import CHAMPION, Registry, metrics_of
+from ops.registry.promotion import VERDICT_TAG
+from ops.run_file import check_run_file
 from ops.terminal import user_sentence
 from ops.tracking.lineage import fingerprints_of, tags_of
-from ops.tracking.mlflow_record import slug
+from ops.tracking.mlflow_record import CYCLE_TAG
+from ops.tracking.tracker import Tracker, slug, tag_is
 
 __all__ = [
     "EXIT_CODES",
@@ -77,7 +79,7 @@ def run_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def changes(client: MlflowClient, config: CotiConfig) -> list[str]:
+def changes(client: MlflowClient, config: RunSettings) -> list[str]:
     """Which inputs no finished run of the concept had; empty if there is nothing to do."""
     wanted = tags_of(config, fingerprints_of(config))
     runs = _finished(client, config.concept)
@@ -94,13 +96,13 @@ def changes(client: MlflowClient, config: CotiConfig) -> list[str]:
 
 
 def retrain(
-    path: Path, tracking_uri: str, run: Callable[[Path], int], force: bool = False
+    path: Path, tracker: Tracker, run: Callable[[Path], int], force: bool = False
 ) -> Outcome:
     """Look at one concept, and train it again if its inputs changed.
 
     Args:
         path: its run file.
-        tracking_uri: MLflow's.
+        tracker: MLflow.
         run: runs the pipeline with the run file; its exit code.
         force: run even if nothing changed.
 
@@ -111,17 +113,16 @@ def retrain(
     try:
         config = check_run_file(path)
         concept = config.concept
-        client = MlflowClient(tracking_uri=tracking_uri)
-        changed = changes(client, config)
+        changed = changes(tracker.client, config)
         if not changed and not force:
             return Outcome(concept, "unchanged", "no input changed; nothing to do.")
-        before = Registry.of(tracking_uri, concept).champion()
-        known = {each.info.run_id for each in _finished(client, concept)}
+        before = Registry(tracker.client, concept).champion()
+        known = {each.info.run_id for each in _finished(tracker.client, concept)}
         if run(path) != 0:
             reason = "the run failed; its log says why, and the same command goes on from there."
             return Outcome(concept, "failed", reason, changed)
         ended = True
-        return _outcome(client, tracking_uri, concept, changed, before, known)
+        return _outcome(Registry(tracker.client, concept), changed, before=before, known=known)
     except Exception as error:
         said = user_sentence(error, mid_run=False)
         if said is None:
@@ -132,44 +133,39 @@ def retrain(
 
 
 def _outcome(
-    client: MlflowClient,
-    tracking_uri: str,
-    concept: str,
-    changed: list[str],
-    before: ModelVersion | None,
-    known: set[str],
+    registry: Registry, changed: list[str], *, before: ModelVersion | None, known: set[str]
 ) -> Outcome:
     """What MLflow has of the run that just ended.
 
     Args:
-        client: MLflow's.
-        tracking_uri: its address.
-        concept: the concept's name.
+        registry: the concept's entry.
         changed: which inputs changed.
         before: the champion before.
         known: the finished runs that were there before.
     """
-    entry = Registry.of(tracking_uri, concept)
     # A run that was there before says nothing about this one.
-    runs = [each for each in _finished(client, concept) if each.info.run_id not in known]
+    runs = [
+        each
+        for each in _finished(registry.client, registry.concept)
+        if each.info.run_id not in known
+    ]
     number = runs[0].data.tags.get("coti.version") if runs else None
     if number is None:
         reason = (
             "the run ended without a registered version: look at its log; a stack whose "
             "orchestrator does not wait for the end (`synchronous: false`) cannot be asked."
         )
-        return Outcome(concept, "failed", reason, changed)
-    version = entry.version(number)
-    promoted = CHAMPION in entry.aliases(version)
+        return Outcome(registry.concept, "failed", reason, changed)
+    version = registry.version(number)
     return Outcome(
-        concept,
-        "promoted" if promoted else "challenger",
-        version.tags.get("coti.verdict", ""),
+        registry.concept,
+        "promoted" if registry.has_alias(version, CHAMPION) else "challenger",
+        version.tags.get(VERDICT_TAG, ""),
         changed,
-        int(number),
-        json.loads(version.tags.get(METRICS_TAG, "{}")),
-        json.loads(before.tags.get(METRICS_TAG, "{}")) if before else {},
-        runs[0].info.run_id,
+        version=int(number),
+        metrics=metrics_of(version),
+        champion=metrics_of(before),
+        run_id=runs[0].info.run_id,
     )
 
 
@@ -196,15 +192,14 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def download(outcomes: Sequence[Outcome], tracking_uri: str, folder: Path) -> None:
+def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) -> None:
     """What MLflow has of each run that ended: embedding, report, samples; wherever it ran.
 
     Args:
         outcomes: of :func:`retrain`.
-        tracking_uri: MLflow's.
+        client: MLflow's.
         folder: gets a folder a concept; one of an earlier time is replaced.
     """
-    client = MlflowClient(tracking_uri=tracking_uri)
     for each in outcomes:
         if each.run_id is None:
             continue
@@ -236,7 +231,7 @@ def _finished(client: MlflowClient, concept: str) -> list[Run]:
     experiment = client.get_experiment_by_name(concept)
     if experiment is None:
         return []
-    query = "tags.`coti.cycle` = 'parent' and attributes.status = 'FINISHED'"
+    query = f"{tag_is(CYCLE_TAG, 'parent')} and attributes.status = 'FINISHED'"
     runs = client.search_runs(
         [experiment.experiment_id], query, order_by=["attributes.start_time DESC"]
     )

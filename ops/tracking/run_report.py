@@ -59,7 +59,6 @@ def report_of(
         stop_reason=str(decision["reason"]),
         pool_inputs=len(accepted) + len(quarantined),
         pool_accepted=len(accepted),
-        fd_name=f"fd_{config['evaluation']['fd_name']}",
         curves=[_rows(curve) for curve in curves],
         picked=picked_cards,
         refused=refused_cards,

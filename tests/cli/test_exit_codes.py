@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError as NoConnection
 
-import cli.main
+import coti.commands.main
 from coti.core.errors import ConfigError
 
 
@@ -22,10 +22,10 @@ def _code(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> objec
         if error is not None:
             raise error
 
-    monkeypatch.setattr(cli.main.cli, "get_command", lambda context, name: command)
+    monkeypatch.setattr(coti.commands.main.cli, "get_command", lambda context, name: command)
     monkeypatch.setattr(sys, "argv", ["coti", "command"])
     with pytest.raises(SystemExit) as ended:
-        cli.main.main()
+        coti.commands.main.main()
     return ended.value.code
 
 
@@ -73,6 +73,6 @@ def test_a_server_that_is_gone_is_one_line(
     def command() -> None:
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(cli.main.cli, "get_command", lambda context, name: command)
+    monkeypatch.setattr(coti.commands.main.cli, "get_command", lambda context, name: command)
     with pytest.raises(KeyError):
-        cli.main.main()
+        coti.commands.main.main()

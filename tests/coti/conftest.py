@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.settings import ModelSettings
 
 WORDS = """

@@ -22,13 +22,14 @@ for name in ("zenml", "mlflow"):
     assert importlib.util.find_spec(name) is None, name
 import warnings
 import torch
-from coti.encoders.image_text import load_image_text_encoder, normalized
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import normalized
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
-from coti.generation.fixed_noise import draw
+from coti.generation.fixed_noise import generate_fixed
 from coti.scores.scoring import ImageScorer, embed_images, finetune_for_cycle, fit_concept
 from coti.scores.scoring import score_candidates
 from coti.selection.batch import select_batch
@@ -43,11 +44,11 @@ head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings
 concept = fit_concept(features, names, ConceptScoreSettings(), 0)
 scorer = ImageScorer(encoder, None, head, concept)
 generation = GenerationSettings(num_inference_steps=2)
-word = initial_embedding(model, TokenSettings(initializer="foot"))
+word = Embedding.initial(model, TokenSettings(initializer="foot"))
 result = train_cycle(
     model, images, None, word, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
     ScheduleSettings(),
-    lambda e, step: scorer.indicator(draw(model, e, generation, 4, 0, "phi").images), 0,
+    lambda e, step: scorer.indicator(generate_fixed(model, e, generation, 4, 0, "phi").images), 0,
 )
 columns = score_candidates(features, head, concept, 1.0, 1.0, 0.3)
 picked = select_batch(torch.tensor(columns["s_int"]), torch.ones(20, dtype=torch.bool), 5)

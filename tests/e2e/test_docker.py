@@ -43,7 +43,7 @@ import hashlib, json
 from zenml.client import Client
 run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
 word = run.steps["write_outputs"].inputs["best_embedding"][0].load()
-print(json.dumps(hashlib.sha256(word.vectors.numpy().tobytes()).hexdigest()))
+print(json.dumps(hashlib.sha256(word.parts[0].numpy().tobytes()).hexdigest()))
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from coti.inversion.adapters.embedding import load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.report import CYCLE_COLUMNS
 from tests.e2e.conftest import ROOT, Workspace
 
@@ -45,7 +45,7 @@ def test_it_writes_what_the_readme_promises(first_run: tuple[Path, str]) -> None
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "ankle boot" in page
     assert 'src="http' not in page
-    assert load_embedding(folder / "learned_embeds.safetensors").token == "<ankle-boot>"
+    assert Embedding.load(folder / "learned_embeds.safetensors").token == "<ankle-boot>"
 
 
 def test_the_terminal_shows_our_lines_only(first_run: tuple[Path, str]) -> None:
@@ -204,6 +204,6 @@ def test_baselines_run_by_one_key(workspace: Workspace, strategy: str) -> None:
 
 def test_the_embeddings_are_finite_and_moved(first_run: tuple[Path, str]) -> None:
     """Training changed the vectors and kept them finite."""
-    vectors = load_embedding(first_run[0] / "learned_embeds.safetensors").vectors
+    vectors = Embedding.load(first_run[0] / "learned_embeds.safetensors").parts[0]
     assert torch.isfinite(vectors).all()
     assert len({tuple(row) for row in vectors.tolist()}) > 1

@@ -86,11 +86,9 @@ def _kubeconfig() -> dict[str, Any]:
 
 
 def _submit(kind: str, folder: Path) -> None:
-    import cli.stack
-    from cli.main import cli as command
+    from ops.stack.register_stack import register_stack
 
-    cli.stack.ROOT = folder
-    command(["stack", "up", kind], standalone_mode=False)
+    register_stack(kind, root=folder)
     os.chdir(folder)
     from zenml.client import Client
     from zenml.stack import Stack

@@ -28,15 +28,14 @@ from cryptography.x509.oid import NameOID
 from zenml.exceptions import CredentialsNotValid
 
 from cli.stack import unset_empty_store_variables
-from ops.stack.check_stack import (
+from ops.stack.check_cluster import look_at_cluster
+from ops.stack.check_images import (
     _anonymous_token,
-    _builder,
-    _docker,
-    _kubernetes,
-    _registry,
-    _without_password,
-    store_problem,
+    look_at_builder,
+    look_at_engine,
+    look_at_registry,
 )
+from ops.stack.check_stack import _without_password, store_problem
 
 Answers = Mapping[str, tuple[int, Any]]
 
@@ -155,7 +154,7 @@ def _said(host: str, folder: Path, gpu: bool | None, monkeypatch: pytest.MonkeyP
     settings = SimpleNamespace(
         kubernetes_namespace="coti", kubernetes_context="test", incluster=False
     )
-    return list(_kubernetes(SimpleNamespace(config=settings), gpu))
+    return list(look_at_cluster(SimpleNamespace(config=settings), gpu))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_a_pod_asks_with_its_own_identity(
         "/api/v1/nodes": (200, {"items": [_node(2)]}),
     }
     with _pod(tmp_path, answers, monkeypatch):
-        said = list(_kubernetes(SimpleNamespace(config=settings), None))
+        said = list(look_at_cluster(SimpleNamespace(config=settings), None))
     assert [state for state, _ in said] == states
     assert words in said[-1][1]
 
@@ -243,7 +242,7 @@ def test_what_was_registered_by_a_pod_says_so_elsewhere(
     monkeypatch.setattr(
         "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
     )
-    ((state, said),) = _kubernetes(SimpleNamespace(config=settings), None)
+    ((state, said),) = look_at_cluster(SimpleNamespace(config=settings), None)
     assert state == "FAIL"
     assert words in said
     assert "repeat `coti stack up`" in said
@@ -269,7 +268,7 @@ def test_an_image_is_looked_for_in_its_registry(
     ):
         with _server({path: (status, {})}) as host:
             monkeypatch.setenv("COTI_IMAGE", f"{host}/{rest}")
-            ((said, why),) = _registry(None, None)
+            ((said, why),) = look_at_registry(None)
         assert said == state
         assert words in why
 
@@ -337,7 +336,7 @@ def test_a_registry_that_wants_a_token_gives_it_to_everybody(
     monkeypatch.delenv("COTI_CPU_IMAGE", raising=False)
     with _token_registry(token_status, manifest_status) as (host, asked):
         monkeypatch.setenv("COTI_IMAGE", f"{host}/team/coti:0.1.0")
-        ((said, why),) = _registry(None, None)
+        ((said, why),) = look_at_registry(None)
     assert said == state
     assert words in why
     assert asked[0] == "HEAD /v2/team/coti/manifests/0.1.0"
@@ -361,20 +360,20 @@ def test_a_registry_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     """And none named at all."""
     monkeypatch.delenv("COTI_CPU_IMAGE", raising=False)
     monkeypatch.setenv("COTI_IMAGE", "127.0.0.1:9/coti:1")
-    ((state, words),) = _registry(None, None)
+    ((state, words),) = look_at_registry(None)
     assert (state, "does not answer" in words) == ("FAIL", True)
     monkeypatch.setenv("COTI_IMAGE", "coti:local")
-    ((state, words),) = _registry(None, None)
+    ((state, words),) = look_at_registry(None)
     assert (state, "names no registry" in words) == ("skip", True)
 
 
 def test_no_engine_stops_a_docker_stack_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pods are built elsewhere; containers of this machine need its engine."""
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    ((state, words),) = _docker(None, None)
+    ((state, words),) = look_at_engine(None)
     assert state == "FAIL"
     assert "no Docker engine answers" in words
-    ((state, words),) = _builder(None, None)
+    ((state, words),) = look_at_builder(None)
     assert state == "skip"
     assert "skip_build" in words
 
@@ -390,8 +389,8 @@ def test_the_builder_asks_for_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     with _server(answers) as host:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://{host}")
-        assert [state for state, _ in _builder(None, None)] == ["ok"]
-        assert [state for state, _ in _docker(None, None)] == ["ok", "FAIL"]
+        assert [state for state, _ in look_at_builder(None)] == ["ok"]
+        assert [state for state, _ in look_at_engine(None)] == ["ok", "FAIL"]
 
 
 def test_a_databases_password_is_not_printed() -> None:

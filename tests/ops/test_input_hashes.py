@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from coti.inversion.adapters.embedding import Embedding
-from materializers.embedding import EmbeddingMaterializer
+from materializers.embedding_file import EmbeddingMaterializer
 from ops.stack.input_hashes import fingerprint_file, fingerprint_model
 
 
 def test_a_file_counts_by_its_bytes(tmp_path: Path) -> None:
     """An initializer, or weights given beside a model's name; a word or a tag counts as it is."""
-    path = tmp_path / "word.safetensors"
+    path = tmp_path / "weights.safetensors"
     path.write_bytes(b"one")
     before = fingerprint_file(str(path)), fingerprint_model("ViT-H-14", str(path))
     path.write_bytes(b"two")
@@ -39,10 +39,10 @@ def test_the_folder_that_describes_a_single_file_counts(tmp_path: Path) -> None:
     assert fingerprint_model(str(model), config="sd15") == fingerprint_model(str(model))
 
 
-def test_both_text_encoders_vectors_are_in_a_words_hash(tmp_path: Path) -> None:
-    """SDXL: another second half is another word."""
+def test_both_text_encoders_vectors_are_in_an_embeddings_hash(tmp_path: Path) -> None:
+    """SDXL: another second half is another embedding."""
     store = EmbeddingMaterializer(str(tmp_path))
-    one = Embedding("<t>", torch.ones(2, 4), {}, torch.ones(2, 6))
-    other = Embedding("<t>", torch.ones(2, 4), {}, torch.zeros(2, 6))
+    one = Embedding("<t>", (torch.ones(2, 4), torch.ones(2, 6)), {}, ("clip_l", "clip_g"))
+    other = Embedding("<t>", (torch.ones(2, 4), torch.zeros(2, 6)), {}, ("clip_l", "clip_g"))
     assert store.compute_content_hash(one) != store.compute_content_hash(other)
     assert store.compute_content_hash(one) == store.compute_content_hash(one)

@@ -26,8 +26,9 @@ from dataclasses import replace
 import torch
 
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, train_cycle
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.trainer import train_cycle
+from coti.scores.formulas import PhiValue
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 from ops.stack.checkpoints import ArtifactStoreLatents
 
@@ -37,22 +38,22 @@ encode, encoded = model.vae.encode, []
 model.vae.encode = lambda pixels: encoded.append(len(pixels)) or encode(pixels)
 drawn = torch.Generator().manual_seed(0)
 images = torch.randint(0, 256, (512, 3, 32, 32), generator=drawn).to(torch.uint8)
-start = initial_embedding(model, TokenSettings("<boot>", "foot"))
+start = Embedding.initial(model, TokenSettings("<boot>", "foot"))
 settings = TrainSettings(
     batch_size=2, max_steps=2, phi_every=1, horizontal_flip=False, keep_latents_from=1
 )
 
-def phi(word, step):
+def phi(embedding, step):
     if "killed" in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
     return PhiValue(1.0, 1.0, 1.0)
 
 def train(images, settings, store):
     encoded.clear()
-    word = train_cycle(
+    learned = train_cycle(
         model, images, None, start, settings, ScheduleSettings(), phi, 0, latent_store=store
     )
-    return sum(encoded), word.embedding.vectors
+    return sum(encoded), learned.embedding.parts[0]
 
 store = ArtifactStoreLatents()
 assert store.root.startswith("s3://")

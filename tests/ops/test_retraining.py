@@ -10,69 +10,76 @@ from pathlib import Path
 import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from mlflow import MlflowClient
 
 from ops.registry.embedding_registry import Registry
 from ops.registry.lease import hold
 from ops.stack.locations import ROOT
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.retraining import Outcome, download, retrain
+from ops.tracking.tracker import Tracker
 
 RUN_FILE = ROOT / "configs" / "concepts" / "ankle_boot.yaml"
 METRICS = {"fd": 1.0, "r_precision": 0.9}
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def tracker(tmp_path: Path) -> Tracker:
     """A tracking database."""
-    return f"sqlite:///{tmp_path}/mlflow.db"
+    return Tracker(f"sqlite:///{tmp_path}/mlflow.db", artifact_store=str(tmp_path))
 
 
-def _record(uri: str, name: str, folder: Path) -> str:
+def _record(tracker: Tracker, name: str, folder: Path) -> str:
     """What a whole pipeline run leaves: a finished parent with a registered version."""
     record = RunRecord.open(
-        uri, "ankle boot", name, name, 1_000, {}, {}, (folder / "artifacts").as_uri()
+        tracker,
+        experiment="ankle boot",
+        run_name=name,
+        run_key=name,
+        timestamp=1_000,
+        params={},
+        tags={},
     )
     for step in (0, 2, 10):
         record.log_image(record.parent_id, "samples", np.full((8, 8, 3), step, np.uint8), step)
     page = folder / "report.html"
     page.write_text(name)
     record.log_file(record.parent_id, page, "report")
-    registry = Registry.of(uri, "ankle boot")
     # No stack is active here: the lease is a lock in the test's folder.
-    registry.locked = partial(hold, folder=folder / "locks")
-    version = registry.register(f"file:{folder}", record.parent_id, name, METRICS, {})
+    locked = partial(hold, folder=folder / "locks")
+    version = Registry(record.client, "ankle boot", locked).register(
+        source=f"file:{folder}", run_id=record.parent_id, key=name, metrics=METRICS, tags={}
+    )
     record.set_tags(record.parent_id, {"coti.version": str(version.version)})
     record.finish(record.parent_id)
     return record.parent_id
 
 
-def test_a_run_of_before_is_not_taken_for_this_one(uri: str, tmp_path: Path) -> None:
+def test_a_run_of_before_is_not_taken_for_this_one(tracker: Tracker, tmp_path: Path) -> None:
     """An orchestrator that returns at once leaves nothing new: that is said, no old version."""
-    _record(uri, "before", tmp_path)
-    outcome = retrain(RUN_FILE, uri, lambda path: 0)
+    _record(tracker, "before", tmp_path)
+    outcome = retrain(RUN_FILE, tracker, lambda path: 0)
     assert outcome.action == "failed"
     assert "synchronous" in outcome.reason
     assert outcome.version is None
 
 
-def _run(uri: str, folder: Path) -> Callable[[Path], int]:
+def _run(tracker: Tracker, folder: Path) -> Callable[[Path], int]:
     def run(path: Path) -> int:
-        _record(uri, "now", folder)
+        _record(tracker, "now", folder)
         return 0
 
     return run
 
 
 def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
-    uri: str, tmp_path: Path
+    tracker: Tracker, tmp_path: Path
 ) -> None:
     """The sentence says that the run ended, and what to look at."""
 
     def run(path: Path) -> int:
         raise EndpointConnectionError(endpoint_url="http://s3")
 
-    outcome = retrain(RUN_FILE, uri, run)
+    outcome = retrain(RUN_FILE, tracker, run)
     assert (outcome.concept, outcome.action) == ("ankle boot", "failed")
     assert outcome.reason.startswith("The object store failed (EndpointConnectionError")
     assert outcome.changed == ["nothing was trained yet"]
@@ -81,7 +88,7 @@ def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
         (tmp_path / "mlflow.db").write_bytes(b"no database")
         return 0
 
-    outcome = retrain(RUN_FILE, uri, end_without_server)
+    outcome = retrain(RUN_FILE, tracker, end_without_server)
     assert outcome.action == "failed"
     assert outcome.reason.startswith(
         "the run ended, but what came of it could not be asked: MLflow"
@@ -92,16 +99,18 @@ def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
 
     (tmp_path / "mlflow.db").unlink()
     with pytest.raises(KeyError):
-        retrain(RUN_FILE, f"sqlite:///{tmp_path}/other.db", mistake)
+        retrain(RUN_FILE, Tracker(f"sqlite:///{tmp_path}/other.db", str(tmp_path)), mistake)
 
 
-def test_what_was_trained_can_be_fetched_wherever_it_ran(uri: str, tmp_path: Path) -> None:
+def test_what_was_trained_can_be_fetched_wherever_it_ran(tracker: Tracker, tmp_path: Path) -> None:
     """Report, and the last cycle's samples, from MLflow; a second time replaces the first."""
-    _record(uri, "before", tmp_path)
-    outcome = retrain(RUN_FILE, uri, _run(uri, tmp_path))
+    _record(tracker, "before", tmp_path)
+    outcome = retrain(RUN_FILE, tracker, _run(tracker, tmp_path))
     assert (outcome.action, outcome.version) == ("challenger", 2)
     for _ in range(2):
-        download([outcome, Outcome("other", "unchanged", "nothing")], uri, tmp_path / "kept")
+        download(
+            [outcome, Outcome("other", "unchanged", "nothing")], tracker.client, tmp_path / "kept"
+        )
     place = tmp_path / "kept" / "ankle-boot"
     assert (place / "report" / "report.html").read_text() == "now"
     from PIL import Image
@@ -109,4 +118,4 @@ def test_what_was_trained_can_be_fetched_wherever_it_ran(uri: str, tmp_path: Pat
     with Image.open(place / "samples.png") as image:
         assert image.getpixel((0, 0)) == (10, 10, 10)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ankle-boot"]
-    assert MlflowClient(tracking_uri=uri).get_run(str(outcome.run_id)).info.status == "FINISHED"
+    assert tracker.client.get_run(str(outcome.run_id)).info.status == "FINISHED"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from zenml.utils import source_code_utils
 
-from materializers.image_set import ImageSetMaterializer
+from materializers.image_mosaic import ImageSetMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.source_hashes import hash_sources_once
 

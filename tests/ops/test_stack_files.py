@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 from zenml.exceptions import EntityExistsError
 
-from cli.stack import _component, _definition, _stack
 from coti.core.errors import ConfigError
+from ops.stack.register_stack import _component, _definition, _stack
 from ops.stack.stack_files import Component, StackFile, read_stack, stack_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "stacks"
@@ -143,11 +143,10 @@ def test_here_a_temporary_key_is_used_whatever_is_stored() -> None:
 
 
 def test_who_comes_second_brings_up_to_date_what_is_there() -> None:
-    """Two first registrations at once: the other's appeared between our look and our making."""
+    """As where it was there before: what ZenML has already is brought up to date."""
     client = mock.Mock()
     there = SimpleNamespace(flavor="default", configuration={"uri": "elsewhere.example"})
-    client.get_stack_component.side_effect = [KeyError("none yet"), there]
-    client.get_stack.side_effect = KeyError("none yet")
+    client.get_stack_component.return_value = there
     client.create_stack_component.side_effect = EntityExistsError("it is there")
     client.create_stack.side_effect = EntityExistsError("it is there")
     wanted = {"uri": "registry.example"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from coti.inversion.adapters.embedding import load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
 from tests.e2e.conftest import make_checkout
 from tests.servers.processes import (
@@ -108,6 +108,6 @@ def _run_and_look(
     path = found.download_artifacts(
         version.run_id, "embedding/learned_embeds.safetensors", str(folder)
     )
-    assert load_embedding(path).token == "<ankle-boot>"
+    assert Embedding.load(path).token == "<ankle-boot>"
     names = [each["Key"] for each in client(store).list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert any(name.startswith("mlflow/") and name.endswith(".png") for name in names)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
 from ops.registry.embedding_registry import Registry
 from ops.registry.lease import hold
+from ops.registry.promotion import promote
 from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.tracker import Tracker
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
 from tests.servers.processes import PASSWORD, POSTGRES, application, postgres
 
@@ -90,27 +93,36 @@ def test_a_registry_outlives_its_server_and_its_database(
 
 def _fill(address: str, folder: Path) -> None:
     """Two runs of a cycle each, their embeddings registered; the second is worse."""
-    registry = Registry.of(address, "Boots")
+    tracker = Tracker(address, artifact_store=str(folder))
     # No stack is active here: the lease is a lock in the test's folder.
-    registry.locked = lambda name, who, seconds: hold(name, who, seconds, folder=folder / "locks")
+    registry = Registry(tracker.client, "Boots", partial(hold, folder=folder / "locks"))
     for number, fd in ((1, 0.5), (2, 0.9)):
         record = RunRecord.open(
-            address, "Boots", f"run {number}", "key", 1_700_000_000_000 + number, {"p": 1},
-            {"t": "x"}, None,
-        )  # fmt: skip
+            tracker,
+            experiment="Boots",
+            run_name=f"run {number}",
+            run_key="key",
+            timestamp=1_700_000_000_000 + number,
+            params={"p": 1},
+            tags={"t": "x"},
+        )
         run = record.cycle_run(0, {"coti.cycle": "0"})
         record.log_metrics(run, {"phi": 5.0 + number}, 0)
         record.log_image(run, "samples", np.full((8, 8, 3), 100 * number, np.uint8), 0)
-        word = Embedding("<boots>", torch.full((2, 16), 0.1 * number))
-        path = save_embedding(word, folder / "learned_embeds.safetensors")
+        word = Embedding("<boots>", (torch.full((2, 16), 0.1 * number),))
+        path = word.save(folder / "learned_embeds.safetensors")
         record.log_file(record.parent_id, path, "embedding")
         record.finish(run)
         record.finish(record.parent_id)
         source = record.client.get_run(record.parent_id).info.artifact_uri
         version = registry.register(
-            f"{source}/embedding", record.parent_id, f"key {number}", _metrics(fd), {}
+            source=f"{source}/embedding",
+            run_id=record.parent_id,
+            key=f"key {number}",
+            metrics=_metrics(fd),
+            tags={},
         )
-        registry.promote(version, PromotionSettings(), "a test")
+        promote(registry, version, PromotionSettings(), "a test")
 
 
 def _metrics(fd: float) -> dict[str, Any]:
@@ -131,7 +143,7 @@ def _content(address: str, folder: Path) -> dict[str, Any]:
     Images are downloaded into ``folder``.
     """
     tracking = MlflowClient(tracking_uri=address)
-    registry = Registry.find(address, "Boots")
+    registry = Registry.find(tracking, "Boots")
     experiment = tracking.get_experiment_by_name("Boots")
     assert experiment is not None
     runs = tracking.search_runs([experiment.experiment_id])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coti.core.errors import ConfigError
-from ops.stack.servers import server_environment, server_words
+from ops.stack.servers import server_command, server_environment
 
 GIVEN = {
     "COTI_DB_HOST": "database:5432",
@@ -34,7 +34,7 @@ def test_a_password_is_quoted_and_on_no_command_line() -> None:
     assert mlflow["MLFLOW_BACKEND_STORE_URI"] == f"postgresql+psycopg2://mlflow:{place}/mlflow"
     assert zenml["ZENML_STORE_URL"] == f"mysql://zenml:{place}/zenml"
     for name in ("mlflow", "zenml"):
-        assert "word" not in " ".join(server_words(name, GIVEN))
+        assert "word" not in " ".join(server_command(name, GIVEN))
 
 
 @pytest.mark.parametrize("missing", sorted(set(GIVEN) - {"PATH"}))
@@ -48,4 +48,4 @@ def test_what_is_missing_is_named(missing: str) -> None:
 def test_there_are_two_servers() -> None:
     """Another name is an error, not a guess."""
     with pytest.raises(ConfigError, match="no server 'apache'"):
-        server_words("apache", GIVEN)
+        server_command("apache", GIVEN)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click import Command
 
-from cli.edit import edit
-from cli.evaluate import evaluate
-from cli.generate import generate
+from coti.commands.edit import edit
+from coti.commands.evaluate import evaluate
+from coti.commands.generate import generate
 from ops.quiet import ROOT
 from tools.using_images import PAGE, commands_of, table_of
 

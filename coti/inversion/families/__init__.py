@@ -1,1 +1,5 @@
-"""Base models by family: Stable Diffusion 1.x and 2.x, SDXL."""
+"""Families of base models: what Stable Diffusion and SDXL do differently, a file each.
+
+:class:`coti.inversion.families.protocol.ModelFamily` says what a family is,
+:mod:`coti.inversion.families.registry` finds one.
+"""

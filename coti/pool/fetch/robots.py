@@ -16,14 +16,14 @@ def opted_out(headers: Iterable[str], directives: Iterable[str], agent: str) -> 
     ours, the first word of the User-Agent, or ``*``.
     """
     ours = agent.split("/", 1)[0].split(" ", 1)[0].strip().lower()
-    refused = {directive.lower() for directive in directives}
+    refused = {name.lower() for name in directives}
     for header in headers:
         meant = True
         for part in header.lower().split(","):
             name, colon, rest = part.partition(":")
-            word = part.strip()
+            directive = part.strip()
             if colon and name.strip() not in _WITH_VALUE:
-                meant, word = name.strip() in ("*", ours), rest.strip()
-            if meant and word in refused:
-                return word
+                meant, directive = name.strip() in ("*", ours), rest.strip()
+            if meant and directive in refused:
+                return directive
     return ""

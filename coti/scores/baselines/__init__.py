@@ -22,7 +22,7 @@ from coti.scores.baselines.lpips import fitted_lpips, published_lpips
 from coti.scores.baselines.relic import fitted_relic, published_relic
 from coti.scores.baselines.tanet import fitted_tanet, published_tanet
 from coti.scores.baselines.vlad import vlad_similarity
-from coti.settings.experiment import BaselineSettings
+from coti.settings import BaselineSettings
 
 __all__ = ["NEED_EFFICIENTNET", "baseline_label", "baseline_scores"]
 
@@ -42,23 +42,18 @@ class _Name:
 
 
 _NAMES: Mapping[str, _Name] = {
-    "random": _Name("Random"),
     "is": _Name("IS"),
     "lpips": _Name("LPIPS", "lpips"),
     "relic": _Name("ReLIC", "relic"),
     "tanet": _Name("TANet", "tanet"),
     "sd_chad": _Name("SD-Chad", "sd_chad"),
     "vlad": _Name("VLAD"),
-    "coti": _Name("COTI"),
 }
 
 
-def baseline_label(name: str, settings: BaselineSettings) -> str | None:
-    """A row's name, with "(retrained)" where the weights aren't the published ones; None for a
-    strategy that is no score of Table 2."""
-    known = _NAMES.get(name)
-    if known is None:
-        return None
+def baseline_label(name: str, settings: BaselineSettings) -> str:
+    """A score's name, with "(retrained)" where the weights aren't the published ones."""
+    known = _NAMES[name]
     retrained = (
         settings.sd_chad_retrained
         if name == "sd_chad"
@@ -87,7 +82,7 @@ def baseline_scores(
         if settings.sd_chad is None:
             raise ConfigError("baselines.sd_chad is empty: give the path of an aesthetic head.")
         return load_aesthetic_head(settings.sd_chad).score(features["pool"])
-    if name not in _NAMES or name in ("random", "coti"):
+    if name not in _NAMES:
         raise ConfigError(f"there is no baseline score {name!r}.")
     published: dict[str, Callable[[str], _Score]] = {
         "lpips": published_lpips,

@@ -15,6 +15,9 @@ def inception_contribution(logits: torch.Tensor) -> torch.Tensor:
 
     Returns:
         float32 [n], 0 or more: surely of one class, and of a rare one, scores high.
+
+    >>> inception_contribution(torch.zeros(2, 10))
+    tensor([0., 0.])
     """
     given = logits.double().log_softmax(dim=1)
     marginal = given.exp().mean(dim=0).clamp(min=1e-300).log()

@@ -1,4 +1,4 @@
-"""Images between tensors, Pillow, PNG bytes and sheets."""
+"""Images between files, Pillow, tensors and PNG bytes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from coti.core.errors import PoolError
-from coti.core.images import (
-    contact_sheet,
-    encode_png,
-    from_pil,
-    read_image,
-    read_image_folder,
-    tile,
-    to_pil,
-)
+from coti.core.images import encode_png, from_pil, read_image, read_image_folder, to_pil
 
 
 def random_images(n: int, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
@@ -46,70 +36,10 @@ def test_png_is_lossless_and_without_metadata() -> None:
     assert Image.open(io.BytesIO(encode_png(noted))).info == {}
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    n=st.integers(1, 9),
-    columns=st.integers(1, 5),
-    gap=st.integers(0, 3),
-    scale=st.integers(1, 3),
-)
-def test_tile_holds_every_image(n: int, columns: int, gap: int, scale: int) -> None:
-    """Every image stands, enlarged, at its place in the grid, row by row."""
-    images = random_images(n, 4, 5)
-    grid = tile(images, columns, gap=gap, scale=scale)
-    across = min(n, columns)
-    height, width = 4 * scale, 5 * scale
-    assert grid.shape == (
-        -(-n // across) * (height + gap) - gap,
-        across * (width + gap) - gap,
-        3,
-    )
-    for index, pil_image in enumerate(images):
-        top, left = (index // across) * (height + gap), (index % across) * (width + gap)
-        shown = grid[top : top + height : scale, left : left + width : scale]
-        assert np.array_equal(shown, pil_image.permute(1, 2, 0).numpy())
-
-
-def test_sheet_sizes() -> None:
-    """A sheet is as wide as its columns, as high as its rows, and captions add height."""
-    bare = contact_sheet(random_images(10), columns=4, cell=96)
-    assert bare.mode == "RGB"
-    assert bare.size == (8 + 4 * 104, 8 + 3 * 104)
-    captioned = contact_sheet(random_images(10), columns=4, cell=96, captions=["a\nb"] * 10)
-    assert captioned.width == bare.width
-    assert captioned.height > bare.height
-    assert contact_sheet(random_images(2), columns=8).width == 8 + 2 * 104
-
-
-def test_sheet_enlarges_by_a_whole_factor() -> None:
-    """A small image is shown pixel by pixel, a large one is scaled into its cell."""
-    image = random_images(1, 32, 32)
-    sheet = np.asarray(contact_sheet(image, cell=96))
-    assert np.array_equal(sheet[8:104:3, 8:104:3], image[0].permute(1, 2, 0).numpy())
-    assert contact_sheet(random_images(1, 300, 200), cell=96).size == (112, 112)
-
-
-def test_sheet_survives_hostile_captions() -> None:
-    """Captions with control characters, markup, no glyph or great length are drawn, cut."""
-    captions = ["\x00\x1b[31m", "<script>", "靴" * 5, "long " * 10_000]
-    plain = contact_sheet(random_images(4), captions=["x"] * 4)
-    assert contact_sheet(random_images(4), captions=captions).size == plain.size
-
-
-def test_sheet_of_nothing_says_so() -> None:
-    """No image at all is a sheet, not an error: a cycle may refuse nothing."""
-    sheet = contact_sheet(random_images(0), title="refused in cycle 3")
-    assert np.asarray(sheet).min() < 255
-
-
 def test_wrong_batches_are_refused() -> None:
-    """Another type, shape or number of captions is named in the error."""
+    """Another type or shape is named in the error."""
     with pytest.raises(ValueError, match=r"got torch\.float32 \(1, 3, 4, 4\)"):
         to_pil(torch.zeros(1, 3, 4, 4))
-    with pytest.raises(ValueError, match="2 images need as many captions, got 1"):
-        contact_sheet(random_images(2), captions=["one"])
-    with pytest.raises(ValueError, match="tile needs an image"):
-        tile(random_images(0))
 
 
 def test_folder_is_read_sorted(tmp_path: Path) -> None:

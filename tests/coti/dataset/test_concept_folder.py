@@ -12,10 +12,10 @@ import yaml
 from safetensors.torch import load_file
 
 from coti.core.errors import RegistryError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.dataset.concept_folder import ConceptCard, write_concept_folder
-from coti.inversion.adapters.embedding import Embedding, save_embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
-from coti.inversion.prompt_encoder import initial_embedding
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
 from coti.settings import TokenSettings
 
 CARD = ConceptCard(
@@ -31,8 +31,8 @@ CARD = ConceptCard(
 @pytest.fixture
 def embedding(tmp_path: Path) -> Path:
     """A file as the registry holds it."""
-    word = Embedding("<ankle-boot>", torch.ones(2, 4))
-    return save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    embedding = Embedding("<ankle-boot>", (torch.ones(2, 4),))
+    return embedding.save(tmp_path / "learned_embeds.safetensors")
 
 
 def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> None:
@@ -73,8 +73,8 @@ def test_what_the_card_says_loads_the_word(
     from diffusers import DiffusionPipeline
 
     token = TokenSettings(placeholder_token="<boot>", initializer="boot", num_vectors=2)
-    word = initial_embedding(load_model(kind), token)
-    file = save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    embedding = Embedding.initial(load_model(kind), token)
+    file = embedding.save(tmp_path / "learned_embeds.safetensors")
     folder = write_concept_folder(tmp_path / "out", file, [], CARD)
     page = (folder / "README.md").read_text(encoding="utf-8")
     lines = page.split("```python\n")[1].split("```")[0].splitlines()
@@ -85,7 +85,7 @@ def test_what_the_card_says_loads_the_word(
         monkeypatch.chdir(folder)
         exec("\n".join(lines), {"pipe": pipe})
     encoders = [pipe.text_encoder, *([pipe.text_encoder_2] if kind == "sdxl" else [])]
-    for encoder, vectors in zip(encoders, word.parts, strict=True):
+    for encoder, vectors in zip(encoders, embedding.parts, strict=True):
         assert torch.equal(encoder.get_input_embeddings().weight[-2:], vectors)
 
 

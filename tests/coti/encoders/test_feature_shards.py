@@ -10,7 +10,7 @@ import torch
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards, split_into_shards
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
 from coti.scores.scoring import embed_images, fit_concept, rows_of, score_candidates

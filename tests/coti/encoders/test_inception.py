@@ -59,13 +59,13 @@ def test_fid_is_the_distance_on_these_features() -> None:
     """Beside the judge's own, under the name that is reserved for it."""
     settings = EvaluationSettings(captions=("dog",), kid_subsets=2, kid_subset_size=4)
     generator = torch.Generator().manual_seed(0)
-    real, drawn = torch.randint(0, 256, (2, 9, 3, 4, 4), generator=generator).to(torch.uint8)
+    real, generated = torch.randint(0, 256, (2, 9, 3, 4, 4), generator=generator).to(torch.uint8)
     judge, inception = MeanColour(), FewFeatures()
     references = embed_references(judge, "cat", real, settings, inception)
-    verdict = judge_images(judge, drawn, references, "cat", settings, 0, inception)
-    features = [inception.encode_images(images) for images in (drawn, real)]
+    verdict = judge_images(judge, generated, references, "cat", settings, 0, inception)
+    features = [inception.encode_images(images) for images in (generated, real)]
     assert verdict["fid"] == frechet_distance(*features)
-    assert "fid" not in judge_images(judge, drawn, references, "cat", settings, 0)
+    assert "fid" not in judge_images(judge, generated, references, "cat", settings, 0)
 
 
 def test_too_few_references_for_fid_are_named_before_training() -> None:

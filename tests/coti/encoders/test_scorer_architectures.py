@@ -25,16 +25,12 @@ from safetensors.torch import save_file
 
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of
-from coti.encoders.image_text import (
-    ImageEncoder,
-    ImageTextEncoder,
-    load_image_text_encoder,
-    normalized,
-)
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import fit_concept_scorer
-from coti.settings import ConceptScoreSettings, EvaluationSettings, ScorerSettings
-from ops.run_file import CotiConfig, load_config
+from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings, ScorerSettings
+from ops.run_file import load_settings
 from ops.stack.loaded_models import concept_encoder, image_text_encoder, judge_of, scorer_of
 
 pytestmark = pytest.mark.slow
@@ -146,7 +142,7 @@ def cached_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         yield snapshot
 
 
-def encoder_of(role: str, config: CotiConfig, model: str, file: Path) -> ImageEncoder:
+def encoder_of(role: str, config: RunSettings, model: str, file: Path) -> ImageEncoder:
     """The role's encoder through the pipeline's own loading, its weights from ``file``."""
     pinned = hash_of(file)
     if role == "scorer":
@@ -175,7 +171,7 @@ def scored(
     done: dict[tuple[str, str], Scored] = {}
 
     def score(name: str, role: str) -> Scored:
-        config = load_config(ROOT / "configs" / f"{name}.yaml")
+        config = load_settings(ROOT / "configs" / f"{name}.yaml")
         model, pretrained = {
             "scorer": (config.scorer.model, config.scorer.pretrained),
             "concept": (config.concept_score.model, config.concept_score.pretrained),
@@ -237,7 +233,7 @@ def test_both_scores_are_made_of_them(name: str, scored: Callable[[str, str], Sc
     looks = normalized(scored(name, "scorer").features)
     ratings = AestheticHead.fresh(768, seed=0, hidden=None).score(looks)
     features = normalized(scored(name, "concept").features)
-    settings = load_config(ROOT / "configs" / f"{name}.yaml").concept_score
+    settings = load_settings(ROOT / "configs" / f"{name}.yaml").concept_score
     noise = torch.randn(20, features.shape[1], generator=torch.Generator().manual_seed(0))
     fitted = fit_concept_scorer(settings, features, features, normalized(noise))
     for scores in (ratings, fitted.score(features)):

@@ -13,7 +13,7 @@ from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.experiments import (
     COLUMNS,
-    Cell,
+    FinishedRun,
     compare,
     draw_figures,
     summarize,
@@ -24,7 +24,7 @@ from coti.experiments import (
 from coti.experiments.comparison import agreeing_concepts
 
 
-def _cell(
+def _finished(
     concept: str,
     strategy: str,
     fd: float,
@@ -32,7 +32,7 @@ def _cell(
     seed: int = 0,
     steps: int = 100,
     curve: tuple[float, ...] = (0.2, 0.9),
-) -> Cell:
+) -> FinishedRun:
     row = {
         "concept": concept,
         "strategy": strategy.lower(),
@@ -62,27 +62,27 @@ def _cell(
     ]
     names = [f"{part}-{i:04d}" for part in ("c0", "c1", "final") for i in range(2)]
     images = ImageSet(names, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
-    return Cell(concept, strategy, seed, row, cycles, images, images)
+    return FinishedRun(concept, strategy, seed, row, cycles, images, images)
 
 
 @pytest.fixture
-def cells() -> list[Cell]:
+def runs() -> list[FinishedRun]:
     """Two concepts; COTI halves RAND's distance on one and quarters it on the other."""
     return [
-        _cell("coat", "TI (RAND)", 4.0, 0.5),
-        _cell("coat", "TI (FULL)", 3.0, 0.6),
-        _cell("coat", "COTI", 2.0, 0.9),
-        _cell("coat", "oracle", 1.0, 1.0),
-        _cell("bag", "TI (RAND)", 8.0, 0.3),
-        _cell("bag", "TI (FULL)", 5.0, 0.4),
-        _cell("bag", "COTI", 2.0, 0.7, curve=(0.1, 0.2, 0.4)),
-        _cell("bag", "oracle", 2.0, 0.9),
+        _finished("coat", "TI (RAND)", 4.0, 0.5),
+        _finished("coat", "TI (FULL)", 3.0, 0.6),
+        _finished("coat", "COTI", 2.0, 0.9),
+        _finished("coat", "oracle", 1.0, 1.0),
+        _finished("bag", "TI (RAND)", 8.0, 0.3),
+        _finished("bag", "TI (FULL)", 5.0, 0.4),
+        _finished("bag", "COTI", 2.0, 0.7, curve=(0.1, 0.2, 0.4)),
+        _finished("bag", "oracle", 2.0, 0.9),
     ]
 
 
-def test_the_ratios_are_of_means_over_concepts(cells: list[Cell]) -> None:
+def test_the_ratios_are_of_means_over_concepts(runs: list[FinishedRun]) -> None:
     """RAND 6, FULL 4, COTI 2, oracle 1.5; R-precision 0.4, 0.5, 0.8, 0.95."""
-    found = compare(cells)
+    found = compare(runs)
     assert found.fd_of_random == pytest.approx(2 / 6)
     assert found.fd_of_full == pytest.approx(2 / 4)
     assert found.points_over_random == pytest.approx(40)
@@ -92,25 +92,25 @@ def test_the_ratios_are_of_means_over_concepts(cells: list[Cell]) -> None:
     assert found.r_gap_closed == pytest.approx(0.4 / 0.55)
 
 
-def test_steps_to_full_count_until_fulls_precision_is_reached(cells: list[Cell]) -> None:
+def test_steps_to_full_count_until_fulls_precision_is_reached(runs: list[FinishedRun]) -> None:
     """Coat reaches 0.6 after 20 of FULL's 100 image-steps, bag 0.4 after 30."""
-    assert compare(cells).steps_to_full == pytest.approx((0.2 + 0.3) / 2)
-    never = [_cell("coat", "COTI", 1, 0.1, curve=(0.1,)), cells[1]]
+    assert compare(runs).steps_to_full == pytest.approx((0.2 + 0.3) / 2)
+    never = [_finished("coat", "COTI", 1, 0.1, curve=(0.1,)), runs[1]]
     assert math.isinf(compare(never).steps_to_full)
 
 
-def test_two_distances_that_order_alike_agree(cells: list[Cell]) -> None:
+def test_two_distances_that_order_alike_agree(runs: list[FinishedRun]) -> None:
     """fd_efficientnet is twice fd_judge here; turned round, nothing agrees."""
     names = ("TI (RAND)", "TI (FULL)", "COTI")
-    assert agreeing_concepts(cells, "fd_judge", "fd_efficientnet", names) == 2
-    for cell in cells:
-        cell.row["fd_efficientnet"] = -cell.row["fd_judge"]
-    assert agreeing_concepts(cells, "fd_judge", "fd_efficientnet", names) == 0
+    assert agreeing_concepts(runs, "fd_judge", "fd_efficientnet", names) == 2
+    for run in runs:
+        run.row["fd_efficientnet"] = -run.row["fd_judge"]
+    assert agreeing_concepts(runs, "fd_judge", "fd_efficientnet", names) == 0
 
 
 def test_a_summary_has_the_deviation_of_the_seeds() -> None:
     """Seeds 1 and 3: mean 2, sample deviation √2; one seed has none; none is not a number."""
-    two = [_cell("coat", "COTI", 1.0, 0.5, 0), _cell("coat", "COTI", 3.0, 0.5, 1)]
+    two = [_finished("coat", "COTI", 1.0, 0.5, 0), _finished("coat", "COTI", 3.0, 0.5, 1)]
     found = summarize(two, "COTI", "fd_judge")
     assert (found.mean, found.count) == (2.0, 2)
     assert found.std == pytest.approx(2**0.5)
@@ -119,10 +119,10 @@ def test_a_summary_has_the_deviation_of_the_seeds() -> None:
 
 
 def test_the_csv_has_exactly_the_columns_and_a_row_a_cell(
-    cells: list[Cell], tmp_path: Path
+    runs: list[FinishedRun], tmp_path: Path
 ) -> None:
     """The row's name in the table stands under strategy; what isn't defined is empty."""
-    write_csv(cells, tmp_path / "table1.csv")
+    write_csv(runs, tmp_path / "table1.csv")
     with (tmp_path / "table1.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == COLUMNS
@@ -130,9 +130,9 @@ def test_the_csv_has_exactly_the_columns_and_a_row_a_cell(
     assert len(rows) == 9
 
 
-def test_the_page_puts_the_paper_beside_ours(cells: list[Cell], tmp_path: Path) -> None:
+def test_the_page_puts_the_paper_beside_ours(runs: list[FinishedRun], tmp_path: Path) -> None:
     """Its ratio and ours in one line; a table for all and for each concept."""
-    write_markdown(cells, tmp_path / "page.md", "Table 1", ["A fact."], ["a.png"], compared=True)
+    write_markdown(runs, tmp_path / "page.md", "Table 1", ["A fact."], ["a.png"], compared=True)
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| FD as a share of TI (RAND)'s | 0.709 | 0.333 | 0.333 | below 0.5 |" in text
     assert "| R-precision over TI (FULL), points | +18.4 | +30.0 |  | at least +20 |" in text
@@ -145,7 +145,7 @@ def test_the_page_puts_the_paper_beside_ours(cells: list[Cell], tmp_path: Path) 
 def test_deviation_and_interval_are_written_out(tmp_path: Path) -> None:
     """1 and 3: 2 ± 1.414 (n - 1); KID's bounds are the means of the seeds' bounds; one seed has no
     deviation."""
-    two = [_cell("coat", "COTI", 1.0, 0.5, 0), _cell("coat", "COTI", 3.0, 0.7, 1)]
+    two = [_finished("coat", "COTI", 1.0, 0.5, 0), _finished("coat", "COTI", 3.0, 0.7, 1)]
     two[1].row.update(kid=0.03, kid_low=0.015, kid_high=0.05)
     write_markdown(two, tmp_path / "two.md", "T", [])
     text = (tmp_path / "two.md").read_text(encoding="utf-8")
@@ -158,9 +158,9 @@ def test_deviation_and_interval_are_written_out(tmp_path: Path) -> None:
     assert "| COTI | 1.000 | 2.000 | 0.0100 [0.0050, 0.0200] | 0.500 | 100 | 12 |" in text
 
 
-def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Path) -> None:
-    """Cell by cell, in order; what a cycle lacks is empty."""
-    write_cycles_csv(cells[5:7], tmp_path / "figure6_cycles.csv")
+def test_the_values_of_curves_have_a_row_a_cycle(runs: list[FinishedRun], tmp_path: Path) -> None:
+    """FinishedRun by run, in order; what a cycle lacks is empty."""
+    write_cycles_csv(runs[5:7], tmp_path / "figure6_cycles.csv")
     with (tmp_path / "figure6_cycles.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["strategy"], row["cycle"]) for row in rows] == [
@@ -175,7 +175,7 @@ def test_the_values_of_curves_have_a_row_a_cycle(cells: list[Cell], tmp_path: Pa
 
 
 def test_far_apart_distances_get_a_logarithmic_axis(
-    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: list[FinishedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where one is ten times another; the image is another then, of the same size.
 
@@ -183,14 +183,14 @@ def test_far_apart_distances_get_a_logarithmic_axis(
     """
     scales: list[str] = []
     monkeypatch.setattr(Axes, "set_xscale", lambda self, scale: scales.append(scale))
-    cells[0].row["r_precision"] = cells[4].row["r_precision"] = 0.01
-    draw_figures("table1", cells, tmp_path)
+    runs[0].row["r_precision"] = runs[4].row["r_precision"] = 0.01
+    draw_figures("table1", runs, tmp_path)
     assert scales == []
     monkeypatch.undo()
     images = []
     for factor in (1.0, 30.0):
-        cells[0].row["fd_judge"] = cells[4].row["fd_judge"] = 6.0 * factor
-        draw_figures("table1", cells, tmp_path)
+        runs[0].row["fd_judge"] = runs[4].row["fd_judge"] = 6.0 * factor
+        draw_figures("table1", runs, tmp_path)
         with Image.open(tmp_path / "table1.png") as image:
             images.append(image.convert("RGB"))
     assert images[0].size == images[1].size
@@ -207,21 +207,21 @@ def test_far_apart_distances_get_a_logarithmic_axis(
     ],
 )
 def test_every_report_draws_its_images(
-    cells: list[Cell], tmp_path: Path, report: str, files: list[str]
+    runs: list[FinishedRun], tmp_path: Path, report: str, files: list[str]
 ) -> None:
     """The named PNG files are images."""
-    assert draw_figures(report, cells, tmp_path) == files
+    assert draw_figures(report, runs, tmp_path) == files
     for name in files:
         with Image.open(tmp_path / name) as image:
             assert min(image.size) > 50
 
 
-def test_figure_4_has_a_file_a_cell(cells: list[Cell], tmp_path: Path) -> None:
+def test_figure_4_has_a_file_a_cell(runs: list[FinishedRun], tmp_path: Path) -> None:
     """Its rows are the cycles."""
-    assert draw_figures("figure4", cells[2:3], tmp_path) == ["figure4_coat_coti_0.png"]
+    assert draw_figures("figure4", runs[2:3], tmp_path) == ["figure4_coat_coti_0.png"]
 
 
-def test_an_unknown_report_is_named(cells: list[Cell], tmp_path: Path) -> None:
+def test_an_unknown_report_is_named(runs: list[FinishedRun], tmp_path: Path) -> None:
     """With those that there are."""
     with pytest.raises(ConfigError, match=r"'table3'.*table1"):
-        draw_figures("table3", cells, tmp_path)
+        draw_figures("table3", runs, tmp_path)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from coti.core.errors import ConfigError, PoolError
 from coti.generation.editing import edit_image, latent_mask, read_image_and_mask
-from coti.generation.prompted import draw_prompts
+from coti.generation.prompted import generate_prompts
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
@@ -40,7 +40,7 @@ def test_only_the_masked_part_changes(
     assert edited.images.shape == (2, 3, 32, 32)
     # An untrained decoder mixes whole rows in its middle block, so this is not the bundled test.
     assert edited.outside_error <= edited.autoencoder_error * 1.5 + 2
-    free = draw_prompts(model, ["a boot"], [], settings, num_images=2).images
+    free = generate_prompts(model, ["a boot"], [], settings, num_images=2).images
     assert not torch.equal(edited.images, free)
     kept = edit_image(
         model, images[0], left_half(), "a boot", [], settings, num_images=2, keep_pixels=True

@@ -10,8 +10,8 @@ from PIL import Image
 
 from coti.core.errors import EmbeddingError, PoolError
 from coti.core.images import read_image
-from coti.generation.png_metadata import read_recipe, word_hash
-from coti.generation.prompted import compare_words, draw_prompts, save_drawing
+from coti.generation.png_metadata import embedding_hash, read_metadata
+from coti.generation.prompted import compare_embeddings, generate_prompts, save_generated
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
@@ -19,12 +19,12 @@ from coti.settings import GenerationSettings
 SETTINGS = GenerationSettings(num_inference_steps=3, guidance_scale=3.0, batch_size=4)
 
 
-def word(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embedding:
-    """A word with random vectors as long as the vocabulary's."""
+def random_embedding(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embedding:
+    """An embedding with random vectors as long as the vocabulary's."""
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
     metadata = {"concept": "boot", "base_model": model.name}
-    return Embedding(token, parts[0], metadata, parts[1] if len(parts) > 1 else None)
+    return Embedding(token, tuple(parts), metadata, model.embedding_keys)
 
 
 def close(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -36,92 +36,101 @@ def close(first: torch.Tensor, second: torch.Tensor) -> bool:
 def test_prompts_are_drawn_with_their_recipes(
     kind: str, load_model: Callable[..., TextToImageModel], tmp_path: Path
 ) -> None:
-    """On every shape of model: n images a prompt; the file's recipe draws the same image."""
+    """On every shape of model: n images a prompt; the file's metadata generates the same image."""
     model = load_model(kind)
-    words = [word(model), word(model, "<s>", 2)]
+    embeddings = [random_embedding(model), random_embedding(model, "<s>", 2)]
     prompts = ["a photo of a {}", "a {} in the style of <s>"]
-    drawing = draw_prompts(
-        model, prompts, words, SETTINGS, 7, num_images=2, negative_prompt="dirty", size=(32, 48)
+    generated = generate_prompts(
+        model,
+        prompts,
+        embeddings,
+        SETTINGS,
+        7,
+        num_images=2,
+        negative_prompt="dirty",
+        size=(32, 48),
     )
-    assert drawing.images.shape == (4, 3, 32, 48)
-    assert drawing.prompts == [*["a photo of a <t>"] * 2, *["a <t> in the style of <s>"] * 2]
+    assert generated.images.shape == (4, 3, 32, 48)
+    assert generated.prompts == [*["a photo of a <t>"] * 2, *["a <t> in the style of <s>"] * 2]
 
-    *paths, sheet = save_drawing({"": drawing}, tmp_path / "out", columns=2)
+    *paths, sheet = save_generated({"": generated}, tmp_path / "out", columns=2)
     assert len(paths) == 4
     assert read_image(sheet).width > 2 * 48
-    recipe = read_recipe(paths[3])
-    assert recipe == drawing.recipes[3]
-    assert (recipe.seed, recipe.index, recipe.model_hash) == (7, 1, model.fingerprint)
-    assert [w.hash for w in recipe.words] == [word_hash(w) for w in words]
-    again = draw_prompts(
+    metadata = read_metadata(paths[3])
+    assert metadata == generated.metadata[3]
+    assert (metadata.seed, metadata.index, metadata.model_hash) == (7, 1, model.fingerprint)
+    assert [w.hash for w in metadata.embeddings] == [embedding_hash(w) for w in embeddings]
+    again = generate_prompts(
         model,
-        [recipe.prompt],
-        words,
+        [metadata.prompt],
+        embeddings,
         SETTINGS,
-        recipe.seed,
-        num_images=recipe.index + 1,
-        negative_prompt=recipe.negative_prompt,
-        size=(recipe.height, recipe.width),
+        metadata.seed,
+        num_images=metadata.index + 1,
+        negative_prompt=metadata.negative_prompt,
+        size=(metadata.height, metadata.width),
     )
-    assert close(again.images[1], drawing.images[3])
+    assert close(again.images[1], generated.images[3])
 
 
 def test_a_prompts_images_do_not_depend_on_the_others(model: TextToImageModel) -> None:
-    """Image i of every prompt has the same noise, whatever is drawn beside it."""
-    words = [word(model)]
-    both = draw_prompts(model, ["a boot", "a {}"], words, SETTINGS, num_images=2)
-    alone = draw_prompts(model, ["a {}"], words, SETTINGS, num_images=2)
+    """Image i of every prompt has the same noise, whatever is generated beside it."""
+    embeddings = [random_embedding(model)]
+    both = generate_prompts(model, ["a boot", "a {}"], embeddings, SETTINGS, num_images=2)
+    alone = generate_prompts(model, ["a {}"], embeddings, SETTINGS, num_images=2)
     assert close(both.images[2:], alone.images)
-    same = draw_prompts(model, ["a {}", "a {}"], words, SETTINGS, num_images=2)
+    same = generate_prompts(model, ["a {}", "a {}"], embeddings, SETTINGS, num_images=2)
     assert close(same.images[:2], same.images[2:])
 
 
 def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
-    """With, without, and another state of the word; without it the concept's name is drawn."""
-    now, before = word(model), word(model, seed=3)
-    drawings = compare_words(
+    """With, without, and another state of the embedding; without it the concept is named."""
+    now, before = random_embedding(model), random_embedding(model, seed=3)
+    found = compare_embeddings(
         model, ["a {}"], {"without": [], "cycle 0": [before], "now": [now]}, SETTINGS, num_images=2
     )
-    assert drawings["without"].prompts == ["a boot"] * 2
-    plain = draw_prompts(model, ["a boot"], [], SETTINGS, num_images=2)
-    assert close(drawings["without"].images, plain.images)
-    assert not close(drawings["cycle 0"].images, drawings["now"].images)
-    named = compare_words(
+    assert found["without"].prompts == ["a boot"] * 2
+    plain = generate_prompts(model, ["a boot"], [], SETTINGS, num_images=2)
+    assert close(found["without"].images, plain.images)
+    assert not close(found["cycle 0"].images, found["now"].images)
+    named = compare_embeddings(
         model, ["a {}"], {"w": [], "now": [now]}, SETTINGS, num_images=1, plain_word="shoe"
     )
     assert named["w"].prompts == ["a shoe"]
 
 
 def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
-    """A token that nothing defines, two words of one token, a word of another width."""
-    own = word(model)
+    """A token that nothing defines, two embeddings of one token, one of another width."""
+    own = random_embedding(model)
     with pytest.raises(EmbeddingError, match="uses <other>"):
-        draw_prompts(model, ["a <other>"], [own], SETTINGS)
+        generate_prompts(model, ["a <other>"], [own], SETTINGS)
     with pytest.raises(EmbeddingError, match="Two embeddings share the token <t>"):
-        draw_prompts(model, ["a <t>"], [own, own], SETTINGS)
-    wide = Embedding("<t>", torch.zeros(1, 1024))
+        generate_prompts(model, ["a <t>"], [own, own], SETTINGS)
+    wide = Embedding("<t>", (torch.zeros(1, 1024),))
     with pytest.raises(EmbeddingError, match="width 1024, made for Stable Diffusion 2"):
-        draw_prompts(model, ["a <t>"], [wide], SETTINGS)
+        generate_prompts(model, ["a <t>"], [wide], SETTINGS)
 
 
 def test_an_image_without_a_recipe_says_so(tmp_path: Path) -> None:
     """Neither a plain PNG nor a text file has one."""
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(PoolError, match="holds no recipe"):
-        read_recipe(tmp_path / "plain.png")
+    with pytest.raises(PoolError, match="does not say how COTI"):
+        read_metadata(tmp_path / "plain.png")
     with pytest.raises(PoolError, match="cannot be read as a PNG"):
-        read_recipe(tmp_path / "text.png")
+        read_metadata(tmp_path / "text.png")
 
 
 def test_web_uis_find_their_line(model: TextToImageModel, tmp_path: Path) -> None:
     """The chunk ``parameters`` has prompt, seed, steps and scale as those tools write them."""
-    drawing = draw_prompts(model, ["a {}"], [word(model)], SETTINGS, 5, negative_prompt="dark")
-    path = save_drawing({"cycle 0": drawing}, tmp_path, columns=1)[0]
+    generated = generate_prompts(
+        model, ["a {}"], [random_embedding(model)], SETTINGS, 5, negative_prompt="dark"
+    )
+    path = save_generated({"cycle 0": generated}, tmp_path, columns=1)[0]
     assert path.name == "cycle-0-0000.png"
     with Image.open(path) as image:
         image.load()
         text = image.text["parameters"]  # type: ignore[attr-defined]
     assert text.startswith("a <t>\nNegative prompt: dark\nSteps: 3, Sampler: DPMSolver")
     assert "CFG scale: 3.0, Seed: 5, Size: 32x32, Model hash: " in text
-    assert replace(drawing.recipes[0], negative_prompt="").for_web_uis().count("\n") == 1
+    assert replace(generated.metadata[0], negative_prompt="").for_web_uis().count("\n") == 1

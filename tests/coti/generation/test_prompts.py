@@ -16,7 +16,7 @@ from coti.generation.prompts import (
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 
-WORD = Embedding("<t>", torch.zeros(1, 32), {"concept": "ankle boot"})
+EMBEDDING = Embedding("<t>", (torch.zeros(1, 32),), {"concept": "ankle boot"})
 
 
 def test_prompts_come_from_a_file_by_heading(tmp_path: Path) -> None:
@@ -41,32 +41,32 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_papers_prompts_are_of_three_difficulties() -> None:
-    """Background, style and composition, each with a place for the word."""
+    """Background, style and composition, each with a place for the token."""
     assert list(EDITABILITY_PROMPTS) == ["background", "style", "composition"]
     assert all("{}" in prompt for group in EDITABILITY_PROMPTS.values() for prompt in group)
 
 
 def test_braces_stand_for_the_first_word() -> None:
-    """Without a word there is nothing to put there; an empty prompt is none."""
-    assert fill_prompts(["a {} and a <s>"], [WORD]) == ["a <t> and a <s>"]
+    """Without an embedding there is nothing to put there; an empty prompt is none."""
+    assert fill_prompts(["a {} and a <s>"], [EMBEDDING]) == ["a <t> and a <s>"]
     with pytest.raises(EmbeddingError, match="no embedding is given"):
         fill_prompts(["a {}"], [])
     with pytest.raises(ConfigError, match="A prompt is empty"):
-        fill_prompts([" "], [WORD])
+        fill_prompts([" "], [EMBEDDING])
 
 
 def test_an_unknown_token_is_refused(model: TextToImageModel) -> None:
     """The sentence names it and what there is; known ones and vocabulary pass."""
-    check_tokens(model, ["a <t>", "a boot", "<|endoftext|>"], [WORD])
+    check_tokens(model, ["a <t>", "a boot", "<|endoftext|>"], [EMBEDDING])
     with pytest.raises(EmbeddingError, match=r"uses <tt>, and no embedding defines it .*are <t>"):
-        check_tokens(model, ["a <tt>"], [WORD])
+        check_tokens(model, ["a <tt>"], [EMBEDDING])
     with pytest.raises(EmbeddingError, match="none is given"):
         check_tokens(model, ["a <t>"], [])
 
 
 def test_a_plain_prompt_names_the_concept() -> None:
     """Or the word asked for, or nothing."""
-    style = Embedding("<s>", torch.zeros(1, 32))
-    assert plain_prompt("a <t>", [WORD]) == "a ankle boot"
-    assert plain_prompt("a <t> here", [WORD], "shoe") == "a shoe here"
+    style = Embedding("<s>", (torch.zeros(1, 32),))
+    assert plain_prompt("a <t>", [EMBEDDING]) == "a ankle boot"
+    assert plain_prompt("a <t> here", [EMBEDDING], "shoe") == "a shoe here"
     assert plain_prompt("a boot in <s> style", [style]) == "a boot in style"

@@ -8,20 +8,21 @@ import pytest
 import torch
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.quiet_libraries import quiet_libraries
 from coti.generation.sampler import fixed_noise, generate
-from coti.inversion.adapters.embedding import Embedding, save_embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
 SETTINGS = GenerationSettings(num_inference_steps=4, guidance_scale=3.0, batch_size=3)
 PROMPTS = ["a photo of a <t>", "a dark <t>", "a painting", "a photo of a <t>", "<t>"]
 
 
-def word(model: TextToImageModel, token: str = "<t>") -> Embedding:
-    """A word with random vectors as long as the vocabulary's."""
+def random_embedding(model: TextToImageModel, token: str = "<t>") -> Embedding:
+    """An embedding with random vectors as long as the vocabulary's."""
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(3, width, generator=generator) * 0.4 for width in model.widths]
-    return Embedding(token, parts[0], {}, parts[1] if len(parts) > 1 else None)
+    return Embedding(token, tuple(parts), {}, model.embedding_keys)
 
 
 def difference(first: torch.Tensor, second: torch.Tensor) -> int:
@@ -42,7 +43,7 @@ def test_images_are_the_pipelines(
     import diffusers
 
     model = load_model(kind)
-    embedding = word(model)
+    embedding = random_embedding(model)
     settings = replace(SETTINGS, scheduler=scheduler)
     ours = generate(model, PROMPTS, [embedding], settings, seed=5, negative_prompt="dirty")
 
@@ -52,7 +53,7 @@ def test_images_are_the_pipelines(
         karras = {"use_karras_sigmas": True} if "Multistep" in scheduler else {}
         pipe.scheduler = solver.from_config(pipe.scheduler.config, **karras)
     pipe.set_progress_bar_config(disable=True)
-    pipe.load_textual_inversion(str(save_embedding(embedding, tmp_path / "t.safetensors")))
+    pipe.load_textual_inversion(str(embedding.save(tmp_path / "t.safetensors")))
     with quiet_libraries():
         theirs = pipe(
             PROMPTS,
@@ -75,7 +76,7 @@ def test_sdxl_images_are_the_pipelines(
     import diffusers
 
     model = load_model("sdxl")
-    embedding = word(model)
+    embedding = random_embedding(model)
     ours = generate(model, PROMPTS[:2], [embedding], SETTINGS, seed=5)
     with quiet_libraries():
         pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(str(model_folder("sdxl")))
@@ -111,7 +112,7 @@ def test_an_image_depends_on_seed_index_and_prompt_only(
 ) -> None:
     """Other batch sizes, other companions, alone: the same image up to rounding."""
     settings = replace(SETTINGS, scheduler=scheduler)
-    embedding = word(model)
+    embedding = random_embedding(model)
     whole = generate(model, PROMPTS, [embedding], settings, seed=5)
     other = generate(model, PROMPTS, [embedding], replace(settings, batch_size=2), seed=5)
     alone = generate(model, PROMPTS[4:], [embedding], settings, seed=5, indices=[4])
@@ -122,9 +123,9 @@ def test_an_image_depends_on_seed_index_and_prompt_only(
 
 
 def test_the_word_matters(model: TextToImageModel) -> None:
-    """Two words, the same noise, two images; prompts without the word are as before."""
-    embedding = word(model)
-    other = replace(embedding, vectors=-embedding.vectors)
+    """Two embeddings, the same noise, two images; prompts without a token are as before."""
+    embedding = random_embedding(model)
+    other = replace(embedding, parts=(-embedding.parts[0],))
     first, second = (
         generate(model, ["a <t>", "a boot"], [w], SETTINGS, seed=0) for w in (embedding, other)
     )
@@ -134,10 +135,10 @@ def test_the_word_matters(model: TextToImageModel) -> None:
 
 def test_several_words_stand_in_one_prompt(model: TextToImageModel) -> None:
     """Each under its own token; the same token twice is refused."""
-    words = [word(model), word(model, "<style>")]
-    generate(model, ["a <t> in the style of <style>"], words, SETTINGS, seed=0)
+    embeddings = [random_embedding(model), random_embedding(model, "<style>")]
+    generate(model, ["a <t> in the style of <style>"], embeddings, SETTINGS, seed=0)
     with pytest.raises(EmbeddingError, match="Two embeddings share the token <t>"):
-        generate(model, ["a <t>"], [words[0], words[0]], SETTINGS, seed=0)
+        generate(model, ["a <t>"], [embeddings[0], embeddings[0]], SETTINGS, seed=0)
 
 
 def test_without_guidance_the_negative_prompt_is_not_used(model: TextToImageModel) -> None:
@@ -169,7 +170,7 @@ def test_size_and_steps_can_be_watched_and_changed(model: TextToImageModel) -> N
 
 
 def test_noise_is_fixed_by_seed_and_index(model: TextToImageModel) -> None:
-    """Not by how many are drawn or in which order."""
+    """Not by how many are generated or in which order."""
     noise = fixed_noise(model, range(4), 0)
     assert torch.equal(fixed_noise(model, [3, 1], 0), noise[[3, 1]])
     assert not torch.equal(fixed_noise(model, range(4), 1), noise)
@@ -184,10 +185,10 @@ def test_an_unknown_scheduler_is_refused(name: str, model: TextToImageModel) -> 
 
 
 def test_bad_requests_are_one_sentence(model: TextToImageModel) -> None:
-    """No prompts; a size between the autoencoder's steps; a word of another model."""
+    """No prompts; a size between the autoencoder's steps; an embedding of another model."""
     with pytest.raises(ConfigError, match="no prompt"):
         generate(model, [], [], SETTINGS, seed=0)
     with pytest.raises(ConfigError, match="33x32 is no multiple of 2"):
         generate(model, ["a boot"], [], SETTINGS, seed=0, size=(33, 32))
     with pytest.raises(EmbeddingError, match="made for Stable Diffusion 1"):
-        generate(model, ["<t>"], [Embedding("<t>", torch.zeros(1, 768))], SETTINGS, seed=0)
+        generate(model, ["<t>"], [Embedding("<t>", (torch.zeros(1, 768),))], SETTINGS, seed=0)

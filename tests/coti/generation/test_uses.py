@@ -1,4 +1,4 @@
-"""A style and a fairer word, learned and used on the bundled model."""
+"""A style and a fairer embedding, learned and used on the bundled model."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from coti.core.images import read_image_folder
-from coti.encoders.image_text import load_image_text_encoder
-from coti.generation.prompted import draw_prompts
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.generation.prompted import generate_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import train_cycle
-from coti.metrics.embedding_quality import ClassNames, measure_word
+from coti.metrics.embedding_quality import ClassNames, measure_embedding
 from coti.settings import (
     GenerationSettings,
     ModelSettings,
@@ -25,7 +24,7 @@ from ops.quiet import ROOT
 pytestmark = pytest.mark.slow
 
 USES = ROOT / "assets" / "uses"
-DRAWING = GenerationSettings(guidance_scale=1.5)
+GENERATION = GenerationSettings(guidance_scale=1.5)
 NAMES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -39,28 +38,30 @@ def bundled() -> TextToImageModel:
 
 
 def learn(model: TextToImageModel, seeds: str, token: TokenSettings, steps: int) -> Embedding:
-    """A word from a folder of images, three quarters of the steps at 5e-3."""
+    """An embedding from a folder of images, three quarters of the steps at 5e-3."""
     _, images = read_image_folder(USES / seeds, model.resolution)
-    word, still = initial_embedding(model, token), ScheduleSettings(dynamic=False)
+    embedding, still = Embedding.initial(model, token), ScheduleSettings(dynamic=False)
     for rate, count in ((5e-3, 3 * steps // 4), (1e-3, steps // 4)):
         train = TrainSettings(learning_rates=(rate,), max_steps=count, checkpoint_every=0)
-        word = train_cycle(model, images, None, word, train, still, None, 0, token=token).embedding
-    return word
+        embedding = train_cycle(
+            model, images, None, embedding, train, still, None, 0, token=token
+        ).embedding
+    return embedding
 
 
 def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
-    """Negatives of every class teach a style; things then stand on white, another word's too."""
+    """Negatives of every class teach a style; things then stand on white, also another's."""
     token = TokenSettings(
         placeholder_token="<negative>", initializer="style", learnable_property="style"
     )
     style = learn(bundled, "negative/seeds", token, 100)
-    other = initial_embedding(
+    other = Embedding.initial(
         bundled, TokenSettings(placeholder_token="<shoe>", initializer="foot", num_vectors=1)
     )
     prompts = ["a photo of a top", "a photo of a top in the style of <negative>"]
     prompts.append("a photo of a <shoe> in the style of <negative>")
-    drawn = draw_prompts(bundled, prompts, [other, style], DRAWING, num_images=16).images
-    corners = drawn[..., :3, :3].float().mean(dim=(1, 2, 3)).split(16)
+    generated = generate_prompts(bundled, prompts, [other, style], GENERATION, num_images=16).images
+    corners = generated[..., :3, :3].float().mean(dim=(1, 2, 3)).split(16)
     plain, styled, composed = (float(corner.mean()) for corner in corners)
     assert plain < 60
     assert styled > plain + 100
@@ -72,20 +73,20 @@ def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
     than the base model's own word, over three seeds, by the judge.
     """
     token = TokenSettings(placeholder_token="<footwear>", initializer="foot")
-    word = learn(bundled, "footwear/seeds", token, 200)
+    embedding = learn(bundled, "footwear/seeds", token, 200)
     judge = load_image_text_encoder(str(ROOT / "assets/models/judge"))
     _, references = read_image_folder(USES / "footwear/references", bundled.resolution)
     classes = ClassNames(NAMES, ("sandal", "sneaker", "ankle boot"))
     found: dict[str, torch.Tensor] = {}
-    for label, each in (("foot", "foot"), ("learned", word)):
+    for label, each in (("foot", "foot"), ("learned", embedding)):
         rows = [
-            measure_word(
+            measure_embedding(
                 bundled,
                 judge,
                 each,
                 references,
                 {"": ["a photo of a {}"]},
-                DRAWING,
+                GENERATION,
                 seed,
                 images_per_prompt=128,
                 classes=classes,

@@ -1,4 +1,4 @@
-"""``train.compile``: the UNet goes through torch.compile, and the word stays the same.
+"""``train.compile``: the UNet goes through torch.compile, and the embedding stays the same.
 
 Most tests take torch's ``eager`` backend: the UNet is traced and guarded for real, the traced
 operations then run as they are, so that the numbers are equal to the last bit and no C++ compiler
@@ -20,8 +20,7 @@ import torch
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue
+from coti.scores.formulas import PhiValue
 from coti.settings import ScheduleSettings
 from tests.coti.inversion.test_trainer import TOKEN, TRAIN, Killed, rising_phi, train
 
@@ -78,7 +77,7 @@ def test_a_compiled_training_is_the_same_training(
     assert traced == [unet]
     assert model.unet is unet
     assert not isinstance(model.unet, torch._dynamo.OptimizedModule)
-    assert torch.equal(plain.embedding.vectors, compiled.embedding.vectors)
+    assert torch.equal(plain.embedding.parts[0], compiled.embedding.parts[0])
     for ours, theirs in zip(compiled.embedding.parts, plain.embedding.parts, strict=True):
         assert torch.equal(ours, theirs)
     assert compiled.curve == plain.curve
@@ -124,7 +123,7 @@ def test_a_compiled_training_resumes(
     undisturbed = train(model, images, settings=COMPILED)
     assert traced == [model.unet] * 3
     assert resumed.compile_seconds is not None
-    assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
+    assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])
     assert resumed.curve == undisturbed.curve == train(model, images).curve
 
 
@@ -141,7 +140,7 @@ def test_a_finished_compiled_training_compiles_nothing(
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()
     again = train(model, images, settings=COMPILED, checkpoint=store)
-    assert torch.equal(again.embedding.vectors, first.embedding.vectors)
+    assert torch.equal(again.embedding.parts[0], first.embedding.parts[0])
     assert again.compile_seconds is None
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
 
@@ -162,7 +161,7 @@ def test_what_else_goes_through_the_unet_is_compiled_with_it(
     settings = replace(TRAIN, max_steps=3, **changes)
     plain = train(model, images, None, settings, schedule=schedule)
     compiled = train(model, images, None, replace(settings, compile=True), schedule=schedule)
-    assert torch.equal(compiled.embedding.vectors, plain.embedding.vectors)
+    assert torch.equal(compiled.embedding.parts[0], plain.embedding.parts[0])
     assert compiled.curve == plain.curve
     assert not model.unet.training
 
@@ -175,14 +174,14 @@ def test_the_default_backend_learns_the_same_word(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Inductor's generated code rounds otherwise, and moves the word the same way."""
+    """Inductor's generated code rounds otherwise, and moves the embedding the same way."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     plain = train(model, images)
     compiled = train(model, images, settings=COMPILED)
     assert compiled.compile_seconds is not None
     assert any(tmp_path.rglob("*.cpp")), "nothing was compiled"
-    start = initial_embedding(model, TOKEN)
-    moved = (plain.embedding.vectors - start.vectors).abs().max()
-    assert (compiled.embedding.vectors - plain.embedding.vectors).abs().max() < 1e-3 * moved
+    start = Embedding.initial(model, TOKEN)
+    moved = (plain.embedding.parts[0] - start.parts[0]).abs().max()
+    assert (compiled.embedding.parts[0] - plain.embedding.parts[0]).abs().max() < 1e-3 * moved
     again = train(model, images, settings=COMPILED)
-    assert torch.equal(again.embedding.vectors, compiled.embedding.vectors)
+    assert torch.equal(again.embedding.parts[0], compiled.embedding.parts[0])

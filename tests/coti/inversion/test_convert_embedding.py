@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from coti.core.errors import EmbeddingError, ModelError
-from coti.inversion.adapters.embedding import describe_embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding, describe_embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.convert_embedding import convert_embedding
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.settings import TokenSettings
 
 VECTORS = torch.randn(3, 768)
@@ -20,7 +19,7 @@ VECTORS = torch.randn(3, 768)
 @pytest.mark.parametrize(
     ("content", "token"),
     [
-        # AUTOMATIC1111: the word is called after the file or "name".
+        # AUTOMATIC1111: the embedding is called after the file or "name".
         (
             {
                 "string_to_token": {"*": 265},
@@ -51,11 +50,11 @@ def test_pickled_embeddings_of_each_tool_become_ours(
 ) -> None:
     """The vectors come out, two-dimensional and float32, under a placeholder token."""
     torch.save(content, tmp_path / "old.pt")
-    word = convert_embedding(tmp_path / "old.pt", tmp_path / "new.safetensors")
-    assert word.token == token
-    back = load_embedding(tmp_path / "new.safetensors")
+    embedding = convert_embedding(tmp_path / "old.pt", tmp_path / "new.safetensors")
+    assert embedding.token == token
+    back = Embedding.load(tmp_path / "new.safetensors")
     assert back.token == token
-    torch.testing.assert_close(back.vectors, VECTORS, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(back.parts[0], VECTORS, rtol=1e-3, atol=1e-3)
     sdxl = isinstance(content, dict) and "clip_g" in content
     assert describe_embedding(back) == ("for SDXL" if sdxl else "for Stable Diffusion 1.x")
 
@@ -64,7 +63,7 @@ def test_other_pickles_are_named(tmp_path: Path) -> None:
     """A list, a model, nothing: one sentence each, and no file."""
     for content, error, says in (
         ([1, 2], EmbeddingError, "holds a list, not an embedding"),
-        ({"a": VECTORS, "b": VECTORS}, EmbeddingError, "not one word"),
+        ({"a": VECTORS, "b": VECTORS}, EmbeddingError, "not one embedding"),
         ({"a": print}, ModelError, "could run code"),
     ):
         torch.save(content, tmp_path / "old.pt")
@@ -77,7 +76,7 @@ def test_a_pickled_embedding_names_the_command_that_converts_it(tmp_path: Path) 
     """Where it is given as an initializer."""
     (tmp_path / "cat.pt").write_bytes(b"x")
     with pytest.raises(EmbeddingError, match=r"`coti weights embedding cat.pt cat.safetensors`"):
-        load_embedding(tmp_path / "cat.pt")
+        Embedding.load(tmp_path / "cat.pt")
 
 
 @pytest.mark.parametrize(
@@ -94,11 +93,11 @@ def test_a_word_of_another_base_model_is_refused_by_its_name(
     tensors: dict[str, torch.Tensor], made_for: str, model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The dimension says which base model a file is for, and what this one needs."""
-    path = tmp_path / "word.safetensors"
+    path = tmp_path / "embedding.safetensors"
     save_file(tensors, path)
     settings = TokenSettings(placeholder_token="<t>", initializer=str(path), num_vectors=1)
     with pytest.raises(EmbeddingError, match=f"made for {made_for}; .* needs width 32"):
-        initial_embedding(model, settings)
+        Embedding.initial(model, settings)
 
 
 def test_a_lora_is_no_embedding(tmp_path: Path) -> None:
@@ -106,4 +105,4 @@ def test_a_lora_is_no_embedding(tmp_path: Path) -> None:
     path = tmp_path / "lora.safetensors"
     save_file({f"lora.{i}": torch.ones(1) for i in range(80)}, path)
     with pytest.raises(EmbeddingError, match=r"holds 80 tensors, .* a model or a LoRA"):
-        load_embedding(path)
+        Embedding.load(path)

@@ -11,20 +11,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from coti.core.errors import EmbeddingError
-from coti.inversion.adapters.embedding import (
-    Embedding,
-    describe_embedding,
-    embedding_file_name,
-    load_embedding,
-    save_embedding,
-)
+from coti.inversion.adapters.embedding import Embedding, describe_embedding
+from coti.inversion.adapters.embedding_file import embedding_file_name
 
 
 def test_the_file_has_one_key_the_token_and_a_header(tmp_path: Path) -> None:
     """[num_vectors, width] float32 under the token; metadata in the safetensors header."""
     vectors = torch.randn(4, 128)
-    word = Embedding("<ankle-boot>", vectors, {"concept": "ankle boot", "step": "150"})
-    path = save_embedding(word, tmp_path / "learned_embeds.safetensors")
+    embedding = Embedding("<ankle-boot>", (vectors,), {"concept": "ankle boot", "step": "150"})
+    path = embedding.save(tmp_path / "learned_embeds.safetensors")
     with safe_open(str(path), framework="pt") as file:
         assert list(file.keys()) == ["<ankle-boot>"]
         assert torch.equal(file.get_tensor("<ankle-boot>"), vectors)
@@ -34,26 +29,27 @@ def test_the_file_has_one_key_the_token_and_a_header(tmp_path: Path) -> None:
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     """Token, vectors and metadata come back, for one text encoder and for two."""
-    for second in (None, torch.randn(2, 16)):
-        word = Embedding("<t>", torch.randn(2, 8), {"step": "3"}, second)
-        back = load_embedding(save_embedding(word, tmp_path / "t.safetensors"))
+    one, two = torch.randn(2, 8), torch.randn(2, 16)
+    for parts, keys in (((one,), ()), ((one, two), ("clip_l", "clip_g"))):
+        embedding = Embedding("<t>", parts, {"step": "3"}, keys)
+        back = Embedding.load(embedding.save(tmp_path / "t.safetensors"))
         assert back.token == "<t>"
-        assert all(torch.equal(a, b) for a, b in zip(back.parts, word.parts, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(back.parts, embedding.parts, strict=True))
         assert back.metadata["step"] == "3"
 
 
-def test_equal_words_make_equal_bytes(tmp_path: Path) -> None:
+def test_equal_embeddings_make_equal_bytes(tmp_path: Path) -> None:
     """Saving is deterministic, so that files can be compared."""
-    word = Embedding("<t>", torch.ones(2, 8), {"b": "1", "a": "2", "c": "3"})
-    first = save_embedding(word, tmp_path / "a.safetensors").read_bytes()
-    assert save_embedding(word, tmp_path / "b.safetensors").read_bytes() == first
+    embedding = Embedding("<t>", (torch.ones(2, 8),), {"b": "1", "a": "2", "c": "3"})
+    first = embedding.save(tmp_path / "a.safetensors").read_bytes()
+    assert embedding.save(tmp_path / "b.safetensors").read_bytes() == first
 
 
 @pytest.mark.parametrize("name", ["<t>.safetensors", "my word.safetensors"])
 def test_file_names_that_tools_stumble_over_are_refused(tmp_path: Path, name: str) -> None:
     """No spaces, no angle brackets; the message proposes a name."""
     with pytest.raises(EmbeddingError, match=r"\(t.safetensors would do\)"):
-        save_embedding(Embedding("<t>", torch.ones(1, 4)), tmp_path / name)
+        Embedding("<t>", (torch.ones(1, 4),)).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -68,9 +64,9 @@ def test_every_token_has_a_usable_file_name(token: str) -> None:
 
 
 def test_not_finite_vectors_are_not_saved(tmp_path: Path) -> None:
-    """A broken word leaves no file."""
+    """A broken embedding leaves no file."""
     with pytest.raises(EmbeddingError, match="not finite; nothing is saved"):
-        save_embedding(Embedding("<t>", torch.full((1, 4), torch.nan)), tmp_path / "t.safetensors")
+        Embedding("<t>", (torch.full((1, 4), torch.nan),)).save(tmp_path / "t.safetensors")
     assert not list(tmp_path.iterdir())
 
 
@@ -89,45 +85,45 @@ def test_files_of_other_tools_are_read(
     """diffusers' flat vector, web UI's emb_params, SDXL's two keys; half precision too."""
     path = tmp_path / "file.safetensors"
     save_file({name: value.half() for name, value in tensors.items()}, path)
-    word = load_embedding(path)
-    assert word.token == token
-    assert word.vectors.dtype == torch.float32
-    assert word.vectors.shape[1] == 768
-    assert load_embedding(path, token="<mine>").token == "<mine>"
+    embedding = Embedding.load(path)
+    assert embedding.token == token
+    assert embedding.parts[0].dtype == torch.float32
+    assert embedding.parts[0].shape[1] == 768
+    assert Embedding.load(path, token="<mine>").token == "<mine>"
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
     """Missing, pickled, damaged, or something else entirely: one sentence each."""
     with pytest.raises(EmbeddingError, match="There is no embedding file"):
-        load_embedding(tmp_path / "no.safetensors")
+        Embedding.load(tmp_path / "no.safetensors")
     (tmp_path / "old.pt").write_bytes(b"x")
     with pytest.raises(EmbeddingError, match="can run code"):
-        load_embedding(tmp_path / "old.pt")
+        Embedding.load(tmp_path / "old.pt")
     (tmp_path / "bad.safetensors").write_bytes(b"not a header at all")
     with pytest.raises(EmbeddingError, match="damaged or no safetensors"):
-        load_embedding(tmp_path / "bad.safetensors")
+        Embedding.load(tmp_path / "bad.safetensors")
     save_file({"a": torch.ones(1, 2), "b": torch.ones(1)}, tmp_path / "two.safetensors")
-    with pytest.raises(EmbeddingError, match=r"holds \['a', 'b'\], not one word"):
-        load_embedding(tmp_path / "two.safetensors")
+    with pytest.raises(EmbeddingError, match=r"holds \['a', 'b'\], not one embedding"):
+        Embedding.load(tmp_path / "two.safetensors")
 
 
 def test_parts_must_be_float32_matrices_of_equal_length() -> None:
     """Shapes are checked where an embedding is made."""
     with pytest.raises(EmbeddingError, match=r"float32 \[num_vectors, width\]"):
-        Embedding("<t>", torch.ones(3))
+        Embedding("<t>", (torch.ones(3),))
     with pytest.raises(EmbeddingError, match="as many for each text encoder"):
-        Embedding("<t>", torch.ones(3, 2), {}, torch.ones(2, 2))
+        Embedding("<t>", (torch.ones(3, 2), torch.ones(2, 2)), {}, ("clip_l", "clip_g"))
 
 
-def test_the_two_files_of_diffusers_own_sdxl_example_are_one_word(tmp_path: Path) -> None:
+def test_the_two_files_of_diffusers_own_sdxl_example_are_one_embedding(tmp_path: Path) -> None:
     """A folder with ``learned_embeds`` and ``learned_embeds_2``, one text encoder each."""
     first, second = torch.ones(2, 768), torch.ones(2, 1280)
     save_file({"<boot>": first}, tmp_path / "learned_embeds.safetensors")
     save_file({"<boot>": second}, tmp_path / "learned_embeds_2.safetensors")
-    word = load_embedding(tmp_path)
-    assert word.token == "<boot>"
-    assert [part.shape for part in word.parts] == [(2, 768), (2, 1280)]
-    assert describe_embedding(word) == "for SDXL"
+    embedding = Embedding.load(tmp_path)
+    assert embedding.token == "<boot>"
+    assert [part.shape for part in embedding.parts] == [(2, 768), (2, 1280)]
+    assert describe_embedding(embedding) == "for SDXL"
 
 
 def test_an_image_that_hides_an_embedding_is_named(tmp_path: Path) -> None:
@@ -135,4 +131,10 @@ def test_an_image_that_hides_an_embedding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "boot.png"
     path.write_bytes(b"x")
     with pytest.raises(EmbeddingError, match=r"is an image.*as a \.pt or"):
-        load_embedding(path)
+        Embedding.load(path)
+
+
+def test_several_parts_need_a_key_each() -> None:
+    """Under the token alone the second would overwrite the first."""
+    with pytest.raises(EmbeddingError, match=r"2 text encoders and keys .*a key of its own"):
+        Embedding("<t>", (torch.ones(1, 2), torch.ones(1, 3)))

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from coti.core.errors import TrainingError
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.memory import memory_knobs, weight_bytes
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import TrainResult, train_cycle
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
@@ -37,7 +37,7 @@ def train(
         model,
         images,
         None,
-        initial_embedding(model, TOKEN),
+        Embedding.initial(model, TOKEN),
         settings,
         ScheduleSettings(),
         None,
@@ -76,7 +76,7 @@ def test_a_disk_that_fills_up_leaves_a_checkpoint_that_resumes(
         train(model, images, store)
     assert [path.name for path in store.path.parent.iterdir()] == [store.path.name]
     resumed, undisturbed = train(model, images, store), train(model, images)
-    assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
+    assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])
 
 
 class Away:
@@ -147,7 +147,7 @@ def test_out_of_memory_names_the_knobs_and_keeps_the_checkpoint(
     for settings in (TRAIN, less_memory):
         store.write(kept)
         resumed = train(model, images, store, settings)
-        assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
+        assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])
     store.write(kept)
     with pytest.raises(TrainingError, match=r"differs: train.batch_size \(checkpoint 2, now 1\)"):
         train(model, images, store, replace(TRAIN, batch_size=1))
@@ -171,8 +171,8 @@ def test_a_number_that_is_not_finite_leaves_a_checkpoint_that_resumes(
 
     def overflows(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
-        (drawn,) = forward(*arguments, **named)
-        return (drawn * float("inf") if len(calls) == 7 else drawn,)
+        (predicted,) = forward(*arguments, **named)
+        return (predicted * float("inf") if len(calls) == 7 else predicted,)
 
     monkeypatch.setattr(model.unet, "forward", overflows)
     with pytest.raises(TrainingError, match=r"stopped at step 7: the loss is not finite. Lower "):
@@ -182,4 +182,4 @@ def test_a_number_that_is_not_finite_leaves_a_checkpoint_that_resumes(
     assert kept is not None
     assert b'\\"step\\": 6' in kept
     resumed, undisturbed = train(model, images, store), train(model, images)
-    assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
+    assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])

@@ -1,4 +1,4 @@
-"""The frozen parts in half precision: the gradient of the word is float32's up to rounding."""
+"""The frozen parts in half precision: the gradient of the embedding is float32's up to rounding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load as tensors_from_bytes
 
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
 from coti.inversion.trainer import TrainResult, train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
@@ -48,7 +48,7 @@ def _train(
         model,
         images,
         None,
-        initial_embedding(model, TOKEN),
+        Embedding.initial(model, TOKEN),
         settings,
         ScheduleSettings(dynamic=False),
         None,
@@ -76,8 +76,8 @@ def test_a_training_in_half_precision_ends_near_float32s(dtype: str, images: tor
     """Twenty steps: float32 vectors, finite, and the same way from the start."""
     settings = replace(ONE_STEP, max_steps=20)
     exact, half = (_train(_load(kind), images, settings) for kind in ("float32", dtype))
-    start = initial_embedding(_load("float32"), TOKEN).vectors
-    assert half.embedding.vectors.dtype == torch.float32
-    moves = [(result.embedding.vectors - start).flatten() for result in (exact, half)]
+    start = Embedding.initial(_load("float32"), TOKEN).parts[0]
+    assert half.embedding.parts[0].dtype == torch.float32
+    moves = [(result.embedding.parts[0] - start).flatten() for result in (exact, half)]
     assert float(torch.cosine_similarity(moves[0], moves[1], dim=0)) > 0.95
     assert abs(float(half.curve[-1]["loss"] or 0) - float(exact.curve[-1]["loss"] or 0)) < 0.05

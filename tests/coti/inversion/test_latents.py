@@ -15,8 +15,8 @@ from PIL import Image
 from coti.core.errors import TrainingError
 from coti.inversion import latents
 from coti.inversion.base_model import TextToImageModel
+from coti.inversion.latent_store import FolderLatentStore
 from coti.inversion.latents import (
-    FolderLatentStore,
     decode_latents,
     encode_latents,
     fit_to_resolution,

@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 
-from coti.inversion.adapters.embedding import load_embedding
+from coti.inversion.adapters.embedding import Embedding
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,6 +97,6 @@ def test_the_documented_command_trains_one_word_on_two_processes(tmp_path: Path)
     with pytest.raises(AssertionError, match=r"Give --multi_gpu as well"):
         _run(words, tmp_path)
 
-    two, one, other = (load_embedding(path).vectors for path in (launched, alone, half))
+    two, one, other = (Embedding.load(path).parts[0] for path in (launched, alone, half))
     torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4)
     assert float((two - other).abs().max()) > 1e-2

@@ -12,11 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from coti.inversion.adapters.embedding import Embedding, load_embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 
 Tensors = dict[str, torch.Tensor]
-ONE = Embedding("<ankle-boot>", torch.randn(4, 1024), {"concept": "ankle boot"})
-TWO = Embedding("<ankle-boot>", torch.randn(4, 768), {}, torch.randn(4, 1280))
+ONE = Embedding("<ankle-boot>", (torch.randn(4, 1024),), {"concept": "ankle boot"})
+TWO = Embedding(
+    "<ankle-boot>", (torch.randn(4, 768), torch.randn(4, 1280)), {}, ("clip_l", "clip_g")
+)
 
 
 def automatic1111(file: Tensors) -> list[torch.Tensor]:
@@ -59,18 +61,18 @@ def invokeais_import(file: Tensors) -> str:
 
 @pytest.mark.parametrize("key", [None, "emb_params"])
 @pytest.mark.parametrize("tool", [automatic1111, comfyui, invokeai])
-@pytest.mark.parametrize("word", [ONE, TWO], ids=["sd", "sdxl"])
+@pytest.mark.parametrize("embedding", [ONE, TWO], ids=["sd", "sdxl"])
 def test_the_file_is_found_under_each_tools_rules(
     tool: Callable[[Tensors], list[torch.Tensor]],
-    word: Embedding,
+    embedding: Embedding,
     key: str | None,
     tmp_path: Path,
 ) -> None:
     """The right vectors for the right text encoder, two-dimensional, float32."""
-    path = save_embedding(word, tmp_path / "learned_embeds.safetensors", key)
+    path = embedding.save(tmp_path / "learned_embeds.safetensors", key)
     found = tool(load_file(path))
-    assert len(found) == len(word.parts)
-    for ours, theirs in zip(word.parts, found, strict=True):
+    assert len(found) == len(embedding.parts)
+    for ours, theirs in zip(embedding.parts, found, strict=True):
         assert theirs.ndim == 2
         assert theirs.dtype == torch.float32
         assert torch.equal(ours, theirs)
@@ -78,11 +80,11 @@ def test_the_file_is_found_under_each_tools_rules(
 
 def test_invokeai_imports_the_web_uis_file_and_not_the_other(tmp_path: Path) -> None:
     """Several vectors under the token's own key have no width that it knows; SDXL's file has."""
-    own = save_embedding(ONE, tmp_path / "own.safetensors")
-    webui = save_embedding(ONE, tmp_path / "webui.safetensors", "emb_params")
-    sdxl = save_embedding(TWO, tmp_path / "sdxl.safetensors")
+    own = ONE.save(tmp_path / "own.safetensors")
+    webui = ONE.save(tmp_path / "webui.safetensors", "emb_params")
+    sdxl = TWO.save(tmp_path / "sdxl.safetensors")
     found = [invokeais_import(load_file(path)) for path in (own, webui, sdxl)]
     assert found == ["refused", "sd-2", "sdxl"]
-    again = load_embedding(webui)
+    again = Embedding.load(webui)
     assert again.token == ONE.token
-    assert torch.equal(again.vectors, ONE.vectors)
+    assert torch.equal(again.parts[0], ONE.parts[0])

@@ -11,19 +11,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from coti.inversion.adapters.embedding import Embedding, save_embedding
-from coti.inversion.base_model import TextToImageModel, quiet_libraries
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.prompt_encoder import PromptEncoder
 
 PROMPTS = ["a photo of a <t>", "a <t> on a dark <t>, nice", "the painting", "<t>"]
 
 
-def word(model: TextToImageModel, num_vectors: int = 3) -> Embedding:
-    """A word with random vectors."""
+def random_embedding(model: TextToImageModel, num_vectors: int = 3) -> Embedding:
+    """An embedding with random vectors."""
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(num_vectors, width, generator=generator) for width in model.widths]
-    return Embedding("<t>", parts[0], {}, parts[1] if len(parts) > 1 else None)
+    return Embedding("<t>", tuple(parts), {}, model.embedding_keys)
 
 
 def load_pipeline(folder: Path) -> Any:
@@ -43,9 +44,9 @@ def test_prompts_are_encoded_as_after_load_textual_inversion(
 ) -> None:
     """Hidden states equal, bit for bit, those of a pipeline that loaded our saved file."""
     model = load_model("epsilon")
-    embedding = word(model)
+    embedding = random_embedding(model)
     pipe = load_pipeline(model_folder("epsilon"))
-    pipe.load_textual_inversion(str(save_embedding(embedding, tmp_path / "t.safetensors")))
+    pipe.load_textual_inversion(str(embedding.save(tmp_path / "t.safetensors")))
     encoder = PromptEncoder(model, {"<t>": 3})
 
     ours = encoder(encoder.tokenize(PROMPTS), embedding.parts).hidden
@@ -61,9 +62,9 @@ def test_sdxl_prompts_are_encoded_as_in_diffusers(
     from safetensors.torch import load_file
 
     model = load_model("sdxl")
-    embedding = word(model)
+    embedding = random_embedding(model)
     pipe = load_pipeline(model_folder("sdxl"))
-    saved = load_file(save_embedding(embedding, tmp_path / "t.safetensors"))
+    saved = load_file(embedding.save(tmp_path / "t.safetensors"))
     for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
         pipe.load_textual_inversion(
             {"<t>": saved[key]},
@@ -78,8 +79,7 @@ def test_sdxl_prompts_are_encoded_as_in_diffusers(
     )
 
     assert torch.equal(ours.hidden, hidden)
-    assert ours.pooled is not None
-    assert torch.equal(ours.pooled, pooled)
+    assert torch.equal(ours.added["text_embeds"], pooled)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
@@ -88,13 +88,13 @@ def test_loss_and_gradient_are_those_of_the_diffusers_example(
 ) -> None:
     """The example resizes and trains the whole vocabulary; the new rows' gradient is ours."""
     model = load_model(kind)
-    embedding = word(model)
+    embedding = random_embedding(model)
     prompts = [prompt for prompt in PROMPTS if "<t>" in prompt]
     generator = torch.Generator().manual_seed(7)
     latents, noise = torch.randn(2, len(prompts), *model.latent_shape, generator=generator)
     timesteps = torch.tensor([3, 500, 998])
 
-    vectors = [embedding.vectors.clone().requires_grad_()]
+    vectors = [embedding.parts[0].clone().requires_grad_()]
     encoder = PromptEncoder(model, {"<t>": 3})
     conditioning = encoder(encoder.tokenize(prompts), vectors)
     ours = DenoisingLoss(model)(latents, noise, timesteps, conditioning)
@@ -108,7 +108,7 @@ def test_loss_and_gradient_are_those_of_the_diffusers_example(
     rows = tokenizer.convert_tokens_to_ids(names)
     text_encoder.resize_token_embeddings(len(tokenizer))
     table = text_encoder.get_input_embeddings().weight
-    table.data[rows] = embedding.vectors
+    table.data[rows] = embedding.parts[0]
     ids = tokenizer(
         [prompt.replace("<t>", " ".join(names)) for prompt in prompts],
         padding="max_length",
@@ -130,13 +130,13 @@ def test_loss_and_gradient_are_those_of_the_diffusers_example(
 
 
 def test_the_models_own_parts_are_left_as_they_were(model: TextToImageModel) -> None:
-    """Encoding with new words changes neither tokenizer nor vocabulary, even after an error."""
+    """Encoding with new tokens changes neither tokenizer nor vocabulary, even after an error."""
     before = copy.deepcopy(model.text_encoders[0].state_dict())
     vocabulary = model.text_encoders[0].get_input_embeddings()
     size = len(model.tokenizers[0])
     encoder = PromptEncoder(model, {"<t>": 3})
     ids = encoder.tokenize(PROMPTS)
-    encoder(ids, word(model).parts)
+    encoder(ids, random_embedding(model).parts)
     with pytest.raises(RuntimeError):
         encoder(ids, [torch.zeros(3, 5)])
 

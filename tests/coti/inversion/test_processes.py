@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from coti.core.errors import TrainingError
-from coti.inversion.adapters.embedding import load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.processes import Processes
 
 SCRIPT = """
 import sys, torch
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.adapters.embedding import save_embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, train_cycle
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.trainer import train_cycle
+from coti.scores.formulas import PhiValue
 from coti.settings import *
 torch.set_num_threads(1)
 folder, out, accumulate, stop = sys.argv[1:]
@@ -32,17 +32,17 @@ images = torch.randint(0, 256, (10, 3, 32, 32), generator=torch.Generator().manu
 settings = TrainSettings(batch_size=2, gradient_accumulation_steps=int(accumulate), max_steps=30,
                          checkpoint_every=10, phi_every=10, learning_rates=(0.05, 0.01))
 evaluated = []
-def phi(word, step):
+def phi(embedding, step):
     evaluated.append(step)
     return PhiValue(5.0 - step / 10, 5.0, 5.0)
 store = FolderCheckpointStore(out)
-result = train_cycle(model, images, None, initial_embedding(model, token), settings,
+result = train_cycle(model, images, None, Embedding.initial(model, token), settings,
                      ScheduleSettings(stop=stop, dvar_window=4, dvar_threshold=0.5), phi, 0, store,
                      token=token)
 import os
 rank = os.environ.get("RANK", "0")
 assert bool(evaluated) == (rank == "0"), evaluated
-save_embedding(result.embedding, f"{out}/rank{rank}.safetensors")
+result.embedding.save(f"{out}/rank{rank}.safetensors")
 print(result.image_steps, result.curve[-1]["stage"])
 """
 
@@ -104,7 +104,7 @@ def test_two_processes_learn_what_one_learns(
     assert alone.returncode == 0, errors
     assert {text.strip() for text, _ in said} == {out.strip()} == {told}
 
-    expected = load_embedding(tmp_path / "one" / "rank0.safetensors").vectors
-    first, second = (load_embedding(tmp_path / "two" / f"rank{r}.safetensors") for r in (0, 1))
-    assert torch.equal(first.vectors, second.vectors)
-    torch.testing.assert_close(first.vectors, expected, rtol=1e-3, atol=1e-4)
+    expected = Embedding.load(tmp_path / "one" / "rank0.safetensors").parts[0]
+    first, second = (Embedding.load(tmp_path / "two" / f"rank{r}.safetensors") for r in (0, 1))
+    assert torch.equal(first.parts[0], second.parts[0])
+    torch.testing.assert_close(first.parts[0], expected, rtol=1e-3, atol=1e-4)

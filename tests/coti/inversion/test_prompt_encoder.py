@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from coti.core.errors import EmbeddingError
-from coti.inversion.adapters.embedding import Embedding, save_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.inversion.prompt_encoder import PromptEncoder, check_fits, initial_embedding
+from coti.inversion.prompt_encoder import PromptEncoder
 from coti.settings import TokenSettings
 
 
@@ -20,29 +20,29 @@ def settings(**changes: object) -> TokenSettings:
 
 
 def test_every_vector_starts_at_the_initializer_word(model: TextToImageModel) -> None:
-    """All vectors are the word's up to a thousandth, and not equal to each other."""
-    start = initial_embedding(model, settings(num_vectors=3), seed=5, concept="ankle boot")
+    """All vectors are the initializer's up to a thousandth, and not equal to each other."""
+    start = Embedding.initial(model, settings(num_vectors=3), seed=5, concept="ankle boot")
     row = model.tokenizers[0].encode("shoe", add_special_tokens=False)[0]
     expected = model.text_encoders[0].get_input_embeddings().weight[row]
-    distance = (start.vectors - expected).norm(dim=1) / expected.norm()
+    distance = (start.parts[0] - expected).norm(dim=1) / expected.norm()
     assert (distance < 3e-3).all()
-    assert not torch.equal(start.vectors[0], start.vectors[1])
+    assert not torch.equal(start.parts[0][0], start.parts[0][1])
     assert start.metadata["concept"] == "ankle boot"
     assert start.metadata["base_model_fingerprint"] == model.fingerprint
 
 
 def test_the_seed_decides_the_start(model: TextToImageModel) -> None:
     """One seed gives one start."""
-    first, again, other = (initial_embedding(model, settings(), seed) for seed in (1, 1, 2))
-    assert torch.equal(first.vectors, again.vectors)
-    assert not torch.equal(first.vectors, other.vectors)
+    first, again, other = (Embedding.initial(model, settings(), seed) for seed in (1, 1, 2))
+    assert torch.equal(first.parts[0], again.parts[0])
+    assert not torch.equal(first.parts[0], other.parts[0])
 
 
 @pytest.mark.parametrize("token", ["boot", "Boot", "<|endoftext|>"])
 def test_a_token_in_the_vocabulary_is_refused(model: TextToImageModel, token: str) -> None:
     """The message names the token and proposes another one."""
     with pytest.raises(EmbeddingError, match=r"is in the model's vocabulary already; choose"):
-        initial_embedding(model, settings(placeholder_token=token))
+        Embedding.initial(model, settings(placeholder_token=token))
 
 
 def test_an_initializer_of_several_tokens_is_refused_with_its_pieces(
@@ -53,61 +53,63 @@ def test_an_initializer_of_several_tokens_is_refused_with_its_pieces(
         EmbeddingError,
         match=r"'ankle boot' splits into 2 tokens \(ankle, boot\); give a word that is a single",
     ):
-        initial_embedding(model, settings(initializer="ankle boot"))
+        Embedding.initial(model, settings(initializer="ankle boot"))
 
 
 def test_an_empty_initializer_is_refused(model: TextToImageModel) -> None:
     """Nothing is no word."""
     with pytest.raises(EmbeddingError, match="initializer ' ' is no token"):
-        initial_embedding(model, settings(initializer=" "))
+        Embedding.initial(model, settings(initializer=" "))
 
 
 def test_a_file_can_be_the_start(model: TextToImageModel, tmp_path: Path) -> None:
     """Its vectors are taken as they are, under the new token."""
     vectors = torch.randn(2, 32)
-    path = save_embedding(Embedding("<old>", vectors), tmp_path / "old.safetensors")
-    start = initial_embedding(model, settings(initializer=str(path)))
+    path = Embedding("<old>", (vectors,)).save(tmp_path / "old.safetensors")
+    start = Embedding.initial(model, settings(initializer=str(path)))
     assert start.token == "<t>"
-    assert torch.equal(start.vectors, vectors)
+    assert torch.equal(start.parts[0], vectors)
 
 
 def test_a_file_of_the_wrong_width_says_which_model_it_is_for(
     model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The width of a known base model is named."""
-    path = save_embedding(Embedding("<old>", torch.zeros(2, 768)), tmp_path / "old.safetensors")
+    path = Embedding("<old>", (torch.zeros(2, 768),)).save(tmp_path / "old.safetensors")
     with pytest.raises(
         EmbeddingError, match=r"old.safetensors has vectors of width 768, made for Stable Diff"
     ):
-        initial_embedding(model, settings(initializer=str(path)))
+        Embedding.initial(model, settings(initializer=str(path)))
 
 
 def test_a_file_with_another_number_of_vectors_is_refused(
     model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The remedy is the number to set."""
-    path = save_embedding(Embedding("<old>", torch.zeros(5, 32)), tmp_path / "old.safetensors")
+    path = Embedding("<old>", (torch.zeros(5, 32),)).save(tmp_path / "old.safetensors")
     with pytest.raises(EmbeddingError, match="set num_vectors: 5"):
-        initial_embedding(model, settings(initializer=str(path)))
+        Embedding.initial(model, settings(initializer=str(path)))
 
 
 def test_a_missing_file_is_refused(model: TextToImageModel) -> None:
     """A path that isn't there is not mistaken for a word."""
     with pytest.raises(EmbeddingError, match=r"no embedding file nowhere.safetensors"):
-        initial_embedding(model, settings(initializer="nowhere.safetensors"))
+        Embedding.initial(model, settings(initializer="nowhere.safetensors"))
 
 
 def test_an_sdxl_file_is_refused_by_a_model_with_one_encoder(
     load_model: Callable[..., TextToImageModel],
 ) -> None:
     """Two widths against one."""
-    embedding = Embedding("<t>", torch.zeros(1, 768), {}, torch.zeros(1, 1280))
+    embedding = Embedding(
+        "<t>", (torch.zeros(1, 768), torch.zeros(1, 1280)), {}, ("clip_l", "clip_g")
+    )
     with pytest.raises(EmbeddingError, match=r"width 768 and 1280, made for SDXL; .* width 32"):
-        check_fits(load_model("epsilon"), embedding)
+        embedding.check_fits(load_model("epsilon"))
 
 
-def test_a_prompt_that_would_lose_the_word_is_refused(model: TextToImageModel) -> None:
-    """Cutting a prompt must not cut the word."""
+def test_a_prompt_that_would_lose_the_token_is_refused(model: TextToImageModel) -> None:
+    """Cutting a prompt must not cut the token."""
     encoder = PromptEncoder(model, {"<t>": 2})
     with pytest.raises(EmbeddingError, match="<t> would be cut off; shorten it"):
         encoder.tokenize(["a " * 74 + "<t>"])
@@ -120,8 +122,8 @@ def test_tokens_inside_each_other_are_refused(model: TextToImageModel) -> None:
         PromptEncoder(model, {"<t>": 1, "<t>_1": 2})
 
 
-def test_several_words_keep_their_order(model: TextToImageModel) -> None:
-    """Vectors go to the words in the order the words were given, wherever they stand."""
+def test_several_tokens_keep_their_order(model: TextToImageModel) -> None:
+    """Vectors go to the tokens in the order the tokens were given, wherever they stand."""
     encoder = PromptEncoder(model, {"<x>": 2, "<y>": 1})
     vectors = torch.randn(3, 32)
     both = encoder(encoder.tokenize(["<y> a <x>"]), [vectors]).hidden

@@ -12,14 +12,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.sd_shapes import write_random
+from benchmarks.sd_shapes import reduced, write_random
 from coti.core.errors import ModelError
-from coti.inversion.adapters.embedding import load_embedding, save_embedding
-from coti.inversion.base_model import TextToImageModel, load_text_to_image, quiet_libraries
-from coti.inversion.families.architectures import ARCHITECTURES, reduced, write_configs
+from coti.core.quiet_libraries import quiet_libraries
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel, load_text_to_image
+from coti.inversion.families.configurations import write_configs
+from coti.inversion.families.registry import architectures, recognise
 from coti.inversion.loss import DenoisingLoss
-from coti.inversion.model_files import recognise
-from coti.inversion.prompt_encoder import PromptEncoder, initial_embedding
+from coti.inversion.prompt_encoder import PromptEncoder
 from coti.inversion.trainer import train_cycle
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 from tests.coti.inversion.ldm import write_single_file
@@ -57,7 +58,7 @@ def test_the_published_sizes_are_met() -> None:
 
     for kind, millions in (("sd15", 860), ("sd2", 866), ("sdxl", 2567)):
         with torch.device("meta"), quiet_libraries():
-            unet = UNet2DConditionModel.from_config(dict(ARCHITECTURES[kind]["unet"]))
+            unet = UNet2DConditionModel.from_config(dict(architectures()[kind]["unet"]))
         assert round(sum(p.numel() for p in unet.parameters()) / 1e6) == millions
 
 
@@ -69,7 +70,7 @@ def test_the_tokenizer_is_clips(tmp_path: Path) -> None:
     import open_clip
     from transformers import CLIPTokenizer
 
-    folder = write_configs(ARCHITECTURES["sdxl"], tmp_path)
+    folder = write_configs(architectures()["sdxl"], tmp_path)
     theirs = open_clip.get_tokenizer("ViT-L-14")
     for part, pad in (("tokenizer", 49407), ("tokenizer_2", 0)):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / part))
@@ -94,12 +95,12 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
     model = replace(model, dtype=torch.float64)
     assert model.widths == WIDTHS[kind]
     assert model.prediction_type == ("v_prediction" if kind == "sd2" else "epsilon")
-    word = initial_embedding(model, TOKEN)
+    embedding = Embedding.initial(model, TOKEN)
     prompts = ["a photo of a <t>", "the <t>"]
     generator = torch.Generator().manual_seed(7)
     latents, noise = torch.randn(2, 2, *model.latent_shape, generator=generator)
     timesteps = torch.tensor([40, 900])
-    vectors = [part.clone().requires_grad_() for part in word.parts]
+    vectors = [part.clone().requires_grad_() for part in embedding.parts]
     encoder = PromptEncoder(model, {"<t>": 2})
     ours = DenoisingLoss(model)(
         latents, noise, timesteps, encoder(encoder.tokenize(prompts), vectors)
@@ -113,7 +114,7 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
     if kind == "sdxl":
         encoders.append((pipe.tokenizer_2, pipe.text_encoder_2))
     tables = []
-    for (tokenizer, text), part in zip(encoders, word.parts, strict=True):
+    for (tokenizer, text), part in zip(encoders, embedding.parts, strict=True):
         tokenizer.add_tokens(["<t>", "<t>_1"])
         with quiet_libraries():
             text.resize_token_embeddings(len(tokenizer))
@@ -150,23 +151,23 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
 def test_each_trains_and_its_file_loads_in_diffusers(
     kind: str, shaped: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Two steps with gradient checkpointing; the pipeline then knows the word from our file."""
+    """Two steps with gradient checkpointing; the pipeline then knows the token from our file."""
     from diffusers import DiffusionPipeline
 
     model = load(shaped(kind))
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     settings = TrainSettings(batch_size=1, max_steps=2, gradient_checkpointing=True)
-    start = initial_embedding(model, TOKEN)
+    start = Embedding.initial(model, TOKEN)
     result = train_cycle(model, images, None, start, settings, ScheduleSettings(), None, 0)
     for before, after in zip(start.parts, result.embedding.parts, strict=True):
         assert not torch.equal(before, after)
-    path = save_embedding(result.embedding, tmp_path / "learned_embeds.safetensors")
+    path = result.embedding.save(tmp_path / "learned_embeds.safetensors")
 
     with quiet_libraries():
         pipe = DiffusionPipeline.from_pretrained(str(shaped(kind)))
         if kind == "sdxl":
-            word = load_embedding(path)
-            for vectors, suffix in zip(word.parts, ("", "_2"), strict=True):
+            embedding = Embedding.load(path)
+            for vectors, suffix in zip(embedding.parts, ("", "_2"), strict=True):
                 pipe.load_textual_inversion(
                     {"<t>": vectors},
                     text_encoder=getattr(pipe, f"text_encoder{suffix}"),
@@ -223,7 +224,7 @@ def test_single_files_are_recognised_or_refused(tmp_path: Path) -> None:
         recognise(header_only(path, {first: [1, 4], cross: [1, 1024]}), "x")
     with pytest.raises(ModelError, match="takes 9 latent channels: an inpainting"):
         recognise(header_only(path, {first: [1, 9], cross: [1, 768]}), "x")
-    with pytest.raises(ModelError, match=r"x is no Stable Diffusion 1.x, 2.x or SDXL checkpoint"):
+    with pytest.raises(ModelError, match=r"x is no checkpoint of sd15, sd2-base, sd2, sdxl"):
         recognise(header_only(path, {"lora_up": [1, 1]}), "x")
     path.write_bytes(b"junk")
     with pytest.raises(ModelError, match="x is damaged or no safetensors file"):

@@ -22,7 +22,7 @@ def _file(folder: Path, **tensors: torch.Tensor) -> Path:
     return path
 
 
-def test_a_word_of_the_vocabularys_size_is_sound(tmp_path: Path) -> None:
+def test_an_embedding_of_the_vocabularys_size_is_sound(tmp_path: Path) -> None:
     """One key, float32, finite, norms within the range."""
     assert inspect_embedding(_file(tmp_path, word=torch.ones(2, 4)), VOCABULARY) == []
 

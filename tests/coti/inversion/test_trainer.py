@@ -15,11 +15,11 @@ import torch
 from safetensors import safe_open
 
 from coti.core.errors import EmbeddingError, TrainingError
-from coti.inversion.adapters.embedding import Embedding, load_embedding
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, TrainResult, train_cycle
+from coti.inversion.trainer import TrainResult, train_cycle
+from coti.scores.formulas import PhiValue
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
@@ -30,7 +30,7 @@ TRAIN = TrainSettings(
 
 def rising_phi(embedding: Embedding, step: int) -> PhiValue:
     """A φ that depends on the embedding, so that a resumed run must restore it well."""
-    return PhiValue(min(9.9, step / 10 + float(embedding.vectors.std()) / 100), 5.0, 5.0)
+    return PhiValue(min(9.9, step / 10 + float(embedding.parts[0].std()) / 100), 5.0, 5.0)
 
 
 def train(
@@ -43,7 +43,7 @@ def train(
     """A short training on the tiny model."""
     arguments: dict[str, Any] = {
         "captions": None,
-        "init": initial_embedding(model, changes.get("token", TOKEN)),
+        "init": Embedding.initial(model, changes.get("token", TOKEN)),
         "schedule": ScheduleSettings(),
         "seed": 0,
         "token": TOKEN,
@@ -57,8 +57,8 @@ def test_only_the_new_vectors_change(model: TextToImageModel, images: torch.Tens
     parts = (model.vae, model.unet, *model.text_encoders)
     before = [{k: v.clone() for k, v in part.state_dict().items()} for part in parts]
     result = train(model, images)
-    start = initial_embedding(model, TOKEN)
-    assert (result.embedding.vectors != start.vectors).all()
+    start = Embedding.initial(model, TOKEN)
+    assert (result.embedding.parts[0] != start.parts[0]).all()
     for part, old in zip(parts, before, strict=True):
         assert all(torch.equal(old[name], value) for name, value in part.state_dict().items())
         assert all(parameter.grad is None for parameter in part.parameters())
@@ -68,7 +68,7 @@ def test_only_the_new_vectors_change(model: TextToImageModel, images: torch.Tens
 def test_training_overfits_fixed_draws(
     kind: str, load_model: Callable[..., TextToImageModel], images: torch.Tensor
 ) -> None:
-    """The loss of the last steps is below what the untrained word has on the same draws."""
+    """The loss of the last steps is below what the untrained embedding has on the same draws."""
     model = load_model(kind)
     settings = replace(TRAIN, max_steps=16, learning_rates=(0.3,))
     free = replace(TOKEN, norm_control="none")
@@ -116,25 +116,25 @@ def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor
     """One seed gives the same bytes, another seed others."""
     first, again = train(model, images), train(model, images)
     other = train(model, images, seed=1)
-    assert torch.equal(first.embedding.vectors, again.embedding.vectors)
+    assert torch.equal(first.embedding.parts[0], again.embedding.parts[0])
     assert first.curve == again.curve
-    assert not torch.equal(first.embedding.vectors, other.embedding.vectors)
+    assert not torch.equal(first.embedding.parts[0], other.embedding.parts[0])
 
 
 def test_half_precision_trains_alike(
     model: TextToImageModel, model_folder: Callable[..., Path], images: torch.Tensor
 ) -> None:
-    """In bfloat16 the word is float32, deterministic, and moves as in float32 up to rounding."""
+    """In bfloat16 it is float32, deterministic, and moves as in float32 up to rounding."""
     folder = str(model_folder())
     half = load_text_to_image(ModelSettings(base_model=folder, device="cpu", dtype="bfloat16"))
     settings = replace(TRAIN, max_steps=3, learning_rates=(0.01,))
-    start = initial_embedding(model, TOKEN)
+    start = Embedding.initial(model, TOKEN)
     first, again, exact = (
         train(which, images, None, settings, init=start) for which in (half, half, model)
     )
-    assert first.embedding.vectors.dtype == torch.float32
-    assert torch.equal(first.embedding.vectors, again.embedding.vectors)
-    moves = [(result.embedding.vectors - start.vectors).flatten() for result in (first, exact)]
+    assert first.embedding.parts[0].dtype == torch.float32
+    assert torch.equal(first.embedding.parts[0], again.embedding.parts[0])
+    moves = [(result.embedding.parts[0] - start.parts[0]).flatten() for result in (first, exact)]
     assert float(torch.cosine_similarity(moves[0], moves[1], dim=0)) > 0.9
     assert abs(float(first.curve[0]["loss"] or 0) - float(exact.curve[0]["loss"] or 0)) < 0.02
 
@@ -158,7 +158,7 @@ def test_norm_control_keeps_vectors_as_long_as_words_are(
     settings = replace(TRAIN, learning_rates=(50.0,), max_steps=3)
     result = train(model, images, None, settings, token=token)
     lengths = model.text_encoders[0].get_input_embeddings().weight.norm(dim=1)
-    ours = result.embedding.vectors.norm(dim=1)
+    ours = result.embedding.parts[0].norm(dim=1)
     if kind == "clip":
         assert (ours <= lengths.max() * 1.0001).all()
     else:
@@ -181,8 +181,8 @@ def test_an_initial_embedding_that_is_not_finite_is_named(
     model: TextToImageModel, images: torch.Tensor
 ) -> None:
     """The start is checked before any step is made."""
-    with pytest.raises(TrainingError, match="initial embedding <t> is not finite"):
-        train(model, images, init=Embedding("<t>", torch.full((2, 32), torch.inf)))
+    with pytest.raises(TrainingError, match="initial adapter of <t> is not finite"):
+        train(model, images, init=Embedding("<t>", (torch.full((2, 32), torch.inf),)))
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(
@@ -192,7 +192,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
     settings = replace(TRAIN, max_steps=2)
     plain = train(model, images, None, settings)
     checkpointed = train(model, images, None, replace(settings, gradient_checkpointing=True))
-    assert torch.equal(plain.embedding.vectors, checkpointed.embedding.vectors)
+    assert torch.equal(plain.embedding.parts[0], checkpointed.embedding.parts[0])
     assert not model.unet.training
     assert not model.text_encoders[0].training
 
@@ -216,7 +216,7 @@ def test_an_embedding_of_another_width_is_refused(
 ) -> None:
     """Before anything is computed."""
     with pytest.raises(EmbeddingError, match="needs width 32"):
-        train(model, images, init=Embedding("<t>", torch.zeros(2, 1024)))
+        train(model, images, init=Embedding("<t>", (torch.zeros(2, 1024),)))
 
 
 class Killed(BaseException):
@@ -240,7 +240,7 @@ def test_a_resumed_training_equals_an_undisturbed_one(
     assert (store.read() is not None) == (kill_at > 3)
     resumed = train(model, images, checkpoint=store)
     undisturbed = train(model, images)
-    assert torch.equal(resumed.embedding.vectors, undisturbed.embedding.vectors)
+    assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])
     assert resumed.curve == undisturbed.curve
 
 
@@ -255,7 +255,7 @@ def test_a_finished_training_is_not_done_again(
         raise AssertionError("φ was evaluated again")
 
     again = train(model, images, never, checkpoint=store)
-    assert torch.equal(again.embedding.vectors, first.embedding.vectors)
+    assert torch.equal(again.embedding.parts[0], first.embedding.parts[0])
     assert again.curve == first.curve
 
 
@@ -279,10 +279,10 @@ def test_a_checkpoint_of_another_training_is_refused(
 SCRIPT = """
 import sys, torch
 from coti.inversion.checkpoint import FolderCheckpointStore
-from coti.inversion.adapters.embedding import save_embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.prompt_encoder import initial_embedding
-from coti.inversion.trainer import PhiValue, train_cycle
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.trainer import train_cycle
+from coti.scores.formulas import PhiValue
 from coti.settings import *
 torch.set_num_threads(1)
 model = load_text_to_image(ModelSettings(base_model=sys.argv[1], device="cpu"))
@@ -293,13 +293,13 @@ settings = TrainSettings(batch_size=4, max_steps=60, phi_every=6, learning_rates
                          checkpoint_every=int(sys.argv[3]))
 store = FolderCheckpointStore(sys.argv[2])
 
-def phi(word, step):
+def phi(embedding, step):
     print("step", step, flush=True)
     return PhiValue(step / 10, 5.0, 5.0)
 
-result = train_cycle(model, images, None, initial_embedding(model, token), settings,
+result = train_cycle(model, images, None, Embedding.initial(model, token), settings,
                      ScheduleSettings(dynamic=False), phi, 0, store, token=token)
-save_embedding(result.embedding, sys.argv[2] + "/word.safetensors")
+result.embedding.save(sys.argv[2] + "/embedding.safetensors")
 """
 
 
@@ -330,13 +330,13 @@ def test_a_killed_process_goes_on_when_started_again(
         assert checkpoint.exists() == (number == signal.SIGKILL)
         process.send_signal(number)
         assert process.wait(60) == -number
-    assert not (killed / "word.safetensors").exists()
+    assert not (killed / "embedding.safetensors").exists()
     with safe_open(checkpoint, "pt") as file:
         step = json.loads(file.metadata()["state"])["step"]
     assert 5 <= step < 60
     with start(killed) as process:
         assert process.wait(300) == 0
     first, second = (
-        load_embedding(folder / "word.safetensors") for folder in (undisturbed, killed)
+        Embedding.load(folder / "embedding.safetensors") for folder in (undisturbed, killed)
     )
-    assert torch.equal(first.vectors, second.vectors)
+    assert torch.equal(first.parts[0], second.parts[0])

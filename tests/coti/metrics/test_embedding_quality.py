@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from coti.core.errors import EmbeddingError
-from coti.generation.prompted import draw_prompts
+from coti.generation.prompted import generate_prompts
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
-from coti.metrics.embedding_quality import ClassNames, measure_word
+from coti.metrics.embedding_quality import ClassNames, measure_embedding
 from coti.settings import GenerationSettings
 
 SETTINGS = GenerationSettings(num_inference_steps=2)
@@ -40,13 +40,13 @@ def test_a_word_is_measured_on_its_own_images(
     model = load_model(kind)
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(2, width, generator=generator) * 0.4 for width in model.widths]
-    word = Embedding("<t>", parts[0], {}, parts[1] if len(parts) > 1 else None)
-    own = draw_prompts(model, ["a photo of a {}"], [word], SETTINGS, num_images=4).images
+    embedding = Embedding("<t>", tuple(parts), {}, model.embedding_keys)
+    own = generate_prompts(model, ["a photo of a {}"], [embedding], SETTINGS, num_images=4).images
     prompts = {"style": ["a painting of {}", "a dark {}"], "place": ["a {} in a small photo"]}
-    found = measure_word(
+    found = measure_embedding(
         model,
         MeanColour(),
-        word,
+        embedding,
         own,
         prompts,
         SETTINGS,
@@ -54,7 +54,9 @@ def test_a_word_is_measured_on_its_own_images(
         classes=ClassNames(("a", "bb", "ccc"), ("a", "bb")),
     )
     noise = torch.randint(0, 256, own.shape, generator=generator, dtype=torch.uint8)
-    other = measure_word(model, MeanColour(), word, noise, prompts, SETTINGS, images_per_prompt=4)
+    other = measure_embedding(
+        model, MeanColour(), embedding, noise, prompts, SETTINGS, images_per_prompt=4
+    )
     assert found.reconstruction > other.reconstruction
     assert found.editability == pytest.approx(other.editability)
     assert list(found.by_difficulty) == ["style", "place"]
@@ -69,11 +71,11 @@ def test_a_word_is_measured_on_its_own_images(
 def test_a_word_of_the_vocabulary_is_the_baseline(model: TextToImageModel) -> None:
     """No embedding, no vectors; a token that nothing defines is still refused."""
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
-    found = measure_word(
+    found = measure_embedding(
         model, MeanColour(), "boot", images, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
     )
     assert (found.label, found.num_vectors) == ("boot", 0)
     with pytest.raises(EmbeddingError, match="uses <t>"):
-        measure_word(
+        measure_embedding(
             model, MeanColour(), "<t>", images, {"": ["a dark {}"]}, SETTINGS, images_per_prompt=2
         )

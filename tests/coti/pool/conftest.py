@@ -53,7 +53,7 @@ def settings() -> PoolSettings:
 
 @pytest.fixture
 def pool_of(tmp_path: Path) -> Callable[..., Path]:
-    """A folder with the given files; values are bytes, or a number to draw an image from."""
+    """A folder with the given files; values are bytes, or a number to make an image from."""
 
     def make(files: dict[str, bytes | int], name: str = "pool") -> Path:
         root = tmp_path / name

@@ -15,8 +15,8 @@ from coti.pool import ingest
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.fetch.robots import opted_out
+from coti.pool.open_source import open_source
 from coti.pool.reasons import Rejected
-from coti.pool.sources import open_source
 from coti.settings import FetchSettings, PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from coti.core.errors import PoolError
-from coti.pool.layout import caption_of
-from coti.pool.sources import Entry, detect_kind, fingerprint_source, open_source
+from coti.pool.entry import Entry
+from coti.pool.open_source import detect_kind, fingerprint_source, open_source
+from coti.pool.sidecars import caption_of
 from coti.settings import PoolSettings
 
 PoolOf = Callable[..., Path]

@@ -21,8 +21,9 @@ from PIL import Image
 from coti.core.errors import PoolError
 from coti.pool import ingest, validate
 from coti.pool.decode.decoder import FORMATS
+from coti.pool.entry import Entry
+from coti.pool.open_source import open_source
 from coti.pool.pool_report import render_report
-from coti.pool.sources import Entry, open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import bomb, encoded, image
 from tests.coti.pool.test_shards import write_tar

@@ -90,8 +90,8 @@ def test_images_are_read_from_the_store_alone(
     ingested = ingest(str(root), settings, 16)
     shutil.rmtree(root)
     ids = list(ingested.manifest["id"])
-    ingested.write_images(tmp_path / "images.parquet", ids[1:])
-    images = PoolImages.load(tmp_path / "images.parquet")
+    ingested.pool_images.write(tmp_path / "images.parquet", ids[1:])
+    images = PoolImages(tmp_path / "images.parquet")
     assert images.ids == ids[1:]
     forward, backward = images.tensor(ids[1:]), images.tensor(ids[:0:-1])
     assert forward.shape == (2, 3, 16, 16)
@@ -137,7 +137,7 @@ def test_ingesting_twice_gives_the_same_manifest_anywhere(
     two = ingest(str(pool_of(MESSY, "two")), PoolSettings(workers=1, read_threads=1), 32)
     assert one.manifest.equals(two.manifest)
     assert manifest_hash(one.manifest) == manifest_hash(two.manifest)
-    assert one.images(one.pool_images.ids) == two.images(two.pool_images.ids)
+    assert one.pool_images.png(one.pool_images.ids) == two.pool_images.png(two.pool_images.ids)
 
 
 def test_ids_are_the_contents_and_unique_for_copies(

@@ -8,7 +8,8 @@ import pytest
 
 from coti.core.errors import PoolError
 from coti.pool import fingerprint_source, ingest, validate
-from coti.pool.sources import Entry, open_source
+from coti.pool.entry import Entry
+from coti.pool.open_source import open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server

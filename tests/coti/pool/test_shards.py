@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from coti.core.errors import PoolError
-from coti.pool.sources import Entry, open_source
+from coti.pool.entry import Entry
+from coti.pool.open_source import open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
 

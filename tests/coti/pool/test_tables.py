@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
-from coti.pool.url_tables import Table, as_number, as_text, clean_caption, match_columns
+from coti.pool.input_tables import Table, as_number, as_text, clean_caption, match_columns
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

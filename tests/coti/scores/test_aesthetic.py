@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from coti.core.errors import ModelError, PoolError
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.aesthetic import (
     AestheticHead,
     Ratings,

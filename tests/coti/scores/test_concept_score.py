@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError, ModelError
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.concept_score import (
     ConceptScorer,
     fit_concept_scorer,

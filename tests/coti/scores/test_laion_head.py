@@ -8,7 +8,7 @@ from torch import nn
 
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.aesthetic import load_aesthetic_head
 from coti.scores.laion_head import convert_laion_head
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coti.core.errors import MetricError
 from coti.core.tensors import TensorBundle
-from coti.encoders.image_text import normalized
+from coti.encoders.protocol import normalized
 from coti.scores.scoring import distance_to_training
 
 WIDTH = 16

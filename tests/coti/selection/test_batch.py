@@ -8,9 +8,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError
-from coti.encoders.image_text import normalized
-from coti.selection.batch import select, select_batch
-from coti.settings import SelectionSettings
+from coti.core.tensors import TensorBundle
+from coti.encoders.protocol import normalized
+from coti.selection import STRATEGIES, PoolView
+from coti.selection.batch import eligible, select_batch
+from coti.settings import RunSettings, SelectionSettings
+
+
+def select(
+    strategy: str,
+    settings: SelectionSettings,
+    candidates: torch.Tensor,
+    *,
+    seed: int,
+    cycle: int = 1,
+    features: torch.Tensor | None = None,
+    **columns: torch.Tensor,
+) -> torch.Tensor:
+    """What a strategy picks, by these scores."""
+    ones = torch.full((len(candidates),), 10.0)
+    pool = PoolView(
+        settings=RunSettings(strategy=strategy, selection=settings),
+        features=TensorBundle({} if features is None else {"pool": features}),
+        candidates=candidates,
+        columns={"s_int": ones, "s_aes": ones, "s_con": ones, **columns},
+        cycle=cycle,
+    )
+    chosen = STRATEGIES.get(strategy)(strategy)
+    return chosen.pick(pool.with_score(chosen.score(pool)), seed)
+
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=60)
 
@@ -61,10 +87,28 @@ def test_aesthetic_gate() -> None:
     everything = torch.ones(2, dtype=torch.bool)
     settings = SelectionSettings(batch=2, concept_gate=0.0, aesthetic_gate=5.0)
     assert select("coti", settings, everything, seed=0, s_int=s_int, s_aes=s_aes).tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["s_aes", "s_con"])
+def test_a_score_that_is_no_number_is_said(name: str) -> None:
+    """A gate must not drop silently what it knows nothing of."""
+    broken = torch.tensor([9.0, torch.nan])
+    settings = SelectionSettings(batch=2, concept_gate=5.0, aesthetic_gate=5.0)
+    everything = torch.ones(2, dtype=torch.bool)
+    with pytest.raises(ConfigError, match=f"1 candidates have no number for {name}"):
+        select("coti", settings, everything, seed=0, **{name: broken})
+    free = torch.tensor([True, False])
+    assert select("coti", settings, free, seed=0, **{name: broken}).tolist() == [0]
+
+
+def test_a_gate_without_its_scores_is_named() -> None:
+    """What is missing, and how to do without."""
+    everything = torch.ones(2, dtype=torch.bool)
+    settings = SelectionSettings(aesthetic_gate=5.0, concept_gate=0.0)
     with pytest.raises(ConfigError, match=r"aesthetic_gate is 5.0 .*: give s_aes, or set it to 0"):
-        select("coti", settings, everything, seed=0, s_int=s_int)
+        eligible(everything, settings)
     with pytest.raises(ConfigError, match=r"concept_gate is 5.0 .*: give s_con, or set it to 0"):
-        select("coti", SelectionSettings(), everything, seed=0, s_int=s_int)
+        eligible(everything, SelectionSettings())
 
 
 @given(st.integers(0, 1000), st.integers(1, 8), st.floats(1, 6))

@@ -1,0 +1,117 @@
+"""What this repository adds to the ``coti`` command: its own commands, the registry, tracking."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coti.commands.embedding_sources import EmbeddingSource
+from coti.commands.project import Project
+from ops.quiet import ROOT, log_file, quiet_terminal
+from ops.stack.locations import locate
+
+if TYPE_CHECKING:
+    from ops.registry.embedding_registry import Registry
+    from ops.tracking.tracked_embeddings import TrackedEmbedding
+    from ops.tracking.tracker import Tracker
+
+__all__ = ["ZenMLProject"]
+
+
+class ZenMLProject(Project):
+    """The commands as the repository's environment has them."""
+
+    root = ROOT
+    commands = {  # noqa: RUF012
+        "registry": ("cli.registry", "registry"),
+        "retrain": ("cli.retrain", "retrain"),
+        "stack": ("cli.stack", "stack"),
+        "studio": ("cli.studio", "studio"),
+        "ui": ("cli.ui", "ui"),
+    }
+    tracks = True
+
+    def start(self) -> None:
+        """Empty ``ZENML_STORE_…`` variables go before ZenML is imported."""
+        from cli.stack import unset_empty_store_variables
+
+        unset_empty_store_variables()
+
+    def quiet_terminal(self) -> None:
+        """What libraries say goes to a log file."""
+        quiet_terminal()
+
+    def locate(self, name: str) -> str:
+        """Relative names start at the repository's root."""
+        return locate(name)
+
+    def tracking(self) -> MlflowTracking:
+        """MLflow, as the active stack tracks to it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries that ZenML imports
+            from ops.tracking.active_tracker import active_tracker
+
+            return MlflowTracking(active_tracker())
+
+    def explain(self, error: Exception) -> str | None:
+        """Also what a store, a server or a full disk means; the traceback goes to the log."""
+        from ops.terminal import user_sentence
+
+        said = user_sentence(error, mid_run=False) or super().explain(error)
+        if said is not None and log_file() is not None:
+            logging.getLogger("coti").error("the command ended with this:", exc_info=error)
+        return said
+
+
+class MlflowTracking:
+    """The registry and the runs of one MLflow server or file."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def version(self, concept: str, which: str) -> EmbeddingSource:
+        """The embedding of a version, by its number or alias."""
+        entry = self._entry(concept)
+        return _source(entry.embedding(entry.version(which)))
+
+    def versions(self, concept: str) -> list[EmbeddingSource]:
+        """All versions of a concept, the oldest first."""
+        entry = self._entry(concept)
+        return [_source(entry.embedding(version)) for version in entry.versions()]
+
+    def cycles(self, run_id: str) -> list[EmbeddingSource]:
+        """What each cycle of a training run learned, the first cycle first."""
+        from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs
+
+        client = self._tracker.client
+        return [_source(cycle_embedding(client, run)) for run in cycle_runs(client, run_id)]
+
+    def run_of(self, name: str) -> str | None:
+        """The id of the training run that a pipeline run's name stands for, if it is known."""
+        from ops.tracking.tracked_embeddings import parent_run
+
+        return parent_run(self._tracker.client, name)
+
+    def record_evaluation(
+        self,
+        concept: str,
+        rows: Sequence[Mapping[str, Any]],
+        params: Mapping[str, Any],
+        files: Sequence[Path],
+    ) -> str:
+        """Keep an evaluation in the concept's experiment; returns its run's id."""
+        from ops.tracking.evaluation_record import record_evaluation
+
+        return record_evaluation(self._tracker, concept, rows, params, files)
+
+    def _entry(self, concept: str) -> Registry:
+        from ops.registry.embedding_registry import Registry
+
+        return Registry.find(self._tracker.client, concept)
+
+
+def _source(found: TrackedEmbedding) -> EmbeddingSource:
+    return EmbeddingSource(found.embedding, found.label, found.run_id)

@@ -1,0 +1,121 @@
+"""The options that `coti generate`, `coti edit` and `coti evaluate` share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import click
+
+from coti.settings import GenerationSettings
+
+__all__ = ["GenerationOptions", "embedding_options", "generation_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_DEFAULT = GenerationSettings()
+
+
+def embedding_options(command: Command) -> Command:
+    """``--concept`` and ``--embedding``: which embeddings."""
+    command = click.option(
+        "--embedding",
+        "embeddings",
+        multiple=True,
+        metavar="FILE|RUN[=TOKEN]",
+        help="An embedding file, a run's folder, or a run's name below outputs/ (`latest`). "
+        "Repeatable; =<token> gives it another placeholder token.",
+    )(command)
+    return click.option(
+        "--concept",
+        "concepts",
+        multiple=True,
+        metavar="NAME[@ALIAS|VERSION][=TOKEN]",
+        help="A concept of the project's registry; its champion without @. Repeatable.",
+    )(command)
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How a command was told to generate; its argument ``how``."""
+
+    model: str | None
+    """Base model; None for the one that the embeddings were trained on."""
+    origin: dict[str, str]
+    """What else finds ``model``: ``revision``, ``sha256``, ``config``, where given."""
+    seed: int
+    negative_prompt: str
+    device: str
+    dtype: str
+    settings: GenerationSettings
+
+
+def generation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How images are generated and on what; the command gets them as ``how``."""
+    options = [
+        click.option("--model", help="Base model, as model.base_model. The one that the "
+                     "embedding was trained on without it."),
+        click.option("--revision", help="Of --model on the hub."),
+        click.option("--sha256", help="Pinned hash of --model; s3:// needs it."),
+        click.option("--model-config", help="What a single file is, where it does not tell: "
+                     "sd15, sd2-base, sd2, sdxl, or a folder that describes it."),
+        click.option("--seed", default=0, show_default=True, help="Of the noise."),
+        click.option("--num-inference-steps", type=click.IntRange(1), show_default=True,
+                     default=_DEFAULT.num_inference_steps, help="Solver steps."),
+        click.option("--guidance-scale", type=float, default=_DEFAULT.guidance_scale,
+                     show_default=True, help="Weight of the prompt; Stable Diffusion: 7.5."),
+        click.option("--negative-prompt", default="", help="What the images should not show."),
+        click.option("--scheduler", default=_DEFAULT.scheduler, show_default=True,
+                     help="A scheduler class of diffusers."),
+        click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas",
+                     default=_DEFAULT.use_karras_sigmas, show_default=True,
+                     help="Noise levels of Karras et al., with schedulers that know them."),
+        click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size,
+                     show_default=True, help="Images at once."),
+        click.option("--device", default="auto", show_default=True,
+                     help="auto, cpu, cuda, cuda:1, mps."),
+        click.option("--dtype", default="auto", show_default=True,
+                     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                     help="Precision of the base model."),
+    ]  # fmt: skip
+
+    @functools.wraps(command)
+    def bundled(
+        *,
+        model: str | None,
+        revision: str | None,
+        sha256: str | None,
+        model_config: str | None,
+        seed: int,
+        negative_prompt: str,
+        device: str,
+        dtype: str,
+        num_inference_steps: int,
+        guidance_scale: float,
+        scheduler: str,
+        use_karras_sigmas: bool,
+        batch_size: int,
+        **others: Any,
+    ) -> None:
+        settings = replace(
+            _DEFAULT,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            use_karras_sigmas=use_karras_sigmas,
+            batch_size=batch_size,
+        )
+        given = {"revision": revision, "sha256": sha256, "config": model_config}
+        origin = {name: value for name, value in given.items() if value}
+        if origin and model is None:
+            raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
+        command(
+            how=GenerationOptions(model, origin, seed, negative_prompt, device, dtype, settings),
+            **others,
+        )
+
+    decorated: Callable[..., None] = bundled
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated

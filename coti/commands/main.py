@@ -1,0 +1,68 @@
+"""The ``coti`` command."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from coti import __version__
+from coti.commands.project import project
+from coti.core.errors import CotiError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "edit": ("coti.commands.edit", "edit"),
+    "evaluate": ("coti.commands.evaluate", "evaluate"),
+    "generate": ("coti.commands.generate", "generate"),
+    "pool": ("coti.commands.pool", "pool"),
+    "train": ("coti.commands.train", "train"),
+    "weights": ("coti.commands.weight_files", "weights"),
+}
+"""Name -> module and object; imported when asked for. The ZenML project adds its own."""
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, *project().commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = COMMANDS.get(cmd_name) or project().commands.get(cmd_name)
+        if found is None:
+            return None
+        command: click.Command = getattr(import_module(found[0]), found[1])
+        return command
+
+
+@click.group(cls=_Lazy)
+@click.version_option(__version__, prog_name="coti")
+def cli() -> None:
+    """COTI: a concept for a text-to-image model, learned from a messy web pool."""
+    project().start()
+
+
+def main() -> None:
+    """Run the command; our own errors, and what the project explains, are one line and code 1."""
+    try:
+        # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
+        code = cli(prog_name="coti", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except Exception as error:
+        said = str(error) if isinstance(error, CotiError) else project().explain(error)
+        if said is None:
+            raise
+        click.echo(f"Error: {said}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

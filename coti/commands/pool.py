@@ -1,0 +1,119 @@
+"""``coti pool``: look at a pool before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from coti.commands.missing_extras import need_extra
+from coti.core.errors import CotiError
+
+__all__ = ["pool"]
+
+
+@click.group()
+def pool() -> None:
+    """Check a pool of images, or compare two versions of one."""
+
+
+class _CheckCommand(click.Command):
+    """Its help ends with the kinds that are known when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from coti.settings.pool_sources import POOL_SOURCES
+
+        formatter.write_paragraph()
+        known = f"auto, {', '.join(POOL_SOURCES)}, or module:Class of your own"
+        formatter.write_text(f"Kinds of pools, --set kind=KIND: {known}.")
+
+
+@pool.command(cls=_CheckCommand)
+@click.argument("path")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for report.html, manifest.parquet, validation.html and validation.json.",
+)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A pool setting.")
+@click.option(
+    "--previous",
+    type=click.Path(exists=True),
+    help="Manifest to measure drift against; else the one already in the output folder.",
+)
+@click.option("--resolution", default=256, show_default=True, help="Pixels a side in the report.")
+def check(
+    path: str, output: Path, changes: tuple[str, ...], previous: str | None, resolution: int
+) -> None:
+    """Ingest and validate PATH: a folder, tar shards, a table of URLs, or an s3:// prefix.
+
+    Writes report.html and manifest.parquet (a row an input: accepted or quarantined, and why).
+
+    \b
+    Example:
+      coti pool check my/pool --output checked --set min_side=256
+    """
+    need_extra("pool")
+    from coti.pool.check import check_pool, settings_with
+
+    try:
+        result = check_pool(path, output, settings_with(changes), resolution, previous)
+    except CotiError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{path}: {result.kind}")
+    for note in result.notes:
+        click.echo(f"  {note}")
+    counts = result.counts
+    total = counts["accepted"] + counts["quarantined"]
+    click.echo(
+        f"{total} inputs = {counts['accepted']} accepted + {counts['quarantined']} quarantined"
+    )
+    for reason, number in list(counts.items())[2:]:
+        click.echo(f"  {number:>8}  {reason}")
+    click.echo(f"version {result.version}")
+    click.echo(f"report: {output / 'report.html'}")
+    if result.problem:
+        raise click.ClickException(result.problem)
+
+
+@pool.command()
+@click.argument("before", type=click.Path())
+@click.argument("after", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote.
+
+    \b
+    Example:
+      coti pool diff checked checked_again
+    """
+    need_extra("pool")
+    import dataclasses
+
+    from coti.pool.manifest import diff as compare
+    from coti.pool.manifest import read_manifest
+
+    try:
+        changes = compare(read_manifest(before), read_manifest(after))
+    except CotiError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(changes), indent=1))
+        return
+    if changes.same:
+        click.echo("The same pool.")
+        return
+    for kind in ("added", "removed", "changed", "recaptioned"):
+        names = getattr(changes, kind)
+        if names:
+            click.echo(f"{kind}: {len(names)}")
+            for name in names[:10]:
+                click.echo(f"  {name}")
+            if len(names) > 10:
+                click.echo(f"  … and {len(names) - 10} more (--json lists all)")
+    if changes.judged:
+        click.echo(f"judged differently: {len(changes.judged)}")
+        for name, old, new in changes.judged[:10]:
+            click.echo(f"  {name}: {old} → {new}")

@@ -1,0 +1,107 @@
+"""What the ZenML project adds to the command; installed alone, the wheel answers for itself."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import coti
+from coti.commands.missing_extras import missing_extra
+from coti.core.errors import RegistryError
+
+if TYPE_CHECKING:
+    from coti.commands.embedding_sources import EmbeddingSource
+
+__all__ = ["Project", "Tracking", "project"]
+
+_QUIET = {
+    # Waiting threads sleep: spinning ones stall everything on a machine that others use, too.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+class Tracking(Protocol):
+    """The registry and the tracked runs, as the commands ask for them."""
+
+    def version(self, concept: str, which: str) -> EmbeddingSource:
+        """The embedding of a version, by its number or alias."""
+
+    def versions(self, concept: str) -> list[EmbeddingSource]:
+        """All versions of a concept, the oldest first."""
+
+    def cycles(self, run_id: str) -> list[EmbeddingSource]:
+        """What each cycle of a training run learned, the first cycle first."""
+
+    def run_of(self, name: str) -> str | None:
+        """The id of the training run that a pipeline run's name stands for, if it is known."""
+
+    def record_evaluation(
+        self,
+        concept: str,
+        rows: Sequence[Mapping[str, Any]],
+        params: Mapping[str, Any],
+        files: Sequence[Path],
+    ) -> str:
+        """Keep an evaluation; returns its run's id."""
+
+
+class Project:
+    """The wheel alone; the repository's ``cli.commands`` overrides what ZenML and MLflow can do."""
+
+    root = Path()
+    """Relative names that are not found where the user stands are looked for here."""
+    commands: Mapping[str, tuple[str, str]] = {}
+    """More commands: name -> module and object."""
+    tracks = False
+    """Whether an evaluation is kept without being asked for."""
+
+    def start(self) -> None:
+        """Before any command."""
+
+    def quiet_terminal(self) -> None:
+        """Keep what libraries log and warn of from the user's terminal."""
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        warnings.simplefilter("ignore")
+
+    def locate(self, name: str) -> str:
+        """Where a file or folder lies that a setting or an embedding names."""
+        return os.path.expanduser(name)
+
+    def tracking(self) -> Tracking:
+        """The registry and the tracked runs.
+
+        Raises:
+            RegistryError: there are none, or they cannot be reached.
+        """
+        raise RegistryError(
+            "The registry and tracked runs (--concept, --track, --compare cycles and versions) "
+            "belong to the ZenML project: run this from its repository after `make install`, or "
+            "give --embedding FILE."
+        )
+
+    def explain(self, error: Exception) -> str | None:
+        """What an error says to the user; None for a mistake of the program's."""
+        if not isinstance(error, ModuleNotFoundError):
+            return None
+        return missing_extra(error.name or "")
+
+
+@cache
+def project() -> Project:
+    """The ZenML project's where this package lies in its repository and ZenML is installed."""
+    root = Path(coti.__file__).resolve().parents[1]
+    # A stranger's package may be called `cli`, too; this file is the project's.
+    if not (root / "coti_concept.py").is_file() or None in map(find_spec, ("zenml", "cli")):
+        return Project()
+    found: Project = import_module("cli.commands").ZenMLProject()
+    return found

@@ -1,0 +1,85 @@
+"""``coti train``: textual inversion alone, on a folder of images, on one GPU or several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from coti.commands.project import project
+
+__all__ = ["train"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-c",
+    "--config",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A run file: model, token, train, schedule, concept and seed of it are used.",
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The embedding's file, .safetensors.",
+)
+@click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
+@click.option("--adapter", default="embedding", show_default=True, help="What is trained.")
+def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adapter: str) -> None:
+    """Train an embedding on the images of FOLDER.
+
+    No pool, no selection, no ZenML: the trainer alone. Several GPUs, or processes, share each step
+    with `accelerate launch --multi_gpu --num_processes 2 -m coti.commands.main train …`.
+
+    \b
+    Example:
+      coti train my/boots -c boots.yaml --output boots.safetensors
+    """
+    import torch
+
+    from coti.commands.embedding_sources import located_model
+    from coti.core.errors import ConfigError
+    from coti.core.images import read_image_folder
+    from coti.core.seeding import derived_seed
+    from coti.inversion.adapters.registry import ADAPTERS
+    from coti.inversion.base_model import load_text_to_image
+    from coti.inversion.checkpoint import FolderCheckpointStore
+    from coti.inversion.latent_store import FolderLatentStore
+    from coti.inversion.processes import Processes
+    from coti.inversion.trainer import train_cycle
+    from coti.settings.run_file import read_run_file
+
+    settings = read_run_file(config)
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
+    model = load_text_to_image(located_model(settings.model))
+    images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
+    start = ADAPTERS.get(adapter).initial(
+        model,
+        replace(settings.token, initializer=project().locate(settings.token.initializer)),
+        derived_seed(settings.seed, "initializer"),
+        settings.concept,
+    )
+    result = train_cycle(
+        model,
+        images,
+        None,
+        start,
+        settings.train,
+        settings.schedule,
+        None,
+        derived_seed(settings.seed, "train", 0),
+        FolderCheckpointStore(checkpoint) if checkpoint else None,
+        token=settings.token,
+        latent_store=FolderLatentStore(Path(checkpoint) / "latents") if checkpoint else None,
+    )
+    if Processes().is_main:
+        result.embedding.save(output)
+        click.echo(
+            f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
+            f"{result.stop_reason}"
+        )

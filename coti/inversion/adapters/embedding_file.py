@@ -1,0 +1,132 @@
+"""The one file of an embedding: what diffusers and the web UIs load, and what they write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from coti.core.errors import EmbeddingError
+from coti.inversion.families.protocol import embedding_keys
+from coti.inversion.families.registry import families
+
+__all__ = ["FileContent", "embedding_file_name", "parts_of_tensors", "read_embedding_file"]
+
+_MOST_KEYS = 64
+"""More tensors than any embedding file has."""
+_NO_TOKEN = ("*", "clip_l", "clip_g", "clip_h")
+"""Single keys of web UIs that stand for whatever the file is called."""
+
+
+class FileContent(NamedTuple):
+    """What an embedding's file says."""
+
+    parts: tuple[torch.Tensor, ...]
+    """float32 [num_vectors, width], one a text encoder."""
+    keys: tuple[str, ...]
+    """Of the parts; () where the one key is the token."""
+    token: str
+    metadata: dict[str, str]
+
+
+def embedding_file_name(token: str) -> str:
+    """A name for an embedding's file that every tool takes: no spaces, no angle brackets.
+
+    >>> embedding_file_name("<ankle boot>")
+    'ankle-boot.safetensors'
+    """
+    return (re.sub(r"[^\w.-]+", "-", token).strip("-.") or "learned_embeds") + ".safetensors"
+
+
+def read_embedding_file(path: Path) -> FileContent:
+    """Read an embedding file of ours, of diffusers, or of a web UI (``emb_params``).
+
+    Args:
+        path: a safetensors file, or a folder that holds ``learned_embeds.safetensors``; for several
+            text encoders beside ``learned_embeds_2.safetensors`` and so on, as diffusers' own
+            example writes them.
+
+    Raises:
+        EmbeddingError: no such file, another format, or tensors that are no embedding's.
+    """
+    if path.is_dir():
+        first = _read(path / "learned_embeds.safetensors")
+        beside = sorted(path.glob("learned_embeds_[0-9].safetensors"))
+        if not beside:
+            return first
+        parts = (*first.parts, *(part for file in beside for part in _read(file).parts))
+        for family in families():
+            if len(family.text_encoders) == len(parts):
+                return first._replace(parts=parts, keys=embedding_keys(family))
+        raise EmbeddingError(
+            f"{path} holds an embedding for {len(parts)} text encoders, as many as no known base "
+            "model has."
+        )
+    return _read(path)
+
+
+def _read(path: Path) -> FileContent:
+    if not path.is_file():
+        raise EmbeddingError(f"There is no embedding file {path}; check the path.")
+    if path.suffix.lower() in (".png", ".webp", ".jpg", ".jpeg"):
+        raise EmbeddingError(
+            f"{path} is an image: AUTOMATIC1111 hides embeddings in some, which are not read "
+            "here. Have it write the embedding as a .pt or .safetensors file."
+        )
+    if path.suffix != ".safetensors":
+        raise EmbeddingError(
+            f"{path} is no safetensors file; .pt and .bin embeddings can run code when they are "
+            f"loaded: `coti weights embedding {path.name} {path.stem}.safetensors` converts them, "
+            "reading the tensors only."
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            if len(names := list(file.keys())) > _MOST_KEYS:
+                raise EmbeddingError(
+                    f"{path} holds {len(names)} tensors, such as {names[0]}: a model or a LoRA, "
+                    "not an embedding."
+                )
+            metadata = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EmbeddingError(f"{path} is damaged or no safetensors file: {error}.") from error
+    parts, keys, token = parts_of_tensors(tensors, path)
+    metadata = {name: value for name, value in metadata.items() if name != "format"}
+    token = metadata.get("placeholder_token") or token or path.stem
+    return FileContent(parts, keys, token, metadata)
+
+
+def parts_of_tensors(
+    tensors: Mapping[str, torch.Tensor], path: Path
+) -> tuple[tuple[torch.Tensor, ...], tuple[str, ...], str | None]:
+    """The parts in a file, [num_vectors, width] each, their keys, and the token if it names one.
+
+    Besides our own: AUTOMATIC1111's ``emb_params`` and ``string_to_param.*`` (its dictionary,
+    flattened), ComfyUI's ``clip_l``, ``clip_g`` or ``clip_h`` alone, diffusers' token.
+
+    Raises:
+        EmbeddingError: it holds something else.
+    """
+    tensors = {key.removeprefix("string_to_param."): value for key, value in tensors.items()}
+    tensors = {
+        key: value.reshape(1, -1) if value.ndim == 1 else value for key, value in tensors.items()
+    }
+    for family in families():
+        keys = embedding_keys(family)
+        if keys and all(key in tensors for key in keys):
+            return tuple(tensors[key] for key in keys), keys, None
+    if "emb_params" in tensors:
+        return (tensors["emb_params"],), (), None
+    if len(tensors) == 1:
+        key, vectors = next(iter(tensors.items()))
+        if vectors.ndim == 2:
+            return (vectors,), (), None if key in _NO_TOKEN else key
+    raise EmbeddingError(
+        f"{path} holds {sorted(tensors)[:4]}, not one embedding: expected one key with "
+        "[num_vectors, width], emb_params, or a key for each text encoder, such as clip_l and "
+        "clip_g."
+    )

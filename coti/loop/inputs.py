@@ -1,0 +1,37 @@
+"""What the stations of a cycle work with, whoever holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.concept_score import ConceptScorer
+from coti.scores.scoring import ImageScorer
+
+__all__ = ["Encoders", "Images"]
+
+
+class Images(Protocol):
+    """Images by id: an :class:`~coti.core.image_set.ImageSet`, or a file of them."""
+
+    def tensor(self, ids: Sequence[str]) -> torch.Tensor:
+        """uint8 [len(ids), 3, h, w]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What S_aes and S_con are computed on."""
+
+    scorer: ImageTextEncoder
+    concept: ImageEncoder | None = None
+    """ℰ of Eq. 8 where it isn't the scorer."""
+
+    def with_scores(self, head: AestheticHead, concept: ConceptScorer) -> ImageScorer:
+        """Scores any images as a cycle's pool images were scored."""
+        return ImageScorer(self.scorer, self.concept, head, concept)

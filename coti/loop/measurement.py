@@ -1,0 +1,104 @@
+"""How good the kept embedding of a run is: all metrics, on more generations than a cycle's."""
+
+from __future__ import annotations
+
+import torch
+
+from coti.core.errors import ConfigError
+from coti.core.seeding import derived_seed
+from coti.generation.fixed_noise import generate_fixed
+from coti.generation.sampler import generate
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
+from coti.loop.data import ConceptData, Models
+from coti.loop.training_set import TrainingSet
+from coti.metrics import frechet_distance, selection_precision
+from coti.metrics.embedding_quality import measure_embedding
+from coti.metrics.judge import judge_images
+from coti.settings import RunSettings
+
+__all__ = ["generated_for", "measure"]
+
+
+def generated_for(
+    model: TextToImageModel,
+    embedding: Embedding | None,
+    settings: RunSettings,
+    count: int,
+    purpose: str,
+) -> torch.Tensor:
+    """Images on fixed noise, the same noise for every strategy: uint8 [count, 3, h, w].
+
+    Args:
+        model: the base model.
+        embedding: the learned one; without, the concept's name is generated.
+        settings: how to generate, and the seed.
+        count: how many.
+        purpose: names the noise.
+    """
+    how = settings.generation
+    if embedding is not None:
+        return generate_fixed(model, embedding, how, count, settings.seed, purpose).images
+    prompts = [
+        how.prompts[i % len(how.prompts)].replace("{}", settings.concept) for i in range(count)
+    ]
+    return generate(model, prompts, [], how, derived_seed(settings.seed, purpose))
+
+
+def measure(
+    models: Models,
+    data: ConceptData,
+    settings: RunSettings,
+    embedding: Embedding | None,
+    training_set: TrainingSet | None,
+) -> dict[str, float]:
+    """Metrics of :data:`coti.metrics.METRICS` by name; what cannot be measured is missing.
+
+    Args:
+        models: with a judge.
+        data: with references.
+        settings: ``measurement`` says how many images.
+        embedding: the kept one; none measures what the concept's name generates.
+        training_set: the X_T that it was trained on.
+
+    Raises:
+        ConfigError: there is no judge.
+    """
+    if models.judge is None or data.references is None:
+        raise ConfigError("measuring needs a judge and the features of references or captions.")
+    how = settings.measurement
+    images = generated_for(models.base, embedding, settings, how.images, "judge")
+    found = judge_images(
+        models.judge, images, data.references, settings.concept, settings.evaluation,
+        settings.seed, models.inception,
+    )  # fmt: skip
+    if how.reference_judge and models.reference_judge and data.reference_judge is not None:
+        features = models.reference_judge().encode_images(images)
+        found["fd_efficientnet"] = frechet_distance(features, data.reference_judge)
+    if training_set is None or embedding is None:
+        return found
+    if data.ground_truth is not None and training_set.selected:
+        picked = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+    if how.edit_images:
+        quality = measure_embedding(
+            models.base,
+            models.judge,
+            embedding,
+            _trained_on(data, training_set),
+            settings=settings.generation,
+            seed=derived_seed(settings.seed, "editability"),
+            images_per_prompt=how.edit_images,
+        )
+        found["reconstruction"] = quality.reconstruction
+        found["editability"] = quality.editability
+        found |= {f"editability_{name}": v for name, v in quality.by_difficulty.items()}
+    return found
+
+
+def _trained_on(data: ConceptData, training_set: TrainingSet) -> torch.Tensor:
+    """X_T's images: uint8 [n, 3, h, w]."""
+    parts = [data.seeds.tensor(training_set.seeds)]
+    if training_set.selected:
+        parts.append(data.pool.tensor(training_set.selected))
+    return torch.cat(parts)

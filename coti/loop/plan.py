@@ -1,0 +1,64 @@
+"""What a strategy means for the loop: how many cycles, how many steps, when it selects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coti.core.errors import ConfigError
+from coti.selection import STRATEGIES, Strategy
+from coti.settings import RunSettings
+
+__all__ = ["NO_TRAINING", "effective", "first_batch", "selects_at", "strategy_of"]
+
+NO_TRAINING = "none"
+"""The strategy without textual inversion: the base model generates the concept's name."""
+
+
+def strategy_of(settings: RunSettings) -> Strategy:
+    """The settings' strategy.
+
+    Raises:
+        ConfigError: there is no such one, or it does not grow as ``growth`` wants.
+    """
+    name = settings.strategy
+    if name == NO_TRAINING:
+        raise ConfigError(
+            "strategy none trains nothing: it is a row of experiments, not a run of its own."
+        )
+    strategy = STRATEGIES.get(name)(name)
+    if settings.growth == "at_once" and not strategy.at_once:
+        raise ConfigError(f"strategy {name} grows by cycles: set growth to cycles or auto.")
+    if settings.growth == "cycles" and strategy.at_once and name != "random":
+        raise ConfigError(f"strategy {name} has no cycles: set growth to at_once or auto.")
+    return strategy
+
+
+def effective(settings: RunSettings) -> RunSettings:
+    """The settings after the strategy had its say, ``growth`` decided.
+
+    What adds all images at once trains once, with the steps that all cycles together may take, so
+    that every strategy has the same cap of image-steps.
+    """
+    strategy = strategy_of(settings)
+    if settings.growth == "cycles" or (settings.growth == "auto" and not strategy.at_once):
+        return replace(settings, growth="cycles")
+    cycles = settings.controller.max_cycles + 1
+    return replace(
+        settings,
+        growth="at_once",
+        controller=replace(settings.controller, max_cycles=0),
+        train=replace(settings.train, max_steps=settings.train.max_steps * cycles),
+    )
+
+
+def selects_at(cycle: int, settings: RunSettings) -> bool:
+    """Whether a cycle of :func:`effective` settings selects; COTI's first trains on the seeds."""
+    selects = strategy_of(settings).selects
+    return selects and (settings.growth == "at_once" or cycle > 0)
+
+
+def first_batch(settings: RunSettings) -> int:
+    """Images of the pool that must be there for the first selection."""
+    if settings.growth == "cycles":
+        return settings.selection.batch if settings.controller.max_cycles else 0
+    return settings.baseline_images if settings.strategy in ("random", "oracle") else 0

@@ -1,0 +1,111 @@
+"""A cycle in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from coti.loop.training_set import TrainingSet
+from coti.metrics.table import METRICS, known
+
+__all__ = ["CYCLE_COLUMNS", "CycleRecord", "record_of", "with_verdicts"]
+
+
+@dataclass(frozen=True)
+class CycleRecord:
+    """What a cycle was, and its metrics by name."""
+
+    cycle: int
+    """0 is the cycle that trains on the seeds alone."""
+    pool_left: int
+    """Candidates that are left after this cycle's selection."""
+    picked: int
+    """Images this cycle added."""
+    train_size: int
+    """|X_T| in this cycle, seeds included."""
+    lr_stage: int
+    """Stage of the schedule at the end of the cycle; 1 is r_1."""
+    image_steps: int
+    """Images that went through the UNet for a gradient, up to the end of this cycle."""
+    seconds: float
+    generated: int = 0
+    """|X_TI|."""
+    references: int = 0
+    """Held-out references that the judge compared with."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of :data:`coti.metrics.METRICS` by name; what was not measured is not there."""
+
+    def row(self) -> dict[str, Any]:
+        """One flat mapping, as JSON, tables and CSV take it; metrics that are missing are None."""
+        values = asdict(self)
+        metrics = values.pop("metrics")
+        return values | {m.name: metrics.get(m.name) for m in METRICS.values() if m.cycle}
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> CycleRecord:
+        """The record of a :meth:`row`."""
+        own = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        return cls(**own, metrics=known({k: row[k] for k in METRICS if k in row}))
+
+
+CYCLE_COLUMNS = tuple(CycleRecord(0, 0, 0, 0, 0, 0, 0.0).row())
+"""The columns of ``cycles.csv``, in order."""
+
+
+def record_of(
+    *,
+    cycle: int,
+    before: Sequence[CycleRecord],
+    training_set: TrainingSet,
+    accepted: Sequence[str],
+    generated: int,
+    training: dict[str, Any],
+    metrics: dict[str, float],
+    seconds: float,
+) -> CycleRecord:
+    """A cycle's record from what its stations gave.
+
+    Args:
+        cycle: its number.
+        before: the records of the cycles before it.
+        training_set: X_T.
+        accepted: ids of the pool's accepted images.
+        generated: |X_TI|.
+        training: the summary of :func:`coti.loop.train.train_cycle`.
+        metrics: those that may steer.
+        seconds: that the cycle took.
+    """
+    members = set(training_set.ids)
+    return CycleRecord(
+        cycle=cycle,
+        pool_left=sum(name not in members for name in accepted),
+        picked=len(training_set.added_in(cycle)),
+        train_size=len(training_set),
+        lr_stage=int(training["lr_stage"]),
+        image_steps=(before[-1].image_steps if before else 0) + int(training["image_steps"]),
+        seconds=seconds,
+        generated=generated,
+        metrics=metrics,
+    )
+
+
+def with_verdicts(
+    history: Sequence[CycleRecord], verdicts: Sequence[Mapping[str, Any]]
+) -> list[CycleRecord]:
+    """The controller's records with what the judge said of each cycle, for readers alone.
+
+    Args:
+        history: what steered.
+        verdicts: of :func:`coti.loop.judge_generated.judge_cycle`, in order; more than there are
+            cycles where a graph was unrolled beforehand.
+    """
+    return [
+        replace(
+            record,
+            references=int(verdict["references"]),
+            metrics={**record.metrics, **known(verdict["metrics"])},
+            seconds=record.seconds + float(verdict["seconds"]),
+        )
+        for record, verdict in zip(history, verdicts, strict=False)
+    ]

@@ -1,0 +1,119 @@
+"""Station 4 of a cycle: train the embedding and generate with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from coti.core.image_set import ImageSet
+from coti.core.seeding import derived_seed
+from coti.generation.fixed_noise import generate_fixed
+from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.base_model import TextToImageModel
+from coti.inversion.checkpoint import CheckpointStore
+from coti.inversion.latent_store import LatentStore
+from coti.inversion.trainer import train_cycle as train_embedding
+from coti.loop.inputs import Encoders, Images
+from coti.loop.training_set import TrainingSet
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.concept_score import ConceptScorer
+from coti.scores.formulas import PhiValue
+from coti.settings import RunSettings
+
+__all__ = ["TrainedCycle", "train_cycle"]
+
+
+@dataclass(frozen=True)
+class TrainedCycle:
+    """What training leaves."""
+
+    embedding: Embedding
+    generated: torch.Tensor
+    """X_TI: uint8 [n, 3, h, w]."""
+    samples: torch.Tensor
+    """On fixed noise, the same in every cycle: uint8 [n, 3, h, w]."""
+    curve: list[dict[str, float | int | None]]
+    """A row an optimizer step: loss, rate, stage, φ."""
+    summary: dict[str, Any]
+    """``steps``, ``image_steps``, ``lr_stage`` (1 is r_1), ``stop_reason``, ``train_size``,
+    ``compile_seconds``, ``seconds``."""
+
+
+def train_cycle(
+    model: TextToImageModel,
+    encoders: Encoders,
+    head: AestheticHead,
+    concept: ConceptScorer,
+    training_set: TrainingSet,
+    cycle: int,
+    seeds: ImageSet,
+    pool: Images,
+    captions: Mapping[str, str],
+    start: Embedding,
+    settings: RunSettings,
+    *,
+    checkpoint: CheckpointStore | None = None,
+    latent_store: LatentStore | None = None,
+) -> TrainedCycle:
+    """Train the embedding on X_T, φ driving the rate (Eq. 12), and generate X_TI with it.
+
+    Args:
+        model: the base model, frozen.
+        encoders: of the scores that make φ.
+        head: θ of this cycle.
+        concept: S_con against this X_T.
+        training_set: X_T.
+        cycle: this cycle.
+        seeds: the seed images.
+        pool: the pool's images.
+        captions: id to caption; seeds have none.
+        start: where the embedding starts.
+        settings: of :func:`coti.loop.plan.effective`.
+        checkpoint: where a killed training goes on from.
+        latent_store: where many latents are kept between runs.
+    """
+    began = time.monotonic()
+    generation, seed = settings.generation, settings.seed
+    scorer = encoders.with_scores(head, concept)
+
+    def evaluate_phi(embedding: Embedding, _step: int) -> PhiValue:
+        images = generate_fixed(
+            model, embedding, generation, generation.phi_images, seed, "phi"
+        ).images
+        return scorer.indicator(images)
+
+    own = seeds.tensor(training_set.seeds)
+    parts = [own, pool.tensor(training_set.selected)] if training_set.selected else [own]
+    result = train_embedding(
+        model,
+        torch.cat(parts),
+        [captions.get(name, "") for name in training_set.ids],
+        start,
+        settings.train,
+        settings.schedule,
+        evaluate_phi,
+        derived_seed(seed, "train", cycle),
+        checkpoint,
+        token=settings.token,
+        latent_store=latent_store,
+    )
+    word = result.embedding
+    return TrainedCycle(
+        word,
+        generate_fixed(model, word, generation, generation.cycle_images, seed, "cycle").images,
+        generate_fixed(model, word, generation, generation.sample_images, seed, "sample").images,
+        result.curve,
+        {
+            "steps": result.steps,
+            "image_steps": result.image_steps,
+            "lr_stage": int(result.curve[-1]["stage"] or 0) + 1,
+            "stop_reason": result.stop_reason,
+            "train_size": len(training_set),
+            "compile_seconds": result.compile_seconds,
+            "seconds": time.monotonic() - began,
+        },
+    )

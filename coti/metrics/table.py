@@ -1,0 +1,185 @@
+"""The one table of metrics: what each is called, how it is written, and whether it may steer.
+
+Terminal, CSV, report, MLflow, studio, the experiments' tables and the promotion gate read it. To
+add a metric: its function in a file of its own, a row here, a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METRICS", "Metric", "compared", "is_better", "known", "may_steer"]
+
+Need = Literal["captions", "references", "inception", "ground_truth", "reference_judge", "prompts"]
+"""What a metric cannot be measured without; without it, it is missing."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a cycle or of a run's kept embedding."""
+
+    name: str
+    """Its key in records, CSV and MLflow."""
+    label: str
+    """For people."""
+    about: str
+    """A sentence: of what, on whose features."""
+    better: Literal["higher", "lower", ""] = ""
+    """Empty: neither, or a part of another metric."""
+    digits: int = 3
+    """Decimals in tables."""
+    significant: bool = False
+    """Whether ``digits`` counts significant digits, for distances without a scale."""
+    needs: frozenset[Need] = frozenset()
+    steers: bool = False
+    """Whether selection, training and stopping may look at it."""
+    interval: tuple[str, str] | None = None
+    """Names of the metrics that are its lower and upper end."""
+    of: str = ""
+    """The metric that this one is a part or a detail of; it has no column of its own then."""
+    scale: float | None = None
+    """Upper end of an axis that starts at 0; none: it has no scale."""
+    cycle: bool = True
+    """Whether it is measured in every cycle, or of the kept embedding alone."""
+
+    @property
+    def arrow(self) -> str:
+        """``↑``, ``↓`` or nothing."""
+        return {"higher": "↑", "lower": "↓", "": ""}[self.better]
+
+    @property
+    def heading(self) -> str:
+        """Label and arrow."""
+        return f"{self.label} {self.arrow}".strip()
+
+
+def _need(*names: Need) -> frozenset[Need]:
+    return frozenset(names)
+
+
+_ROWS = (
+    Metric(
+        "gamma_aes", "γ_aes", "mean S_aes of the generations (Eq. 9), 0 to 10",
+        "higher", 2, steers=True, scale=10.0,
+    ),
+    Metric(
+        "gamma_con", "γ_con", "mean S_con of the generations (Eq. 10), 0 to 10",
+        "higher", 2, steers=True, scale=10.0,
+    ),
+    Metric(
+        "phi", "φ", "Eq. 12 of both; its scorers are refitted, so cycles can't be compared by it",
+        "higher", 2, steers=True, scale=10.0,
+    ),
+    Metric(
+        "phi_ref", "φ_ref", "Eq. 12 with the first scorer and the seeds alone; compares cycles",
+        "higher", 2, steers=True, scale=10.0,
+    ),
+    Metric(
+        "kid_train", "KID X_T",
+        "KID of the generations to X_T on the scorer's features: nearness in kind and variety",
+        "lower", 3, steers=True,
+    ),
+    Metric(
+        "kid_kept", "KID X_T of the kept",
+        "the same of the embedding that was kept before, against this cycle's X_T",
+        "lower", 3, steers=True, of="kid_train",
+    ),
+    Metric(
+        "fd_judge", "fd_judge",
+        "Fréchet distance to held-out references on the judge's features",
+        "lower", 3, significant=True, needs=_need("references"),
+    ),
+    Metric(
+        "fid", "FID", "Fréchet distance to held-out references on Inception-v3's features",
+        "lower", 3, significant=True, needs=_need("references", "inception"),
+    ),
+    Metric(
+        "fd_efficientnet", "fd_efficientnet",
+        "Fréchet distance on the reference judge's features, EfficientNet-Lite0's",
+        "lower", 3, needs=_need("references", "reference_judge"), cycle=False,
+    ),
+    Metric(
+        "kid", "KID", "unbiased kernel distance to held-out references on the judge's features",
+        "lower", 4, significant=True, needs=_need("references"), interval=("kid_low", "kid_high"),
+    ),
+    Metric(
+        "kid_low", "KID, low", "lower end of KID's 95 % interval",
+        digits=4, significant=True, needs=_need("references"), of="kid",
+    ),
+    Metric(
+        "kid_high", "KID, high", "upper end of KID's 95 % interval",
+        digits=4, significant=True, needs=_need("references"), of="kid",
+    ),
+    Metric(
+        "r_precision", "R-precision",
+        "share of generations that the judge gives the concept's caption among the candidates",
+        "higher", 3, needs=_need("captions"), scale=1.0,
+    ),
+    Metric(
+        "r_precision_candidates", "candidates", "captions that R-precision chose among",
+        digits=0, needs=_need("captions"), of="r_precision",
+    ),
+    Metric(
+        "r_precision_top200_1001", "R-precision top200/1001",
+        "share whose own caption is among the 200 nearest of 1,001, the authors' form",
+        "higher", 3, needs=_need("captions"), scale=1.0,
+    ),
+    Metric(
+        "selection_precision", "selection precision",
+        "share of the picked images that the ground truth calls right",
+        "higher", 3, needs=_need("ground_truth"), scale=1.0,
+    ),
+    Metric(
+        "reconstruction", "reconstruction",
+        "mean cosine of generations to the concept's images (Gal et al. 2022), judge's features",
+        "higher", 3, needs=_need("prompts"), cycle=False,
+    ),
+    Metric(
+        "editability", "editability",
+        "cosine of generations to prompts without the embedding (Gal et al. 2022)",
+        "higher", 3, needs=_need("prompts"), cycle=False,
+    ),
+    *(
+        Metric(
+            f"editability_{name}", f"editability, {name}", "editability of the prompts of one kind",
+            "higher", 3, needs=_need("prompts"), of="editability", cycle=False,
+        )
+        for name in ("background", "style", "composition")
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}
+"""By name, in the order in which tables show them."""
+
+
+def known(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are numbers; what is None or not finite is missing.
+
+    >>> known({"phi": 9.0, "kid": None, "fid": float("nan")})
+    {'phi': 9.0}
+    """
+    return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
+
+
+def may_steer(values: Mapping[str, float]) -> dict[str, float]:
+    """Those that selection, training and stopping may look at."""
+    return {name: value for name, value in values.items() if METRICS[name].steers}
+
+
+def compared(present: Iterable[str]) -> list[Metric]:
+    """The metrics with a column of their own among ``present``, in the table's order."""
+    names = set(present)
+    return [metric for metric in METRICS.values() if metric.name in names and not metric.of]
+
+
+def is_better(name: str, first: float, second: float) -> bool:
+    """Whether ``first`` is the better value of the metric.
+
+    >>> is_better("fd_judge", 0.3, 0.5)
+    True
+    """
+    better = METRICS[name].better
+    return first < second if better == "lower" else first > second

@@ -1,0 +1,55 @@
+"""From what the user names to the source that reads it, by its kind or by what it looks like."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from coti.core.errors import ConfigError, PoolError
+from coti.pool.entry import PoolSource
+from coti.pool.local_files import existing
+from coti.settings import PoolSettings
+from coti.settings.pool_sources import POOL_SOURCES
+
+__all__ = ["detect_kind", "fingerprint_source", "open_source"]
+
+
+def open_source(
+    source: str, settings: PoolSettings, *, cache_dir: str | Path | None = None
+) -> PoolSource:
+    """Open ``source`` as ``settings.kind``, or as what it is found to be.
+
+    ``cache_dir`` keeps what was fetched from URLs; without it nothing can be resumed. Raises
+    :class:`PoolError` where it is nothing.
+    """
+    kind = settings.kind if settings.kind != "auto" else detect_kind(source)
+    opened: PoolSource = _class_of(kind)(source, settings, cache_dir)
+    return opened
+
+
+def detect_kind(source: str) -> str:
+    """The kind that claims a source, the last registered one first."""
+    for kind in reversed(POOL_SOURCES):
+        if _class_of(kind).claims(source):
+            return kind
+    raise PoolError(
+        f"The pool {str(existing(source))!r} is a single file of no known kind: give a folder of "
+        "images, a .tar shard, or a table of URLs."
+    )
+
+
+def fingerprint_source(source: str, settings: PoolSettings | None = None) -> str:
+    """Hash of a source's names and bytes; an S3 prefix's of its keys, sizes and ETags.
+
+    The same pool has the same hash on every machine; times and owners do not enter it.
+    """
+    return open_source(source, settings or PoolSettings()).fingerprint()
+
+
+def _class_of(kind: str) -> Any:
+    module, _, name = POOL_SOURCES.get(kind, kind).partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"The pool source {kind!r} cannot be imported ({error}).") from error

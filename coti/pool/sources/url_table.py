@@ -1,0 +1,135 @@
+"""A table of URLs in LAION's manner: fetched shard by shard, then read like files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from coti.core.errors import PoolError
+from coti.pool.entry import Entry
+from coti.pool.file_tree import files_below
+from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table, as_text, printable
+from coti.pool.layout import is_metadata
+from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
+from coti.pool.sidecars import row_extra
+from coti.settings import PoolSettings
+
+__all__ = ["UrlTableSource"]
+
+
+class UrlTableSource:
+    """A CSV, TSV, JSON lines or Parquet file with a column of URLs, or a folder of them.
+
+    What was fetched is kept in ``cache_dir``, so that a broken run goes on and an unchanged table
+    is not fetched again; without one it lasts as long as the source.
+    """
+
+    kind = "url_table"
+
+    def __init__(
+        self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
+    ) -> None:
+        path, self._settings = existing(source), settings
+        self.notes: list[str] = []
+        self._root = path if path.is_dir() else path.parent
+        files = files_below(path) if path.is_dir() else [path]
+        self._tables = [file for file in files if file.suffix.lower() in TABLE_SUFFIXES]
+        if not self._tables:
+            raise PoolError(f"{source!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}.")
+        if cache_dir is None:
+            cache_dir = temporary_folder(self, "coti-fetch-")
+        self._cache = Path(cache_dir) / "fetched"
+
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """A table file, or a folder of nothing else with URLs in the first one."""
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            return path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
+        names = sorted(file.name for file in path.iterdir())
+        tables = [n for n in names if n.lower().endswith(TABLE_SUFFIXES) and not is_metadata(n)]
+        if not tables or len(tables) < len(names):
+            return False
+        first = Table(path / tables[0])
+        next(first.rows(), None)
+        return "url" in first.columns
+
+    def fingerprint(self) -> str:
+        """Hash of the tables; what lies behind the URLs is known only after fetching."""
+        return hash_files(self._root, self._tables)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every row in order; the next shard is fetched while this one is decoded."""
+        fetch = self._settings.fetch
+        folder = self._cache / f"{self.fingerprint()[:20]}-{fetch.shard_size}"
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
+            tqdm(desc="fetching", unit=" images", leave=False, disable=None) as progress,
+        ):
+            from coti.pool.fetch.fetcher import fetch_shard
+
+            waiting = None
+            every = self._rows()
+            shards = iter(lambda: tuple(islice(every, fetch.shard_size)), ())
+            for number, rows in enumerate(shards):
+                urls = [as_text(row.values.get("url")).strip() for _, row in rows]
+                path = folder / f"{number:06d}"
+                future = ahead.submit(
+                    fetch_shard,
+                    [url for url in urls if url],
+                    path,
+                    fetch,
+                    self._settings.max_bytes,
+                    progress=progress.update,
+                )
+                if waiting is not None:
+                    waiting[0].result()
+                    yield from self._shard(*waiting[1:])
+                waiting = (future, path, rows)
+            if waiting is not None:
+                waiting[0].result()
+                yield from self._shard(*waiting[1:])
+
+    def _rows(self) -> Iterator[tuple[str, Row]]:
+        """Every row of every table with its place."""
+        for path in self._tables:
+            table = Table(path)
+            name = printable(path.relative_to(self._root).as_posix())
+            for row in table.rows():
+                if row.number == 0 and not row.problem and "url" not in table.columns:
+                    raise PoolError(
+                        f"The table {str(path)!r} has no column of URLs: call it one of "
+                        f"{', '.join(COLUMNS['url'])}."
+                    )
+                yield f"{name}#{row.number}", row
+            self.notes.extend(note for note in table.notes if note not in self.notes)
+
+    def _shard(self, path: Path, rows: tuple[tuple[str, Row], ...]) -> Iterator[Entry]:
+        import pyarrow.parquet as pq
+
+        fetched = iter(pq.read_table(path.with_suffix(".parquet")).to_pylist())
+        body = path.with_suffix(".bin")
+        for place, row in rows:
+            url = as_text(row.values.get("url")).strip()
+            caption, extra = as_text(row.values.get("caption")), row_extra(row)
+            if not url:
+                detail = row.problem or "names no URL"
+                yield Entry(place, caption, None, "bad_row", detail, extra)
+                continue
+            got = next(fetched)
+            if got["reason"]:
+                yield Entry(place, caption, None, got["reason"], got["detail"], extra)
+                continue
+            read = partial(
+                read_bounded,
+                body,
+                self._settings.max_bytes,
+                offset=got["offset"],
+                size=got["size"],
+            )
+            yield Entry(place, caption, read, "", "", extra)

@@ -1,0 +1,53 @@
+"""COTI's own selection: the best B by S_int (Eq. 11) that pass the gates."""
+
+from __future__ import annotations
+
+import torch
+
+from coti.selection.batch import apart, eligible, select_batch
+from coti.selection.protocol import PoolView
+from coti.settings import RunSettings
+
+__all__ = ["Intelligent"]
+
+
+class Intelligent:
+    """The best B by S_int, as the paper, or with ``spread`` some B of the best ``spread``·B."""
+
+    at_once = False
+    selects = True
+    fixed = False
+
+    def __init__(self, name: str = "coti") -> None:
+        """``name``: the strategy's."""
+        self.name = name
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it."""
+        return "COTI"
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """S_int."""
+        return pool.columns["s_int"]
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """The best B, or B drawn at random from the best ``spread``·B."""
+        settings, spread = pool.settings.selection, pool.settings.selection.spread
+        twins = settings.suppress_duplicates
+        features = pool.features["pool"] if twins else None
+        best = select_batch(
+            pool.columns["score"],
+            eligible(
+                pool.candidates, settings, s_aes=pool.columns["s_aes"], s_con=pool.columns["s_con"]
+            ),
+            round(spread * settings.batch),
+            features=features,
+            suppress_duplicates=twins if spread == 1 else 0.0,
+        )
+        if spread == 1:
+            return best
+        order = torch.randperm(len(best), generator=torch.Generator().manual_seed(seed))
+        if features is not None:
+            # Of the batch alone: twins among the best spread·B, of which it is drawn, are no harm.
+            order = apart(order, settings.batch, features[best], twins)
+        return best[order[: settings.batch].sort().values]

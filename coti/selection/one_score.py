@@ -1,0 +1,50 @@
+"""One published score alone, best B first: the paper's Table 2."""
+
+from __future__ import annotations
+
+import torch
+
+from coti.core.errors import ConfigError
+from coti.core.seeding import derived_seed
+from coti.scores.baselines import NEED_EFFICIENTNET, baseline_label, baseline_scores
+from coti.selection.batch import select_batch
+from coti.selection.protocol import PoolView
+from coti.settings import RunSettings
+
+__all__ = ["OneScore"]
+
+
+class OneScore:
+    """The best B of a score; COTI's gates and spread are COTI's alone."""
+
+    at_once = False
+    selects = True
+    fixed = True
+
+    def __init__(self, name: str) -> None:
+        """``name``: of :mod:`coti.scores.baselines`."""
+        self.name = name
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it, with "(retrained)" where the weights aren't the published ones."""
+        return baseline_label(self.name, settings.baselines)
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """The baseline's."""
+        if pool.images is None or pool.seed_images is None:
+            raise ConfigError(f"strategy {self.name} looks at the images, and none were given.")
+        needed = pool.efficientnet is not None and self.name in NEED_EFFICIENTNET
+        return baseline_scores(
+            self.name,
+            pool=pool.images(),
+            seeds=pool.seed_images,
+            features=pool.features,
+            settings=pool.settings.baselines,
+            efficientnet=pool.efficientnet() if needed and pool.efficientnet else None,
+            seed=derived_seed(pool.settings.seed, "baseline"),
+        )
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """The best B of the score."""
+        batch = pool.settings.selection.batch
+        return select_batch(pool.columns["score"], pool.candidates, batch)

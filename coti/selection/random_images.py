@@ -1,0 +1,56 @@
+"""TI (RAND): pool images at random."""
+
+from __future__ import annotations
+
+import torch
+
+from coti.core.errors import ConfigError
+from coti.core.seeding import generator
+from coti.selection.protocol import PoolView
+from coti.settings import RunSettings
+
+__all__ = ["RandomImages", "at_random"]
+
+
+class RandomImages:
+    """B a cycle, or ``baseline_images`` at once."""
+
+    at_once = True
+    selects = True
+    fixed = True
+
+    def __init__(self, name: str = "random") -> None:
+        """``name``: the strategy's, part of its random stream."""
+        self.name = name
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it."""
+        return "Random"
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """None is better than another: S_int, for the reader of the table."""
+        return pool.columns["s_int"]
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """Candidates at random, in random order."""
+        places = pool.candidates.nonzero().squeeze(1)
+        if pool.cycle == 0:
+            return at_random(places, pool.settings, self.name)
+        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
+        return places[order[: pool.settings.selection.batch]]
+
+
+def at_random(places: torch.Tensor, settings: RunSettings, name: str) -> torch.Tensor:
+    """``baseline_images`` of the places, in random order.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    count = settings.baseline_images
+    if len(places) < count:
+        raise ConfigError(
+            f"strategy {name} is to add {count} images and the pool has {len(places)} for it: "
+            "lower `baseline_images`, or give a larger pool."
+        )
+    order = torch.randperm(len(places), generator=generator(settings.seed, "at once", name))
+    return places[order[:count]]

@@ -1,0 +1,117 @@
+"""One run of COTI: the one configuration of the main job, of experiments and of ``coti.learn``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from coti.settings._base import Strict, require
+from coti.settings.base_model import ModelSettings, TokenSettings
+from coti.settings.baselines import BaselineSettings, MeasurementSettings
+from coti.settings.evaluation import EvaluationSettings, PromotionSettings
+from coti.settings.ingestion import PoolSettings
+from coti.settings.scoring import (
+    AestheticSettings,
+    ConceptScoreSettings,
+    ControllerSettings,
+    ScorerSettings,
+    SelectionSettings,
+)
+from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSettings
+
+__all__ = ["RunSettings", "flat"]
+
+
+@dataclass(frozen=True)
+class RunSettings(Strict):
+    """One run. Relative paths start at the root of the repository."""
+
+    concept: str = ""
+    """The concept's name: names the MLflow experiment and the registered model."""
+    seeds: str = ""
+    """Folder of about ten good images of the concept."""
+    pool: str = ""
+    """The messy web pool: a folder, tar shards, a table of URLs, or an ``s3://`` prefix."""
+    references: str | None = None
+    """Folder of held-out real images for the metrics; without it they are left out."""
+    ground_truth: str | None = None
+    """Ground truth of a benchmark pool: read by the metric ``selection_precision``, and by the
+    strategy ``oracle``, which is a cheat by design."""
+    strategy: str = "coti"
+    """How X_T grows (:data:`coti.selection.STRATEGIES`): ``coti`` by S_int; ``random`` pool images
+    (TI (RAND)); ``full``, the whole pool (TI (FULL)); ``seeds`` alone; ``oracle``, clean images of
+    the ground truth; one score alone: ``is``, ``lpips``, ``relic``, ``tanet``, ``sd_chad``,
+    ``vlad``. In experiments also ``none``: no textual inversion, the
+    concept's name is generated."""
+    growth: Literal["auto", "cycles", "at_once"] = "auto"
+    """``cycles``: B more images a cycle; ``at_once``: all before the only cycle, which may take as
+    many steps as all cycles together; ``auto``: what the strategy is by itself."""
+    baseline_images: int = 150
+    """Pool images that ``random`` and ``oracle`` add at once: as many as five cycles of 30."""
+    seed: int = 0
+    threads: int = 0
+    """Processor threads of the run, of which float32 sums depend; 0: as many as there are."""
+    model: ModelSettings = field(default_factory=ModelSettings)
+    token: TokenSettings = field(default_factory=TokenSettings)
+    pool_rules: PoolSettings = field(default_factory=PoolSettings)
+    scorer: ScorerSettings = field(default_factory=ScorerSettings)
+    aesthetic: AestheticSettings = field(default_factory=AestheticSettings)
+    concept_score: ConceptScoreSettings = field(default_factory=ConceptScoreSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    controller: ControllerSettings = field(default_factory=ControllerSettings)
+    promotion: PromotionSettings = field(default_factory=PromotionSettings)
+    measurement: MeasurementSettings = field(default_factory=MeasurementSettings)
+    baselines: BaselineSettings = field(default_factory=BaselineSettings)
+    output: str = "outputs"
+    """Folder for what a person reads: ``<output>/<run>`` and ``<output>/latest``."""
+
+    def __post_init__(self) -> None:
+        least = self.baseline_images
+        require(least >= 1, f"baseline_images is {least}: at least 1.")
+        require(self.threads >= 0, f"threads is {self.threads}: 0 (all there are) or more.")
+
+    @property
+    def image_step_cap(self) -> int:
+        """Most images that may go through the UNet; the same for all strategies that train."""
+        a_step = self.train.batch_size * self.train.gradient_accumulation_steps
+        return (self.controller.max_cycles + 1) * self.train.max_steps * a_step
+
+    def only(self, *names: str) -> RunSettings:
+        """These parts and keys, all others at their defaults: what one station of a run uses.
+
+        A change elsewhere is then no change to it. Which of several devices of one kind computes
+        is none, either.
+        """
+        kind = self.model.device.partition(":")[0]
+        chosen = {name: getattr(self, name) for name in names}
+        if "model" in chosen:
+            chosen["model"] = replace(self.model, device=kind)
+        return RunSettings(**chosen)
+
+    def fingerprint(self) -> str:
+        """Hash of every setting that can change a result, 16 hex digits."""
+        values = asdict(self)
+        del values["output"], values["promotion"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names.
+
+    >>> flat({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

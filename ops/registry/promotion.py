@@ -1,0 +1,169 @@
+"""Who is the champion: promotion through the gate, and the way back.
+
+Held by a lease, and written down in the audit trail before the alias moves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+
+from mlflow.entities.model_registry import ModelVersion
+
+from coti.core.errors import RegistryError
+from coti.settings import PromotionSettings
+from ops.registry.audit import actor, append, entries
+from ops.registry.embedding_registry import CHALLENGER, CHAMPION, Registry, metrics_of
+from ops.registry.gate import Verdict, judge_promotion
+
+__all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback"]
+
+GATE_TAG = "coti.promotion"
+"""The gate of the version's own run file, as JSON."""
+VERDICT_TAG = "coti.verdict"
+
+
+def promote(
+    registry: Registry,
+    version: ModelVersion,
+    settings: PromotionSettings,
+    why: str = "the best cycle of a run",
+    seconds: float = 30.0,
+    keep_gate: bool = True,
+) -> Verdict:
+    """Make a version the champion if the gate lets it pass.
+
+    Args:
+        registry: the concept's entry.
+        version: the challenger.
+        settings: the gate's margins and floors.
+        why: for the audit trail.
+        seconds: how long to wait for somebody else's promotion to end.
+        keep_gate: the settings are of the version's own run file and stay with it, for
+            :func:`kept_gate`; else they hold this once.
+
+    Raises:
+        RegistryError: somebody else is promoting, or the file cannot be read.
+    """
+    who = actor()
+    with registry.locked(registry.name, who, seconds) as still_mine:
+        if keep_gate:
+            _keep_gate(registry, version, settings)
+        if registry.has_alias(version, CHAMPION):
+            _crown(registry, version)  # whoever was killed while crowning it left it both aliases
+            return Verdict(True, f"version {version.version} is the champion already.")
+        champion = registry.champion()
+        faults = registry.faults(version)
+        if faults:
+            verdict = Verdict(False, f"not promoted: {faults[0]}.")
+        else:
+            best = None if champion is None else metrics_of(champion)
+            verdict = judge_promotion(metrics_of(version), best, settings)
+        still_mine()
+        registry.client.set_model_version_tag(
+            registry.name, version.version, VERDICT_TAG, verdict.reason
+        )
+        append(
+            registry.client,
+            registry.name,
+            action="promote" if verdict.promoted else "refuse",
+            version=int(version.version),
+            previous=_number(champion),
+            who=who,
+            why=why,
+            verdict=verdict.reason,
+        )
+        if verdict.promoted:
+            _crown(registry, version)
+        return verdict
+
+
+def rollback(registry: Registry, to: str | None, why: str, seconds: float = 30.0) -> ModelVersion:
+    """Make an earlier version the champion again; its file is looked at, no metric is.
+
+    Args:
+        registry: the concept's entry.
+        to: a version's number; without it, the champion before the present one.
+        why: for the audit trail.
+        seconds: how long to wait for somebody else's promotion to end.
+
+    Raises:
+        RegistryError: there is no such version, its file is not sound, or somebody else is
+            promoting.
+    """
+    who = actor()
+    with registry.locked(registry.name, who, seconds) as still_mine:
+        champion = registry.champion()
+        target = registry.version(to or str(_before(registry, champion)))
+        if registry.has_alias(target, CHAMPION):
+            raise RegistryError(f"version {target.version} is the champion already.")
+        faults = registry.faults(target)
+        if faults:
+            raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
+        still_mine()
+        append(
+            registry.client,
+            registry.name,
+            action="rollback",
+            version=int(target.version),
+            previous=_number(champion),
+            who=who,
+            why=why,
+            verdict=f"version {target.version} is the champion again.",
+        )
+        _crown(registry, target)
+        return target
+
+
+def kept_gate(registry: Registry, version: ModelVersion) -> PromotionSettings | None:
+    """The gate of the version's own run file; None for one registered without.
+
+    Raises:
+        RegistryError: what is kept with the version is no gate of this release.
+    """
+    kept = version.tags.get(GATE_TAG)
+    if kept is None:
+        return None
+    try:
+        return PromotionSettings(**json.loads(kept))
+    except (TypeError, ValueError) as error:
+        raise RegistryError(
+            f"the gate kept with {registry.name} version {version.version} cannot be read "
+            f"({error}): name the concept's run file with -c."
+        ) from error
+
+
+def _keep_gate(registry: Registry, version: ModelVersion, settings: PromotionSettings) -> None:
+    """Also of a version that was there before: its run file's gate may have changed."""
+    gate = json.dumps(dataclasses.asdict(settings), sort_keys=True)
+    if version.tags.get(GATE_TAG) != gate:
+        registry.client.set_model_version_tag(registry.name, version.version, GATE_TAG, gate)
+
+
+def _before(registry: Registry, champion: ModelVersion | None) -> int:
+    """The champion before the present one, by the audit trail; what was rolled back is none."""
+    line: list[int] = []
+    for entry in entries(registry.client, registry.name):
+        if entry.action == "rollback" and entry.version in line:
+            del line[line.index(entry.version) + 1 :]
+        elif entry.action in ("promote", "rollback"):
+            if not line and entry.previous is not None:
+                line.append(entry.previous)
+            line.append(entry.version)
+    for before, after in reversed(list(itertools.pairwise(line))):
+        if after == _number(champion):
+            return before
+    raise RegistryError(
+        f"{registry.name!r} had no champion before the present one; name a version with --to."
+    )
+
+
+def _number(version: ModelVersion | None) -> int | None:
+    return None if version is None else int(version.version)
+
+
+def _crown(registry: Registry, version: ModelVersion) -> None:
+    registry.client.set_registered_model_alias(registry.name, CHAMPION, version.version)
+    if registry.has_alias(version, CHALLENGER):
+        registry.client.delete_registered_model_alias(registry.name, CHALLENGER)

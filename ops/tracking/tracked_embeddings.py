@@ -1,0 +1,110 @@
+"""Embeddings that MLflow keeps: the file at an artifact address, and those of a run's cycles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from coti.core.errors import RegistryError
+from coti.inversion.adapters.embedding import Embedding
+from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
+from ops.tracking.tracker import is_absence, tag_is
+
+__all__ = [
+    "FILE",
+    "TrackedEmbedding",
+    "cycle_embedding",
+    "cycle_runs",
+    "fetch_file",
+    "fetched_embedding",
+    "parent_run",
+]
+
+FILE = "learned_embeds.safetensors"
+
+
+@dataclass(frozen=True)
+class TrackedEmbedding:
+    """A learned embedding and where it was found."""
+
+    label: str
+    """For people: ``ankle-boot v3 (champion)``, ``cycle 2``."""
+    embedding: Embedding
+    run_id: str
+    """MLflow's id of the training run: the parent's for a version, the nested one's for a cycle."""
+
+
+def parent_run(client: MlflowClient, name: str) -> str | None:
+    """MLflow's id of the parent run of a pipeline run by that run's name, if it is known."""
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    query = f"{tag_is(PARENT_TAG, name)} and {tag_is(CYCLE_TAG, 'parent')}"
+    runs = client.search_runs(experiments, query, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def cycle_runs(client: MlflowClient, run_id: str) -> list[Run]:
+    """MLflow's nested runs of a run's cycles, the first cycle first.
+
+    Raises:
+        RegistryError: the run is unknown, or no cycle of it is recorded.
+    """
+    try:
+        parent = client.get_run(run_id)
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
+        raise RegistryError(f"MLflow knows no run {run_id!r}; look it up in `coti ui`.") from error
+    query = tag_is("mlflow.parentRunId", run_id)
+    found = client.search_runs([parent.info.experiment_id], query)
+    nested = [run for run in found if run.data.tags.get(CYCLE_TAG, "").isdigit()]
+    if not nested:
+        raise RegistryError(f"MLflow has no cycle of the run {run_id}: it ended before its first.")
+    return sorted(nested, key=lambda run: int(run.data.tags[CYCLE_TAG]))
+
+
+def cycle_embedding(client: MlflowClient, run: Run) -> TrackedEmbedding:
+    """What a cycle learned; ``run`` is one of :func:`cycle_runs`.
+
+    Raises:
+        RegistryError: its file cannot be fetched.
+    """
+    label = f"cycle {run.data.tags[CYCLE_TAG]}"
+    embedding = fetched_embedding(client, f"{run.info.artifact_uri}/embedding", label)
+    return TrackedEmbedding(label, embedding, str(run.info.run_id))
+
+
+def fetched_embedding(client: MlflowClient, address: str, label: str) -> Embedding:
+    """The embedding in the folder at an artifact address.
+
+    Raises:
+        RegistryError: the artifact store does not give it; names ``label``.
+        EmbeddingError: it is no embedding.
+    """
+    with TemporaryDirectory(prefix="coti-") as folder:
+        return Embedding.load(fetch_file(client, address, label, Path(folder)))
+
+
+def fetch_file(client: MlflowClient, address: str, label: str, folder: Path) -> Path:
+    """Copy the embedding's file from the folder at an artifact address into ``folder``.
+
+    Raises:
+        RegistryError: the artifact store does not give it; names ``label``.
+    """
+    try:
+        found = download_artifacts(
+            artifact_uri=f"{address.rstrip('/')}/{FILE}",
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
+        )
+    except Exception as error:  # artifact stores raise their own
+        raise RegistryError(
+            f"the file of {label} cannot be fetched from {address} "
+            f"({' '.join(str(error).split())[:160]}): `coti stack check` says why."
+        ) from error
+    return Path(found)

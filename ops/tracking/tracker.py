@@ -1,0 +1,78 @@
+"""An MLflow, and where the files of its experiments lie: decided here alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+__all__ = ["Tracker", "is_absence", "slug", "tag_is"]
+
+_LOCAL = "sqlite:///"
+
+
+def slug(name: str) -> str:
+    """A concept's name as a registry and a file system take it."""
+    kept = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return "-".join(part for part in kept.split("-") if part) or "concept"
+
+
+def tag_is(key: str, value: str) -> str:
+    """MLflow's filter for runs with a tag of this value, whatever quotes are in it."""
+    if "'" not in value:
+        return f"tags.`{key}` = '{value}'"
+    if '"' not in value:
+        return f'tags.`{key}` = "{value}"'
+    # MLflow knows no way to write both: here any character stands for the second kind.
+    return f'tags.`{key}` LIKE "{value.replace(chr(34), "_")}"'
+
+
+def is_absence(error: MlflowException) -> bool:
+    """Whether MLflow says that there is no such thing, and not that it can't be asked."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """A server or a local database, beside the artifact store of its stack."""
+
+    uri: str
+    artifact_store: str
+    """Path or ``s3://`` address."""
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """Reads and writes it."""
+        return MlflowClient(tracking_uri=self.uri)
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment; made where there is none yet.
+
+        Its files have the same place whoever opens it first: a run, a sweep or an evaluation.
+        """
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(
+                    self.client.create_experiment(
+                        name, artifact_location=self._artifact_location(name)
+                    )
+                )
+            except MlflowException:
+                # Somebody else made it in between.
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def _artifact_location(self, name: str) -> str | None:
+        """A local database's: the stack's bucket, or a folder beside it. A server knows its own."""
+        if not self.uri.startswith(_LOCAL):
+            return None
+        if self.artifact_store.startswith("s3://"):
+            return f"{self.artifact_store}/mlflow/{slug(name)}"
+        folder = Path(self.uri.removeprefix(_LOCAL)).parent / "mlflow-artifacts"
+        return (folder / slug(name)).as_uri()

@@ -1,0 +1,28 @@
+"""Fit S_con (Eq. 8) to X_T, once for each X_T there is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+
+from coti.core.tensors import TensorBundle
+from coti.loop.score import fit_concept_scorer as fit
+from coti.settings import RunSettings
+from materializers.tensor_bundle import TensorBundleMaterializer
+from ops.stack.cache_policy import cached_by
+from ops.stack.loop_inputs import training_set_of
+
+__all__ = ["fit_concept_scorer"]
+
+
+@step(
+    cache_policy=cached_by(__name__),
+    output_materializers={"concept_scorer": TensorBundleMaterializer},
+)
+def fit_concept_scorer(
+    features: TensorBundle, training_set: pd.DataFrame, settings: RunSettings
+) -> Annotated[TensorBundle, "concept_scorer"]:
+    """The fitted scorer as tensors."""
+    return TensorBundle(fit(features, training_set_of(training_set), settings).to_tensors())

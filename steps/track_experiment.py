@@ -1,0 +1,71 @@
+"""An experiment's run in MLflow: one MLflow experiment a sweep, to compare runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from mlflow.entities import RunStatus
+from zenml import step
+
+from coti.core.contact_sheet import contact_sheet
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.metrics.table import METRICS
+from ops.stack.loop_inputs import embedding_of
+from ops.tracking.active_tracker import open_record
+
+__all__ = ["track_experiment"]
+
+NOT_METRICS = ("concept", "strategy", "seed")
+
+
+@step(enable_cache=False)
+def track_experiment(
+    experiment: str,
+    label: str,
+    key: str,
+    samples: ImageSet,
+    embedding: TensorBundle,
+    row: dict[str, Any],
+    cycles: list[dict[str, Any]],
+    picked: list[str],
+    params: dict[str, Any],
+    tags: dict[str, str],
+) -> None:
+    """Written once: a run that has its record, from an earlier sweep, is left as it is."""
+    record = open_record(
+        experiment,
+        {**params, "row": label},
+        {**tags, "mlflow.source.name": "coti_experiments"},
+        run_name=f"{row['concept']}, {label}, seed {row['seed']} ({key[:8]})",
+        run_key=key,
+    )
+    run = record.client.get_run(record.parent_id)
+    if run.info.status == RunStatus.to_string(RunStatus.FINISHED):
+        return
+    metrics = {k: v for k, v in row.items() if k not in NOT_METRICS}
+    record.log_metrics(record.parent_id, metrics, 0)
+    curves = [name for name in (*METRICS, "train_size") if any(name in each for each in cycles)]
+    record.log_curve(
+        record.parent_id,
+        [
+            {"step": int(each["cycle"]), **{f"cycle_{name}": each[name] for name in curves}}
+            for each in cycles
+        ],
+    )
+    final = [i for i, name in enumerate(samples.names) if name.startswith("final-")]
+    if final:
+        grid = np.asarray(contact_sheet(samples.images[final], columns=8))
+        record.log_image(record.parent_id, "samples", grid, 0)
+    with TemporaryDirectory(prefix="coti-") as folder:
+        learned = embedding_of(embedding)
+        if learned is not None:
+            path = learned.save(Path(folder) / "learned_embeds.safetensors")
+            record.log_file(record.parent_id, path, "embedding")
+        names = Path(folder) / "picked.txt"
+        names.write_text("\n".join(picked) + "\n", encoding="utf-8")
+        record.log_file(record.parent_id, names, "selection")
+    record.finish(record.parent_id)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from coti.commands.pool import pool
+from coti.core.errors import ConfigError
+from coti.pool.check import settings_with
+from coti.pool.manifest import COLUMNS, read_manifest
+
+
+def run(*arguments: str) -> Result:
+    """The command's result."""
+    return CliRunner().invoke(pool, list(arguments))
+
+
+def test_check_and_diff_from_folder_to_report(tmp_path: Path) -> None:
+    """``check`` prints sums that add up and writes report and manifest; ``diff`` says what
+    changed between two checks.
+    """
+    root = tmp_path / "pool"
+    root.mkdir()
+    Image.linear_gradient("L").save(root / "good.png")
+    (root / "bad.jpg").write_bytes(b"<html>")
+    (root / "good.txt").write_text("a <b>gradient</b>")
+    first = run("check", str(root), "--output", str(tmp_path / "one"))
+    assert first.exit_code == 0, first.output
+    assert f"{root}: folder" in first.output
+    assert "2 inputs = 1 accepted + 1 quarantined" in first.output
+    manifest = read_manifest(tmp_path / "one")
+    assert list(manifest.columns) == list(COLUMNS)
+    page = (tmp_path / "one" / "report.html").read_text("utf-8")
+    assert "not_an_image" in page
+    assert "a &lt;b&gt;gradient&lt;/b&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert json.loads((tmp_path / "one" / "validation.json").read_text())["counts"] == {
+        "accepted": 1,
+        "quarantined": 1,
+        "not_an_image": 1,
+    }
+    Image.radial_gradient("L").save(root / "new.png")
+    (root / "good.txt").write_text("another caption")
+    (root / "bad.jpg").unlink()
+    second = run("check", str(root), "--output", str(tmp_path / "two"))
+    assert second.exit_code == 0
+    changed = run("diff", str(tmp_path / "one"), str(tmp_path / "two"))
+    assert changed.output.splitlines() == [
+        *("added: 1", "  new.png", "removed: 1", "  bad.jpg", "recaptioned: 1", "  good.png")
+    ]
+    as_json = run("diff", str(tmp_path / "one"), str(tmp_path / "two"), "--json")
+    assert json.loads(as_json.output)["added"] == ["new.png"]
+    assert run("diff", str(tmp_path / "one"), str(tmp_path / "one")).output == "The same pool.\n"
+
+
+def test_a_second_check_into_the_same_folder_says_what_drifted(tmp_path: Path) -> None:
+    """The manifest that is already there is what the pool was; an unchanged pool says nothing."""
+    root, out = tmp_path / "pool", str(tmp_path / "out")
+    root.mkdir()
+    Image.linear_gradient("L").save(root / "a.png")
+    run("check", str(root), "--output", out)
+    assert "mean width" not in run("check", str(root), "--output", out).output
+    Image.linear_gradient("L").resize((64, 64)).save(root / "a.png")
+    assert "mean width was 256 and is 64" in run("check", str(root), "--output", out).output
+    stopped = run("check", str(root), "--output", out, "--set", "drift=stop")
+    assert stopped.exit_code == 0  # against the version before, which is this one
+    Image.linear_gradient("L").resize((200, 200)).save(root / "a.png")
+    stopped = run("check", str(root), "--output", out, "--set", "drift=stop")
+    assert stopped.exit_code == 1
+    assert "Error: The pool has drifted: mean width was 64 and is 200" in stopped.output
+
+
+def test_a_bad_pool_fails_with_its_report(tmp_path: Path) -> None:
+    """A pool without a good image ends with a sentence and status 1, and the report is there."""
+    root = tmp_path / "pool"
+    root.mkdir()
+    (root / "bad.jpg").write_bytes(b"")
+    result = run("check", str(root), "--output", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "Error: Only 0 of 1 inputs of the pool can be used" in result.output
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_missing_pool_is_one_sentence(tmp_path: Path) -> None:
+    """No traceback, no output folder."""
+    result = run("check", str(tmp_path / "none"), "--output", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The pool ")
+    assert result.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_no_manifest_is_named(tmp_path: Path) -> None:
+    """``diff`` on anything else says what to run first."""
+    result = run("diff", str(tmp_path), str(tmp_path))
+    assert result.exit_code == 1
+    assert "coti pool check" in result.output
+
+
+def test_settings_can_be_changed_on_the_command_line() -> None:
+    """Numbers, lists and nested keys are parsed by their types."""
+    settings = settings_with(
+        ["min_side=64", "fetch.timeout=5", "reject_quality=dark,blurry", "pool.kind=webdataset"]
+    )
+    assert settings.min_side == 64
+    assert settings.fetch.timeout == 5.0
+    assert settings.reject_quality == ("dark", "blurry")
+    assert settings.kind == "webdataset"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("min_side", "not KEY=VALUE"),
+        ("minside=3", "no pool setting 'minside'"),
+        ("min_side=small", "does not fit"),
+        ("fetch=3", "is a group"),
+        ("kind=ftp", "pool.kind is 'ftp': auto, folder"),
+    ],
+)
+def test_settings_that_do_not_exist_or_fit_are_refused(change: str, said: str) -> None:
+    """Each names the key and the remedy."""
+    with pytest.raises(ConfigError, match=said):
+        settings_with([change])

@@ -1,0 +1,214 @@
+"""Algorithm 1 in one process, on the bundled models, and the runs of experiments made of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.core.errors import ConfigError
+from coti.core.image_set import ImageSet
+from coti.core.images import read_image_folder
+from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.experiments.run import run_experiment
+from coti.inversion.base_model import load_text_to_image
+from coti.loop.data import ConceptData, Models
+from coti.loop.inputs import Encoders
+from coti.loop.learn import learn
+from coti.loop.plan import effective
+from coti.metrics.judge import embed_references
+from coti.metrics.table import METRICS
+from coti.scores.scoring import embed_images
+from coti.settings import (
+    AestheticSettings,
+    ControllerSettings,
+    EvaluationSettings,
+    GenerationSettings,
+    MeasurementSettings,
+    ModelSettings,
+    RunSettings,
+    SelectionSettings,
+    TokenSettings,
+    TrainSettings,
+)
+
+POOL = Path("assets/pools/ankle_boot")
+EVALUATION = EvaluationSettings(captions=("coat", "bag"), kid_subsets=3, kid_subset_size=20)
+TINY = RunSettings(
+    concept="ankle boot",
+    token=TokenSettings(initializer="foot"),
+    aesthetic=AestheticSettings(steps=5),
+    selection=SelectionSettings(batch=4),
+    train=TrainSettings(max_steps=2, batch_size=2, phi_every=1),
+    generation=GenerationSettings(
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        phi_images=4,
+        cycle_images=64,
+        sample_images=2,
+    ),
+    evaluation=EVALUATION,
+    controller=ControllerSettings(max_cycles=1),
+    measurement=MeasurementSettings(images=64, reference_judge=False, edit_images=2),
+    baseline_images=5,
+)
+
+
+PLAIN = replace(TINY, measurement=replace(TINY.measurement, edit_images=0))
+"""Without the slowest metrics."""
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """The bundled models, without the reference judge."""
+    return Models(
+        load_text_to_image(ModelSettings(dtype="float32")),
+        Encoders(load_image_text_encoder("assets/models/scorer")),
+        load_image_text_encoder("assets/models/judge"),
+    )
+
+
+@pytest.fixture(scope="module")
+def data(models: Models) -> ConceptData:
+    """Ten seeds, twenty images of a pool of which every second one is right."""
+    names, images = read_image_folder(POOL / "seeds", 32)
+    _, references = read_image_folder(POOL / "references", 32)
+    pool = ImageSet([f"p{i:02d}" for i in range(20)], references[-20:])
+    pool.images[::2] = torch.randint(0, 255, (10, 3, 32, 32), dtype=torch.uint8)
+    seeds = ImageSet(names, images)
+    return ConceptData(
+        seeds=seeds,
+        pool=pool,
+        features=embed_images(models.encoders.scorer, None, pool, seeds, ()),
+        captions=dict.fromkeys(pool.names, "a boot"),
+        sources={name: f"{name}.png" for name in (*pool.names, *names)},
+        references=embed_references(models.judge, "ankle boot", references[:64], EVALUATION),
+        ground_truth={f"{name}.png": i % 2 == 1 for i, name in enumerate(pool.names)},
+    )
+
+
+@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad"])
+def test_a_strategy_of_cycles_adds_b_images_a_cycle(
+    models: Models, data: ConceptData, strategy: str
+) -> None:
+    """Two cycles, the second with B more; the cap of image-steps holds; metrics are there."""
+    run = replace(TINY, strategy=strategy, growth="cycles")
+    result = run_experiment(models, data, run)
+    assert [row["picked"] for row in result.cycles] == [0, 4]
+    assert 0 < result.row["image_steps"] <= run.image_step_cap == 8
+    assert result.row["fd_judge"] > 0
+    assert -1 <= result.row["reconstruction"] <= 1
+    assert -1 <= result.row["editability"] <= 1
+    assert result.samples.names[:2] == ["c0-0000", "c0-0001"]
+    assert result.samples.names[-1] == "final-0001"
+
+
+@pytest.mark.parametrize(("strategy", "picked"), [("seeds", 0), ("full", 20), ("oracle", 5)])
+def test_a_strategy_without_cycles_may_take_as_many_steps(
+    models: Models, data: ConceptData, strategy: str, picked: int
+) -> None:
+    """One cycle with the steps of two; only the oracle's images are right by construction."""
+    run = replace(TINY, strategy=strategy)
+    result = run_experiment(models, data, run)
+    assert len(result.picked) == picked
+    assert len(result.cycles) == 1
+    assert result.row["image_steps"] <= run.image_step_cap
+    assert result.row["selection_precision"] == {0: None, 5: 1.0, 20: 0.5}[picked]
+
+
+def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptData) -> None:
+    """No steps, no embedding, yet metrics and samples."""
+    result = run_experiment(models, data, replace(TINY, strategy="none"))
+    assert result.embedding is None
+    assert result.row["image_steps"] == 0
+    assert result.row["r_precision_candidates"] == 3
+    assert len(result.samples) == 2
+
+
+def test_the_same_run_gives_the_same_numbers(models: Models, data: ConceptData) -> None:
+    """All but the seconds."""
+    first, second = (run_experiment(models, data, PLAIN).row for _ in range(2))
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_the_embedding_of_the_nearest_cycle_is_kept(models: Models, data: ConceptData) -> None:
+    """Each cycle's distance to X_T and that of the embedding kept before it; the last samples
+    are generated with the embedding that these numbers say."""
+    run = replace(PLAIN, controller=ControllerSettings(max_cycles=2))
+    result = run_experiment(models, data, run)
+    best = 0
+    for row in result.cycles[1:]:
+        best = row["cycle"] if row["kid_train"] <= row["kid_kept"] else best
+    assert result.cycles[0]["kid_kept"] is None
+    assert result.cycles[0]["kid_train"] > 0
+    drawn = dict(zip(result.samples.names, result.samples.images, strict=True))
+    assert torch.equal(drawn["final-0000"], drawn[f"c{best}-0000"])
+
+
+@pytest.mark.parametrize("strategy", ["coti", "random", "full", "oracle"])
+def test_nothing_but_the_oracle_reads_the_ground_truth(
+    models: Models, data: ConceptData, strategy: str
+) -> None:
+    """Turned round it changes the oracle's picks and no other strategy's."""
+    assert data.ground_truth is not None
+    turned = {name: not right for name, right in data.ground_truth.items()}
+    run = replace(PLAIN, strategy=strategy)
+    first, second = (
+        learn(models, replace(data, ground_truth=each), run).training_set.selected
+        for each in (data.ground_truth, turned)
+    )
+    assert (first == second) == (strategy != "oracle")
+    if strategy == "oracle":
+        assert all(data.ground_truth[f"{name}.png"] for name in first)
+        with pytest.raises(ConfigError, match="ground truth"):
+            learn(models, replace(data, ground_truth=None), run)
+
+
+def test_the_judge_changes_nothing(models: Models, data: ConceptData) -> None:
+    """Without judge, references and ground truth: the same images, the same bytes."""
+    blind = replace(data, references=None, ground_truth=None)
+    first, second = learn(models, data, PLAIN), learn(replace(models, judge=None), blind, PLAIN)
+    assert first.training_set == second.training_set
+    assert torch.equal(first.embedding.vectors, second.embedding.vectors)
+    assert not set(second.records[0].metrics) & {n for n, m in METRICS.items() if not m.steers}
+    assert {"fd_judge", "kid", "r_precision"} <= set(first.records[0].metrics)
+
+
+def test_no_cycle_trains_on_an_unchanged_training_set(models: Models, data: ConceptData) -> None:
+    """Where nothing passes the gate the loop ends before the cycle, and says why."""
+    gated = replace(
+        PLAIN,
+        selection=SelectionSettings(batch=4, aesthetic_gate=10.0),
+        controller=ControllerSettings(max_cycles=5),
+    )
+    result = learn(models, data, gated)
+    assert len(result.records) == 1
+    assert "no image of the pool that is left passes the gates" in result.decision.reason
+
+
+def test_a_seed_that_is_in_the_pool_too_is_no_candidate(models: Models, data: ConceptData) -> None:
+    """The pool is exhausted once all but the seeds are in X_T."""
+    both = ImageSet(data.seeds.names[:3], data.seeds.images[:3])
+    features = embed_images(models.encoders.scorer, None, both, data.seeds, ())
+    narrow = replace(data, pool=both, features=features)
+    open_gate = replace(PLAIN, selection=SelectionSettings(batch=4, concept_gate=0.0))
+    result = learn(models, narrow, open_gate)
+    assert [record.pool_left for record in result.records] == [0]
+    assert "no image left to pick" in result.decision.reason
+
+
+def test_a_growth_that_misfits_is_refused() -> None:
+    """COTI at once, and an oracle by cycles."""
+    with pytest.raises(ConfigError, match="growth to cycles"):
+        effective(RunSettings(growth="at_once"))
+    with pytest.raises(ConfigError, match="growth to at_once"):
+        effective(RunSettings(strategy="oracle", growth="cycles"))
+
+
+def test_all_strategies_have_one_cap_of_image_steps() -> None:
+    """At once: one cycle with the steps of all."""
+    run = effective(replace(TINY, strategy="random"))
+    assert (run.controller.max_cycles, run.train.max_steps) == (0, 4)
+    assert run.image_step_cap == effective(TINY).image_step_cap == 8
