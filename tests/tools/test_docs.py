@@ -127,7 +127,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     start = (tmp_path / "index.html").read_text(encoding="utf-8")
-    for page in ("guides/your_concept.html", "repository/assets/README.html", "contributing.html"):
+    for page in ("guides/your_concept.html", "repository/assets/index.html", "contributing.html"):
         assert f'href="{page}"' in start
         assert (tmp_path / page).is_file()
     formulas = (tmp_path / "reference/coti/scores/formulas.html").read_text(encoding="utf-8")
