@@ -62,6 +62,23 @@ def test_high_plateau_ends() -> None:
     assert run([7.0, 7.02, 7.05, 7.0])[0] == [Action.CONTINUE] * 4
 
 
+def test_a_slow_decline_is_a_fall_and_no_plateau() -> None:
+    """Each step is within the threshold, all together are not."""
+    actions, schedule = run([9.3, 9.26, 9.22], fall=0.05, plateau_width=0.1)
+    assert actions == [Action.CONTINUE, Action.CONTINUE, Action.LOWER_RATE]
+    assert schedule.stage == 1
+
+
+@given(st.lists(st.floats(0, 0.04), min_size=6, max_size=12))
+def test_what_only_declines_never_ends_on_a_plateau(steps: list[float]) -> None:
+    """Unless it lies flatter than the threshold over the whole window."""
+    values = [9.9 - sum(steps[: n + 1]) for n in range(len(steps))]
+    actions, schedule = run(values, fall=0.05, plateau_width=0.1)
+    if actions[-1] is Action.END and "stayed" in schedule.reason:
+        window = values[: len(actions)][-3:]
+        assert window[0] - window[-1] <= 0.05 + 1e-9
+
+
 def test_after_a_fall_the_plateau_starts_anew() -> None:
     """A lowered rate gets at least one more interval: the plateau before it does not count."""
     actions, _ = run([9.0, 9.04, 8.98, 9.0], plateau_evaluations=2, plateau_width=0.1, fall=0.05)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import MetricError, PoolError
+from coti.core.errors import PoolError
 from coti.metrics.frechet import frechet_distance
-from coti.metrics.judge import candidate_captions, embed_references, judge_images, read_ground_truth
+from coti.metrics.ground_truth import read_ground_truth
+from coti.metrics.judge import candidate_captions, embed_references, judge_images, shortfalls
 from coti.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(captions=("dog", "cat"), kid_subsets=4, kid_subset_size=6)
@@ -56,34 +57,40 @@ def test_the_verdict_is_the_metrics_on_the_judges_features() -> None:
         judge.encode_images(drawn), judge.encode_images(real)
     )
     assert verdict["kid_low"] <= verdict["kid"] <= verdict["kid_high"]
-    assert (verdict["generated"], verdict["references"]) == (12, 12)
 
 
-def test_without_references_the_distances_stay_empty() -> None:
+def test_without_references_the_distances_are_missing() -> None:
     """R-precision needs captions alone."""
     judge = MeanColour()
     references = embed_references(judge, "cat", None, SETTINGS)
     verdict = judge_images(judge, _images(2, 0, 0), references, "cat", SETTINGS, seed=0)
     assert verdict["r_precision"] == 0.0
-    assert verdict["fd_judge"] is None
-    assert verdict["kid"] is None
+    assert set(verdict) == {"r_precision", "r_precision_candidates"}
 
 
-def test_fewer_images_than_features_are_refused() -> None:
-    """The sentence says how many there are, how many are needed, and which setting to raise."""
+def test_too_few_images_leave_the_frechet_distance_out() -> None:
+    """It is missing, not perfect; KID has its interval and stays."""
     judge = MeanColour()
-    references = embed_references(judge, "cat", _images(12, 1, 0), SETTINGS)
-    with pytest.raises(MetricError, match=r"2 generated images .* generation\.cycle_images"):
-        judge_images(judge, _images(2, 1, 1), references, "cat", SETTINGS, seed=0)
+    for real, generated in ((12, 2), (2, 12)):
+        references = embed_references(judge, "cat", _images(real, 1, 0), SETTINGS)
+        verdict = judge_images(judge, _images(generated, 1, 1), references, "cat", SETTINGS, 0)
+        assert "fd_judge" not in verdict
+        assert verdict["kid_low"] <= verdict["kid"] <= verdict["kid_high"]
 
 
-def test_too_few_images_are_known_before_anything_is_trained() -> None:
-    """Once it is known how many will be drawn: neither those nor the references suffice."""
-    judge = MeanColour()
-    for references, generated, said in ((12, 2, "2 generated"), (2, 12, "2 reference")):
-        with pytest.raises(MetricError, match=said):
-            embed_references(judge, "cat", _images(references, 1, 0), SETTINGS, generated=generated)
-    embed_references(judge, "cat", _images(3, 1, 0), SETTINGS, generated=3)
+def test_one_candidate_leaves_r_precision_out() -> None:
+    """The concept's own caption alone would always be right."""
+    judge, alone = MeanColour(), EvaluationSettings(captions=())
+    references = embed_references(judge, "cat", None, alone)
+    assert judge_images(judge, _images(4, 1, 0), references, "cat", alone, 0) == {}
+
+
+def test_what_will_be_missing_is_known_before_anything_is_trained() -> None:
+    """A sentence a metric: how many are needed, how many there are, which setting to raise."""
+    said = shortfalls(64, 100, {"fd_judge": 64, "fid": 2048})
+    assert len(said) == 1
+    assert "fid will be missing: it needs 2048 images" in said[0]
+    assert "100 references and 64 generations (generation.cycle_images)" in said[0]
 
 
 def test_truth_counts_undegraded_images_of_the_concept(tmp_path: Path) -> None:

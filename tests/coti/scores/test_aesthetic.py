@@ -140,9 +140,10 @@ def test_no_ratings_give_the_start() -> None:
 
 
 def test_selected_images_rise_to_ten() -> None:
-    """A selected image starts at ``selected_start`` and rises each cycle, never beyond 10."""
+    """``selected_start`` is the rating in the first fine-tuning after the selection; it rises each
+    cycle, never beyond 10."""
     settings = AestheticSettings(selected_start=8.0, selected_rise=0.75)
-    assert [rate_selected(1, cycle, settings) for cycle in range(1, 6)] == [8, 8.75, 9.5, 10, 10]
+    assert [rate_selected(1, cycle, settings) for cycle in range(2, 7)] == [8, 8.75, 9.5, 10, 10]
 
 
 class MeanGrey:

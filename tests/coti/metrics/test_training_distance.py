@@ -1,4 +1,4 @@
-"""How far drawings are from X_T."""
+"""How far generations are from X_T."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coti.core.errors import MetricError
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import normalized
-from coti.scores.scoring import distance_to_training
+from coti.metrics.training_distance import distance_to_training
 
 WIDTH = 16
 
