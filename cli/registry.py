@@ -74,6 +74,7 @@ def list_(concept: str | None, as_json: bool) -> None:
     """List the registered concepts, or the versions of CONCEPT."""
     client = _client()
     from ops.registry.embedding_registry import Registry, metrics_of, registered_concepts
+    from ops.registry.gate import GATED
 
     if concept:
         found = [Registry.find(client, concept)]
@@ -88,7 +89,7 @@ def list_(concept: str | None, as_json: bool) -> None:
                     "concept": entry.name,
                     "version": int(version.version),
                     "aliases": entry.aliases(version),
-                    **{each: metrics.get(each) for each in ("fd", "r_precision", "phi_ref")},
+                    **{each: metrics.get(each) for each in (*GATED, "phi_ref")},
                     "run": version.run_id,
                 }
             )

@@ -15,6 +15,7 @@ from coti.core.contact_sheet import tile
 from coti.core.errors import CotiError
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
+from coti.metrics.table import compared
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = 4
 SHOWN = 96
 """Pixels that an image has at least on the page: smaller ones are enlarged pixel by pixel."""
-METRICS = ("phi", "phi_ref", "fd_judge", "r_precision", "picked", "train_size")
+BESIDE = ("picked", "train_size")
 """Of a cycle, in the order in which they are shown."""
 
 
@@ -51,12 +52,15 @@ def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, float]]]:
     from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs
 
     return [
-        (
-            cycle_embedding(_client(), run),
-            {name: run.data.metrics[name] for name in METRICS if name in run.data.metrics},
-        )
+        (cycle_embedding(_client(), run), _shown(run.data.metrics))
         for run in cycle_runs(_client(), run_id)
     ]
+
+
+def _shown(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that have a column in every table, by their labels, and what was picked."""
+    found = {metric.label: metrics[metric.name] for metric in compared(metrics)}
+    return found | {name: metrics[name] for name in BESIDE if name in metrics}
 
 
 @st.cache_data(show_spinner="Reading what was picked")

@@ -15,6 +15,7 @@ from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
+from ops.registry.gate import GATED, SAME
 from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
 from ops.tracking.active_tracker import open_record
@@ -52,17 +53,8 @@ def register_embedding(
             pil_image = Path(folder) / f"{number}.png"
             pil_image.write_bytes(encode_png(image))
             record.log_file(record.parent_id, pil_image, "concept_images")
-    metrics = {
-        "fd": best["fd_judge"],
-        "r_precision": best["r_precision"],
-        "r_precision_candidates": best["r_precision_candidates"],
-        "generated": best["generated"],
-        "references": best["references"],
-        "references_hash": references_fingerprint,
-        "judge_hash": judge_fingerprint,
-        "cycle": best["cycle"],
-        "phi_ref": best["phi_ref"],
-    }
+    metrics = {name: best[name] for name in (*GATED, *SAME, "cycle", "phi_ref") if name in best}
+    metrics |= {"references_hash": references_fingerprint, "judge_hash": judge_fingerprint}
     record.log_metrics(
         record.parent_id,
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},

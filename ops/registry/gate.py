@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coti.metrics.table import METRICS, is_better
 from coti.settings import PromotionSettings
 
-__all__ = ["SAME", "Verdict", "judge_promotion", "unlike"]
+__all__ = ["GATED", "SAME", "Verdict", "judge_promotion", "unlike"]
 
 SAME = ("judge_hash", "references_hash", "generated", "references", "r_precision_candidates")
 """What must be equal for two embeddings' metrics to be comparable."""
+
+
+GATED = ("fd_judge", "r_precision")
+"""The judge's metrics that a champion is beaten on."""
 
 
 @dataclass(frozen=True)
@@ -36,70 +41,61 @@ def judge_promotion(
     """Promote only what both judge metrics call better than the present champion.
 
     Args:
-        challenger: ``fd``, ``r_precision`` and what :data:`SAME` names; ``fd`` None where the run
-            had no references.
+        challenger: metrics of :data:`coti.metrics.table.METRICS` by name, None or absent where the
+            run could not measure them, and what :data:`SAME` names.
         champion: the same of the present champion; none where there isn't one yet, then absolute
             floors hold.
         settings: margins, floors and the least number of images.
     """
-    distance, precision = challenger.get("fd"), challenger.get("r_precision")
-    if distance is None or precision is None:
-        return Verdict(False, "not promoted: the run has no held-out references to be judged on.")
+    missing = [METRICS[name].label for name in GATED if challenger.get(name) is None]
+    if missing:
+        return _refused(
+            f"{' and '.join(missing)} could not be measured: the gate needs held-out references, "
+            "as many images as the judge has features, and candidate captions."
+        )
     for name in ("generated", "references"):
         count = int(challenger[name])
         if count < settings.min_samples:
-            return Verdict(
-                False,
-                f"not promoted: measured on {count} {name} images, at least "
-                f"{settings.min_samples} are needed (promotion.min_samples).",
+            return _refused(
+                f"measured on {count} {name} images, at least {settings.min_samples} are needed "
+                "(promotion.min_samples)."
             )
+    if champion is not None:
+        for name in unlike(challenger, champion):
+            return _refused(
+                f"the champion was measured with another {name} ({champion[name]}, now "
+                f"{challenger[name]}), so the metrics cannot be compared."
+            )
+    for name in GATED:
+        value, bound = float(challenger[name]), _bound(name, champion, settings)
+        if bound is None or value == bound or is_better(name, value, bound):
+            continue
+        metric = METRICS[name]
+        most = "at most" if metric.better == "lower" else "at least"
+        whose = "of a first champion" if champion is None else "the champion's with the margin"
+        return _refused(
+            f"its {metric.label} is {value:.4g} and must be {most} {bound:.4g}, {whose}."
+        )
+    values = ", ".join(
+        f"{METRICS[name].label} {float(challenger[name]):.4g}"
+        + ("" if champion is None else f" against the champion's {float(champion[name]):.4g}")
+        for name in GATED
+    )
+    first = " as the first champion" if champion is None else ""
+    return Verdict(True, f"promoted{first}: {values}.")
+
+
+def _refused(why: str) -> Verdict:
+    return Verdict(False, f"not promoted: {why}")
+
+
+def _bound(
+    name: str, champion: Mapping[str, Any] | None, settings: PromotionSettings
+) -> float | None:
+    """The value that a gated metric must reach; none where anything will do."""
     if champion is None:
-        return _first_champion(float(distance), float(precision), settings)
-    if different := unlike(challenger, champion):
-        name = different[0]
-        return Verdict(
-            False,
-            f"not promoted: the champion was measured with another {name} "
-            f"({champion.get(name)}, now {challenger.get(name)}), so the metrics cannot be "
-            "compared.",
-        )
-    least = float(champion["fd"]) * (1 - settings.fd_margin)
-    most = float(champion["r_precision"]) + settings.r_precision_margin
-    if distance > least:
-        return Verdict(
-            False,
-            f"not promoted: its Fréchet distance {distance:.4g} is not below {least:.4g}, the "
-            f"champion's {float(champion['fd']):.4g} less the margin.",
-        )
-    if precision < most:
-        return Verdict(
-            False,
-            f"not promoted: its R-precision {precision:.3f} is below {most:.3f}, the champion's "
-            f"{float(champion['r_precision']):.3f} plus the margin.",
-        )
-    return Verdict(
-        True,
-        f"promoted: Fréchet distance {distance:.4g} against the champion's "
-        f"{float(champion['fd']):.4g}, R-precision {precision:.3f} against "
-        f"{float(champion['r_precision']):.3f}.",
-    )
-
-
-def _first_champion(distance: float, precision: float, settings: PromotionSettings) -> Verdict:
-    if settings.fd_ceiling is not None and distance > settings.fd_ceiling:
-        return Verdict(
-            False,
-            f"not promoted: a first champion's Fréchet distance must be at most "
-            f"{settings.fd_ceiling:.4g}, it is {distance:.4g}.",
-        )
-    if precision < settings.r_precision_floor:
-        return Verdict(
-            False,
-            f"not promoted: a first champion's R-precision must be at least "
-            f"{settings.r_precision_floor:.3f}, it is {precision:.3f}.",
-        )
-    return Verdict(
-        True,
-        f"promoted as the first champion: Fréchet distance {distance:.4g}, R-precision "
-        f"{precision:.3f}.",
-    )
+        return settings.fd_ceiling if name == "fd_judge" else settings.r_precision_floor
+    before = float(champion[name])
+    if name == "fd_judge":
+        return before * (1 - settings.fd_margin)
+    return before + settings.r_precision_margin

@@ -174,7 +174,15 @@ def _check_list(space: Workspace, better: int, worse: int) -> None:
         done = space.command("coti", "registry", "list", *words)
         assert done.returncode == 0, done.stderr
         lines = [line.split() for line in done.stdout.splitlines()]
-        assert ["concept", "version", "aliases", "fd", "r_precision", "phi_ref", "run"] in lines
+        assert [
+            "concept",
+            "version",
+            "aliases",
+            "fd_judge",
+            "r_precision",
+            "phi_ref",
+            "run",
+        ] in lines
         rows = [line for line in lines if line[:1] == ["ankle-boot"]]
         assert [row[1] for row in rows] == [str(number) for number in range(worse, 0, -1)]
         assert [row[1] for row in rows if "champion" in row] == [str(better)]

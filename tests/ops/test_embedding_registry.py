@@ -64,7 +64,7 @@ def _record(uri: str, folder: Path, concept: str, name: str, key: str = "k") -> 
 
 def _metrics(fd: float, precision: float) -> dict[str, Any]:
     return {
-        "fd": fd,
+        "fd_judge": fd,
         "r_precision": precision,
         "r_precision_candidates": 10,
         "generated": 256,
@@ -147,7 +147,7 @@ def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
     worse = concept.add("b", 11.0, 0.9)
     verdict = promote(entry, worse, SETTINGS)
     assert not verdict.promoted
-    assert "Fréchet" in verdict.reason
+    assert "fd_judge is" in verdict.reason
     assert concept.champion() == int(first.version)
     assert entry.aliases(worse) == ["challenger"]
     better = concept.add("c", 5.0, 0.9)

@@ -16,7 +16,7 @@ SETTINGS = PromotionSettings(
 
 def _measured(fd: float | None = 10.0, precision: float = 0.9, **changes: Any) -> dict[str, Any]:
     return {
-        "fd": fd,
+        "fd_judge": fd,
         "r_precision": precision,
         "judge_hash": "j",
         "references_hash": "r",
@@ -30,7 +30,10 @@ def _measured(fd: float | None = 10.0, precision: float = 0.9, **changes: Any) -
 def test_a_first_champion_needs_the_absolute_floors() -> None:
     """Without a champion the floor of R-precision and the ceiling of the distance decide."""
     assert judge_promotion(_measured(), None, SETTINGS).promoted
-    assert "0.500" in judge_promotion(_measured(precision=0.4), None, SETTINGS).reason
+    assert (
+        "R-precision must be at least 0.5"
+        in judge_promotion(_measured(precision=0.4), None, SETTINGS).reason
+    )
     assert "at most 100" in judge_promotion(_measured(fd=101.0), None, SETTINGS).reason
 
 

@@ -127,7 +127,7 @@ def _fill(address: str, folder: Path) -> None:
 
 def _metrics(fd: float) -> dict[str, Any]:
     return {
-        "fd": fd,
+        "fd_judge": fd,
         "r_precision": 0.9,
         "r_precision_candidates": 10,
         "generated": 256,
