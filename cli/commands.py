@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coti.commands.embedding_sources import EmbeddingSource
-from coti.commands.project import Project
+from coti.commands.project import EmbeddingSource, Project
 from ops.quiet import ROOT, log_file, quiet_terminal
 from ops.stack.locations import locate
 

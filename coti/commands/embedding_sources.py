@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from coti.commands.project import project
+from coti.commands.project import EmbeddingSource, project
 from coti.core.errors import EmbeddingError, RegistryError
 from coti.settings import ModelSettings
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from coti.inversion.base_model import TextToImageModel
 
 __all__ = [
-    "EmbeddingSource",
     "base_model_of",
     "find_embeddings",
     "load_base_model",
@@ -28,18 +27,6 @@ __all__ = [
 ]
 
 _ORIGIN = ("revision", "sha256", "config")
-
-
-@dataclass(frozen=True)
-class EmbeddingSource:
-    """A learned embedding, and what is known of where it came from."""
-
-    embedding: Embedding
-    label: str
-    run: str | None = None
-    """MLflow's id of its training run, if it is registered."""
-    folder: Path | None = None
-    """The run's folder, or the folder of its file."""
 
 
 def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[EmbeddingSource]:

@@ -17,7 +17,7 @@ from coti.commands.project import project
 from coti.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from coti.commands.embedding_sources import EmbeddingSource
+    from coti.commands.project import EmbeddingSource
 
 __all__ = ["generate", "new_folder"]
 

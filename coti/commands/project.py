@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,9 +17,9 @@ from coti.commands.missing_extras import missing_extra
 from coti.core.errors import RegistryError
 
 if TYPE_CHECKING:
-    from coti.commands.embedding_sources import EmbeddingSource
+    from coti.inversion.adapters.embedding import Embedding
 
-__all__ = ["Project", "Tracking", "project"]
+__all__ = ["EmbeddingSource", "Project", "Tracking", "project"]
 
 _QUIET = {
     # Waiting threads sleep: spinning ones stall everything on a machine that others use, too.
@@ -27,6 +28,18 @@ _QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+
+
+@dataclass(frozen=True)
+class EmbeddingSource:
+    """A learned embedding, and what is known of where it came from."""
+
+    embedding: Embedding
+    label: str
+    run: str | None = None
+    """MLflow's id of its training run, if it is registered."""
+    folder: Path | None = None
+    """The run's folder, or the folder of its file."""
 
 
 class Tracking(Protocol):

@@ -30,10 +30,8 @@ def _measured(fd: float | None = 10.0, precision: float = 0.9, **changes: Any) -
 def test_a_first_champion_needs_the_absolute_floors() -> None:
     """Without a champion the floor of R-precision and the ceiling of the distance decide."""
     assert judge_promotion(_measured(), None, SETTINGS).promoted
-    assert (
-        "R-precision must be at least 0.5"
-        in judge_promotion(_measured(precision=0.4), None, SETTINGS).reason
-    )
+    low = judge_promotion(_measured(precision=0.4), None, SETTINGS).reason
+    assert "R-precision is 0.4 and must be at least 0.5" in low
     assert "at most 100" in judge_promotion(_measured(fd=101.0), None, SETTINGS).reason
 
 
