@@ -25,7 +25,7 @@ class ZenMLProject(Project):
 
     root = ROOT
     commands = {  # noqa: RUF012
-        "registry": ("cli.registry", "registry"),
+        "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),
         "stack": ("cli.stack", "stack"),
         "studio": ("cli.studio", "studio"),

@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": ("coti.commands.evaluate", "evaluate"),
     "generate": ("coti.commands.generate", "generate"),
     "pool": ("coti.commands.pool", "pool"),
-    "train": ("coti.commands.train", "train"),
+    "train": ("coti.commands.train_alone", "train"),
     "weights": ("coti.commands.weight_files", "weights"),
 }
 """Name -> module and object; imported when asked for. The ZenML project adds its own."""

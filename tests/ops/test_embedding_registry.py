@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from cli.registry import registry as cli_registry
+from cli.registry_commands import registry as cli_registry
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary
@@ -375,7 +375,7 @@ def test_by_hand_the_version_is_judged_by_its_own_gate(
 ) -> None:
     """The command says by which: the own, a run file's, or the default where none was kept."""
     concept = _Concept(uri, tmp_path, "by hand")
-    monkeypatch.setattr("cli.registry._entry", lambda name: concept.entry)
+    monkeypatch.setattr("cli.registry_commands._entry", lambda name: concept.entry)
     monkeypatch.setattr("ops.registry.zenml_mirror.mirror_to_zenml", lambda entry: None)
     version = concept.add("a", 10.0, 0.6)
 

@@ -118,10 +118,19 @@ def test_settings_can_be_changed_on_the_command_line() -> None:
         ("minside=3", "no pool setting 'minside'"),
         ("min_side=small", "does not fit"),
         ("fetch=3", "is a group"),
-        ("kind=ftp", "pool.kind is 'ftp': auto, folder"),
     ],
 )
 def test_settings_that_do_not_exist_or_fit_are_refused(change: str, said: str) -> None:
     """Each names the key and the remedy."""
     with pytest.raises(ConfigError, match=said):
         settings_with([change])
+
+
+def test_a_kind_of_pool_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """A kind may be registered from outside, so it is looked up when the pool is opened."""
+    (tmp_path / "pool").mkdir()
+    result = run("check", str(tmp_path / "pool"), "--output", str(tmp_path / "x"), "--set=kind=ftp")
+    assert result.exit_code == 1
+    assert "There is no kind of pool 'ftp'" in result.output
+    assert "folder" in result.output
+    assert not (tmp_path / "x").exists()
