@@ -8,6 +8,7 @@ from typing import Any
 import zenml
 
 from coti.loop.plan import effective, first_batch, selects_at
+from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.run_file import load_settings
 from ops.stack.artifact_store import require_artifact_store
@@ -128,13 +129,14 @@ def wire(config: RunSettings, loop: Loop) -> None:
     )
     loop.announce_pool(pool_source, validation, shortfalls)
 
-    scoring = settings.only("concept_score", "seed")
-    selecting = settings.only(
-        "concept", "strategy", "growth", "selection", "baselines", "baseline_images", "seed",
-        *(("ground_truth",) if settings.strategy == "oracle" else ()),
-    )  # fmt: skip
+    used = {name: settings.only(*keys) for name, keys in USES.items()}
+    if settings.strategy == "oracle":  # a cheat by design, and the only one that is shown it
+        used["select_batch"] = settings.only(*USES["select_batch"], "concept", "ground_truth")
     seeds_concept_scorer = concept_scorer = loop(
-        fit_concept_scorer, features=features, training_set=training_set, settings=scoring
+        fit_concept_scorer,
+        features=features,
+        training_set=training_set,
+        settings=used["fit_concept_scorer"],
     )
     history: Any = None
     scored: Any = None
@@ -154,7 +156,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             seed_images=seed_images,
             training_set=training_set,
             cycle=cycle,
-            settings=settings.only("aesthetic", "scorer", "seed"),
+            settings=used["finetune_aesthetic_scorer"],
             ratings_fingerprint=prints.ratings,
         )
         first_head = first_head or head
@@ -172,7 +174,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 previous=tables[-1] if tables else None,
                 cycle=cycle,
                 scored=scored,
-                settings=selecting,
+                settings=used["score_pool"],
             )
             training_set, picked, found = loop(
                 select_batch,
@@ -182,7 +184,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 accepted=accepted,
                 cycle=cycle,
                 last=decision,
-                settings=selecting,
+                settings=used["select_batch"],
                 ground_truth_fingerprint=(
                     prints.ground_truth if settings.strategy == "oracle" else ""
                 ),
@@ -194,7 +196,10 @@ def wire(config: RunSettings, loop: Loop) -> None:
             tables.append(scores)
             batches.append(picked)
             concept_scorer = loop(
-                fit_concept_scorer, features=features, training_set=training_set, settings=scoring
+                fit_concept_scorer,
+                features=features,
+                training_set=training_set,
+                settings=used["fit_concept_scorer"],
             )
         embedding, generated, sampled, curve, training = loop(
             train_cycle,
@@ -206,13 +211,10 @@ def wire(config: RunSettings, loop: Loop) -> None:
             aesthetic_head=head,
             concept_scorer=concept_scorer,
             embedding=initial if config.train.reinitialize else embedding,
-            settings=settings.only(
-                "model", "scorer", "concept_score", "token", "train", "schedule", "generation",
-                "seed",
-            ),
+            settings=used["train_cycle"],
             device=device,
             model_fingerprint=prints.base_model,
-        )  # fmt: skip
+        )
         generated_features, scored = loop(
             score_generations,
             generated=generated,
@@ -223,7 +225,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             seeds_concept_scorer=seeds_concept_scorer,
             kept_features=kept_features,
             training_set=training_set,
-            settings=settings.only("scorer", "concept_score", "model"),
+            settings=used["score_generations"],
             device=device,
         )
         verdict = loop(
@@ -232,7 +234,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             references=references,
             training_set=training_set,
             accepted=accepted,
-            settings=settings.only("concept", "evaluation", "ground_truth", "seed"),
+            settings=used["judge_cycle"],
             judge_fingerprint=prints.judge,
             ground_truth_fingerprint=prints.ground_truth,
         )

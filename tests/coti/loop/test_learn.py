@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,13 @@ from coti.core.images import read_image_folder
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.experiments.run import run_experiment
 from coti.inversion.base_model import load_text_to_image
+from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.loop.learn import learn
 from coti.loop.plan import effective
+from coti.loop.training_set import TrainingSet
+from coti.loop.uses import USES
 from coti.metrics.judge import embed_references
 from coti.metrics.table import METRICS
 from coti.scores.scoring import embed_images
@@ -212,3 +216,55 @@ def test_all_strategies_have_one_cap_of_image_steps() -> None:
     run = effective(replace(TINY, strategy="random"))
     assert (run.controller.max_cycles, run.train.max_steps) == (0, 4)
     assert run.image_step_cap == effective(TINY).image_step_cap == 8
+
+
+def test_a_station_needs_no_settings_but_those_it_says(
+    models: Models, data: ConceptData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all others at their defaults, as its step is given them, the result is the same."""
+    run = replace(
+        PLAIN,
+        seed=3,
+        token=replace(PLAIN.token, num_vectors=2, norm_control="rescale"),
+        concept_score=replace(PLAIN.concept_score, kind="knn", neighbours=2),
+        schedule=replace(PLAIN.schedule, dynamic=False),
+    )
+    whole = learn(models, data, run)
+    for name in ("finetune_aesthetic_scorer", "fit_concept_scorer", "score_pool", "train_cycle",
+                 "judge_cycle"):  # fmt: skip
+        station = getattr(loop, name)
+
+        def narrowed(*given: Any, _name: str = name, _of: Any = station, **more: Any) -> Any:
+            return _of(
+                *(
+                    each.only(*USES[_name]) if isinstance(each, RunSettings) else each
+                    for each in given
+                ),
+                **more,
+            )
+
+        monkeypatch.setattr(loop, name, narrowed)
+    narrow = learn(models, data, run)
+    assert narrow.training_set == whole.training_set
+    assert torch.equal(narrow.embedding.parts[0], whole.embedding.parts[0])
+    first, second = ([replace(r, seconds=0.0) for r in each.records] for each in (narrow, whole))
+    assert first == second
+
+
+def test_a_seed_is_rated_by_its_file_name(
+    models: Models, data: ConceptData, tmp_path: Path
+) -> None:
+    """Seeds are named by hash inside; a user knows their files."""
+    ratings = tmp_path / "ratings.csv"
+    seed_file = data.sources[data.seeds.names[0]]
+    ratings.write_text(f"file_name,rating\n{seed_file},2\np01.png,9\n", encoding="utf-8")
+    rated = replace(PLAIN, aesthetic=replace(PLAIN.aesthetic, user_ratings=str(ratings)))
+    heads = [
+        loop.finetune_aesthetic_scorer(
+            data.features, data.sources, data.seeds, TrainingSet(tuple(data.seeds.names)), 0,
+            models.encoders, run,
+        )
+        for run in (PLAIN, rated)
+    ]  # fmt: skip
+    scores = [head.score(data.features["seeds"][:1]) for head in heads]
+    assert scores[1] < scores[0]
