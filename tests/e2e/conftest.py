@@ -133,13 +133,15 @@ class Workspace:
         words = self._script(("zenml", "pipeline", "run", pipeline, "-c", str(config)))
         started = warm_start().start(words, self.root, self.env)
         deadline = time.monotonic() + 900
-        while started.wait(0.05) is None:
+        killed = False
+        while not killed and started.wait(0.05) is None:
             assert time.monotonic() < deadline
             new = set(logs.glob("*.log")) - before
             if any(when(path.read_text(encoding="utf-8")) for path in new):
                 started.kill(number)
-                return True
-        return False
+                killed = True
+        started.end()
+        return killed
 
     def wait_for_training(self, seconds: float = 600.0) -> None:
         """Return once a command's log says that training has begun, or the time is up."""
