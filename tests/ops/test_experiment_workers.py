@@ -29,4 +29,4 @@ def test_a_killed_process_is_one_sentence(workers: None) -> None:
         killed.result()
     inputs: Any = "not reached"
     with pytest.raises(TrainingError, match=r"set parallel to less.* run the same command again"):
-        experiment_workers.compute_cell(inputs)
+        experiment_workers.compute_run(inputs)
