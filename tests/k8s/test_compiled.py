@@ -82,7 +82,8 @@ def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]
         "ingest_pool",
         "embed_pool",
         "train_cycle",
-        "evaluate_cycle",
+        "score_generations",
+        "judge_cycle",
     }
     for name, job in jobs.items():
         kubernetes_validate.validate(job, "1.32", strict=True)
@@ -97,7 +98,7 @@ def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
 ) -> None:
     """Selector, tolerations, one GPU, shared memory, time to write a checkpoint, retries."""
     jobs = _jobs(captured, "gpu")
-    for name in ("train_cycle", "evaluate_cycle"):
+    for name in ("train_cycle", "score_generations", "judge_cycle"):
         ((_, spec),) = pod_specs(jobs[name])
         assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
         keys = {each["key"] for each in spec["tolerations"]}
@@ -145,7 +146,8 @@ def test_a_pod_may_use_all_of_its_tmp(captured: Path, overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["gpu", "dev"])
 def test_a_step_is_started_again(captured: Path, overlay: str) -> None:
     """Often enough for some spot nodes to leave in mid-training."""
-    expected = {"ingest_pool": 2, "embed_pool": 2, "train_cycle": 6, "evaluate_cycle": 6}
+    gpu = ("train_cycle", "score_generations", "judge_cycle")
+    expected = {"ingest_pool": 2, "embed_pool": 2, **dict.fromkeys(gpu, 6)}
     assert _retries(captured, overlay) == expected
 
 
@@ -184,7 +186,12 @@ def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]
         assert set(task.get("dependentTasks", [])) == needed, name
     for cycle in range(2, 7):
         before = "control_loop" if cycle == 2 else f"control_loop_{cycle - 1}"
-        for step in ("finetune_aesthetic_scorer", "train_cycle", "evaluate_cycle"):
+        for step in (
+            "finetune_aesthetic_scorer",
+            "train_cycle",
+            "score_generations",
+            "judge_cycle",
+        ):
             assert before in upstream[f"{step}_{cycle}"]
         assert f"track_cycle_{cycle - 2}" in upstream[f"track_cycle_{cycle - 1}"]
     assert "control_loop_6" in upstream["write_outputs"]

@@ -297,7 +297,7 @@ def test_without_gpus_all_else_is_the_same() -> None:
         yaml.safe_load((K8S.parent / RUN_FILES[overlay]).read_text(encoding="utf-8"))
         for overlay in ("gpu", "dev")
     )
-    for step in ("train_cycle", "evaluate_cycle"):
+    for step in ("train_cycle", "score_generations", "judge_cycle"):
         pod = with_gpus["steps"][step]["settings"]["orchestrator"]["pod_settings"]
         for key in ("node_selectors", "tolerations"):
             pod.pop(key, None)

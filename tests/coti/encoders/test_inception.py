@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import MetricError, ModelError
+from coti.core.errors import ModelError
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.metrics.frechet import frechet_distance
@@ -66,20 +66,6 @@ def test_fid_is_the_distance_on_these_features() -> None:
     features = [inception.encode_images(images) for images in (generated, real)]
     assert verdict["fid"] == frechet_distance(*features)
     assert "fid" not in judge_images(judge, generated, references, "cat", settings, 0)
-
-
-def test_too_few_references_for_fid_are_named_before_training() -> None:
-    """When they are embedded."""
-    inception = FewFeatures()
-    inception.size = 2048
-    with pytest.raises(MetricError, match="5 reference images are fewer than Inception's 2048"):
-        embed_references(
-            MeanColour(),
-            "cat",
-            torch.zeros(5, 3, 4, 4, dtype=torch.uint8),
-            EvaluationSettings(),
-            inception,
-        )
 
 
 def test_the_authors_r_precision_has_1001_candidates() -> None:
