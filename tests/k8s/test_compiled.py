@@ -205,7 +205,7 @@ def test_the_static_twins_images_and_gpus(
     for name, executor in pipeline["deploymentSpec"]["executors"].items():
         container = executor["container"]
         assert container["image"] == IMAGE
-        wants = name.startswith(("exec-train-cycle", "exec-evaluate-cycle"))
+        wants = name.startswith(("exec-train-cycle", "exec-score-generations", "exec-judge-cycle"))
         assert ("accelerator" in container.get("resources", {})) == wants, name
 
 

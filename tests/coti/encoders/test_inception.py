@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import ModelError
+from coti.core.errors import MetricError, ModelError
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.metrics.frechet import frechet_distance
