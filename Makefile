@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart install stack test test-fast lint format docs lock wheel assets clean help
+.PHONY: quickstart install stack test test-fast test-docker lint format docs lock wheel assets clean help
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,8 +39,11 @@ $(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py
 stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of its own in .coti.
 	@$(BIN)/coti stack up local
 
-test: $(STAMP)  ## All tests.
+test: $(STAMP)  ## All tests but those that need an engine, which are skipped by name.
 	$(PYTEST)
+
+test-docker: $(STAMP)  ## Those that need a Docker engine; builds the image, for minutes.
+	COTI_TEST_DOCKER=1 $(PYTEST) tests/e2e/test_docker.py
 
 test-fast: $(STAMP)  ## The fast loop, under five minutes.
 	$(PYTEST) -m "not slow and not e2e"

@@ -14,6 +14,7 @@ from ops.run_file import load_settings
 from ops.stack.artifact_store import require_artifact_store
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
+from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.terminal import user_errors
 from ops.tracking.lineage import fingerprints_of, params_of, tags_of
@@ -44,6 +45,7 @@ __all__ = ["STEPS", "coti_concept", "wire"]
 # Not in the function below: the controller's own pod is made before that runs.
 mend_pods()
 hash_sources_once()
+remember_schema()
 
 STEPS = [
     ingest_pool,

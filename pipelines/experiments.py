@@ -27,6 +27,7 @@ from ops.stack.cache_policy import code_fingerprint
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.input_hashes import fingerprint_optional, fingerprint_pool
 from ops.stack.loaded_models import text_to_image
+from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.terminal import user_errors
 from ops.tracking.lineage import (
@@ -50,6 +51,7 @@ from steps.write_results import write_results
 __all__ = ["STEPS", "coti_experiments"]
 
 hash_sources_once()
+remember_schema()
 
 STEPS = [
     ingest_pool,

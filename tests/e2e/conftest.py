@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -16,6 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.torch import load_file
+
+from tests.e2e.warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "configs")
@@ -27,6 +31,9 @@ FILES = (
     "pyproject.toml",
 )
 
+EVERY = 5
+"""One in so many of the bundled pool's images, where a test does not need more."""
+
 TINY: dict[str, Any] = {
     "concept": "ankle boot",
     "seeds": "assets/pools/ankle_boot/seeds",
@@ -37,6 +44,7 @@ TINY: dict[str, Any] = {
     "train": {"max_steps": 6, "phi_every": 3, "batch_size": 4, "checkpoint_every": 2},
     "generation": {"num_inference_steps": 3, "phi_images": 8, "cycle_images": 72},
     "controller": {"max_cycles": 2},
+    "selection": {"batch": 10},
     "promotion": {"r_precision_floor": 0.0},
     "evaluation": {
         "captions": ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"],
@@ -44,7 +52,7 @@ TINY: dict[str, Any] = {
         "kid_subset_size": 20,
     },
 }
-"""The quickstart in small: everything real, few steps."""
+"""The quickstart in small: everything real, few steps, one image in five."""
 
 
 @dataclass
@@ -74,23 +82,41 @@ class Workspace:
         return path
 
     def command(
-        self, *words: str, cwd: Path | None = None, stdin: str | None = None
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        stdin: str | None = None,
+        cold: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of the virtual environment."""
-        return subprocess.run(
-            [sys.executable, *self._script(words)],
-            cwd=cwd or self.root,
-            env=self.env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        """Run a command of the virtual environment; ``cold``, as a shell starts it."""
+        script, folder = self._script(words), cwd or self.root
+        if cold:
+            return subprocess.run(
+                [sys.executable, *script],
+                cwd=folder,
+                env=self.env,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=900,
+                check=False,
+            )
+        started = warm_start().start(script, folder, self.env, stdin or "")
+        code = started.wait(900)
+        if code is None:
+            started.kill()
+        return subprocess.CompletedProcess(words, -9 if code is None else code, *started.end())
 
-    def run(self, config: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        config: Path,
+        cwd: Path | None = None,
+        cold: bool = False,
+        pipeline: str = "coti_concept",
+    ) -> subprocess.CompletedProcess[str]:
         """``zenml pipeline run coti_concept -c config``, which must succeed."""
-        done = self.command("zenml", "pipeline", "run", "coti_concept", "-c", str(config), cwd=cwd)
+        words = ("zenml", "pipeline", "run", pipeline, "-c", str(config))
+        done = self.command(*words, cwd=cwd, cold=cold)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
@@ -105,23 +131,14 @@ class Workspace:
         logs = self.root / ".coti" / "logs"
         before = set(logs.glob("*.log"))
         words = self._script(("zenml", "pipeline", "run", pipeline, "-c", str(config)))
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=self.root,
-            env=self.env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 1500
-        while process.poll() is None and time.monotonic() < deadline:
+        started = warm_start().start(words, self.root, self.env)
+        deadline = time.monotonic() + 900
+        while started.wait(0.05) is None:
+            assert time.monotonic() < deadline
             new = set(logs.glob("*.log")) - before
             if any(when(path.read_text(encoding="utf-8")) for path in new):
-                os.killpg(process.pid, number)
-                process.wait()
+                started.kill(number)
                 return True
-            time.sleep(0.05)
-        process.wait()
         return False
 
     def wait_for_training(self, seconds: float = 600.0) -> None:
@@ -141,6 +158,10 @@ class Workspace:
     def checkpoints(self) -> list[Path]:
         """Training checkpoints in the artifact store."""
         return list(self.root.rglob("coti_checkpoints/**/checkpoint.safetensors"))
+
+    def vectors(self) -> bytes:
+        """The tensor's bytes of the embedding that the newest run learned."""
+        return tensor_of(self.latest())
 
     def latest(self) -> Path:
         """The newest run's folder."""
@@ -164,15 +185,7 @@ class Workspace:
 
     def query(self, code: str) -> Any:
         """Ask ZenML in a process of its own; ``code`` prints one JSON value last."""
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=self.root,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = self.command("python", "-c", code)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -193,15 +206,21 @@ class Workspace:
         return [str(Path(sys.executable).parent / words[0]), *words[1:]]
 
 
-def make_workspace(folder: Path) -> Workspace:
+def tensor_of(folder: Path) -> bytes:
+    """The tensor's bytes of a folder's embedding."""
+    (tensor,) = load_file(folder / "learned_embeds.safetensors").values()
+    return bytes(tensor.numpy().tobytes())
+
+
+def make_workspace(folder: Path, every: int = EVERY) -> Workspace:
     """Copy the code, link the assets, register the local stack."""
-    workspace = make_checkout(folder)
+    workspace = make_checkout(folder, every)
     done = workspace.command("coti", "stack", "up", "local")
     assert done.returncode == 0, done.stdout + done.stderr
     return workspace
 
 
-def make_checkout(folder: Path) -> Workspace:
+def make_checkout(folder: Path, every: int = EVERY) -> Workspace:
     """Copy the code, link the assets; ZenML knows nothing of it yet."""
     root = folder / "checkout"
     root.mkdir(parents=True)
@@ -211,8 +230,26 @@ def make_checkout(folder: Path) -> Workspace:
         shutil.copy(ROOT / name, root / name)
     (root / "assets").mkdir()
     (root / "assets" / "models").symlink_to(ROOT / "assets" / "models")
-    shutil.copytree(ROOT / "assets" / "pools", root / "assets" / "pools")
+    copy_pool(root / "assets" / "pools" / "ankle_boot", every)
     return Workspace(root, folder / "state")
+
+
+def copy_pool(target: Path, every: int = EVERY) -> None:
+    """Of the bundled pool, its captions and its references one in ``every``; all seeds."""
+    source = ROOT / "assets" / "pools" / "ankle_boot"
+    shutil.copytree(source / "seeds", target / "seeds")
+    shutil.copy(source / "ground_truth.csv", target)
+    for name in ("pool", "references"):
+        (target / name).mkdir(parents=True)
+        images = sorted(path for path in (source / name).iterdir() if path.suffix != ".csv")
+        for path in images[::every]:
+            shutil.copy(path, target / name)
+    (captions,) = (source / "pool").glob("*.csv")
+    with captions.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    with (target / "pool" / captions.name).open("w", newline="", encoding="utf-8") as file:
+        there = (row for row in rows if (target / "pool" / row[0]).is_file())
+        csv.writer(file).writerows([head, *there])
 
 
 @pytest.fixture(scope="module")

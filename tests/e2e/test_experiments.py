@@ -1,4 +1,7 @@
-"""The experiments in small: real models, real ZenML and MLflow, few steps."""
+"""The experiments in small: real models, real ZenML and MLflow, few steps.
+
+Rows that are the same in two files are one run: the second takes it from the cache.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,17 @@ RESULTS = Path("outputs/experiments/mini")
 
 def run(workspace: Workspace, path: str | Path) -> str:
     """``zenml pipeline run coti_experiments -c path``, which must succeed; all that it printed."""
-    done = workspace.command("zenml", "pipeline", "run", "coti_experiments", "-c", str(path))
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    done = workspace.run(Path(path), pipeline="coti_experiments")
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -> None:
-    """The cost comes first, a line a cell; CSV, page and images are written by the command."""
+    """The cost comes first, then a line a run; CSV, page and images are written by the command."""
     file = ROOT / "configs" / "experiments" / "mini" / f"{name}.yaml"
     rows = yaml.safe_load(file.read_text(encoding="utf-8"))["parameters"]["config"]["rows"]
     printed = run(workspace, f"configs/experiments/mini/{name}.yaml")
-    assert f"{name}: {len(rows)} cells" in printed
+    assert f"{name}: {len(rows)} runs" in printed
     assert "minutes" in printed
     assert f"[{len(rows)}/{len(rows)}]" in printed
     folder = workspace.root / RESULTS
@@ -49,8 +51,8 @@ def test_a_miniature_of_every_experiment_runs(workspace: Workspace, name: str) -
         }
 
 
-def test_a_sweep_goes_on_with_the_cells_that_are_left(workspace: Workspace) -> None:
-    """Killed inside its second cell, run again: the first comes from the cache, and it is said; the
+def test_a_sweep_goes_on_with_the_runs_that_are_left(workspace: Workspace) -> None:
+    """Killed inside its second run, run again: the first comes from the cache, and it is said; the
     second is computed."""
     path = workspace.root / "configs" / "experiments" / "mini" / "figure4.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -60,21 +62,21 @@ def test_a_sweep_goes_on_with_the_cells_that_are_left(workspace: Workspace) -> N
     grown = workspace.root / "grown.yaml"
     grown.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     assert workspace.run_and_kill(
-        grown, lambda log: "Step `run_cell_2` has started" in log, pipeline="coti_experiments"
+        grown, lambda log: "Step `run_experiment_2` has started" in log, pipeline="coti_experiments"
     )
     printed = run(workspace, grown)
     lines = [line for line in printed.splitlines() if line.startswith("[")]
     assert ["from the cache" in line for line in lines] == [True, False]
     status = workspace.cached_steps()
-    cells = {name: value for name, value in status.items() if name.startswith("run_cell")}
-    assert len(cells) == 2
-    assert sorted(cells.values())[0] == "cached"
+    runs = {name: value for name, value in status.items() if name.startswith("run_experiment")}
+    assert len(runs) == 2
+    assert sorted(runs.values())[0] == "cached"
 
 
-def test_cells_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
-    """A run a cell with its metrics and settings, written once however often the sweep runs."""
-    for _ in range(2):
-        run(workspace, "configs/experiments/mini/table1.yaml")
+def test_runs_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
+    """Each with its metrics and settings, written once however often the sweep runs."""
+    # Once already where the miniatures ran.
+    run(workspace, "configs/experiments/mini/table1.yaml")
     found = workspace.query(
         "import json, mlflow, glob\n"
         "from ops.stack.local_state import *\n"

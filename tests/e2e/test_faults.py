@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Workspace, make_workspace
+from tests.e2e.learned import learned
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -23,32 +24,18 @@ SHORT: dict[str, Any] = {
 """One cycle on the seeds alone, with three checkpoints before its last step."""
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The embedding of a run that nothing happens to."""
-    calm = make_workspace(tmp_path_factory.mktemp("calm"))
-    calm.run(calm.config("run", **SHORT))
-    return _embedding(calm)
-
-
-def _embedding(space: Workspace) -> bytes:
-    return (space.latest() / "learned_embeds.safetensors").read_bytes()
-
-
 def _checkpoints(space: Workspace) -> list[Path]:
     return list((space.root / ".coti" / "artifacts" / "coti_checkpoints").rglob("*.safetensors"))
 
 
-def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, undisturbed: bytes
-) -> None:
+def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> None:
     """kill -9 once a checkpoint is there; it is used, removed, and registered once."""
     space = make_workspace(tmp_path_factory.mktemp("killed"))
     config = space.config("run", **SHORT)
     assert space.run_and_kill(config, lambda log: bool(_checkpoints(space)))
     (kept,) = _checkpoints(space)
     space.run(config)
-    assert _embedding(space) == undisturbed
+    assert space.vectors() == learned(space, **SHORT)
     assert not kept.exists()
     assert space.cached_steps()["gather_features"] == "cached"
     assert space.registered() == 1
@@ -56,9 +43,7 @@ def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
-    tmp_path_factory: pytest.TempPathFactory, undisturbed: bytes
-) -> None:
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No byte is left for artifacts when training starts; freed again, the run ends the same."""
     space = make_workspace(tmp_path_factory.mktemp("full"))
     config = space.config("run", **SHORT)
@@ -77,7 +62,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
         assert "Traceback" not in said
         ballast.unlink()
         space.run(config)
-        assert _embedding(space) == undisturbed
+        assert space.vectors() == learned(space, **SHORT)
         assert space.cached_steps()["gather_features"] == "cached"
         assert space.registered() == 1
         assert space.audit() == [("promote", 1)]

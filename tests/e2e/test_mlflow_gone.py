@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from mlflow import MlflowClient
 from ops.registry.audit import entries
 from tests.coti.pool.s3_server import Proxy
 from tests.e2e.conftest import Workspace, make_workspace
+from tests.e2e.learned import learned
 from tests.servers.processes import tracking_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -35,8 +35,6 @@ def test_the_server_gone_for_a_while(
     tmp_path_factory: pytest.TempPathFactory, proxy: Proxy
 ) -> None:
     """From the start of training on; back again, the embedding is the undisturbed run's."""
-    calm = make_workspace(tmp_path_factory.mktemp("calm"))
-    calm.run(calm.config("run", **SHORT))
     space = make_workspace(tmp_path_factory.mktemp("gone"))
     _use_server(space, proxy.address)
     # It would wait for minutes, with growing pauses.
@@ -59,7 +57,7 @@ def test_the_server_gone_for_a_while(
     assert space.command("coti", "stack", "check").returncode == 0
 
     space.run(config)
-    assert _embedding(space) == _embedding(calm)
+    assert space.vectors() == learned(space, **SHORT)
     assert space.cached_steps()["train_cycle"] == "cached"
     _check_record(proxy.address)
 
@@ -94,8 +92,3 @@ def _check_record(address: str) -> None:
     parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
     assert [run.info.status for run in parents].count("FINISHED") == 1
     assert not [run for run in runs if run.info.status == "RUNNING"]
-
-
-def _embedding(space: Workspace) -> bytes:
-    path: Path = space.latest() / "learned_embeds.safetensors"
-    return path.read_bytes()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from tests.e2e.conftest import ROOT, Workspace
+from tests.e2e.conftest import Workspace, copy_pool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -46,12 +46,12 @@ def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]
 
 
 def _fill_pool(space: Workspace, spoil: Callable[[Image.Image], Image.Image] | None) -> None:
-    """The bundled pool, each of its images spoilt."""
-    here = Path("assets", "pools", "ankle_boot", "pool")
-    shutil.rmtree(space.root / here)
-    shutil.copytree(ROOT / here, space.root / here)
+    """The workspace's pool, each of its images spoilt."""
+    place = space.root / "assets" / "pools" / "ankle_boot"
+    shutil.rmtree(place)
+    copy_pool(place)
     if spoil is not None:
-        for path in sorted((space.root / here).rglob("*.*")):
+        for path in sorted((place / "pool").iterdir()):
             try:
                 with Image.open(path) as image:
                     spoilt = spoil(image.convert("RGB"))
@@ -89,7 +89,7 @@ def _stages(space: Workspace) -> dict[str, int]:
 def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     """First; unchanged; changed and better; changed and worse; rolled back; exported.
 
-    Only the pool changes, and only the metrics decide: of negatives the word learns negatives.
+    Only the pool changes, and only the metrics decide: of negatives the embedding learns negatives.
     """
     _fill_pool(workspace, _negative)
     # Where the folder should be lies a file: all is trained, registered and promoted by then, but

@@ -1,0 +1,203 @@
+"""Commands in processes of their own that needn't import the libraries again.
+
+The server imports what every command of this project imports, then forks a process a command. The
+project's own modules are not among them: each process imports its workspace's. What the commands
+do is what they do when a shell starts them, 5 to 10 seconds earlier.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "diffusers:StableDiffusionPipeline UNet2DConditionModel AutoencoderKL DDIMScheduler",
+    "transformers:CLIPTextModel CLIPTokenizer",
+    "open_clip",
+    "safetensors.torch",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib.pyplot",
+    "great_expectations",
+    "s3fs",
+    "boto3",
+    "alembic.command",
+    "mlflow",
+    "mlflow.tracking",
+    "zenml",
+    "zenml.cli.cli",
+    "zenml.client",
+    "zenml.zen_stores.sql_zen_store",
+    "zenml.pipelines.dynamic.pipeline_definition",
+    "zenml.integrations.mlflow.experiment_trackers",
+    "zenml.integrations.s3.artifact_stores",
+)
+"""Modules, and after a colon names that a module imports when they are asked for."""
+
+
+class Started:
+    """A command that runs."""
+
+    def __init__(self, connection: socket.socket, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+        self.pid = self.wait(180)
+
+    def wait(self, timeout: float) -> int | None:
+        """Its exit code, below zero for a signal; None if it still runs."""
+        self._connection.settimeout(timeout)
+        try:
+            return int(self._connection.recv(8))
+        except TimeoutError:
+            return None
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> int | None:
+        """Send the signal to its whole group and wait for its end."""
+        assert self.pid is not None
+        os.killpg(self.pid, number)
+        return self.wait(300)
+
+    def end(self) -> tuple[str, str]:
+        """What it wrote to its output and to its errors."""
+        self._connection.close()
+        said = [self._folder / name for name in ("stdout", "stderr")]
+        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in said)
+        return out, err
+
+
+class WarmStart:
+    """The server, and how to ask it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # No test's folder: a socket's path may have 107 characters.
+        self._socket = folder / "s"
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with (folder / "server.log").open("wb") as log:
+            self._server = subprocess.Popen(
+                [sys.executable, "-W", "ignore", __file__, str(self._socket)],
+                cwd=folder,
+                env=clean,
+                stdout=log,
+                stderr=log,
+            )
+        self._number = 0
+
+    def start(
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str = ""
+    ) -> Started:
+        """Run ``words``: a script with its arguments, or ``-c`` with its code."""
+        self._number += 1
+        folder = self._folder / str(self._number)
+        folder.mkdir()
+        (folder / "stdin").write_text(stdin, encoding="utf-8")
+        connection = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 180
+        while True:
+            with suppress(OSError):
+                connection.connect(str(self._socket))
+                break
+            assert self._server.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        order = {"words": list(words), "cwd": str(cwd), "env": dict(env), "folder": str(folder)}
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        return Started(connection, folder)
+
+    def stop(self) -> None:
+        """End the server and forget what commands said."""
+        self._server.terminate()
+        self._server.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def warm_start() -> WarmStart:
+    """This process's server, started when it is first asked for."""
+    server = WarmStart(Path(tempfile.mkdtemp(prefix="warm-")))
+    atexit.register(server.stop)
+    return server
+
+
+def _import() -> None:
+    import importlib
+
+    for line in LIBRARIES:
+        module, _, names = line.partition(":")
+        found = importlib.import_module(module)
+        for name in names.split():
+            getattr(found, name)
+
+
+def _serve(path: str) -> dict[str, Any]:
+    """Never returns but in a forked process, there with what it has to run."""
+    _import()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(16)
+    # Ended children vanish.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        connection, _ = listening.accept()
+        if os.fork():
+            connection.close()
+            continue
+        listening.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        order: dict[str, Any] = json.loads(connection.makefile("r").readline())
+        command = os.fork()
+        if command:
+            with suppress(OSError):
+                connection.sendall(f"{command:8}".encode())
+                _, status = os.waitpid(command, 0)
+                connection.sendall(f"{os.waitstatus_to_exitcode(status):8}".encode())
+            os._exit(0)
+        connection.close()
+        return order
+
+
+def _run(order: Mapping[str, Any]) -> None:
+    """Become the command: its own session, folder, environment, streams and modules."""
+    import warnings
+
+    os.setsid()
+    folder, words = Path(order["folder"]), order["words"]
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        how = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
+        os.dup2(os.open(folder / name, how, 0o644), number)
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    if order["env"].get("PYTHONWARNINGS") == "default":
+        warnings.resetwarnings()
+        warnings.simplefilter("default")
+    places = [each for each in order["env"].get("PYTHONPATH", "").split(":") if each]
+    sys.path[:0] = ["" if words[0] == "-c" else str(Path(words[0]).parent), *places]
+    sys.argv = list(words) if words[0] != "-c" else ["-c", *words[2:]]
+    if words[0] == "-c":
+        scope = sys.modules["__main__"].__dict__
+        scope["__file__"] = "<string>"
+        exec(compile(words[1], "<string>", "exec"), scope)
+    else:
+        runpy.run_path(words[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    del sys.path[0]
+    _run(_serve(sys.argv[1]))
