@@ -28,7 +28,9 @@ def _checkpoints(space: Workspace) -> list[Path]:
     return list((space.root / ".coti" / "artifacts" / "coti_checkpoints").rglob("*.safetensors"))
 
 
-def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """kill -9 once a checkpoint is there; it is used, removed, and registered once."""
     space = make_workspace(tmp_path_factory.mktemp("killed"))
     config = space.config("run", **SHORT)
@@ -43,7 +45,9 @@ def test_a_step_killed_in_mid_training_goes_on_from_its_checkpoint(tmp_path_fact
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """No byte is left for artifacts when training starts; freed again, the run ends the same."""
     space = make_workspace(tmp_path_factory.mktemp("full"))
     config = space.config("run", **SHORT)

@@ -134,7 +134,8 @@ def test_mlflows_files_lie_in_the_bucket_too(space: Workspace, server: str) -> N
     out = space.root / "exported"
     done = space.command("coti", "registry", "export", "ankle boot", "1", "--output", str(out))
     assert done.returncode == 0, done.stderr
-    assert (out / "learned_embeds.safetensors").read_bytes() == (space.latest() / "learned_embeds.safetensors").read_bytes()
+    exported, latest = (each / "learned_embeds.safetensors" for each in (out, space.latest()))
+    assert exported.read_bytes() == latest.read_bytes()
 
 
 def test_the_same_command_again_comes_from_the_cache(space: Workspace) -> None:
@@ -174,8 +175,8 @@ def test_a_pool_in_the_same_store_is_read_with_the_stacks_key(
 def test_a_base_model_from_the_store_learns_registers_and_generates_the_same(
     space: Workspace, server: str, undisturbed: bytes, tmp_path: Path
 ) -> None:
-    """``s3://`` with its pinned hash; the embedding knows where its model is, so that generating needs no
-    option, and the registry's gate knows the model's vocabulary."""
+    """``s3://`` with its pinned hash; the embedding knows where its model is, so that generating
+    needs no option, and the registry's gate knows the model's vocabulary."""
     base = ROOT / "assets" / "models" / "base"
     store = client(server)
     for path in sorted(base.rglob("*")):
@@ -188,7 +189,8 @@ def test_a_base_model_from_the_store_learns_registers_and_generates_the_same(
     try:
         done = space.run(space.config("base-from-s3", **SHORT, model=model))
         embedding = space.latest() / "learned_embeds.safetensors"
-        generated = space.command("coti", "generate", "--embedding", str(embedding), "--num-images", "1")
+        words = ("--embedding", str(embedding), "--num-images", "1")
+        generated = space.command("coti", "generate", *words)
     finally:
         for name in changes:
             del space.extra[name]
