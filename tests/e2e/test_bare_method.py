@@ -1,4 +1,4 @@
-"""``coti/`` in an environment without zenml, mlflow and pydantic: train, draw, score, select."""
+"""``coti/`` in an environment without zenml, mlflow and pydantic: train, generate, score, select."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings
 concept = fit_concept(features, names, ConceptScoreSettings(), 0)
 scorer = ImageScorer(encoder, None, head, concept)
 generation = GenerationSettings(num_inference_steps=2)
-word = Embedding.initial(model, TokenSettings(initializer="foot"))
+embedding = Embedding.initial(model, TokenSettings(initializer="foot"))
 result = train_cycle(
-    model, images, None, word, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
+    model, images, None, embedding, TrainSettings(max_steps=2, batch_size=2, phi_every=1),
     ScheduleSettings(),
     lambda e, step: scorer.indicator(generate_fixed(model, e, generation, 4, 0, "phi").images), 0,
 )

@@ -174,14 +174,14 @@ def _baseline(workspace: Workspace, strategy: str) -> Path:
 
 
 def test_what_is_computed_again_is_what_changed(workspace: Workspace, first_run: object) -> None:
-    """A comment in the trainer, then one more image in the pool: what uses them, nothing else.
+    """A line more in the trainer, then another image in the pool: what uses them, nothing else.
 
     On the seeds alone, which is the shortest run.
     """
     config = _baseline(workspace, "seeds")
     workspace.run(config)
     path = workspace.root / "coti" / "inversion" / "trainer.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
     workspace.run(config)
     status = workspace.cached_steps()
     assert status["train_cycle"] == "completed"

@@ -68,7 +68,7 @@ def test_a_style_is_learned_and_composed(bundled: TextToImageModel) -> None:
     assert composed > plain + 100
 
 
-def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
+def test_a_fairer_embedding_is_evener(bundled: TextToImageModel) -> None:
     """Learned from ten images each of three classes: more entropy and a smaller largest share
     than the base model's own word, over three seeds, by the judge.
     """
@@ -88,7 +88,7 @@ def test_a_fairer_word_is_evener(bundled: TextToImageModel) -> None:
                 {"": ["a photo of a {}"]},
                 GENERATION,
                 seed,
-                images_per_prompt=128,
+                images_per_prompt=64,
                 classes=classes,
             )
             for seed in range(3)
