@@ -1,4 +1,4 @@
-"""``coti/`` in an environment without zenml, mlflow and pydantic: train, generate, score, select."""
+"""``coti/`` where there is no zenml, mlflow and pydantic: train, generate, score, select."""
 
 from __future__ import annotations
 
