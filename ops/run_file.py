@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError
+from coti.loop.plan import effective
 from coti.settings import RunSettings
 from coti.settings.run_file import parse_settings, read_yaml
 from ops.stack.locations import ROOT
@@ -80,6 +81,10 @@ def check_run_file(path: Path, parameter: str = "config") -> RunSettings:
     for name in ("concept", "seeds", "pool"):
         if not getattr(settings, name).strip():
             raise ConfigError(f"{path}: {name} is missing: a run needs concept, seeds and pool.")
+    try:
+        effective(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return settings
 
 

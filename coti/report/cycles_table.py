@@ -26,11 +26,33 @@ def cycles_table(
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
     and the line of ``best_cycle`` has a star. No line ends in spaces.
     """
+    metrics, left_out = shown_metrics(cycles), []
+    lines, fits = _lines(cycles, metrics, best_cycle, width)
+    while not fits and metrics:
+        left_out.insert(0, metrics.pop(_least_telling(metrics)))
+        lines, fits = _lines(cycles, metrics, best_cycle, width)
+    if best_cycle is not None:
+        lines.append("* the cycle that is kept")
+    if left_out:
+        names = ", ".join(metric.label for metric in left_out)
+        lines.append(f"Too wide for this table, in cycles.csv and the report: {names}.")
+    return "\n".join(lines)
+
+
+def _least_telling(metrics: Sequence[Metric]) -> int:
+    """The last of those that the cycles can't be compared by, or else the last of all."""
+    inner = [i for i, each in enumerate(metrics) if each.steers and each.name != "phi_ref"]
+    return inner[-1] if inner else len(metrics) - 1
+
+
+def _lines(
+    cycles: Sequence[Cycle], metrics: Sequence[Metric], best_cycle: int | None, width: int
+) -> tuple[list[str], bool]:
+    """The table's lines, and whether they hold all of it."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    metrics = shown_metrics(cycles)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     headings = ["\ncycle ", "pool\nleft", "\npicked", "X_T\nsize"]
     headings += [_heading(metric, cycles) for metric in metrics]
@@ -52,13 +74,12 @@ def cycles_table(
     console = Console(
         file=buffer, width=width, color_system=None, markup=False, emoji=False, highlight=False
     )
-    if console.measure(table, options=console.options.update_width(10_000)).maximum > width:
+    wide = console.options.update_width(10_000)
+    if console.measure(table, options=wide).maximum > width:
         table.padding = 0
     console.print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
-    if best_cycle is not None:
-        lines.append("* the cycle that is kept")
-    return "\n".join(lines)
+    return lines, console.measure(table, options=wide).maximum <= width
 
 
 def write_cycles_csv(cycles: Sequence[Cycle], path: str | Path) -> Path:
@@ -92,6 +113,7 @@ def _heading(metric: Metric, cycles: Sequence[Cycle]) -> str:
         candidates = {_whole(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
         return f"R-prec\ntop1/{candidates.pop()}" if len(candidates) == 1 else "\nR-prec"
     first, _, second = metric.label.replace("fd_", "fd ").partition(" ")
+    second = second or ("[interval]" if metric.interval else "")
     return f"{first}\n{second}" if second else f"\n{first}"
 
 

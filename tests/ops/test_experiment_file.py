@@ -8,7 +8,7 @@ import yaml
 from coti.core.errors import ConfigError
 from coti.experiments.time_estimate import work_of
 from coti.settings.run_file import merged, parse_settings
-from ops.experiment_file import check_experiment_file, planned_runs
+from ops.experiment_file import ExperimentConfig, check_experiment_file, planned_runs
 from ops.experiment_pools import sources_of
 from ops.stack.locations import ROOT
 
@@ -54,18 +54,19 @@ def test_experiments_share_their_runs() -> None:
 
 
 def test_table_2_keeps_the_rows_apart(tmp_path: Path) -> None:
-    """A row has its score's name; rows that would share it, or have none, keep their own."""
+    """A row has its strategy's name; rows that would share it, or train nothing, keep theirs."""
     path = tmp_path / "two.yaml"
     rows = {
         "a": {"strategy": "vlad"},
         "b": {"strategy": "coti"},
         "c": {"strategy": "coti", "selection": {"spread": 1.0}},
-        "clean": {"strategy": "oracle", "growth": "at_once"},
+        "clean": {"strategy": "oracle"},
+        "d": {"strategy": "none"},
     }
     values = {"name": "n", "title": "t", "report": "table2", "concepts": ["bag"], "rows": rows}
     path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
     runs = planned_runs(check_experiment_file(path))
-    assert [run.label for run in runs] == ["VLAD", "b", "c", "clean"]
+    assert [run.label for run in runs] == ["VLAD", "b", "c", "oracle", "d"]
 
 
 def test_a_row_is_an_overlay_of_the_main_jobs_settings(tmp_path: Path) -> None:
@@ -85,17 +86,23 @@ def test_a_row_is_an_overlay_of_the_main_jobs_settings(tmp_path: Path) -> None:
     assert run.settings == parse_settings({"concept": "bag", "train": train}, "run.yaml")
 
 
-def test_a_row_differs_by_what_it_names_alone() -> None:
+def test_a_row_differs_by_what_it_names_alone(tmp_path: Path) -> None:
     """Nested mappings are merged key by key; rows are taken whole."""
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
-    assert merged({"rows": {"x": {}}}, {"rows": {"y": {}}}) == {"rows": {"y": {}}}
+    shared = tmp_path / "shared.yaml"
+    shared.write_text(yaml.safe_dump({"run": {"seed": 0, "threads": 2}, "rows": {"x": {}}}))
+    own = {"extends": str(shared), "name": "n", "title": "t", "report": "table1"}
+    config = ExperimentConfig.model_validate(
+        {**own, "concepts": ["bag"], "run": {"threads": 1}, "rows": {"y": {}}}
+    )
+    assert (config.run, config.rows) == ({"seed": 0, "threads": 1}, {"y": {}})
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("rows: {x: {strategi: coti}}", "strategi"),
-        ("rows: {x: {strategy: oracle}}", "growth"),
+        ("rows: {x: {strategy: oracle, growth: cycles}}", "growth to at_once"),
         ("rows: {x: {selection: {batch: 0}}}", "batch"),
         ("rows: {x: {model: {dtype: float32}}}", "set it under run"),
         ("rows: {x: {}}, run: {sead: 1}", "sead"),

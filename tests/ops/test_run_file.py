@@ -48,7 +48,15 @@ def test_the_quickstart_is_what_runs_without_a_file() -> None:
         ),
         (
             "parameters:\n  config: {concept: a, seeds: s, pool: p, strategy: best}\n",
-            "strategy",
+            "no strategy 'best': take one of coti",
+        ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, strategy: none}\n",
+            "a row of experiments",
+        ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, growth: at_once}\n",
+            "growth to cycles",
         ),
     ],
 )

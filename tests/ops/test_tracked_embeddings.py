@@ -18,7 +18,7 @@ from ops.tracking.tracker import Tracker
 
 def embedding(value: float) -> Embedding:
     """One whose vectors are all ``value``."""
-    return Embedding("<ankle-boot>", torch.full((2, 4), value), {"concept": "ankle boot"})
+    return Embedding("<ankle-boot>", (torch.full((2, 4), value),), {"concept": "ankle boot"})
 
 
 @pytest.fixture(scope="module")

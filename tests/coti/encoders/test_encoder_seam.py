@@ -11,10 +11,11 @@ from coti.core.errors import ConfigError, ModelError
 from coti.encoders.protocol import EncoderOptions, normalized
 from coti.encoders.registry import ENCODERS, load_encoder
 from coti.inversion.base_model import TextToImageModel
+from coti.loop.plan import effective
 from coti.scores.concept_score import fit_concept_scorer
-from coti.settings import ConceptScoreSettings, ModelSettings, ScorerSettings
-from ops.run_file import parse_config
-from ops.stack.loaded_models import concept_encoder, scorer_of
+from coti.settings import ConceptScoreSettings, RunSettings
+from coti.settings.run_file import parse_settings
+from ops.stack.loaded_models import encoders_of
 
 RUN = {"concept": "boot", "seeds": "seeds", "pool": "pool"}
 
@@ -46,7 +47,7 @@ def test_an_encoder_from_outside_is_chosen_in_the_settings(monkeypatch: pytest.M
     monkeypatch.setattr(ENCODERS, "targets", dict(ENCODERS.targets))
     ENCODERS.register("mean_colour", f"{__name__}:MeanColour")
     settings = ConceptScoreSettings(kind="calibrated", encoder="mean_colour")
-    encoder = concept_encoder(settings, scorer_of(ScorerSettings()), ModelSettings())
+    encoder = encoders_of(RunSettings(concept_score=settings)).concept
     assert isinstance(encoder, MeanColour)
     red, blue = (
         normalized(encoder.encode_images(painted(*colour)))
@@ -63,7 +64,7 @@ def test_what_an_encoder_needs_is_named() -> None:
     with pytest.raises(ConfigError, match=says):
         load_encoder("dino", EncoderOptions())
     with pytest.raises(ConfigError, match=says):
-        parse_config({**RUN, "concept_score": {"encoder": "dino"}}, "run.yaml")
+        effective(parse_settings({**RUN, "concept_score": {"encoder": "dino"}}, "run.yaml"))
     for name, needs in (
         ("open_clip", "needs a model"),
         ("autoencoder", "part of the base model"),

@@ -10,7 +10,7 @@ from coti.core.errors import MetricError, ModelError
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.metrics import frechet_distance
-from coti.metrics.judge import embed_references, judge_images
+from coti.metrics.judge import embed_references, judge_images, shortfalls
 from coti.settings import EvaluationSettings
 from tests.coti.metrics.test_judge import MeanColour
 
@@ -69,17 +69,17 @@ def test_fid_is_the_distance_on_these_features() -> None:
 
 
 def test_too_few_references_for_fid_are_named_before_training() -> None:
-    """When they are embedded."""
-    inception = FewFeatures()
+    """When they are embedded; FID is then missing, and what needs fewer images is there."""
+    judge, inception = MeanColour(), FewFeatures()
     inception.size = 2048
-    with pytest.raises(MetricError, match="5 reference images are fewer than Inception's 2048"):
-        embed_references(
-            MeanColour(),
-            "cat",
-            torch.zeros(5, 3, 4, 4, dtype=torch.uint8),
-            EvaluationSettings(),
-            inception,
-        )
+    images = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
+    settings = EvaluationSettings(captions=("dog",), kid_subsets=2, kid_subset_size=4)
+    references = embed_references(judge, "cat", images, settings, inception)
+    verdict = judge_images(judge, images, references, "cat", settings, 0, inception)
+    assert "fid" not in verdict
+    assert {"kid", "fd_judge"} <= set(verdict)
+    (said,) = shortfalls(3000, 5, {"fd_judge": judge.size, "fid": inception.size})
+    assert said.startswith("fid will be missing: it needs 2048 images on both sides, there are 5")
 
 
 def test_the_authors_r_precision_has_1001_candidates() -> None:

@@ -31,7 +31,8 @@ from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import fit_concept_scorer
 from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings, ScorerSettings
 from ops.run_file import load_settings
-from ops.stack.loaded_models import concept_encoder, image_text_encoder, judge_of, scorer_of
+from ops.stack import loaded_models
+from ops.stack.loaded_models import encoders_of, image_text_encoder, judge_of, scorer_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,7 +159,10 @@ def encoder_of(role: str, config: RunSettings, model: str, file: Path) -> ImageE
     settings: ConceptScoreSettings = replace(
         config.concept_score, pretrained=str(file), sha256=pinned
     )
-    found = concept_encoder(settings, None, config.model)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        # Only the concept's: two models of this size at once are too much for a small machine.
+        patch.setattr(loaded_models, "scorer_of", lambda settings: None)
+        found = encoders_of(replace(config, concept_score=settings)).concept
     assert found is not None
     return found
 

@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
 from coti.core.images import encode_png
-from coti.report import (
-    CYCLE_COLUMNS,
-    Card,
-    RunReport,
-    cycles_table,
-    write_cycles_csv,
-    write_report,
-)
+from coti.loop.record import CYCLE_COLUMNS
+from coti.report import Card, RunReport, cycles_table, write_cycles_csv, write_report
 from coti.report.charts import Line, line_chart, step_charts
 from coti.report.formats import as_number, format_duration, format_number
 
@@ -108,7 +102,6 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
         stop_reason=text,
         pool_inputs=1012,
         pool_accepted=945,
-        fd_name=text,
         curves=[
             [
                 {"step": s, "loss": 0.1, "learning_rate": 1e-2, "stage": text, "phi": 5.0}
@@ -147,7 +140,7 @@ def test_every_cycle_and_image_appears(tmp_path: Path) -> None:
         assert f"30 picked · {930 - 30 * number} refused".replace("30 picked", "3 picked") in html
     samples, mosaic, cards, seeds = 5 * 4, 4, 3 * 6, 2
     assert page.count("img") == samples + mosaic + cards + seeds
-    assert page.count("figure") == cards + 4 + 3  # cards, charts over cycles, charts over steps
+    assert page.count("figure") == cards + 5 + 3  # cards, charts over cycles, charts over steps
     assert "from 4.00" in html  # φ_ref of the headline: cycle 0 to the best
     assert "(−67%)" in html
 
@@ -251,9 +244,9 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     cycles = [cycle(0, extra="x", kid=math.nan), cycle(1, gamma_aes=1 / 3), {"cycle": 2}]
     path = write_cycles_csv(cycles, tmp_path / "new" / "cycles.csv")
     assert read(path).splitlines()[0] == (
-        "cycle,pool_left,picked,train_size,gamma_aes,gamma_con,phi,phi_ref,lr_stage,fd_judge,kid,"
-        "kid_low,kid_high,r_precision,r_precision_candidates,selection_precision,seconds,kid_train,"
-        "kid_kept"
+        "cycle,pool_left,picked,train_size,lr_stage,image_steps,seconds,generated,references,"
+        "gamma_aes,gamma_con,phi,phi_ref,kid_train,kid_kept,fd_judge,fid,kid,kid_low,kid_high,"
+        "r_precision,r_precision_candidates,r_precision_top200_1001,selection_precision"
     )
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -261,7 +254,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert rows[0]["kid"] == rows[0]["selection_precision"] == ""
     assert float(rows[1]["gamma_aes"]) == 1 / 3
     assert rows[1]["picked"] == "30"
-    assert list(rows[2].values()) == ["2", *[""] * 18]
+    assert list(rows[2].values()) == ["2", *[""] * (len(CYCLE_COLUMNS) - 1)]
     assert [file.name for file in path.parent.iterdir()] == ["cycles.csv"]
 
 
@@ -269,7 +262,8 @@ def test_csv_takes_numpy_and_torch_numbers(tmp_path: Path) -> None:
     """Numbers of numpy and torch are written as plain numbers."""
     row = {"cycle": torch.tensor(3), "phi": torch.tensor(0.5, dtype=torch.float64).numpy()[()]}
     line = read(write_cycles_csv([row], tmp_path / "cycles.csv")).splitlines()[1]
-    assert line.split(",")[:7] == ["3", "", "", "", "", "", "0.5"]
+    cells = dict(zip(CYCLE_COLUMNS, line.split(","), strict=True))
+    assert {name: cell for name, cell in cells.items() if cell} == {"cycle": "3", "phi": "0.5"}
 
 
 def test_table_has_a_line_a_cycle_and_fits() -> None:
@@ -278,7 +272,8 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
     lines = cycles_table([*(cycle(n) for n in range(4)), large], best_cycle=2).splitlines()
     assert max(len(line) for line in lines) <= 120
     assert not any("…" in line for line in lines)
-    body = lines[-6:-1]
+    assert lines[-1] == "Too wide for this table, in cycles.csv and the report: KID X_T."
+    body = lines[-7:-2]
     assert [line.split()[0] for line in body] == ["0", "1", "2*", "3", "4"]
     assert "[interval]" in lines[1]
     assert "top1/10" in lines[1]
@@ -288,9 +283,13 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
 
 def test_table_of_missing_values() -> None:
     """Missing values are dashes, and texts are never read as markup."""
-    line = cycles_table([{"cycle": 0, "lr_stage": "[red]r_1"}]).splitlines()[-1]
-    assert line.count("–") == 13
-    assert "[red]r_1" in line
+    full = {key: value for key, value in cycle(1).items() if key != "lr_stage"}
+    table = cycles_table([{"cycle": 0, "lr_stage": "[red]r_1"}, full])
+    empty, whole = table.splitlines()[-2:]
+    # Three counts, the seconds, and the metrics that some cycle has.
+    assert empty.count("–") == 4 + 9
+    assert whole.count("–") == 1
+    assert "[red]r_1" in empty
 
 
 @given(st.floats(-1e300, 1e300), st.integers(2, 6))
