@@ -1,4 +1,4 @@
-"""Cells in processes of their own; that whole sweeps run so is tests/e2e/test_experiments.py's."""
+"""Runs in processes of their own; that whole sweeps run so is tests/e2e/test_experiments.py's."""
 
 from __future__ import annotations
 
