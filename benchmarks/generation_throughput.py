@@ -51,7 +51,7 @@ def load_pipeline(model: TextToImageModel, settings: GenerationSettings) -> Any:
 
 
 class Verdict:
-    """The bundled judge on the bundled concept, as evaluate_cycle has it."""
+    """The bundled judge on the bundled concept, as judge_cycle has it."""
 
     def __init__(self, images: int) -> None:
         config = load_settings()

@@ -10,8 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coti.core.errors import ConfigError
-from coti.loop.plan import NO_TRAINING, effective
-from coti.selection import STRATEGIES
+from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
 from coti.settings.run_file import merged, parse_settings, sentences
 from ops.run_file import check_parameters
@@ -41,7 +40,7 @@ class ConceptSource(BaseModel):
     references: str | None = None
     """Folder of held-out real images."""
     ground_truth: str | None = None
-    """Ground ground_truth, for the oracle and for selection precision alone."""
+    """Ground truth, for the oracle and for selection precision alone."""
 
 
 class MadePools(BaseModel):
@@ -146,12 +145,15 @@ def _run(config: ExperimentConfig, concept: str, label: str, seed: int) -> RunSe
 
 
 def _labelled(runs: list[PlannedRun]) -> list[PlannedRun]:
-    """Table 2's rows by their scores' names; rows that share one keep their own."""
-    names = {run.label: STRATEGIES.get(run.settings.strategy)(run.settings.strategy).label(
-        run.settings) for run in runs}  # fmt: skip
+    """Table 2's rows by their strategies' names; rows that share one keep their own."""
+    names = {
+        run.label: strategy_of(run.settings).label(run.settings)
+        for run in runs
+        if run.settings.strategy != NO_TRAINING
+    }
     shared = Counter(names.values())
     found = {row: row if shared[name] > 1 or name in names else name for row, name in names.items()}
-    return [run.model_copy(update={"label": found[run.label]}) for run in runs]
+    return [run.model_copy(update={"label": found.get(run.label, run.label)}) for run in runs]
 
 
 def check_experiment_file(path: Path) -> ExperimentConfig:

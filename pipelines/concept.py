@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import zenml
+from zenml import ExternalArtifact
 
 from coti.loop.plan import effective, first_batch, selects_at
 from coti.loop.uses import USES
@@ -83,7 +84,9 @@ def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
     require_artifact_store()
     settings = effective(config)
-    prints, device = fingerprints_of(config), config.model.device
+    prints = fingerprints_of(config)
+    # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.
+    device = ExternalArtifact(value=config.model.device)
     params, tags = params_of(config), tags_of(config, prints)
     rules, concept = config.pool_rules, config.concept
 

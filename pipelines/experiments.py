@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import zenml
+from zenml import ExternalArtifact
 from zenml.utils.time_utils import utc_now
 
 from coti.core.errors import ConfigError
@@ -149,7 +150,9 @@ class _Concept:
 
     def __init__(self, source: ConceptSource, shared: RunSettings, resolution: int) -> None:
         self._source, self._resolution = source, resolution
-        self._rules, self._device = shared.pool_rules, shared.model.device
+        self._rules = shared.pool_rules
+        # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.
+        self._device = ExternalArtifact(value=shared.model.device)
         self._pool_print = fingerprint_pool(source.pool, self._rules)
         manifest, self._pool_images, pool_source = ingest_pool(
             source=source.pool,
@@ -185,7 +188,8 @@ class _Concept:
             references=references,
             reference_judge=reference_judge,
             weights=self.weights(settings),
-            settings=replace(settings, ground_truth=self._source.ground_truth),
+            settings=replace(settings.on_any_device(), ground_truth=self._source.ground_truth),
+            device=self._device,
         )
 
     def weights(self, settings: RunSettings) -> dict[str, str]:

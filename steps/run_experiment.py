@@ -18,7 +18,14 @@ from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.experiment_workers import RunInputs, compute_run
 from ops.stack.loaded_models import located
-from ops.stack.loop_inputs import captions_of, embedding_bundle, ground_truth_of, plain, sources_of
+from ops.stack.loop_inputs import (
+    captions_of,
+    embedding_bundle,
+    ground_truth_of,
+    on_device,
+    plain,
+    sources_of,
+)
 
 __all__ = ["run_experiment"]
 
@@ -40,6 +47,7 @@ def run_experiment(
     reference_judge: TensorBundle,
     weights: dict[str, str],
     settings: RunSettings,
+    device: str,
 ) -> tuple[
     Annotated[ImageSet, "samples"],
     Annotated[TensorBundle, "embedding"],
@@ -62,7 +70,7 @@ def run_experiment(
         reference_judge=reference_judge.tensors.get("references"),
         ground_truth=ground_truth_of(settings),
     )
-    result = compute_run(RunInputs(data, located(settings)))
+    result = compute_run(RunInputs(data, located(on_device(settings, device))))
     cycles = [plain(row) for row in result.cycles]
     embedding = embedding_bundle(result.embedding)
     return result.samples, embedding, plain(result.row), cycles, result.picked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coti.core.errors import ConfigError
+from coti.encoders.registry import ENCODERS
 from coti.selection import STRATEGIES, Strategy
 from coti.settings import RunSettings
 
@@ -38,8 +39,13 @@ def effective(settings: RunSettings) -> RunSettings:
 
     What adds all images at once trains once, with the steps that all cycles together may take, so
     that every strategy has the same cap of image-steps.
+
+    Raises:
+        ConfigError: a strategy or an encoder that there is none of, or a growth that misfits.
     """
     strategy = strategy_of(settings)
+    if settings.concept_score.encoder != "scorer":
+        ENCODERS.check(settings.concept_score.encoder)
     if settings.growth == "cycles" or (settings.growth == "auto" and not strategy.at_once):
         return replace(settings, growth="cycles")
     cycles = settings.controller.max_cycles + 1

@@ -42,6 +42,8 @@ class Metric:
     """The metric that this one is a part or a detail of; it has no column of its own then."""
     scale: float | None = None
     """Upper end of an axis that starts at 0; none: it has no scale."""
+    short: str = ""
+    """For the heading of a narrow table; the label where empty."""
     cycle: bool = True
     """Whether it is measured in every cycle, or of the kept embedding alone."""
 
@@ -116,7 +118,7 @@ _ROWS = (
     Metric(
         "r_precision", "R-precision",
         "share of generations that the judge gives the concept's caption among the candidates",
-        "higher", 3, needs=_need("captions"), scale=1.0,
+        "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec",
     ),
     Metric(
         "r_precision_candidates", "candidates", "captions that R-precision chose among",
@@ -125,12 +127,12 @@ _ROWS = (
     Metric(
         "r_precision_top200_1001", "R-precision top200/1001",
         "share whose own caption is among the 200 nearest of 1,001, the authors' form",
-        "higher", 3, needs=_need("captions"), scale=1.0,
+        "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec 200/1001",
     ),
     Metric(
         "selection_precision", "selection precision",
         "share of the picked images that the ground truth calls right",
-        "higher", 3, needs=_need("ground_truth"), scale=1.0,
+        "higher", 3, needs=_need("ground_truth"), scale=1.0, short="sel. prec.",
     ),
     Metric(
         "reconstruction", "reconstruction",

@@ -21,7 +21,7 @@ Cycle = Mapping[str, Any]
 def cycles_table(
     cycles: Sequence[Cycle], *, best_cycle: int | None = None, width: int = 120
 ) -> str:
-    """A line a cycle, at most ``width`` characters wide, for the end of a run.
+    """A line a cycle for the end of a run, closer together where it is over ``width`` wide.
 
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
     and the line of ``best_cycle`` has a star. No line ends in spaces.
@@ -49,10 +49,11 @@ def cycles_table(
             _fixed(cycle.get("seconds"), 0),
         )
     buffer = io.StringIO()
+    # Wide enough for all of it: a long line is better than a cut one.
     console = Console(
-        file=buffer, width=width, color_system=None, markup=False, emoji=False, highlight=False
+        file=buffer, width=10_000, color_system=None, markup=False, emoji=False, highlight=False
     )
-    if console.measure(table, options=console.options.update_width(10_000)).maximum > width:
+    if console.measure(table).maximum > width:
         table.padding = 0
     console.print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
@@ -87,11 +88,11 @@ def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
 
 
 def _heading(metric: Metric, cycles: Sequence[Cycle]) -> str:
-    """The label in two lines; R-precision's says among how many, where that is one number."""
-    if metric.name == "r_precision":
-        candidates = {_whole(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
-        return f"R-prec\ntop1/{candidates.pop()}" if len(candidates) == 1 else "\nR-prec"
-    first, _, second = metric.label.replace("fd_", "fd ").partition(" ")
+    """The short label in two lines; R-precision's says among how many, where that is one number."""
+    first, _, second = (metric.short or metric.label).replace("fd_", "fd ").partition(" ")
+    candidates = {_whole(cycle.get(f"{metric.name}_candidates")) for cycle in cycles} - {None}
+    if len(candidates) == 1:
+        second = f"top1/{candidates.pop()}"
     return f"{first}\n{second}" if second else f"\n{first}"
 
 

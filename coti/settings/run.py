@@ -89,11 +89,13 @@ class RunSettings(Strict):
         A change elsewhere is then no change to it. Which of several devices of one kind computes
         is none, either.
         """
+        anywhere = self.on_any_device()
+        return RunSettings(**{name: getattr(anywhere, name) for name in names})
+
+    def on_any_device(self) -> RunSettings:
+        """With the kind of device alone: ``cuda`` for ``cuda:1``."""
         kind = self.model.device.partition(":")[0]
-        chosen = {name: getattr(self, name) for name in names}
-        if "model" in chosen:
-            chosen["model"] = replace(self.model, device=kind)
-        return RunSettings(**chosen)
+        return replace(self, model=replace(self.model, device=kind))
 
     def fingerprint(self) -> str:
         """Hash of every setting that can change a result, 16 hex digits."""

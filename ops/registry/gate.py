@@ -61,6 +61,12 @@ def judge_promotion(
                 "(promotion.min_samples)."
             )
     if champion is not None:
+        for name in GATED:
+            if champion.get(name) is None:
+                return _refused(
+                    f"the champion has no {METRICS[name].label} to compare with; promote by hand "
+                    "or roll back to a version that has."
+                )
         for name in unlike(challenger, champion):
             return _refused(
                 f"the champion was measured with another {name} ({champion[name]}, now "

@@ -28,7 +28,7 @@ _NOT_LEARNED = {
     "scorer": ("batch_size",),
     "concept_score": ("batch_size",),
 }
-"""Settings, by the step's parameter, that a checkpoint may differ in. How many images are generated
+"""Settings, by their part, that a checkpoint may differ in. How many images are generated
 or looked at together changes φ by rounding alone."""
 _KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "seed_images")
 """Parameters and inputs that the training itself names in its checkpoint."""
@@ -144,13 +144,14 @@ def _key_of(run: StepRunResponse) -> str:
 
 
 def _parameters(run: StepRunResponse) -> dict[str, Any]:
-    """The step's parameters, settings as dictionaries without those of ``_NOT_LEARNED``."""
+    """The step's parameters, the parts of its settings by their names, without ``_NOT_LEARNED``."""
     found: dict[str, Any] = {}
     for name, value in run.config.parameters.items():
         given = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        if isinstance(given, dict):
-            given = {k: v for k, v in given.items() if k not in _NOT_LEARNED.get(name, ())}
-        found[name] = given
+        found |= given if name == "settings" else {name: given}
+    for name, left_out in _NOT_LEARNED.items():
+        if name in found:
+            found[name] = {k: v for k, v in found[name].items() if k not in left_out}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Cells side by side: each in a process of its own, so that they share neither models nor threads.
+"""Runs side by side: each in a process of its own, so that they share neither models nor threads.
 
 Without workers (the default, and in a pod of its own) a run runs where its step runs.
 """

@@ -28,6 +28,8 @@ RUN_FILES = {
     "kubeflow": "configs/kubeflow.yaml",
 }
 """Overlay -> the run file of its CronJob."""
+GPU_STEPS = ("train_cycle", "score_generations", "judge_cycle")
+"""What trains, generates, or looks at generations."""
 
 
 class _Recorder:

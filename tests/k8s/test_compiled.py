@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.k8s.capture import CPU_IMAGE, IMAGE, ROOT
+from tests.k8s.capture import CPU_IMAGE, GPU_STEPS, IMAGE, ROOT
 from tests.k8s.restricted import pod_specs, problems
 
 pytestmark = pytest.mark.slow
@@ -81,8 +81,7 @@ def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]
         "controller",
         "ingest_pool",
         "embed_pool",
-        "train_cycle",
-        "evaluate_cycle",
+        *GPU_STEPS,
     }
     for name, job in jobs.items():
         kubernetes_validate.validate(job, "1.32", strict=True)
@@ -92,12 +91,12 @@ def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]
         assert spec["containers"][0]["image"] == image
 
 
-def test_training_and_evaluation_are_on_gpu_nodes_and_survive_a_spot_node(
+def test_what_runs_a_model_on_images_is_on_gpu_nodes_and_survive_a_spot_node(
     captured: Path,
 ) -> None:
     """Selector, tolerations, one GPU, shared memory, time to write a checkpoint, retries."""
     jobs = _jobs(captured, "gpu")
-    for name in ("train_cycle", "evaluate_cycle"):
+    for name in GPU_STEPS:
         ((_, spec),) = pod_specs(jobs[name])
         assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
         keys = {each["key"] for each in spec["tolerations"]}
@@ -145,7 +144,7 @@ def test_a_pod_may_use_all_of_its_tmp(captured: Path, overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["gpu", "dev"])
 def test_a_step_is_started_again(captured: Path, overlay: str) -> None:
     """Often enough for some spot nodes to leave in mid-training."""
-    expected = {"ingest_pool": 2, "embed_pool": 2, "train_cycle": 6, "evaluate_cycle": 6}
+    expected = {"ingest_pool": 2, "embed_pool": 2, **dict.fromkeys(GPU_STEPS, 6)}
     assert _retries(captured, overlay) == expected
 
 
@@ -184,8 +183,12 @@ def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]
         assert set(task.get("dependentTasks", [])) == needed, name
     for cycle in range(2, 7):
         before = "control_loop" if cycle == 2 else f"control_loop_{cycle - 1}"
-        for step in ("finetune_aesthetic_scorer", "train_cycle", "evaluate_cycle"):
-            assert before in upstream[f"{step}_{cycle}"]
+        assert before in upstream[f"finetune_aesthetic_scorer_{cycle}"]
+        # The selection may end the cycle: what follows asks it, and it asked the controller.
+        selection = "select_batch" if cycle == 2 else f"select_batch_{cycle - 1}"
+        assert before in upstream[selection]
+        for step in ("train_cycle", "score_generations", "judge_cycle"):
+            assert selection in upstream[f"{step}_{cycle}"]
         assert f"track_cycle_{cycle - 2}" in upstream[f"track_cycle_{cycle - 1}"]
     assert "control_loop_6" in upstream["write_outputs"]
 
@@ -193,12 +196,12 @@ def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]
 def test_the_static_twins_images_and_gpus(
     graph: tuple[dict[str, Any], dict[str, list[str]]],
 ) -> None:
-    """Our image in every component; a GPU for training and evaluation alone."""
+    """Our image in every component; a GPU for those steps alone."""
     pipeline, _ = graph
     for name, executor in pipeline["deploymentSpec"]["executors"].items():
         container = executor["container"]
         assert container["image"] == IMAGE
-        wants = name.startswith(("exec-train-cycle", "exec-evaluate-cycle"))
+        wants = name.startswith(tuple(f"exec-{step.replace('_', '-')}" for step in GPU_STEPS))
         assert ("accelerator" in container.get("resources", {})) == wants, name
 
 

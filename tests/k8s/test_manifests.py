@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,8 @@ from kubernetes.utils import parse_quantity
 from mlflow.server.security_utils import is_allowed_host_header
 
 from ops.stack.stack_files import read_stack
-from tests.k8s.capture import RUN_FILES
+from pipelines.concept import STEPS
+from tests.k8s.capture import GPU_STEPS, ROOT, RUN_FILES
 from tests.k8s.restricted import pod_specs, problems
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -297,12 +299,20 @@ def test_without_gpus_all_else_is_the_same() -> None:
         yaml.safe_load((K8S.parent / RUN_FILES[overlay]).read_text(encoding="utf-8"))
         for overlay in ("gpu", "dev")
     )
-    for step in ("train_cycle", "evaluate_cycle"):
+    for step in GPU_STEPS:
         pod = with_gpus["steps"][step]["settings"]["orchestrator"]["pod_settings"]
         for key in ("node_selectors", "tolerations"):
             pod.pop(key, None)
         pod["resources"] = with_gpus["settings"]["orchestrator"]["pod_settings"]["resources"]
     assert with_gpus == without
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_settings_by_step_name_a_step(path: Path) -> None:
+    """ZenML passes over those of a step that there is none of; ``_2`` is a second invocation."""
+    named = yaml.safe_load(path.read_text(encoding="utf-8")).get("steps", {})
+    steps = {step.name for step in STEPS}
+    assert {re.sub(r"_\d+$", "", name) for name in named} <= steps
 
 
 def test_mlflow_takes_its_own_names_and_no_other() -> None:

@@ -2,50 +2,109 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from zenml.steps import BaseStep
+from zenml.utils import source_utils
 
-from ops.stack.cache_policy import PACKAGES, REPORTS
+from ops.stack import cache_policy
+from ops.stack.cache_policy import cached_by, code_fingerprint, modules_of
 from ops.stack.locations import ROOT
 
 
-def _module(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the sources that fingerprints are taken of."""
+    for package in cache_policy.PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
+    monkeypatch.setattr(cache_policy, "ROOT", tmp_path)
+    _forget()
+    yield tmp_path
+    _forget()
 
 
-def _imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
-    return found
+def _forget() -> None:
+    for cached in (code_fingerprint, cache_policy._imported_by, cache_policy._meaning):
+        cached.cache_clear()
 
 
-def _files() -> tuple[list[Path], list[Path]]:
-    every = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    reports = [p for p in every if p.relative_to(ROOT).as_posix().startswith(REPORTS)]
-    return reports, [path for path in every if path not in reports]
+def _after(path: Path, old: str, new: str, step: str = "steps.train_cycle") -> tuple[str, str]:
+    """A step's fingerprint before and after an edit."""
+    before = code_fingerprint(step)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    _forget()
+    return before, code_fingerprint(step)
 
 
-def test_no_cached_code_reads_what_the_cache_does_not_see() -> None:
-    """Reports are outside the key: nothing that is cached may import them."""
-    reports, others = _files()
-    names = {_module(path).removesuffix(".__init__") for path in reports}
-    assert names
-    for path in others:
-        assert not _imports(path) & names, path
+def test_an_edit_of_the_trainer_trains_again(tree: Path) -> None:
+    """And one of what it imports through others, however far down."""
+    for name, old, new in (
+        ("coti/inversion/trainer.py", "_CHECK_EVERY = 25", "_CHECK_EVERY = 24"),
+        ("coti/inversion/batches.py", "import torch", "import torch\n_MINE = 1"),
+        ("coti/inversion/families/stable_diffusion.py", "import torch", "import torch\n_MINE = 1"),
+    ):
+        before, after = _after(tree / name, old, new)
+        assert before != after, name
 
 
-@pytest.mark.parametrize("name", [name for name in REPORTS if name.startswith("steps/")])
-def test_steps_outside_the_cache_key_are_never_cached(name: str) -> None:
-    """A cached one would come back as it was before an edit."""
-    module = importlib.import_module(_module(ROOT / name))
-    for value in vars(module).values():
-        if isinstance(value, BaseStep):
-            assert value.configuration.enable_cache is False
+def test_what_only_readers_see_trains_nothing_again(tree: Path) -> None:
+    """A comment, a docstring, another layout of the trainer."""
+    trainer = tree / "coti/inversion/trainer.py"
+    text = trainer.read_text(encoding="utf-8")
+    edited = text.replace('"""', '"""Said otherwise. ', 1) + "\n\n# A remark.\n"
+    before, after = _after(trainer, text, edited)
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coti/report/page.py",
+        "coti/generation/editing.py",
+        "coti/commands/generate.py",
+        "coti/pool/ingest.py",
+        "coti/loop/judge_generated.py",
+        "coti/selection/oracle.py",
+        "ops/registry/gate.py",
+        "steps/write_outputs.py",
+    ],
+)
+def test_an_edit_of_what_training_does_not_use_trains_nothing_again(tree: Path, name: str) -> None:
+    """Reports, other commands, the judge: their edits reach their own steps alone."""
+    path = tree / name
+    text = path.read_text(encoding="utf-8")
+    before, after = _after(path, text, f"{text}\n_MINE = 1\n")
+    assert before == after
+    assert path not in modules_of("steps.train_cycle")
+
+
+def test_a_registrys_files_belong_to_the_steps_that_ask_it() -> None:
+    """They are imported when they are asked for, by their names alone."""
+    selecting, ingesting = modules_of("steps.select_batch"), modules_of("steps.ingest_pool")
+    assert ROOT / "coti/selection/intelligent.py" in selecting
+    assert ROOT / "coti/pool/sources/folder.py" in ingesting
+    assert ROOT / "coti/pool/sources/folder.py" not in selecting
+    assert ROOT / "coti/encoders/open_clip_encoder.py" in modules_of("steps.embed_pool")
+
+
+def test_another_gpu_is_no_other_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the environment nor by the device's index, an input that keys leave out."""
+    before = code_fingerprint("steps.train_cycle")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    code_fingerprint.cache_clear()
+    assert code_fingerprint("steps.train_cycle") == before
+    assert cached_by("steps.train_cycle").ignored_inputs == ["device"]
+
+
+def test_zenml_finds_a_steps_function() -> None:
+    """By the name in its policy, in any process."""
+    policy = cached_by("steps.train_cycle")
+    assert policy.cache_func is not None
+    found = source_utils.load(policy.cache_func)
+    assert found() == code_fingerprint("steps.train_cycle")
+    assert found() != source_utils.load(cached_by("steps.judge_cycle").cache_func)()

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from coti.core.errors import ConfigError
-from ops.experiment_file import check_experiment_file, merged, planned_cells
+from coti.settings.run_file import merged
+from ops.experiment_file import check_experiment_file, planned_runs
 from ops.experiment_pools import sources_of
 from ops.stack.locations import ROOT
 
@@ -16,29 +17,29 @@ FILES = [path for path in sorted(FOLDER.glob("**/*.yaml")) if path.stem != "comm
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_file_is_a_valid_experiment(path: Path) -> None:
-    """Its cells can be planned and each row has its own name and settings."""
+    """Its runs can be planned and each row has its own name and settings."""
     config = check_experiment_file(path)
-    cells = planned_cells(config)
-    assert len(cells) == len(config.rows) * len(config.concepts) * len(config.seeds)
-    assert len({(c.concept, c.label, c.settings.seed) for c in cells}) == len(cells)
-    assert len({(c.concept, c.settings) for c in cells}) == len(cells)
+    runs = planned_runs(config)
+    assert len(runs) == len(config.rows) * len(config.concepts) * len(config.seeds)
+    assert len({(r.settings.concept, r.label, r.settings.seed) for r in runs}) == len(runs)
+    assert len({r.settings for r in runs}) == len(runs)
 
 
 def test_table_1_is_the_issues() -> None:
     """Eight concepts, six rows, three seeds; one cap of image-steps for all that train."""
-    cells = planned_cells(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
-    assert len(cells) == 8 * 6 * 3
-    assert {cell.settings.image_step_cap for cell in cells} == {0, 6 * 100 * 16}
-    assert max(c.settings.selection.batch * c.settings.controller.max_cycles for c in cells) == 200
+    runs = planned_runs(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
+    assert len(runs) == 8 * 6 * 3
+    assert {run.settings.image_step_cap for run in runs} == {6 * 100 * 16}
+    assert max(r.settings.selection.batch * r.settings.controller.max_cycles for r in runs) == 200
 
 
 def test_experiments_share_their_cells() -> None:
-    """Figure 3's and 4's cells are Table 1's, and so is the one seed of it: computed once."""
+    """Figure 3's and 4's runs are Table 1's, and so is the one seed of it: computed once."""
     names = ("table1", "table1_seed0", "figure3", "figure4")
     table, *others = (
         {
-            (cell.concept, cell.settings)
-            for cell in planned_cells(
+            run.settings
+            for run in planned_runs(
                 check_experiment_file(ROOT / f"configs/experiments/{name}.yaml")
             )
         }
@@ -49,31 +50,32 @@ def test_experiments_share_their_cells() -> None:
 
 
 def test_table_2_keeps_the_rows_apart(tmp_path: Path) -> None:
-    """A row has its score's name; rows that would share it, or have none, keep their own."""
+    """A row has its score's name; rows that would share it keep their own."""
     path = tmp_path / "two.yaml"
     rows = {
         "a": {"strategy": "vlad"},
         "b": {"strategy": "coti"},
         "c": {"strategy": "coti", "selection": {"spread": 1.0}},
-        "clean": {"strategy": "oracle", "growth": "at_once"},
+        "clean": {"strategy": "oracle"},
     }
     values = {"name": "n", "title": "t", "report": "table2", "concepts": ["bag"], "rows": rows}
     path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
-    cells = planned_cells(check_experiment_file(path))
-    assert [cell.label for cell in cells] == ["VLAD", "b", "c", "clean"]
+    runs = planned_runs(check_experiment_file(path))
+    assert [run.label for run in runs] == ["VLAD", "b", "c", "oracle"]
 
 
 def test_a_row_differs_by_what_it_names_alone() -> None:
-    """Nested mappings are merged key by key; rows are taken whole."""
+    """Nested mappings are merged key by key."""
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
-    assert merged({"rows": {"x": {}}}, {"rows": {"y": {}}}) == {"rows": {"y": {}}}
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("rows: {x: {strategi: coti}}", "strategi"),
-        ("rows: {x: {strategy: oracle}}", "growth"),
+        ("rows: {x: {strategy: oracle, growth: cycles}}", "growth"),
+        ("rows: {x: {strategy: best}}", "best"),
+        ("rows: {x: {model: {base_model: other}}}", "model"),
         ("rows: {x: {selection: {batch: 0}}}", "batch"),
         ("rows: {x: {}}, paralel: 2", "paralel"),
         ("rows: {x: {}}, extends: nowhere.yaml", "nowhere.yaml"),

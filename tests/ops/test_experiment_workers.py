@@ -1,4 +1,4 @@
-"""Cells in processes of their own; that whole sweeps run so is tests/e2e/test_experiments.py's."""
+"""Runs in processes of their own; that whole sweeps run so is tests/e2e/test_experiments.py's."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def test_a_killed_process_is_one_sentence(workers: None) -> None:
         killed.result()
     inputs: Any = "not reached"
     with pytest.raises(TrainingError, match=r"set parallel to less.* run the same command again"):
-        experiment_workers.compute_cell(inputs)
+        experiment_workers.compute_run(inputs)

@@ -49,6 +49,13 @@ def test_too_few_samples_or_no_references_never_promote() -> None:
     assert "references" in judge_promotion(_measured(fd=None), None, SETTINGS).reason
 
 
+def test_a_champion_without_a_metric_is_said() -> None:
+    """As one of an earlier version is, whose metrics had other names."""
+    verdict = judge_promotion(_measured(), _measured(fd=None), SETTINGS)
+    assert not verdict.promoted
+    assert "the champion has no fd_judge" in verdict.reason
+
+
 @given(
     fd=st.floats(0, 50),
     precision=st.floats(0, 1),

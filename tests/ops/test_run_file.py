@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError
-from ops.plan import plan_of
-from ops.run_file import QUICKSTART, CotiConfig, check_run_file, load_config
+from coti.loop.plan import effective, selects_at
+from coti.settings import ControllerSettings, ModelSettings, RunSettings, TrainSettings
+from ops.run_file import QUICKSTART, check_run_file, load_settings
 from ops.stack.locations import ROOT
 
 MINIMAL = {"concept": "a", "seeds": "s", "pool": "p"}
@@ -22,7 +24,7 @@ def _file(folder: Path, text: str) -> Path:
 
 def test_the_quickstart_is_what_runs_without_a_file() -> None:
     """No file and the quickstart's file give the same configuration."""
-    assert load_config() == check_run_file(QUICKSTART)
+    assert load_settings() == check_run_file(QUICKSTART)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,18 @@ def test_the_quickstart_is_what_runs_without_a_file() -> None:
             "parameters:\n  config: {concept: a, seeds: s, pool: p, strategy: best}\n",
             "strategy",
         ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, strategy: none}\n",
+            "strategy none",
+        ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, pool_rules: {kind: zip}}\n",
+            "kind of pool",
+        ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, concept_score: {encoder: x}}\n",
+            "encoder",
+        ),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, named: str) -> None:
@@ -66,9 +80,9 @@ def test_a_concept_of_ones_own_needs_few_lines(tmp_path: Path) -> None:
 
 def test_the_fingerprint_sees_settings_and_not_where_results_go() -> None:
     """Another seed is another run; another output folder is not."""
-    config = CotiConfig(**MINIMAL)
-    assert config.fingerprint() != config.model_copy(update={"seed": 1}).fingerprint()
-    assert config.fingerprint() == config.model_copy(update={"output": "x"}).fingerprint()
+    settings = RunSettings(**MINIMAL)
+    assert settings.fingerprint() != replace(settings, seed=1).fingerprint()
+    assert settings.fingerprint() == replace(settings, output="x").fingerprint()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
@@ -87,15 +101,26 @@ def test_every_run_file_is_valid(path: Path) -> None:
 )
 def test_baselines_have_cotis_cap_of_steps(strategy: str, cycles: int, steps: int) -> None:
     """One cycle with as many steps as all of COTI's cycles together."""
-    config = CotiConfig.model_validate(
-        {
-            **MINIMAL,
-            "strategy": strategy,
-            "train": {"max_steps": steps},
-            "controller": {"max_cycles": cycles},
-        }
+    settings = RunSettings(
+        **MINIMAL,
+        strategy=strategy,
+        train=TrainSettings(max_steps=steps),
+        controller=ControllerSettings(max_cycles=cycles),
     )
-    plan = plan_of(config)
-    assert plan.train.max_steps == steps * (cycles + 1)
-    assert plan.controller.max_cycles == 0
-    assert plan.selects_first == (strategy != "seeds")
+    run = effective(settings)
+    assert run.train.max_steps == steps * (cycles + 1)
+    assert run.controller.max_cycles == 0
+    assert selects_at(0, run) == (strategy != "seeds")
+
+
+def test_only_some_parts_leave_the_others_at_their_defaults() -> None:
+    """A change elsewhere is no change to a step; which of two GPUs computes is none, either."""
+    settings = RunSettings(**MINIMAL, seed=5, train=TrainSettings(max_steps=7))
+    part = settings.only("train")
+    assert part == RunSettings(train=TrainSettings(max_steps=7))
+    first, second = (
+        replace(settings, model=ModelSettings(device=f"cuda:{index}")).only("model")
+        for index in (0, 1)
+    )
+    assert first == second
+    assert first.model.device == "cuda"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from zenml.execution.context import ExecutionContext
 
-from ops.experiment_file import check_experiment_file, planned_cells
+from ops.experiment_file import check_experiment_file, planned_runs
 from ops.stack.local_state import environment
 from ops.stack.locations import ROOT
 
@@ -11,9 +11,9 @@ from ops.stack.locations import ROOT
 def test_a_run_remembers_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """ZenML fails to look up a step's inputs once it has forgotten one of them, as it does after
     100 steps by itself; the largest experiment, Table 1, has some five times as many."""
-    cells = planned_cells(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
-    # A cell is run and tracked; a concept has some ten steps of its own.
-    steps = 2 * len(cells) + 10 * len({cell.concept for cell in cells})
+    runs = planned_runs(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
+    # A run is computed and tracked; a concept has some ten steps of its own.
+    steps = 2 * len(runs) + 10 * len({run.settings.concept for run in runs})
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     remembered = ExecutionContext().step_runs

@@ -18,7 +18,7 @@ from ops.tracking.tracker import Tracker
 
 def embedding(value: float) -> Embedding:
     """One whose vectors are all ``value``."""
-    return Embedding("<ankle-boot>", torch.full((2, 4), value), {"concept": "ankle boot"})
+    return Embedding("<ankle-boot>", (torch.full((2, 4), value),), {"concept": "ankle boot"})
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def test_a_version_is_found_by_alias_or_number(tracker: Tracker) -> None:
     """The label says which it is; versions come in the order in which they were made."""
     registry = Registry.find(tracker.client, "Ankle Boot")
     champion = registry.embedding(registry.version("champion"))
-    assert float(champion.embedding.vectors[0, 0]) == 10
+    assert float(champion.embedding.parts[0][0, 0]) == 10
     assert champion.label == "ankle-boot v1 (champion)"
     for which in ("2", "challenger"):
         found = registry.embedding(registry.version(which))
-        assert float(found.embedding.vectors[0, 0]) == 20
+        assert float(found.embedding.parts[0][0, 0]) == 20
     assert [int(each.version) for each in registry.versions()] == [1, 2]
     assert registered_concepts(tracker.client) == ["ankle-boot"]
 
@@ -77,7 +77,7 @@ def test_the_cycles_of_a_run_are_found(tracker: Tracker) -> None:
     assert run == registry.embedding(registry.version("1")).run_id
     found = [cycle_embedding(client, each) for each in cycle_runs(client, run)]
     assert [each.label for each in found] == ["cycle 0", "cycle 1"]
-    assert [float(each.embedding.vectors[0, 0]) for each in found] == [0, 1]
+    assert [float(each.embedding.parts[0][0, 0]) for each in found] == [0, 1]
     assert parent_run(client, "run-2") is None
 
 

@@ -1,4 +1,4 @@
-"""The pool's part of the pipeline alone, from the same steps: ``python -m … FOLDER SHARD DRIFT``.
+"""The pool's part of the pipeline alone, from the same steps: ``python -m … FOLDER SHARD DEVICE``.
 
 Prints one JSON object last: statuses by invocation, what the terminal is told, what was gathered.
 """
@@ -14,16 +14,13 @@ from ops.quiet import quiet_terminal
 quiet_terminal()
 
 import zenml  # noqa: E402
+from zenml import ExternalArtifact  # noqa: E402
 from zenml.client import Client  # noqa: E402
 
-from coti.settings import (  # noqa: E402
-    ConceptScoreSettings,
-    ModelSettings,
-    PoolSettings,
-    ScorerSettings,
-)
+from coti.settings import ModelSettings, PoolSettings, RunSettings  # noqa: E402
 from ops.stack.input_hashes import fingerprint_pool  # noqa: E402
 from ops.tracking.pool_history import last_profile  # noqa: E402
+from pipelines.loops import embed_shards  # noqa: E402
 from steps.embed_pool import embed_pool  # noqa: E402
 from steps.gather_features import gather_features  # noqa: E402
 from steps.ingest_pool import ingest_pool  # noqa: E402
@@ -35,7 +32,7 @@ STEPS = [ingest_pool, validate_pool, load_seeds, shard_pool, embed_pool, gather_
 
 
 @zenml.pipeline(name="pool_only", dynamic=True, depends_on=STEPS, enable_cache=True)
-def pool_only(folder: str, shard: int) -> None:
+def pool_only(folder: str, shard: int, device: str) -> None:
     """Ingest, validate, embed in shards and gather, as ``coti_concept`` does."""
     rules = PoolSettings(
         workers=1, feature_shard=shard, near_duplicate_cosine=0.9999, near_duplicate_bits=-1
@@ -46,21 +43,25 @@ def pool_only(folder: str, shard: int) -> None:
         manifest, source, rules, 1, last_profile(folder, fingerprint)
     )
     seeds, _ = load_seeds(folder, "seeds", 32)
-    encoders = (ScorerSettings(), "scorer", ConceptScoreSettings(), ModelSettings(), "model")
-    shards = shard_pool(accepted, shard)
+    settings = RunSettings(pool_rules=rules, model=ModelSettings(device=device))
+    encoding: dict[str, Any] = {
+        "settings": settings.only("scorer", "concept_score", "model", "pool_rules"),
+        "device": ExternalArtifact(value=device),
+        "scorer_fingerprint": "scorer",
+        "model_fingerprint": "model",
+    }
     gather_features(
-        embed_pool.map(shards, images, *map(zenml.unmapped, encoders)),
-        accepted,
-        quarantined,
-        seeds,
-        rules,
-        *encoders,
+        shards=embed_shards(shard_pool(accepted, shard), images, encoding),
+        accepted=accepted,
+        quarantined=quarantined,
+        seed_images=seeds,
+        **encoding,
     )
 
 
-def main(folder: str, shard: int) -> dict[str, Any]:
+def main(folder: str, shard: int, device: str) -> dict[str, Any]:
     """Run it and say what came of it."""
-    pool_only(folder=folder, shard=shard)
+    pool_only(folder=folder, shard=shard, device=device)
     run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
     gathered = {k: v[0].load() for k, v in run.steps["gather_features"].outputs.items()}
     validation = run.steps["validate_pool"].outputs["validation_result"][0].load()
@@ -79,4 +80,4 @@ def main(folder: str, shard: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

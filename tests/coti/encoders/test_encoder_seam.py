@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from coti.core.errors import ConfigError, ModelError
 from coti.encoders.protocol import EncoderOptions, normalized
 from coti.encoders.registry import ENCODERS, load_encoder
 from coti.inversion.base_model import TextToImageModel
 from coti.scores.concept_score import fit_concept_scorer
-from coti.settings import ConceptScoreSettings, ModelSettings, ScorerSettings
-from ops.run_file import parse_config
-from ops.stack.loaded_models import concept_encoder, scorer_of
+from coti.settings import ConceptScoreSettings, RunSettings
+from ops.run_file import check_run_file
+from ops.stack.loaded_models import encoders_of
 
 RUN = {"concept": "boot", "seeds": "seeds", "pool": "pool"}
 
@@ -46,7 +48,7 @@ def test_an_encoder_from_outside_is_chosen_in_the_settings(monkeypatch: pytest.M
     monkeypatch.setattr(ENCODERS, "targets", dict(ENCODERS.targets))
     ENCODERS.register("mean_colour", f"{__name__}:MeanColour")
     settings = ConceptScoreSettings(kind="calibrated", encoder="mean_colour")
-    encoder = concept_encoder(settings, scorer_of(ScorerSettings()), ModelSettings())
+    encoder = encoders_of(RunSettings(concept_score=settings)).concept
     assert isinstance(encoder, MeanColour)
     red, blue = (
         normalized(encoder.encode_images(painted(*colour)))
@@ -57,13 +59,16 @@ def test_an_encoder_from_outside_is_chosen_in_the_settings(monkeypatch: pytest.M
     assert scores[:4].min() > scores[4:].max()
 
 
-def test_what_an_encoder_needs_is_named() -> None:
+def test_what_an_encoder_needs_is_named(tmp_path: Path) -> None:
     """An unknown name, and options that lack what the encoder is loaded from."""
+    path = tmp_path / "run.yaml"
+    values = {**RUN, "concept_score": {"encoder": "dino"}}
+    path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
     says = "no encoder 'dino': take one of open_clip, autoencoder, inception, efficientnet"
     with pytest.raises(ConfigError, match=says):
         load_encoder("dino", EncoderOptions())
     with pytest.raises(ConfigError, match=says):
-        parse_config({**RUN, "concept_score": {"encoder": "dino"}}, "run.yaml")
+        check_run_file(path)
     for name, needs in (
         ("open_clip", "needs a model"),
         ("autoencoder", "part of the base model"),

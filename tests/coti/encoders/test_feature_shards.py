@@ -111,11 +111,11 @@ def test_a_cycle_compares_the_pool_with_the_new_images_alone(
         )
         anew = score_candidates(features, head, concept, 2.0, 3.0, 0.1)
         for name in ("s_aes", "s_con", "s_int", "least_cosine"):
-            assert torch.allclose(torch.tensor(columns[name]), torch.tensor(anew[name]), atol=1e-5)
+            assert torch.allclose(columns[name], anew[name], atol=1e-5)
         suffix = "" if other is None else "_concept"
         whole = least_cosine(features[f"pool{suffix}"], rows_of(features, chosen, suffix))
-        assert torch.allclose(torch.tensor(columns["least_cosine"]), whole, atol=1e-5)
-        least = torch.tensor(columns["least_cosine"])
+        assert torch.allclose(columns["least_cosine"], whole, atol=1e-5)
+        least = columns["least_cosine"]
         joined = [f"p{10 * cycle + n}" for n in range(4)]
         chosen += joined
 

@@ -68,20 +68,6 @@ def test_fid_is_the_distance_on_these_features() -> None:
     assert "fid" not in judge_images(judge, generated, references, "cat", settings, 0)
 
 
-def test_too_few_references_for_fid_are_named_before_training() -> None:
-    """When they are embedded."""
-    inception = FewFeatures()
-    inception.size = 2048
-    with pytest.raises(MetricError, match="5 reference images are fewer than Inception's 2048"):
-        embed_references(
-            MeanColour(),
-            "cat",
-            torch.zeros(5, 3, 4, 4, dtype=torch.uint8),
-            EvaluationSettings(),
-            inception,
-        )
-
-
 def test_the_authors_r_precision_has_1001_candidates() -> None:
     """The own caption among the 200 nearest of ImageNet's 1,000 and itself."""
     settings = EvaluationSettings(authors_r_precision=True, imagenet_captions=99)

@@ -31,7 +31,8 @@ from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import fit_concept_scorer
 from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings, ScorerSettings
 from ops.run_file import load_settings
-from ops.stack.loaded_models import concept_encoder, image_text_encoder, judge_of, scorer_of
+from ops.stack import loaded_models
+from ops.stack.loaded_models import encoders_of, judge_of, scorer_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,7 +159,8 @@ def encoder_of(role: str, config: RunSettings, model: str, file: Path) -> ImageE
     settings: ConceptScoreSettings = replace(
         config.concept_score, pretrained=str(file), sha256=pinned
     )
-    found = concept_encoder(settings, None, config.model)  # type: ignore[arg-type]
+    # The bundled scorer beside it: the configuration's own has no weights here.
+    found = encoders_of(replace(config, scorer=ScorerSettings(), concept_score=settings)).concept
     assert found is not None
     return found
 
@@ -194,13 +196,13 @@ def scored(
                 None if role == "concept" else encoder.encode_texts(texts),
             )
             del encoder
-            image_text_encoder.cache_clear()
+            loaded_models._encoder.cache_clear()
             gc.collect()
             path.unlink()
         return done[model, pretrained]
 
     yield score
-    image_text_encoder.cache_clear()
+    loaded_models._encoder.cache_clear()
 
 
 @pytest.mark.parametrize("role", ["scorer", "concept", "judge"])

@@ -166,10 +166,11 @@ def test_manifests_survive_the_disk(
 
 def test_seeds_are_read_in_order(pool_of: PoolOf) -> None:
     """Seeds come by name as uint8 [n, 3, r, r]; notes beside them are passed over."""
-    ids, images = read_seeds(pool_of({"b.png": 2, "a.jpg": 1, "notes.txt": b"x"}), 16)
+    ids, names, images = read_seeds(pool_of({"b.png": 2, "a.jpg": 1, "notes.txt": b"x"}), 16)
     assert images.shape == (2, 3, 16, 16)
     assert images.dtype == torch.uint8
     assert len(set(ids)) == 2
+    assert names == ["a.jpg", "b.png"]
 
 
 def test_a_seed_that_is_no_image_is_named(pool_of: PoolOf, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
 from coti.core.images import encode_png
+from coti.loop.record import CYCLE_COLUMNS, CycleRecord
+from coti.metrics.table import METRICS, Metric
 from coti.report import (
-    CYCLE_COLUMNS,
     Card,
     RunReport,
     cycles_table,
@@ -108,7 +109,6 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
         stop_reason=text,
         pool_inputs=1012,
         pool_accepted=945,
-        fd_name=text,
         curves=[
             [
                 {"step": s, "loss": 0.1, "learning_rate": 1e-2, "stage": text, "phi": 5.0}
@@ -147,7 +147,7 @@ def test_every_cycle_and_image_appears(tmp_path: Path) -> None:
         assert f"30 picked · {930 - 30 * number} refused".replace("30 picked", "3 picked") in html
     samples, mosaic, cards, seeds = 5 * 4, 4, 3 * 6, 2
     assert page.count("img") == samples + mosaic + cards + seeds
-    assert page.count("figure") == cards + 4 + 3  # cards, charts over cycles, charts over steps
+    assert page.count("figure") == cards + 5 + 3  # cards, charts over cycles, charts over steps
     assert "from 4.00" in html  # φ_ref of the headline: cycle 0 to the best
     assert "(−67%)" in html
 
@@ -250,10 +250,12 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     """The header is the documented one; missing values are empty cells; numbers keep all digits."""
     cycles = [cycle(0, extra="x", kid=math.nan), cycle(1, gamma_aes=1 / 3), {"cycle": 2}]
     path = write_cycles_csv(cycles, tmp_path / "new" / "cycles.csv")
-    assert read(path).splitlines()[0] == (
-        "cycle,pool_left,picked,train_size,gamma_aes,gamma_con,phi,phi_ref,lr_stage,fd_judge,kid,"
-        "kid_low,kid_high,r_precision,r_precision_candidates,selection_precision,seconds,kid_train,"
-        "kid_kept"
+    names = [metric.name for metric in METRICS.values() if metric.cycle]
+    assert read(path).splitlines()[0] == ",".join(
+        [
+            *("cycle", "pool_left", "picked", "train_size", "lr_stage", "image_steps", "seconds"),
+            *("generated", "references", *names),
+        ]
     )
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -261,7 +263,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert rows[0]["kid"] == rows[0]["selection_precision"] == ""
     assert float(rows[1]["gamma_aes"]) == 1 / 3
     assert rows[1]["picked"] == "30"
-    assert list(rows[2].values()) == ["2", *[""] * 18]
+    assert list(rows[2].values()) == ["2", *[""] * (len(CYCLE_COLUMNS) - 1)]
     assert [file.name for file in path.parent.iterdir()] == ["cycles.csv"]
 
 
@@ -269,7 +271,8 @@ def test_csv_takes_numpy_and_torch_numbers(tmp_path: Path) -> None:
     """Numbers of numpy and torch are written as plain numbers."""
     row = {"cycle": torch.tensor(3), "phi": torch.tensor(0.5, dtype=torch.float64).numpy()[()]}
     line = read(write_cycles_csv([row], tmp_path / "cycles.csv")).splitlines()[1]
-    assert line.split(",")[:7] == ["3", "", "", "", "", "", "0.5"]
+    values = dict(zip(CYCLE_COLUMNS, line.split(","), strict=True))
+    assert {k: v for k, v in values.items() if v} == {"cycle": "3", "phi": "0.5"}
 
 
 def test_table_has_a_line_a_cycle_and_fits() -> None:
@@ -280,7 +283,6 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
     assert not any("…" in line for line in lines)
     body = lines[-6:-1]
     assert [line.split()[0] for line in body] == ["0", "1", "2*", "3", "4"]
-    assert "[interval]" in lines[1]
     assert "top1/10" in lines[1]
     assert "0.0233 [0.020, 0.027]" in body[2]
     assert "9,999,999" in body[4]
@@ -289,7 +291,7 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
 def test_table_of_missing_values() -> None:
     """Missing values are dashes, and texts are never read as markup."""
     line = cycles_table([{"cycle": 0, "lr_stage": "[red]r_1"}]).splitlines()[-1]
-    assert line.count("–") == 13
+    assert line.count("–") == 4
     assert "[red]r_1" in line
 
 
@@ -349,3 +351,25 @@ def test_long_curves_are_thinned() -> None:
     assert [chart.title for chart in charts] == ["Training loss", "Learning rate"]
     assert all(len(line["path"]) < 12_000 for chart in charts for line in chart.lines)
     assert charts[0].x_ticks[-1][1] == "20,000"
+
+
+def test_every_reader_reads_the_table_of_metrics(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A metric that was added to it, FID and the authors' R-precision: terminal, CSV and page."""
+    mine = Metric("mine", "my metric", "a new one", "higher", 2)
+    monkeypatch.setitem(METRICS, "mine", mine)
+    record = CycleRecord(
+        0, 0, 0, 10, 1, 0, 1.0, metrics={"mine": 0.25, "fid": 17.5, "r_precision_top200_1001": 0.75}
+    )
+    row = record.row()
+    assert CycleRecord.of(row) == record
+    table = cycles_table([row])
+    assert "my" in table.splitlines()[0]
+    assert all(value in table for value in ("0.25", "17.5", "0.750"))
+    page = read(write_report(RunReport("boot", [row]), tmp_path / "report.html"))
+    for text in ("my metric ↑", "FID ↓", "R-precision top200/1001 ↑", "17.5"):
+        assert text in page
+    text = read(write_cycles_csv([record.row()], tmp_path / "cycles.csv"))
+    assert "fid" in text.splitlines()[0]
+    assert "17.5" in text.splitlines()[1]

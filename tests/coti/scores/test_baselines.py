@@ -96,7 +96,6 @@ def test_labels_say_what_was_retrained() -> None:
     assert baseline_label("relic", BaselineSettings(relic="relic.safetensors")) == "ReLIC"
     assert baseline_label("sd_chad", SETTINGS) == "SD-Chad (retrained)"
     assert baseline_label("vlad", SETTINGS) == "VLAD"
-    assert baseline_label("coti", SETTINGS) == "COTI"
 
 
 def test_without_efficientnet_the_error_says_what_to_install(seeds: torch.Tensor) -> None:
