@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """``coti/`` in an environment without zenml, mlflow, pydantic: train, generate, score, select."""
-=======
-"""``coti/`` where there is no zenml, mlflow and pydantic: train, generate, score, select."""
->>>>>>> main
 
 from __future__ import annotations
 
