@@ -105,7 +105,11 @@ def _files_of(module: str) -> Iterator[Path]:
 @cache
 def _imported_by(path: Path) -> list[Path]:
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    waiting: list[ast.AST] = [_tree(path)]
+    while waiting:
+        node = waiting.pop()
+        if not _for_others(node):
+            waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -114,6 +118,13 @@ def _imported_by(path: Path) -> list[Path]:
             place = _PLACE.match(node.value)
             names |= {place.group()} if place else set()
     return [file for name in sorted(names) for file in _files_of(name)]
+
+
+def _for_others(node: ast.AST) -> bool:
+    """What type checkers read, or a package gives to those alone who ask it, as ``coti.learn``."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 @cache

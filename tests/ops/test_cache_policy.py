@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zenml.steps import BaseStep
 from zenml.utils import source_utils
@@ -91,9 +91,10 @@ def test_what_training_imports() -> None:
         "ops/stack/checkpoints.py",
     } <= found
     assert not [name for name in found if name.startswith(OUTSIDE)]
-    assert not [name for name in found if name.startswith("steps/")] == ["steps/train_cycle.py"] or (
-        found & {"steps/__init__.py"}
-    )
+    assert {each for each in found if each.startswith("steps/")} == {
+        "steps/__init__.py",
+        "steps/train_cycle.py",
+    }
 
 
 def test_a_registrys_entry_counts_for_who_asks_for_it() -> None:
@@ -102,6 +103,7 @@ def test_a_registrys_entry_counts_for_who_asks_for_it() -> None:
     scoring = names_of("steps.score_pool")
     assert {name for name in strategies if name.endswith(".py")} <= scoring
     assert "coti/inversion/trainer.py" not in names_of("steps.validate_pool")
+    assert "coti/loop/learn.py" not in names_of("steps.validate_pool")
     assert "coti/pool/decode/decoder.py" in names_of("steps.ingest_pool")
 
 
@@ -127,7 +129,6 @@ def test_what_only_readers_see_retrains_nothing(tree: Path, edit: Callable[[str]
         ("coti/report/page.py", False),
         ("coti/commands/generate.py", False),
         ("coti/generation/editing.py", False),
-        ("coti/pool/fetch/fetcher.py", False),
         ("coti/inversion/trainer.py", True),
         ("coti/inversion/families/stable_diffusion.py", True),
         ("coti/core/seeding.py", True),
@@ -144,6 +145,7 @@ def test_an_edit_counts_where_it_is_imported(tree: Path, path: str, retrains: bo
     assert after[1] != before[1]
 
 
+@settings(deadline=None, max_examples=4)
 @given(name=st.sampled_from(STEPS))
 def test_a_closure_is_closed(name: str) -> None:
     """What a module of it imports is in it, too, and each with its packages."""
