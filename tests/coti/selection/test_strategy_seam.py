@@ -1,0 +1,68 @@
+"""A strategy added from outside, in this one file, learns a concept through ``coti.learn``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import coti
+from coti.core.errors import ConfigError
+from coti.loop.data import ConceptData, Models
+from coti.loop.plan import effective
+from coti.selection import STRATEGIES, PoolView
+from coti.settings import RunSettings
+from tests.coti.loop.test_learn import PLAIN, data, models
+
+__all__ = ["data", "models"]  # fixtures
+
+
+class Last:
+    """The last images of the pool that are not in X_T yet."""
+
+    at_once = False
+    selects = True
+    fixed = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it."""
+        return "the last"
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """The place in the pool."""
+        return torch.arange(len(pool.candidates), dtype=torch.float32)
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """The best B by it."""
+        score = pool.columns["score"].masked_fill(~pool.candidates, -1)
+        return score.argsort(descending=True)[: pool.settings.selection.batch]
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strategy ``last``, forgotten afterwards."""
+    monkeypatch.setattr(STRATEGIES, "targets", dict(STRATEGIES.targets))
+    STRATEGIES.register("last", f"{__name__}:Last")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_strategy_from_outside_selects_in_the_loop(
+    models: Models,
+    data: ConceptData,
+) -> None:
+    """Its four images join in cycle 1, best first, and the next four in cycle 2."""
+    cycles = replace(PLAIN.controller, max_cycles=2, patience=9)
+    result = coti.learn(models, data, replace(PLAIN, strategy="last", controller=cycles))
+    assert [record.picked for record in result.records] == [0, 4, 4]
+    kept = result.training_set.selected
+    assert kept == tuple(f"p{place:02d}" for place in range(19, 11, -1))[: len(kept)]
+
+
+def test_one_that_nobody_registered_is_refused() -> None:
+    """With those that there are."""
+    with pytest.raises(ConfigError, match="no strategy 'last': take one of coti, random"):
+        effective(RunSettings(strategy="last"))
