@@ -101,8 +101,10 @@ def test_another_gpu_is_no_other_result(monkeypatch: pytest.MonkeyPatch) -> None
     assert cached_by("steps.train_cycle").ignored_inputs == ["device"]
 
 
-def test_zenml_finds_a_steps_function() -> None:
+def test_zenml_finds_a_steps_function(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the name in its policy, in any process."""
+    # As after `coti stack up`; a fresh clone is no repository of ZenML's yet.
+    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
     policy = cached_by("steps.train_cycle")
     assert policy.cache_func is not None
     found = source_utils.load(policy.cache_func)

@@ -39,13 +39,13 @@ def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [NEW.name, *CAREFUL])
 def test_a_metric_of_the_table_arrives_everywhere(name: str, tmp_path: Path) -> None:
     """Rows and back, terminal, CSV, page, and the experiments' CSV and Markdown."""
-    label = METRICS[name].label
+    label, short = METRICS[name].label, METRICS[name].short or METRICS[name].label
     row = CycleRecord(0, 9, 0, 5, 1, 8, 1.0, metrics={"phi_ref": 9.0, name: 0.625}).row()
     assert row[name] == 0.625
     assert CycleRecord.of(row).metrics == {"phi_ref": 9.0, name: 0.625}
     shown = cycles_table([row])
     assert "0.625" in shown
-    assert label.split()[0] in shown
+    assert short.split()[0] in shown
     with write_cycles_csv([row], tmp_path / "cycles.csv").open(newline="") as file:
         assert float(next(csv.DictReader(file))[name]) == 0.625
     page = write_report(RunReport("boot", [row]), tmp_path / "report.html").read_text("utf-8")
