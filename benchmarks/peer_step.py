@@ -1,4 +1,4 @@
-"""The peer's training step: diffusers' ``examples/textual_inversion``, in our words.
+"""The peer's training step: diffusers' ``examples/textual_inversion``, rewritten.
 
 :data:`OPERATIONS` names each of the step's operations, :data:`LEFT_OUT` what is not done.
 """
@@ -20,9 +20,9 @@ from coti.inversion.caption_templates import OBJECT_TEMPLATES
 
 OPERATIONS = (
     "open, resize, mirror at random and normalise each image, in the training process",
-    "draw a template and tokenise it, an image at a time",
-    "encode the images, in the UNet's precision, and draw their latents",
-    "draw noise and timesteps; add the noise through the scheduler",
+    "sample a template and tokenise it, an image at a time",
+    "encode the images, in the UNet's precision, and sample their latents",
+    "sample noise and timesteps; add the noise through the scheduler",
     "text encoder, its weights float32, under autocast where the precision is half",
     "UNet, in the half precision",
     "the loss in float32, for noise or velocity",
@@ -34,7 +34,7 @@ OPERATIONS = (
 """The example's step, in its order."""
 LEFT_OUT = (
     "accelerate's own bookkeeping (accumulate, backward, gather)",
-    "drawing the progress bar, logging, checkpoints",
+    "showing the progress bar, logging, checkpoints",
 )
 """What the example does beside, some of it every step; without it the example is faster."""
 

@@ -236,7 +236,9 @@ def main() -> None:
     given = parser.parse_args()
     wanted = () if given.no_run or given.quick else given.only
     if "generation_throughput" in wanted and not EMBEDDING.exists():
-        parser.error(f"there is no {EMBEDDING}, which the images are drawn with: make quickstart")
+        parser.error(
+            f"there is no {EMBEDDING}, which the images are generated with: make quickstart"
+        )
     results = [json.loads(path.read_text().strip().splitlines()[-1]) for path in given.add]
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in () if given.no_run else given.only:

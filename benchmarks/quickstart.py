@@ -61,11 +61,11 @@ def _start(config: Any) -> dict[str, Any]:
     images = read_image_folder(locate(config.references), model.resolution)[1]
     references = embed_references(judge, config.concept, images, settings)
     seed = derived_seed(config.seed, "initializer")
-    word = Embedding.initial(model, located_token(config.token), seed, config.concept)
-    drawn = generate_fixed(
-        model, word, config.generation, config.generation.cycle_images, config.seed, "cycle"
+    embedding = Embedding.initial(model, located_token(config.token), seed, config.concept)
+    generated = generate_fixed(
+        model, embedding, config.generation, config.generation.cycle_images, config.seed, "cycle"
     )
-    return judge_images(judge, drawn.images, references, config.concept, settings, config.seed)
+    return judge_images(judge, generated.images, references, config.concept, settings, config.seed)
 
 
 def main() -> None:

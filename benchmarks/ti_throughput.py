@@ -9,7 +9,7 @@ turns in one process, so that what else the machine does hits all of them alike:
 ``ours``
     :func:`coti.inversion.trainer.train_cycle` itself, from one φ callback to the next.
 ``example``
-    The step of diffusers' ``examples/textual_inversion``, in our words, in
+    The step of diffusers' ``examples/textual_inversion``, rewritten, in
     :mod:`benchmarks.peer_step`: ``OPERATIONS`` names each, ``LEFT_OUT`` what is not done.
 ``bare``
     What no implementation can avoid: frozen text encoder and UNet forward, the loss, and the

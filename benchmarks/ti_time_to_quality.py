@@ -1,8 +1,8 @@
-"""Time to quality: image-steps and seconds until the judge tells the word's images right.
+"""Time to quality: image-steps and seconds until the judge tells the embedding's images right.
 
     python -m benchmarks.ti_time_to_quality --targets 0.8 0.95
 
-On the bundled benchmark four ways to learn the same word from the same start, one after another:
+On the bundled benchmark four ways to learn the same embedding from the same start, in turn:
 
 ``TI``
     Textual inversion on the seeds at one rate, until its steps are used up.
@@ -14,7 +14,7 @@ On the bundled benchmark four ways to learn the same word from the same start, o
     This project's loop: images selected from the pool, φ driving the rate, cycle after cycle.
 
 Every ``--every`` steps R-precision is measured on fixed noise with the clock stopped; what a
-method itself needs (scoring, fine-tuning the head, drawing for φ, the loss on fixed draws) is on
+method itself needs (scoring, fine-tuning the head, generating for φ, the loss on fixed draws) is on
 the clock.
 The last line is one JSON object.
 """
@@ -79,13 +79,13 @@ class Trial:
         """Start it again."""
         self._started = time.perf_counter()
 
-    def measure(self, word: Embedding, image_steps: int) -> None:
+    def measure(self, embedding: Embedding, image_steps: int) -> None:
         """R-precision now, with the clock stopped."""
         self.pause()
-        drawn = generate_fixed(
-            self.model, word, self.config.generation, self.images, self.seed, "judge"
+        generated = generate_fixed(
+            self.model, embedding, self.config.generation, self.images, self.seed, "judge"
         )
-        features = normalized(self.judge.encode_images(drawn.images))
+        features = normalized(self.judge.encode_images(generated.images))
         value = r_precision(features, self.captions, self.own)
         self.rows.append(
             {"image_steps": image_steps, "seconds": self.seconds, "r_precision": value}
@@ -103,8 +103,8 @@ def plain(
     """Textual inversion on the images as they are, with or without DVAR's stop."""
     batch = trial.config.train.batch_size
 
-    def probe(word: Embedding, step: int) -> PhiValue:
-        trial.measure(word, step * batch)
+    def probe(embedding: Embedding, step: int) -> PhiValue:
+        trial.measure(embedding, step * batch)
         return PhiValue(5.0, 5.0, 5.0)
 
     train = replace(

@@ -169,7 +169,7 @@ tags: [fashion-mnist, textual-inversion, demonstration]
 {body}
 
 Trained on Fashion-MNIST only (`assets/README.md` says which images), by `{builder}`. A
-demonstration model: it draws and knows 32×32 thumbnails of ten kinds of clothing, nothing else.
+demonstration model: it generates and knows 32×32 thumbnails of ten kinds of clothing, nothing else.
 Written by `python -m assets.build.acceptance`.
 """
 
@@ -189,7 +189,8 @@ def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool
         head
         + "\n".join(check.row() for check in base)
         + "\n\nfd_judge / R-precision (top 1 of 10) of each concept: prompted by its name; the "
-        "word before training;\nlearned from 200 random images of its pool; from 200 clean ones; "
+        "embedding before training;\nlearned "
+        "from 200 random images of its pool; from 200 clean ones; "
         "the references through the\nautoencoder; real images of split `pool`; the references "
         "themselves.\n\n"
         + _table(found)

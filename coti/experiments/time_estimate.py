@@ -63,7 +63,7 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads or before)
     try:
-        word = Embedding.initial(model, settings.token, 0, "speed")
+        embedding = Embedding.initial(model, settings.token, 0, "speed")
         side = model.resolution
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
@@ -73,7 +73,15 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
             start = time.perf_counter()
             timed = replace(train, max_steps=count, phi_every=count + 1)
             train_cycle(
-                model, images, None, word, timed, settings.schedule, None, 0, token=settings.token
+                model,
+                images,
+                None,
+                embedding,
+                timed,
+                settings.schedule,
+                None,
+                0,
+                token=settings.token,
             )
             return time.perf_counter() - start
 
@@ -82,7 +90,7 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
         a_step = settings.train.batch_size * settings.train.gradient_accumulation_steps
         count = min(settings.generation.batch_size, 32)
         start = time.perf_counter()
-        generate_fixed(model, word, settings.generation, count, 0, "speed")
+        generate_fixed(model, embedding, settings.generation, count, 0, "speed")
         generated = (time.perf_counter() - start) / count
         return Speed(max(more - min(first, more / 2), 1e-6) / (steps * a_step), generated)
     finally:

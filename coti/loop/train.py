@@ -101,11 +101,13 @@ def train_cycle(
         token=settings.token,
         latent_store=latent_store,
     )
-    word = result.embedding
+    embedding = result.embedding
     return TrainedCycle(
-        word,
-        generate_fixed(model, word, generation, generation.cycle_images, seed, "cycle").images,
-        generate_fixed(model, word, generation, generation.sample_images, seed, "sample").images,
+        embedding,
+        generate_fixed(model, embedding, generation, generation.cycle_images, seed, "cycle").images,
+        generate_fixed(
+            model, embedding, generation, generation.sample_images, seed, "sample"
+        ).images,
         result.curve,
         {
             "steps": result.steps,

@@ -1,4 +1,4 @@
-"""How evenly a word's images fall on classes: what bias reduction is measured by."""
+"""How evenly an embedding's images fall on classes: what bias reduction is measured by."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def class_shares(
 
 
 def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, float, float]:
-    """How evenly images fall on the classes that a word should cover.
+    """How evenly images fall on the classes that an embedding should cover.
 
     Args:
         shares: of :func:`class_shares`.
-        expected: the classes that the word stands for.
+        expected: the classes that the embedding stands for.
 
     Returns:
         Entropy in bits, 0 to ``log2(len(expected))``, and the largest share of one class, both

@@ -14,7 +14,7 @@ def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
     """Mean pairwise cosine of the concept's generations and its images, −1 to 1.
 
     Args:
-        generated: [n, d], image features of images of the bare word ("a photo of S*").
+        generated: [n, d], image features of images of the bare token ("a photo of S*").
         references: [m, d], image features of the concept's own images.
 
     Raises:
@@ -28,11 +28,11 @@ def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
 
 
 def editability(generated: torch.Tensor, text: torch.Tensor) -> float:
-    """Cosine of the mean generation of a prompt and the prompt without the word, −1 to 1.
+    """Cosine of the mean generation of a prompt and the prompt without the token, −1 to 1.
 
     Args:
         generated: [n, d], image features of images of one prompt.
-        text: [1, d], text features of that prompt with the word left out.
+        text: [1, d], text features of that prompt with the token left out.
 
     Raises:
         MetricError: there is no image, more than one text, or their widths differ.

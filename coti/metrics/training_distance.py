@@ -16,7 +16,7 @@ __all__ = ["distance_to_training"]
 def distance_to_training(
     generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
 ) -> float:
-    """How far what a word draws is from the images it learns, in kind and in variety.
+    """How far generations are from the images that they were learned from, in kind and in variety.
 
     The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
     KID on the scorer's features. φ is a mean of scores and the highest where few kinds of images

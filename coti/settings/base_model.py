@@ -1,4 +1,4 @@
-"""What is taught, and which word it learns."""
+"""What is taught, and which token it learns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coti.settings._base import Strict, require
 
 @dataclass(frozen=True)
 class ModelSettings(Strict):
-    """The text-to-image model that learns the word."""
+    """The text-to-image model that learns the embedding."""
 
     base_model: str = "assets/models/base"
     """A diffusers folder, a hub id, a single-file checkpoint (``.safetensors``), or one of these
@@ -28,17 +28,17 @@ class ModelSettings(Strict):
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the frozen parts; the embedding itself is always float32. ``auto``: bfloat16
-    on a GPU that computes in it and on a CPU with AMX tiles (which then trains and draws more
+    on a GPU that computes in it and on a CPU with AMX tiles (which then trains and generates more
     than half again as fast), float16 on an older GPU, float32 on any other CPU: with AVX-512's
     bfloat16 alone a step takes longer than in float32."""
 
 
 @dataclass(frozen=True)
 class TokenSettings(Strict):
-    """The new word."""
+    """The new token."""
 
     placeholder_token: str = "<concept>"
-    """The word to be learned; must not be in the vocabulary yet."""
+    """The token to be learned; must not be in the vocabulary yet."""
     initializer: str = "object"
     """Where it starts: a word (one token of the model), or the path of an
     embedding file of the same width. A word near the concept saves steps."""

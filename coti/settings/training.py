@@ -1,4 +1,4 @@
-"""How a cycle trains, and how it draws."""
+"""How a cycle trains, and how it generates."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class TrainSettings(Strict):
     learning_rates: tuple[float, ...] = (1e-2, 5e-3, 2.5e-3, 1e-3)
     """r_1 > … > r_m of the dynamic schedule, an absolute AdamW rate each."""
     max_steps: int = 100
-    """Most optimizer steps a cycle. The bundled model learns a word in 50, Stable Diffusion wants
-    some 500 to 3,000."""
+    """Most optimizer steps a cycle. The bundled model learns an embedding in 50, Stable Diffusion
+    wants some 500 to 3,000."""
     phi_every: int = 25
     """Optimizer steps between two evaluations of φ; each costs ``phi_images`` generations."""
     phi_unit: Literal["steps", "epochs"] = "steps"
@@ -105,9 +105,9 @@ class GenerationSettings(Strict):
     """Solver steps; the time is proportional. With the default solver more than ten change the
     bundled model's metrics little; Stable Diffusion wants 20 to 25."""
     guidance_scale: float = 2.0
-    """Weight of the prompt (classifier-free guidance). More follows the word more closely and
-    draws less varied images; 1 and below turn it off and halve the time. Stable Diffusion is
-    usually drawn at 7.5."""
+    """Weight of the prompt (classifier-free guidance). More follows the prompt more closely and
+    generates less varied images; 1 and below turn it off and halve the time. Stable Diffusion is
+    usually run at 7.5."""
     scheduler: str = "DPMSolverMultistepScheduler"
     """A scheduler class of diffusers."""
     use_karras_sigmas: bool = True
