@@ -3,10 +3,10 @@
     python -m benchmarks.reference_judge            # eight concepts, some minutes
 
 Table 1 ranks what embeddings generate. Where its two distances disagree, this tells whose doing
-it is: for each concept, ``--images`` pool images at random ("random"), as many that the ground truth calls
-clean ("clean"), and the clean ones through the base model's autoencoder and back ("decoded"), each
-against the held-out references, on the judge's and on EfficientNet's features; the mean over
-``--draws`` draws. The last line is one JSON object.
+it is: for each concept, ``--images`` pool images at random ("random"), as many that the ground
+truth calls clean ("clean"), and the clean ones through the base model's autoencoder and back
+("decoded"), each against the held-out references, on the judge's and on EfficientNet's features;
+the mean over ``--draws`` draws. The last line is one JSON object.
 """
 
 from __future__ import annotations
