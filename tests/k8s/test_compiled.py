@@ -1,4 +1,4 @@
-"""What ZenML's orchestrators make of our pipelines: Jobs for Kubernetes, a graph for Kubeflow.
+"""What ZenML's Kubernetes orchestrator makes of our pipeline: Jobs.
 
 Compiled and submitted in process, up to the call that would reach a cluster (see
 ``tests/k8s/capture.py`` for what is replaced and why): there is no cluster here.
@@ -7,43 +7,22 @@ Compiled and submitted in process, up to the call that would reach a cluster (se
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
-from tests.k8s.capture import CPU_IMAGE, GPU_STEPS, IMAGE, ROOT
+from tests.k8s.capture import CPU_IMAGE, GPU_STEPS, IMAGE, PLANTED, captured_by
 from tests.k8s.restricted import pod_specs, problems
 
 pytestmark = pytest.mark.slow
-
-PLANTED = ("planted-access-key", "planted-secret-key", "planted-password", "planted-token")
-
-
-def _captured(kind: str, folder: Path) -> Path:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.k8s.capture", kind, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    assert not any(word in done.stdout + done.stderr for word in PLANTED)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the run files of the CronJobs in overlays/gpu and overlays/dev make ZenML submit."""
-    return _captured("kubernetes", tmp_path_factory.mktemp("kubernetes"))
+    return captured_by("kubernetes", tmp_path_factory.mktemp("kubernetes"))
 
 
 def _retries(folder: Path, overlay: str) -> dict[str, int]:
@@ -65,14 +44,6 @@ def _jobs(folder: Path, overlay: str) -> dict[str, dict[str, Any]]:
 def jobs(captured: Path, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Those of each overlay."""
     return _jobs(captured, request.param)
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The compiled KFP pipeline, and each step's upstream steps as ZenML has them."""
-    folder = _captured("kubeflow", tmp_path_factory.mktemp("kubeflow"))
-    pipeline = next(yaml.safe_load_all((folder / "pipeline.yaml").read_text()))
-    return pipeline, json.loads((folder / "upstream.json").read_text())
 
 
 def test_every_job_is_valid_and_within_restricted(jobs: dict[str, dict[str, Any]]) -> None:
@@ -168,43 +139,3 @@ def test_no_secret_is_in_a_job(jobs: dict[str, dict[str, Any]]) -> None:
         env = {each["name"]: each for each in spec["containers"][0]["env"]}
         reference = env["ZENML_STORE_API_TOKEN"]["valueFrom"]["secretKeyRef"]
         assert reference["name"], name
-
-
-def test_the_static_twins_graph(graph: tuple[dict[str, Any], dict[str, list[str]]]) -> None:
-    """Six cycles of the same steps; each cycle's steps wait for the controller before them."""
-    pipeline, upstream = graph
-    tasks = pipeline["root"]["dag"]["tasks"]
-    assert len(tasks) == len(upstream)
-    names = {name.replace("-", "_") for name in tasks}
-    assert sum(name.startswith("train_cycle") for name in names) == 6
-    assert sum(name.startswith("select_batch") for name in names) == 5
-    for name, task in tasks.items():
-        needed = {each.replace("_", "-") for each in upstream[task["taskInfo"]["name"]]}
-        assert set(task.get("dependentTasks", [])) == needed, name
-    for cycle in range(2, 7):
-        before = "control_loop" if cycle == 2 else f"control_loop_{cycle - 1}"
-        assert before in upstream[f"finetune_aesthetic_scorer_{cycle}"]
-        # The selection may end the cycle: what follows asks it, and it asked the controller.
-        selection = "select_batch" if cycle == 2 else f"select_batch_{cycle - 1}"
-        assert before in upstream[selection]
-        for step in ("train_cycle", "score_generations", "judge_cycle"):
-            assert selection in upstream[f"{step}_{cycle}"]
-        assert f"track_cycle_{cycle - 2}" in upstream[f"track_cycle_{cycle - 1}"]
-    assert "control_loop_6" in upstream["write_outputs"]
-
-
-def test_the_static_twins_images_and_gpus(
-    graph: tuple[dict[str, Any], dict[str, list[str]]],
-) -> None:
-    """Our image in every component; a GPU for those steps alone."""
-    pipeline, _ = graph
-    for name, executor in pipeline["deploymentSpec"]["executors"].items():
-        container = executor["container"]
-        assert container["image"] == IMAGE
-        wants = name.startswith(tuple(f"exec-{step.replace('_', '-')}" for step in GPU_STEPS))
-        assert ("accelerator" in container.get("resources", {})) == wants, name
-
-
-def test_no_secret_is_in_the_graph(graph: tuple[dict[str, Any], dict[str, list[str]]]) -> None:
-    """The compiled file may be read by others."""
-    assert not any(word in json.dumps(graph[0]) for word in PLANTED)

@@ -17,7 +17,7 @@ from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainS
 pytestmark = pytest.mark.slow
 BASE = Path(__file__).resolve().parents[3] / "assets" / "models" / "base"
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="foot", num_vectors=2)
-ONE_STEP = TrainSettings(batch_size=4, max_steps=1, checkpoint_every=0, learning_rates=(1e-2,))
+ONE_STEP = TrainSettings(batch_size=2, max_steps=1, checkpoint_every=0, learning_rates=(1e-2,))
 
 
 def _load(dtype: str, side: int = 1) -> TextToImageModel:
@@ -60,11 +60,11 @@ def _train(
 
 @pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 0.02), ("float16", 0.004)])
 def test_the_gradient_is_float32s(dtype: str, error: float, images: torch.Tensor) -> None:
-    """As large a mean as Stable Diffusion's at 512²: 4 images of 64² latents.
+    """A mean over enough values for a gradient to vanish: 2 images of 32² latents.
 
-    It is 1.2 % off in bfloat16, 0.1 % in float16, and would be 2.9 % without a scaled loss.
+    It is 0.9 % off in bfloat16, 0.1 % in float16, and would be 0.7 % without a scaled loss.
     """
-    side = 64 // _load("float32").latent_shape[-1]
+    side = 32 // _load("float32").latent_shape[-1]
     exact, half = (_gradient(_load(kind, side), images) for kind in ("float32", dtype))
     assert float((half - exact).norm() / exact.norm()) < error
     assert float(torch.cosine_similarity(half, exact, dim=0)) > 0.999
