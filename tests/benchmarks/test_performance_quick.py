@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from tests.warm_start import warm_start
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,15 +22,7 @@ NUMBER = re.compile(r"\d+\.\d+")
 
 def benchmark(*words: str, **environment: str) -> str:
     """What ``python -m benchmarks…`` says, one thread, in the repository's root."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", *words],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=580,
-        check=False,
-    )
+    done = warm_start().run(["-m", *words], ROOT, {**os.environ, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from tests.e2e.warm_start import warm_start
+from tests.warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "configs")
@@ -43,7 +43,7 @@ TINY: dict[str, Any] = {
     "token": {"placeholder_token": "<ankle-boot>", "initializer": "foot"},
     "train": {"max_steps": 6, "phi_every": 3, "batch_size": 4, "checkpoint_every": 2},
     "generation": {"num_inference_steps": 3, "phi_images": 8, "cycle_images": 72},
-    "controller": {"max_cycles": 2},
+    "controller": {"max_cycles": 1},
     "selection": {"batch": 10},
     "promotion": {"r_precision_floor": 0.0},
     "evaluation": {
@@ -101,11 +101,7 @@ class Workspace:
                 timeout=900,
                 check=False,
             )
-        started = warm_start().start(script, folder, self.env, stdin or "")
-        code = started.wait(900)
-        if code is None:
-            started.kill()
-        return subprocess.CompletedProcess(words, -9 if code is None else code, *started.end())
+        return warm_start().run(script, folder, self.env, stdin or "")
 
     def run(
         self,
@@ -123,7 +119,7 @@ class Workspace:
     def run_and_kill(
         self,
         config: Path,
-        when: Callable[[str], bool],
+        when: Callable[[str], object],
         number: signal.Signals = signal.SIGKILL,
         pipeline: str = "coti_concept",
     ) -> bool:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from safetensors import safe_open
 
-from tests.e2e.conftest import TINY, make_workspace
+from tests.e2e.conftest import TINY, Workspace, make_workspace
 from tests.e2e.learned import learned
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-POINTS = {
-    "inside ingestion": lambda log: "Step `ingest_pool` has started" in log,
-    "inside training": lambda log: "Step `train_cycle` has started" in log,
-    "between steps": lambda log: "Step `judge_cycle` has finished" in log,
-    "inside a later training": lambda log: "Step `train_cycle_2` has started" in log,
-    "inside registration": lambda log: "Step `register_embedding` has started" in log,
-    "after registration": lambda log: "Step `register_embedding` has finished" in log,
+POINTS: dict[str, Callable[[Workspace, str], object]] = {
+    "inside ingestion": lambda _space, log: "Step `ingest_pool` has started" in log,
+    "inside training": lambda space, _log: space.checkpoints(),
+    "between steps": lambda _space, log: "Step `judge_cycle` has finished" in log,
+    "inside a later training": lambda _space, log: "Step `train_cycle_2` has started" in log,
+    "inside registration": lambda _space, log: "Step `register_embedding` has started" in log,
+    "after registration": lambda _space, log: "Step `register_embedding` has finished" in log,
 }
 
 
@@ -32,9 +34,13 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     killed = make_workspace(tmp_path_factory.mktemp("killed"))
     config = killed.config("run", **changes)
     for name, when in POINTS.items():
-        assert killed.run_and_kill(config, when), f"it ended before it could be killed {name}"
+        reached = partial(when, killed)
+        assert killed.run_and_kill(config, reached), f"it ended before it could be killed {name}"
         assert not (killed.root / "outputs" / "latest").exists()
+        if name == "inside training":
+            (kept,) = killed.checkpoints()
     killed.run(config)
+    assert not kept.exists()
     assert killed.vectors() == learned(killed, **changes)
     status = killed.cached_steps()
     assert status["train_cycle"] == "cached"

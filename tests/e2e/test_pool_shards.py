@@ -24,6 +24,7 @@ CHANGES: dict[str, Any] = {
     "pool_rules": RULES,
     "concept_score": {"kind": "calibrated"},
     "selection": {"batch": 5},
+    "controller": {"max_cycles": 2},
     "train": {**TINY["train"], "max_steps": 3},
     "generation": {"num_inference_steps": 2, "phi_images": 4, "cycle_images": 8},
 }

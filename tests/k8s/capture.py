@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -37,15 +36,10 @@ PLANTED = ("planted-access-key", "planted-secret-key", "planted-password", "plan
 
 def captured_by(kind: str, folder: Path) -> Path:
     """Run :func:`main` in a process of its own; the folder with what it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.k8s.capture", kind, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    from tests.warm_start import warm_start
+
+    words = ["-m", "tests.k8s.capture", kind, str(folder)]
+    done = warm_start().run(words, ROOT, {**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert not any(word in done.stdout + done.stderr for word in PLANTED)
     return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
 from tests.e2e.conftest import Workspace, make_checkout
+from tests.warm_start import warm_start
 
 pytestmark = pytest.mark.slow
 
@@ -78,15 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _train(space: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", TRAINING, *words],
-        cwd=space.root,
-        env=space.env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return warm_start().run(["-c", TRAINING, *words], space.root, space.env)
 
 
 def _kept(server: str) -> dict[str, Any]:

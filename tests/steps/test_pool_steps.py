@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.coti.pool.conftest import encoded, image
+from tests.warm_start import warm_start
 
 pytestmark = pytest.mark.slow
 
@@ -20,19 +19,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(folder: Path, state: Path, shard: int = 3, device: str = "cpu") -> dict[str, Any]:
     """One pipeline run in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.steps.pool_pipeline", str(folder), str(shard), device],
-        cwd=ROOT,
-        env={
+    done = warm_start().run(
+        ["-m", "tests.steps.pool_pipeline", str(folder), str(shard), device],
+        ROOT,
+        {
             **os.environ,
             "ZENML_CONFIG_PATH": str(state / "zenml"),
             "ZENML_LOCAL_STORES_PATH": str(state / "stores"),
             "COTI_LOG_DIR": str(state / "logs"),
         },
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import textwrap
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.trainer import TrainResult, train_cycle
 from coti.scores.formulas import PhiValue
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
+from tests.warm_start import Started, warm_start
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
 TRAIN = TrainSettings(
@@ -304,39 +304,36 @@ result.embedding.save(sys.argv[2] + "/embedding.safetensors")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "every"), [(signal.SIGKILL, 5), (signal.SIGTERM, 1000)])
 def test_a_killed_process_goes_on_when_started_again(
-    number: signal.Signals, every: int, model_folder: Callable[..., Path], tmp_path: Path
+    model_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A real process, killed for real mid-training, ends with the undisturbed run's bytes.
 
     SIGKILL leaves the last regular checkpoint; SIGTERM one of its own, where none is due.
     """
 
-    def start(folder: Path) -> subprocess.Popen[str]:
-        words = [str(model_folder()), str(folder), str(every)]
-        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *words]
-        return subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        )
+    def start(folder: Path, every: int) -> Started:
+        words = ["-c", SCRIPT, str(model_folder()), str(folder), str(every)]
+        return warm_start().start(words, Path.cwd(), os.environ)
 
-    undisturbed, killed = tmp_path / "a", tmp_path / "b"
-    with start(undisturbed) as process:
-        assert process.wait(300) == 0
-    checkpoint = killed / "checkpoint.safetensors"
-    with start(killed) as process:
-        assert process.stdout is not None
-        assert "step 6\n" in process.stdout
+    def tensor(folder: Path) -> torch.Tensor:
+        return Embedding.load(folder / "embedding.safetensors").parts[0]
+
+    undisturbed = start(tmp_path / "undisturbed", 5)
+    assert undisturbed.wait(300) == 0
+    for number, every in ((signal.SIGKILL, 5), (signal.SIGTERM, 1000)):
+        folder = tmp_path / number.name
+        checkpoint = folder / "checkpoint.safetensors"
+        disturbed = start(folder, every)
+        deadline = time.monotonic() + 300
+        while "step 6\n" not in disturbed.said():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert checkpoint.exists() == (number == signal.SIGKILL)
-        process.send_signal(number)
-        assert process.wait(60) == -number
-    assert not (killed / "embedding.safetensors").exists()
-    with safe_open(checkpoint, "pt") as file:
-        step = json.loads(file.metadata()["state"])["step"]
-    assert 5 <= step < 60
-    with start(killed) as process:
-        assert process.wait(300) == 0
-    first, second = (
-        Embedding.load(folder / "embedding.safetensors") for folder in (undisturbed, killed)
-    )
-    assert torch.equal(first.parts[0], second.parts[0])
+        assert disturbed.kill(number) == -number
+        assert not (folder / "embedding.safetensors").exists()
+        with safe_open(checkpoint, "pt") as file:
+            step = json.loads(file.metadata()["state"])["step"]
+        assert 5 <= step < 60
+        assert start(folder, every).wait(300) == 0
+        assert torch.equal(tensor(folder), tensor(tmp_path / "undisturbed"))

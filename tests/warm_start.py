@@ -40,13 +40,16 @@ LIBRARIES = (
     "alembic.command",
     "mlflow",
     "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
     "zenml",
     "zenml.cli.cli",
     "zenml.client",
     "zenml.zen_stores.sql_zen_store",
+    "zenml.log_stores",
     "zenml.pipelines.dynamic.pipeline_definition",
     "zenml.integrations.mlflow.experiment_trackers",
     "zenml.integrations.s3.artifact_stores",
+    "zenml.integrations.sklearn.materializers",
 )
 """Modules, and after a colon names that a module imports when they are asked for."""
 
@@ -66,6 +69,10 @@ class Started:
             return int(self._connection.recv(8))
         except TimeoutError:
             return None
+
+    def said(self) -> str:
+        """What it wrote to its output so far."""
+        return (self._folder / "stdout").read_text(encoding="utf-8", errors="replace")
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int | None:
         """Send the signal to its whole group and wait for its end."""
@@ -102,7 +109,7 @@ class WarmStart:
     def start(
         self, words: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str = ""
     ) -> Started:
-        """Run ``words``: a script with its arguments, or ``-c`` with its code."""
+        """Run ``words``: a script with its arguments, ``-c`` and code, or ``-m`` and a module."""
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()
@@ -119,6 +126,21 @@ class WarmStart:
         order = {"words": list(words), "cwd": str(cwd), "env": dict(env), "folder": str(folder)}
         connection.sendall(json.dumps(order).encode() + b"\n")
         return Started(connection, folder)
+
+    def run(
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: str = "",
+        timeout: float = 900,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``words`` to their end, or kill them when the time is up."""
+        started = self.start(words, cwd, env, stdin)
+        code = started.wait(timeout)
+        if code is None:
+            started.kill()
+        return subprocess.CompletedProcess(words, -9 if code is None else code, *started.end())
 
     def stop(self) -> None:
         """End the server and forget what commands said."""
@@ -188,9 +210,12 @@ def _run(order: Mapping[str, Any]) -> None:
         warnings.resetwarnings()
         warnings.simplefilter("default")
     places = [each for each in order["env"].get("PYTHONPATH", "").split(":") if each]
-    sys.path[:0] = ["" if words[0] == "-c" else str(Path(words[0]).parent), *places]
-    sys.argv = list(words) if words[0] != "-c" else ["-c", *words[2:]]
-    if words[0] == "-c":
+    script = words[0] not in ("-c", "-m")
+    sys.path[:0] = [str(Path(words[0]).parent) if script else "", *places]
+    sys.argv = list(words) if script else [words[0], *words[2:]]
+    if words[0] == "-m":
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
         scope = sys.modules["__main__"].__dict__
         scope["__file__"] = "<string>"
         exec(compile(words[1], "<string>", "exec"), scope)
