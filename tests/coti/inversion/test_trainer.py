@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.trainer import TrainResult, train_cycle
 from coti.scores.formulas import PhiValue
 from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
-from tests.warm_start import Started, warm_start
+from tests.warm_start import warm_start
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
 TRAIN = TrainSettings(
@@ -312,28 +313,29 @@ def test_a_killed_process_goes_on_when_started_again(
     SIGKILL leaves the last regular checkpoint; SIGTERM one of its own, where none is due.
     """
 
-    def start(folder: Path, every: int) -> Started:
-        words = ["-c", SCRIPT, str(model_folder()), str(folder), str(every)]
-        return warm_start().start(words, Path.cwd(), os.environ)
+    def words(folder: Path, every: int) -> list[str]:
+        return ["-c", SCRIPT, str(model_folder()), str(folder), str(every)]
 
     def tensor(folder: Path) -> torch.Tensor:
         return Embedding.load(folder / "embedding.safetensors").parts[0]
 
-    undisturbed = start(tmp_path / "undisturbed", 5)
-    assert undisturbed.wait(300) == 0
+    here, env = Path.cwd(), {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    undisturbed = tmp_path / "undisturbed"
+    assert warm_start().run(words(undisturbed, 5), here, env).returncode == 0
     for number, every in ((signal.SIGKILL, 5), (signal.SIGTERM, 1000)):
         folder = tmp_path / number.name
         checkpoint = folder / "checkpoint.safetensors"
-        disturbed = start(folder, every)
+        disturbed = warm_start().start(words(folder, every), here, env)
         deadline = time.monotonic() + 300
         while "step 6\n" not in disturbed.said():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert checkpoint.exists() == (number == signal.SIGKILL)
         assert disturbed.kill(number) == -number
+        disturbed.end()
         assert not (folder / "embedding.safetensors").exists()
         with safe_open(checkpoint, "pt") as file:
             step = json.loads(file.metadata()["state"])["step"]
         assert 5 <= step < 60
-        assert start(folder, every).wait(300) == 0
-        assert torch.equal(tensor(folder), tensor(tmp_path / "undisturbed"))
+        assert warm_start().run(words(folder, every), here, env).returncode == 0
+        assert torch.equal(tensor(folder), tensor(undisturbed))
