@@ -12,7 +12,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from tools.data_way import Step, Wiring, read_wiring
+from tools.data_way import Output, Step, handed_on, read_wiring
 from tools.package_imports import ORDER, Import, downward, read_imports
 
 __all__ = ["draw_data_way", "draw_packages", "main", "table_of_steps"]
@@ -25,13 +25,13 @@ _STYLE = "font-family: 'Helvetica Neue', Arial, sans-serif"
 
 def main(*words: str) -> None:
     """Write what is out of date, or fail because of it."""
-    wiring, imports = read_wiring(ROOT), read_imports(ROOT)
+    steps, imports = read_wiring(ROOT), read_imports(ROOT)
     page = ROOT / "docs" / "architecture.md"
     head, rest = page.read_text(encoding="utf-8").split(BEGIN)
     made = {
-        ROOT / "docs" / "images" / "data_way.svg": draw_data_way(wiring),
+        ROOT / "docs" / "images" / "data_way.svg": draw_data_way(steps),
         ROOT / "docs" / "images" / "packages.svg": draw_packages(imports),
-        page: f"{head}{BEGIN}{table_of_steps(wiring)}{END}{rest.split(END)[1]}",
+        page: f"{head}{BEGIN}{table_of_steps(steps)}{END}{rest.split(END)[1]}",
     }
     for path, text in made.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
@@ -50,10 +50,10 @@ def main(*words: str) -> None:
         raise SystemExit("\n".join(wrong))
 
 
-def table_of_steps(wiring: Wiring) -> str:
+def table_of_steps(steps: list[Step]) -> str:
     """A row a step: what it reads, by the step that made it, and what it puts out."""
     lines = ["| step | reads | of the cycle before | puts out |", "|---|---|---|---|"]
-    for step in wiring.steps:
+    for step in steps:
         reads = _by_source(step.reads)
         last = _by_source(step.reads_last_cycle)
         outputs = ", ".join(f"`{each}`" for each in step.outputs) or "–"
@@ -61,7 +61,7 @@ def table_of_steps(wiring: Wiring) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_source(reads: set[tuple[str, str]]) -> str:
+def _by_source(reads: set[Output]) -> str:
     grouped: dict[str, list[str]] = {}
     for name, output in sorted(reads):
         grouped.setdefault(name, []).extend([f"`{output}`"] if output else [])
@@ -69,12 +69,12 @@ def _by_source(reads: set[tuple[str, str]]) -> str:
     return "; ".join(texts) or "–"
 
 
-def draw_data_way(wiring: Wiring) -> str:
+def draw_data_way(steps: list[Step]) -> str:
     """The steps from top to bottom, an arc for what is handed on past the next step."""
     width, left, box, height, gap = 760, 150, 430, 40, 16
     pace = height + gap
-    places = {step.name: 46 + place * pace for place, step in enumerate(wiring.steps)}
-    loop = [places[step.name] for step in wiring.steps if step.in_loop]
+    places = {step.name: 46 + place * pace for place, step in enumerate(steps)}
+    loop = [places[step.name] for step in steps if step.in_loop]
     bottom = 46 + len(places) * pace + 34
     parts = [_svg(width, bottom, "The data's way through the pipeline, read from its source")]
     if loop:
@@ -85,7 +85,7 @@ def draw_data_way(wiring: Wiring) -> str:
         parts.append(_text(left - 86, loop[0] + 8, "every cycle", 11, _PALE))
     parts.append(_text(left, 24, "once a run: what is known of every image", 12, _PALE))
     right = left + box
-    for source, target in wiring.handed_on():
+    for source, target in handed_on(steps):
         top, end = places[source] + height, places[target]
         if end - top == gap:
             parts.append(_path(f"M{left + box / 2} {top} V{end - 3}", _INK, "ink"))
@@ -97,14 +97,14 @@ def draw_data_way(wiring: Wiring) -> str:
                 f"M{right} {first} C{bend} {first} {bend} {last} {right + 3} {last}", _LINE, "line"
             )
         )
-    for step in wiring.steps:
+    for step in steps:
         for source in sorted({name for name, _ in step.reads_last_cycle}):
             top, end = places[source] + 26, places[step.name] + 14
             bend = left - 26 - 0.11 * abs(top - end)
             parts.append(
                 _path(f"M{left} {top} C{bend} {top} {bend} {end} {left - 3} {end}", _BACK, "back")
             )
-    for step in wiring.steps:
+    for step in steps:
         parts.append(_box(step, left, places[step.name], box, height))
     y = bottom - 12
     parts.append(_text(left, y, "grey: handed on to a later step", 11, _PALE))
