@@ -18,32 +18,6 @@ __all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 """What `zenml pipeline run coti_concept` runs without a file."""
 
-RUN_FILE_KEYS = frozenset(
-    {
-        "build",
-        "cache_policy",
-        "enable_artifact_metadata",
-        "enable_artifact_visualization",
-        "enable_cache",
-        "enable_heartbeat",
-        "enable_pipeline_logs",
-        "enable_step_logs",
-        "environment",
-        "execution_mode",
-        "extra",
-        "model",
-        "parameters",
-        "retry",
-        "run_name",
-        "schedule",
-        "secrets",
-        "settings",
-        "steps",
-        "tags",
-    }
-)
-"""Top-level keys that ZenML understands in a run file; it ignores all others silently."""
-
 
 def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
     """Check a run file's frame before ZenML reads it; returns the values of our parameter.
@@ -51,9 +25,11 @@ def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
     Raises:
         ConfigError: A key is unknown, or the file is no YAML mapping.
     """
+    from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
+
     content = read_yaml(path)
     for key in content:
-        if key not in RUN_FILE_KEYS:
+        if key not in PipelineRunConfiguration.model_fields:  # ZenML ignores it silently
             raise ConfigError(
                 f"{path}: unknown top-level key {key!r}; settings of COTI belong under "
                 "parameters: config:."

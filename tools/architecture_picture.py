@@ -1,9 +1,8 @@
 """Draw the architecture from the code: `python -m tools.architecture_picture [--check]`.
 
-``docs/images/data_way.svg`` is the pipeline's wiring, ``docs/images/packages.svg`` who imports
-whom, and the table of steps in ``docs/architecture.md`` says what each one reads. ``--check``
-writes nothing: it fails where one of them is out of date. Either way it fails where a package
-imports one below it.
+``docs/images/data_way.svg`` is the pipeline's wiring; two tables in ``docs/architecture.md`` say
+what each step reads, and who imports whom. ``--check`` writes nothing: it fails where one of them
+is out of date. Either way it fails where a package imports one below it.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from pathlib import Path
 from tools.data_way import Output, Step, handed_on, read_wiring
 from tools.package_imports import ORDER, Import, downward, read_imports
 
-__all__ = ["draw_data_way", "draw_packages", "main", "table_of_steps"]
+__all__ = ["draw_data_way", "main", "table_of_packages", "table_of_steps"]
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- steps:begin -->\n", "<!-- steps:end -->"
-_INK, _PALE, _LINE, _BACK, _WRONG = "#1f2933", "#52606d", "#9aa5b1", "#d9480f", "#c92a2a"
+_INK, _PALE, _LINE, _BACK = "#1f2933", "#52606d", "#9aa5b1", "#d9480f"
 _STYLE = "font-family: 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -27,12 +25,12 @@ def main(*words: str) -> None:
     """Write what is out of date, or fail because of it."""
     steps, imports = read_wiring(ROOT), read_imports(ROOT)
     page = ROOT / "docs" / "architecture.md"
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    made = {
-        ROOT / "docs" / "images" / "data_way.svg": draw_data_way(steps),
-        ROOT / "docs" / "images" / "packages.svg": draw_packages(imports),
-        page: f"{head}{BEGIN}{table_of_steps(steps)}{END}{rest.split(END)[1]}",
-    }
+    text = page.read_text(encoding="utf-8")
+    for name, table in (("steps", table_of_steps(steps)), ("packages", table_of_packages(imports))):
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}{table}{end}{rest.split(end)[1]}"
+    made = {ROOT / "docs" / "images" / "data_way.svg": draw_data_way(steps), page: text}
     for path, text in made.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
@@ -48,6 +46,16 @@ def main(*words: str) -> None:
     ]
     if wrong:
         raise SystemExit("\n".join(wrong))
+
+
+def table_of_packages(imports: list[Import]) -> str:
+    """A row a package, from the top down: the packages that it imports."""
+    lines = ["| package | imports |", "|---|---|"]
+    for name in ORDER:
+        found = {each.imported for each in imports if each.importer == name}
+        names = ", ".join(each for each in ORDER if each in found) or "–"
+        lines.append(f"| **{name}** | {names} |")
+    return "\n".join(lines) + "\n"
 
 
 def table_of_steps(steps: list[Step]) -> str:
@@ -124,37 +132,6 @@ def _box(step: Step, x: float, y: float, width: float, height: float) -> str:
     )
 
 
-def draw_packages(imports: list[Import]) -> str:
-    """A row a package, a column a package, filled where the row imports the column."""
-    pairs = {(each.importer, each.imported) for each in imports}
-    names = [name for name in ORDER if any(name in pair for pair in pairs)]
-    left, top, cell = 132, 110, 26
-    size = cell * len(names)
-    parts = [
-        _svg(left + size + 60, top + size + 16, "Which package imports which, from the source")
-    ]
-    for place, name in enumerate(names):
-        x = y = place * cell
-        parts.append(_text(left - 8, top + y + 17, name, 12, _INK, anchor="end"))
-        turn = f'transform="rotate(-55 {left + x + 14} {top - 8})"'
-        parts.append(_text(left + x + 14, top - 8, name, 12, _INK, extra=turn))
-        parts.append(
-            f'<rect x="{left + x}" y="{top + y}" width="{cell}" height="{cell}" fill="#cbd2d9"/>'
-        )
-    for importer, imported in sorted(pairs):
-        row, column = names.index(importer), names.index(imported)
-        parts.append(
-            f'<rect x="{left + column * cell}" y="{top + row * cell}" width="{cell}" '
-            f'height="{cell}" fill="{_WRONG if column > row else "#4a78b5"}"/>'
-        )
-    for place in range(len(names) + 1):
-        at = place * cell
-        parts.append(
-            f'<path d="M{left} {top + at} h{size} M{left + at} {top} v{size}" stroke="#e4e7eb"/>'
-        )
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
 def _svg(width: float, height: float, title: str) -> str:
     heads = "".join(
         f'<marker id="{name}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" '
@@ -182,12 +159,10 @@ def _text(
     size: float,
     colour: str,
     weight: str = "normal",
-    anchor: str = "start",
-    extra: str = "",
 ) -> str:
     return (
         f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" font-weight="{weight}" '
-        f'text-anchor="{anchor}" {extra}>{escape(text)}</text>'
+        f'text-anchor="start" >{escape(text)}</text>'
     )
 
 
