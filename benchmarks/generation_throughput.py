@@ -179,6 +179,14 @@ def main() -> None:
     ).float()
     rows: list[dict[str, Any]] = []
     verdict = Verdict(options.metrics) if options.metrics and embeddings else None
+
+    def judged(steps: int, seed: int) -> dict[str, float]:
+        if verdict is None:
+            return {}
+        how = replace(settings, num_inference_steps=steps, cycle_images=options.metrics)
+        made = generate_fixed(model, embeddings[0], how, options.metrics, seed, "cycle")
+        return verdict.of(made.images)
+
     for steps in STEPS if verdict is None else (*STEPS, 50):
         how = replace(settings, num_inference_steps=steps)
         started = time.perf_counter()
@@ -191,17 +199,8 @@ def main() -> None:
                 "difference": float((images - finest).abs().mean()),
             }
         )
-        if verdict is not None:
-            how = replace(how, cycle_images=options.metrics)
-            generated = generate_fixed(model, embeddings[0], how, options.metrics, 0, "cycle")
-            rows[-1] |= verdict.of(generated.images)
-    judged: dict[str, Any] = {}
-    if verdict is not None:
-        how = replace(settings, num_inference_steps=50, cycle_images=options.metrics)
-        other = verdict.of(
-            generate_fixed(model, embeddings[0], how, options.metrics, 1, "cycle").images
-        )
-        judged = {"other_noise": other, "enough_steps": enough(rows, other)}
+        rows[-1] |= judged(steps, 0)
+    other = judged(50, 1)
     result = {
         "benchmark": "generation_throughput",
         **machine(model.dtype),
@@ -209,7 +208,7 @@ def main() -> None:
         "pipeline": their_rate,
         "ratio": ratio,
         "rows": rows,
-        **judged,
+        **({"other_noise": other, "enough_steps": enough(rows, other)} if other else {}),
     }
     say(report(result), result)
 

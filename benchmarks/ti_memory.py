@@ -20,9 +20,8 @@ from typing import Any
 import torch
 
 from benchmarks.result import machine, say, table
-from benchmarks.sd_shapes import write_random
+from benchmarks.sd_shapes import networks, write_random
 from coti.core.out_of_memory import GIB
-from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.inversion.families.registry import architectures
@@ -40,22 +39,9 @@ TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vect
 
 def parameters(name: str) -> dict[str, int]:
     """Parameters of each part, counted without making a weight."""
-    import diffusers
-    import transformers
-
-    counts: dict[str, int] = {}
-    libraries: Any = (diffusers, transformers)
-    for part, config in architectures()[name].items():
-        if part == "scheduler":
-            continue
-        with torch.device("meta"), quiet_libraries():
-            if part.startswith("text_encoder"):
-                kind = getattr(libraries[1], config["architectures"][0])
-                model = kind(libraries[1].CLIPTextConfig(**config))
-            else:
-                model = getattr(libraries[0], config["_class_name"]).from_config(dict(config))
-        counts[part] = sum(p.numel() for p in model.parameters())
-    return counts
+    with torch.device("meta"):
+        parts = dict(networks(architectures()[name]))
+    return {part: sum(p.numel() for p in model.parameters()) for part, model in parts.items()}
 
 
 def measure(name: str, steps: int) -> list[dict[str, Any]]:
