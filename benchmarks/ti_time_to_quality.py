@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ from benchmarks.selection_precision import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.encoders.protocol import ImageTextEncoder, normalized
+from coti.encoders.protocol import normalized
 from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.trainer import TrainResult, train_cycle
+from coti.inversion.trainer import train_cycle
 from coti.loop.controller import Decision
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
@@ -55,40 +56,25 @@ from ops.stack.locations import locate
 
 @dataclass
 class Trial:
-    """One method's way: seconds on its clock, image-steps, and what the judge said when."""
+    """One method's way: what the judge said when, by a clock that runs from the start."""
 
-    judge: ImageTextEncoder
-    captions: torch.Tensor
-    own: int
-    images: int
-    model: TextToImageModel
-    config: RunSettings
-    seed: int
-    image_steps: int = 0
-    seconds: float = 0.0
+    judge: Callable[[Embedding], float]
+    """R-precision of what an embedding generates."""
     rows: list[dict[str, float]] = field(default_factory=list)
+    _paused: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
 
-    def pause(self) -> None:
-        """Stop the clock."""
-        self.seconds += time.perf_counter() - self._started
-
-    def go_on(self) -> None:
-        """Start it again."""
-        self._started = time.perf_counter()
+    @property
+    def seconds(self) -> float:
+        """On the clock, which stands while the judge is asked."""
+        return time.perf_counter() - self._started - self._paused
 
     def measure(self, embedding: Embedding, image_steps: int) -> None:
-        """R-precision now, with the clock stopped."""
-        self.pause()
-        generated = generate_fixed(
-            self.model, embedding, self.config.generation, self.images, self.seed, "judge"
-        )
-        features = normalized(self.judge.encode_images(generated.images))
-        value = r_precision(features, self.captions, self.own)
-        self.rows.append(
-            {"image_steps": image_steps, "seconds": self.seconds, "r_precision": value}
-        )
-        self.go_on()
+        """Ask the judge."""
+        seconds = self.seconds
+        value = self.judge(embedding)
+        self.rows.append({"image_steps": image_steps, "seconds": seconds, "r_precision": value})
+        self._paused += self.seconds - seconds
 
     def reached(self, target: float) -> dict[str, float] | None:
         """The first measurement at the target or above."""
@@ -96,55 +82,56 @@ class Trial:
 
 
 def plain(
-    trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
-) -> TrainResult[Embedding]:
-    """Textual inversion on the images as they are, with or without DVAR's stop."""
-    batch = trial.config.train.batch_size
+    trial: Trial,
+    model: TextToImageModel,
+    images: torch.Tensor,
+    settings: RunSettings,
+    every: int,
+    steps: int,
+    dvar: bool,
+) -> str:
+    """Textual inversion on the images as they are, with or without DVAR's stop; why it ended."""
+    seed, token = settings.seed, settings.token
 
     def probe(embedding: Embedding, step: int) -> PhiValue:
-        trial.measure(embedding, step * batch)
+        trial.measure(embedding, step * settings.train.batch_size)
         return PhiValue(5.0, 5.0, 5.0)
 
     train = replace(
-        trial.config.train,
-        learning_rates=trial.config.train.learning_rates[:1],
+        settings.train,
+        learning_rates=settings.train.learning_rates[:1],
         max_steps=steps,
         phi_every=every,
-        checkpoint_every=0,
     )
     schedule = ScheduleSettings(
         dynamic=False, stop="dvar" if dvar else "phi", dvar_window=max(2, steps // 5)
     )
-    trial.go_on()
-    token = trial.config.token
+    start = Embedding.initial(model, token, derived_seed(seed, "initializer"))
     return train_cycle(
-        trial.model, images, None, start, train, schedule, probe, trial.seed, token=token
-    )
+        model, images, None, start, train, schedule, probe, seed, token=token
+    ).stop_reason
 
 
 def coti(
-    trial: Trial, seeds: torch.Tensor, pool: torch.Tensor, scorer: ImageTextEncoder, steps: int
+    trial: Trial,
+    models: Models,
+    seeds: torch.Tensor,
+    pool: torch.Tensor,
+    settings: RunSettings,
+    steps: int,
 ) -> str:
     """Cycles of selection and training until the steps are used up; measured at their ends."""
-    config = trial.config
-    cycles = max(1, steps // config.train.max_steps)
-    settings = replace(
-        config,
-        seed=trial.seed,
-        train=replace(config.train, checkpoint_every=0),
-        controller=replace(config.controller, max_cycles=cycles - 1, patience=cycles),
-    )
-    trial.go_on()
+    cycles = max(1, steps // settings.train.max_steps)
+    controller = replace(settings.controller, max_cycles=cycles - 1, patience=cycles)
     seed_set, pool_set = ImageSet.numbered("seed", seeds), ImageSet.numbered("pool", pool)
-    distractors = config.concept_score.distractors
-    data = ConceptData(
-        seed_set, pool_set, embed_images(scorer, None, pool_set, seed_set, distractors)
-    )
+    distractors = settings.concept_score.distractors
+    features = embed_images(models.encoders.scorer, None, pool_set, seed_set, distractors)
 
     def measured(record: CycleRecord, _decision: Decision, embedding: Embedding) -> None:
         trial.measure(embedding, record.image_steps)
 
-    result = learn(Models(trial.model, Encoders(scorer)), data, settings, on_cycle=measured)
+    data = ConceptData(seed_set, pool_set, features)
+    result = learn(models, data, replace(settings, controller=controller), on_cycle=measured)
     return f"{len(result.records)} cycles, {len(result.training_set)} images kept."
 
 
@@ -221,11 +208,11 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     config = load_settings()
+    train = replace(config.train, checkpoint_every=0)
     if given.cycle_steps:
-        train = replace(config.train, max_steps=given.cycle_steps)
-        config = replace(config, train=train)
+        train = replace(train, max_steps=given.cycle_steps)
     model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
-    scorer = load_image_text_encoder(locate(config.scorer.model))
+    models = Models(model, Encoders(load_image_text_encoder(locate(config.scorer.model))))
     judge = load_image_text_encoder(locate(config.evaluation.judge))
     seeds = read(sorted(Path(locate(config.seeds)).iterdir()))[1]
     pool = read(sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None])[1]
@@ -239,16 +226,22 @@ def main() -> None:
         "COTI": [],
     }
     for seed in given.seeds:
-        start = Embedding.initial(model, config.token, derived_seed(seed, "initializer"))
+        settings = replace(config, seed=seed, train=train)
+
+        def precision(embedding: Embedding, settings: RunSettings = settings) -> float:
+            how = settings.generation
+            generated = generate_fixed(
+                model, embedding, how, given.images, settings.seed, "judge"
+            ).images
+            return r_precision(normalized(judge.encode_images(generated)), features, own)
+
         for name, rows in found.items():
-            trial = Trial(judge, features, own, given.images, model, config, seed)
+            trial = Trial(precision)
             if name == "COTI":
-                why = coti(trial, seeds, pool, scorer, given.steps)
+                why = coti(trial, models, seeds, pool, settings, given.steps)
             else:
-                images = pool if name == "TI (pool)" else seeds
-                dvar = name == "TI + DVAR"
-                why = plain(trial, images, start, given.every, given.steps, dvar).stop_reason
-            trial.pause()
+                images, dvar = pool if name == "TI (pool)" else seeds, name == "TI + DVAR"
+                why = plain(trial, model, images, settings, given.every, given.steps, dvar)
             reached = [trial.reached(target) for target in given.targets]
             rows.append(
                 {"seed": seed, "reached": reached, "seconds": trial.seconds, "why": why}
