@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import json
 import os
 import statistics
 import subprocess
@@ -39,6 +38,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.result import say, table
 from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.pool_images import ImageWriter, encode_png
@@ -188,24 +188,23 @@ def main() -> None:
         if foreign is not None:
             foreign.close()
     rates = {way: options.images / statistics.median(some) for way, some in seconds.items()}
-    print(f"{options.images} images of {options.size}, to {options.resolution}")
-    for way, rate in rates.items():
-        print(f"{way:>12} {rate:8.1f} images/CPU s  {rate / rates['bare']:6.2f} x bare")
-    print(f"starting a worker: {starting:.2f} s")
+    foreign_ratio = {}
     if "img2dataset" in rates:
-        summary_of_foreign = {"stored_over_img2dataset": rates["stored"] / rates["img2dataset"]}
-    else:
-        summary_of_foreign = {}
-    summary: dict[str, Any] = {
-        "benchmark": "pool_ingest",
-        **summary_of_foreign,
-        "images_per_cpu_second": rates,
-        "checked_over_bare": rates["checked"] / rates["bare"],
-        "sandboxed_over_stored": rates["sandboxed"] / rates["stored"],
-        "stored_over_naive": rates["stored"] / rates["naive"],
-        "worker_start_seconds": starting,
-    }
-    print(json.dumps(summary))
+        foreign_ratio = {"stored_over_img2dataset": rates["stored"] / rates["img2dataset"]}
+    rows = [[way, f"{rate:.1f}", f"{rate / rates['bare']:.2f}"] for way, rate in rates.items()]
+    say(
+        f"{options.images} images of {options.size}, to {options.resolution}; starting a worker: "
+        f"{starting:.2f} s\n\n{table(['way', 'images per CPU second', 'of the bare work'], rows)}",
+        {
+            "benchmark": "pool_ingest",
+            **foreign_ratio,
+            "images_per_cpu_second": rates,
+            "checked_over_bare": rates["checked"] / rates["bare"],
+            "sandboxed_over_stored": rates["sandboxed"] / rates["stored"],
+            "stored_over_naive": rates["stored"] / rates["naive"],
+            "worker_start_seconds": starting,
+        },
+    )
 
 
 def _cpu(pool: DecodePool) -> float:

@@ -12,12 +12,12 @@ the mean over ``--draws`` draws. The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 
 import torch
 from tqdm import tqdm
 
 from assets.build import world
+from benchmarks.result import say, table
 from benchmarks.selection_precision import made_pool
 from coti.encoders.efficientnet import load_efficientnet
 from coti.encoders.open_clip_encoder import load_image_text_encoder
@@ -74,13 +74,16 @@ def main() -> None:
                 / given.draws
                 for kind in SETS
             ]
-    heads = [f"{name}, {kind}" for name in encoders for kind in SETS]
-    print(f"| concept | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
-    for concept, both in means.items():
-        cells = [f"{value:.2f}" for value in both["judge"]]
-        cells += [f"{value:.0f}" for value in both["efficientnet"]]
-        print(f"| {concept} | {' | '.join(cells)} |")
-    print(json.dumps({"benchmark": "reference_judge", "sets": SETS, "means": means}))
+    head = ["concept", *(f"{name}, {kind}" for name in encoders for kind in SETS)]
+    rows = [
+        [
+            concept,
+            *(f"{value:.2f}" for value in both["judge"]),
+            *(f"{value:.0f}" for value in both["efficientnet"]),
+        ]
+        for concept, both in means.items()
+    ]
+    say(table(head, rows), {"benchmark": "reference_judge", "sets": SETS, "means": means})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.families.configurations import write_configs
 from coti.inversion.families.registry import architectures
 
-__all__ = ["reduced", "write_random"]
+__all__ = ["networks", "reduced", "write_random"]
 
 
 def reduced(name: str, divisor: int = 10, resolution: int = 128) -> dict[str, Any]:
@@ -56,21 +56,24 @@ def write_random(
         folder: where it is written.
         dtype: of the stored weights.
     """
-    diffusers: Any = import_module("diffusers")
-    transformers: Any = import_module("transformers")
-
     configs = dict(architectures()[parts] if isinstance(parts, str) else parts)
     write_configs(configs, folder)
     torch.manual_seed(0)
-    with quiet_libraries():
-        for part, config in configs.items():
-            if part == "scheduler":
-                continue
+    for part, model in networks(configs):
+        model.to(dtype).save_pretrained(str(folder / part))
+    return folder
+
+
+def networks(configs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each part that has weights, by its name, with random ones."""
+    diffusers: Any = import_module("diffusers")
+    transformers: Any = import_module("transformers")
+    for part, config in configs.items():
+        if part == "scheduler":
+            continue
+        with quiet_libraries():
             if part.startswith("text_encoder"):
                 kind = getattr(transformers, config["architectures"][0])
-                model = kind(transformers.CLIPTextConfig(**config))
+                yield part, kind(transformers.CLIPTextConfig(**config))
             else:
-                kind = getattr(diffusers, config["_class_name"])
-                model = kind.from_config(dict(config))
-            model.to(dtype).save_pretrained(str(folder / part))
-    return folder
+                yield part, getattr(diffusers, config["_class_name"]).from_config(dict(config))

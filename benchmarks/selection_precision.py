@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from assets.build import world
 from assets.build.make_pool import make_pool
+from benchmarks.result import say, table
 from coti.core.errors import PoolError
 from coti.core.image_set import ImageSet
 from coti.core.images import from_pil, read_image
@@ -197,15 +197,15 @@ def main() -> None:
         }
         for name, row in found.items()
     }
-    print("precision / fd of X_T\n| |" + "|".join([*given.concepts, "mean", "worst"]) + "|")
-    print("|---|" + "---|" * (len(given.concepts) + 2))
+    lines = []
     for name, row in means.items():
         both = torch.tensor([row[concept] for concept in given.concepts])
         cells = [f"{precision:.3f} / {distance:.2f}" for precision, distance in both.tolist()]
         mean = both.mean(dim=0).tolist()
         cells += [f"{mean[0]:.3f} / {mean[1]:.2f}", f"{both[:, 0].min():.3f}"]
-        print(f"| {name} | " + " | ".join(cells) + " |")
-    print(json.dumps({"benchmark": "selection_precision", "pools": given.pools, "rows": means}))
+        lines.append([name, *cells])
+    shown = table(["precision / fd of X_T", *given.concepts, "mean", "worst"], lines)
+    say(shown, {"benchmark": "selection_precision", "pools": given.pools, "rows": means})
 
 
 if __name__ == "__main__":

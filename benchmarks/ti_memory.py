@@ -13,16 +13,15 @@ object.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.sd_shapes import write_random
+from benchmarks.result import machine, say, table
+from benchmarks.sd_shapes import networks, write_random
 from coti.core.out_of_memory import GIB
-from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.inversion.families.registry import architectures
@@ -40,22 +39,9 @@ TOKEN = TokenSettings(placeholder_token="<bench>", initializer="photo", num_vect
 
 def parameters(name: str) -> dict[str, int]:
     """Parameters of each part, counted without making a weight."""
-    import diffusers
-    import transformers
-
-    counts: dict[str, int] = {}
-    libraries: Any = (diffusers, transformers)
-    for part, config in architectures()[name].items():
-        if part == "scheduler":
-            continue
-        with torch.device("meta"), quiet_libraries():
-            if part.startswith("text_encoder"):
-                kind = getattr(libraries[1], config["architectures"][0])
-                model = kind(libraries[1].CLIPTextConfig(**config))
-            else:
-                model = getattr(libraries[0], config["_class_name"]).from_config(dict(config))
-        counts[part] = sum(p.numel() for p in model.parameters())
-    return counts
+    with torch.device("meta"):
+        parts = dict(networks(architectures()[name]))
+    return {part: sum(p.numel() for p in model.parameters()) for part, model in parts.items()}
 
 
 def measure(name: str, steps: int) -> list[dict[str, Any]]:
@@ -93,41 +79,50 @@ def measure(name: str, steps: int) -> list[dict[str, Any]]:
     return rows
 
 
+def report(result: dict[str, Any]) -> str:
+    """Peaks on the GPU."""
+    rows = [
+        [
+            str(row["batch_size"]),
+            "yes" if row["gradient_checkpointing"] else "no",
+            *(
+                f"{row[name]:.2f} GiB" if name in row else "not measured"
+                for name in ("allocated", "encoding", "reserved")
+            ),
+        ]
+        for row in result["rows"]
+    ]
+    fits = [
+        f"batch {row['batch_size']}" + (" with" if row["gradient_checkpointing"] else " without")
+        for row in result["rows"]
+        if "allocated" in row and max(row["allocated"], row["encoding"]) * (1 << 30) <= 8e9
+    ]
+    said = f"{fits[0]} gradient checkpointing" if fits else "none"
+    least = f" The largest that fits 8 GB: {said}." if result["gpu"] == "measured" else ""
+    head = ["batch", "gradient checkpointing", "allocated in a step", "encoding", "reserved"]
+    return (
+        f"{result['model']} at its resolution in bf16, {result['device']}; the frozen weights take "
+        f"{result['weights_gib_bf16']:.2f} GiB.{least}\n\n{table(head, rows)}"
+    )
+
+
 def main() -> None:
-    """Print a table and one JSON object."""
+    """Measure and say it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", default="sd2-base", choices=sorted(architectures()))
     parser.add_argument("--steps", type=int, default=5)
     given = parser.parse_args()
     counts = parameters(given.model)
-    weights = 2 * sum(counts.values()) / GIB
-    parts = ", ".join(f"{name} {count / 1e6:.0f} M" for name, count in counts.items())
-    print(f"{given.model}: {parts}; {weights:.2f} GiB of weights in bf16")
-    on_gpu = torch.cuda.is_available()
-    rows: list[dict[str, Any]]
-    if on_gpu:
-        rows = measure(given.model, given.steps)
-    else:
-        rows = [{"batch_size": b, "gradient_checkpointing": r} for b, r in ROWS]
-    for row in rows:
-        what = f"batch {row['batch_size']}, checkpointing {row['gradient_checkpointing']!s:<5}"
-        peak = "not measured"
-        if on_gpu:
-            peak = (
-                f"{row['allocated']:.2f} GiB allocated in a step, {row['encoding']:.2f} for "
-                f"encoding, {row['reserved']:.2f} reserved"
-            )
-        print(f"{what}: {peak}")
+    rows: list[dict[str, Any]] = [{"batch_size": b, "gradient_checkpointing": r} for b, r in ROWS]
     result = {
         "benchmark": "ti_memory",
+        **machine(),
         "model": given.model,
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "parameters": counts,
-        "weights_gib_bf16": weights,
-        "rows": rows,
-        "gpu": "measured" if on_gpu else "not measured",
+        "weights_gib_bf16": 2 * sum(counts.values()) / GIB,
+        "rows": measure(given.model, given.steps) if torch.cuda.is_available() else rows,
     }
-    print(json.dumps(result))
+    say(report(result), result)
 
 
 if __name__ == "__main__":

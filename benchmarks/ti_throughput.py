@@ -24,23 +24,23 @@ The last line is one JSON object. Ratios are medians over rounds of paired times
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer_step import LEFT_OUT, OPERATIONS, Example
+from benchmarks.result import machine, say, table
 from benchmarks.sd_shapes import write_random
+from coti.core.images import encode_png
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, training_attention
 from coti.inversion.batches import BatchPlan
@@ -61,17 +61,17 @@ class Bare:
         settings = TrainSettings(batch_size=batch_size)
         self.model = model
         self.loss = DenoisingLoss(model)
-        plan = BatchPlan(
+        self.plan = BatchPlan(
             len(images), None, settings, TOKEN, model.latent_shape, self.loss.timesteps, 0
         )
         self.encoder = PromptEncoder(model, {TOKEN.placeholder_token: TOKEN.num_vectors})
         cache = encode_latents(model, images)
-        all_ids = [ids.to(model.device) for ids in self.encoder.tokenize(plan.prompts)]
+        all_ids = [ids.to(model.device) for ids in self.encoder.tokenize(self.plan.prompts)]
         start = Embedding.initial(model, TOKEN)
         self.vectors = [part.to(model.device).requires_grad_() for part in start.parts]
         self.inputs = []
         for step in range(8):
-            batch = plan.batch(step)
+            batch = self.plan.batch(step)
             used, which = torch.unique(batch.prompts, return_inverse=True)
             latents = cache.sample(batch.images, batch.posterior_noise.to(model.device))
             draws = (latents, batch.noise.to(model.device), batch.timesteps.to(model.device))
@@ -86,6 +86,33 @@ class Bare:
         with training_attention(self.model):
             prompts = self.encoder(ids, self.vectors).rows(which)
             torch.autograd.grad(self.loss(*draws, prompts), self.vectors)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, on what, and how."""
+
+    model: TextToImageModel
+    batch_size: int
+    """Images a step."""
+    images: torch.Tensor
+    """uint8 [64, 3, h, w], for the model's resolution."""
+    folder: Path
+    """The same, as files."""
+    steps: int
+    """Steps a turn."""
+
+    def bare(self, model: TextToImageModel | None = None) -> Bare:
+        """The bare work of the model, or of a changed one."""
+        return Bare(model or self.model, self.images, self.batch_size)
+
+    def example(self) -> Example:
+        """The example's step."""
+        return Example(self.model, self.folder, self.batch_size, TOKEN.num_vectors)
+
+    def seconds(self, step: Callable[[], None]) -> float:
+        """Seconds a step, in a turn."""
+        return _seconds(step, self.steps, self.model.device)
 
 
 def _seconds(step: Callable[[], None], steps: int, device: torch.device) -> float:
@@ -103,50 +130,36 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def compare(
-    model: TextToImageModel,
-    batch_size: int,  # images a step
-    rounds: int,  # turns of the three
-    steps: int,  # steps a turn
-) -> dict[str, Any]:
-    """Seconds a step of the three, taking turns, and their ratios."""
-    side = model.resolution
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        _write(images, Path(folder))
-        example, bare = (
-            Example(model, Path(folder), batch_size, TOKEN.num_vectors),
-            Bare(model, images, batch_size),
-        )
-        times: dict[str, list[float]] = {"ours": [], "example": [], "bare": []}
-        mark = 0.0
+def compare(case: Case, rounds: int) -> dict[str, Any]:
+    """Seconds a step of the three, taking turns ``rounds`` times, and their ratios."""
+    example, bare, steps = case.example(), case.bare(), case.steps
+    times: dict[str, list[float]] = {"ours": [], "example": [], "bare": []}
+    mark = 0.0
 
-        def turn(_word: Embedding, step: int) -> PhiValue:
-            nonlocal mark
-            _wait(model.device)
-            if step > steps:  # the first turn warms up
-                times["ours"].append((time.perf_counter() - mark) / steps)
-            for name, other in (("example", example.step), ("bare", bare.step)):
-                seconds = _seconds(other, steps, model.device)
-                if step > steps:
-                    times[name].append(seconds)
-            mark = time.perf_counter()
-            return PhiValue(5.0, 5.0, 5.0)
+    def turn(_embedding: Embedding, step: int) -> PhiValue:
+        nonlocal mark
+        _wait(case.model.device)
+        found = {"ours": (time.perf_counter() - mark) / steps}
+        found |= {"example": case.seconds(example.step), "bare": case.seconds(bare.step)}
+        if step > steps:  # the first turn warms up
+            for name, seconds in found.items():
+                times[name].append(seconds)
+        mark = time.perf_counter()
+        return PhiValue(5.0, 5.0, 5.0)
 
-        settings = TrainSettings(
-            batch_size=batch_size,
-            max_steps=(rounds + 1) * steps,
-            phi_every=steps,
-            checkpoint_every=0,
-            learning_rates=(5e-4,),
-        )
-        start = Embedding.initial(model, TOKEN)
-        schedule = ScheduleSettings(dynamic=False)
-        train_cycle(model, images, None, start, settings, schedule, turn, 0, token=TOKEN)
+    settings = TrainSettings(
+        batch_size=case.batch_size,
+        max_steps=(rounds + 1) * steps,
+        phi_every=steps,
+        checkpoint_every=0,
+        learning_rates=(5e-4,),
+    )
+    start = Embedding.initial(case.model, TOKEN)
+    schedule = ScheduleSettings(dynamic=False)
+    train_cycle(case.model, case.images, None, start, settings, schedule, turn, 0, token=TOKEN)
     pairs = list(zip(times["ours"], times["example"], times["bare"], strict=True))
     return {
-        "batch_size": batch_size,
+        "batch_size": case.batch_size,
         "seconds": {name: statistics.median(values) for name, values in times.items()},
         "example_over_ours": statistics.median(e / o for o, e, _ in pairs),
         "ours_over_bare": statistics.median(o / b for o, _, b in pairs),
@@ -155,48 +168,16 @@ def compare(
     }
 
 
-def breakdown(
-    model: TextToImageModel, batch_size: int, steps: int, whole: dict[str, float]
-) -> dict[str, float]:
+def breakdown(case: Case, whole: dict[str, float]) -> dict[str, float]:
     """Seconds of the parts of a step, each timed alone (sums differ a little from the whole).
 
     ``whole`` has the seconds of a step, for the rest that no part is.
     """
-    side = model.resolution
-    images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        _write(images, Path(folder))
-        return _parts(model, batch_size, steps, whole, images, Path(folder))
-
-
-def _write(images: torch.Tensor, folder: Path) -> None:
-    for number, image in enumerate(images):
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03d}.png")
-
-
-def _parts(
-    model: TextToImageModel,
-    batch_size: int,
-    steps: int,
-    whole: dict[str, float],
-    images: torch.Tensor,
-    folder: Path,
-) -> dict[str, float]:
-    example = Example(model, folder, batch_size, TOKEN.num_vectors)
+    model, example, bare = case.model, case.example(), case.bare()
     pixels, example_ids = next(example.batches)
-    table = example.text_encoder.get_input_embeddings().weight
-    cache = encode_latents(model, images)
-    bare = Bare(model, images, batch_size)
+    vocabulary = example.text_encoder.get_input_embeddings().weight
+    cache = encode_latents(model, case.images)
     ids, which, draws = bare.inputs[0]
-    plan = BatchPlan(
-        64,
-        None,
-        TrainSettings(batch_size=batch_size),
-        TOKEN,
-        model.latent_shape,
-        bare.loss.timesteps,
-        0,
-    )
     with torch.no_grad():
         prompts = bare.encoder(ids, bare.vectors).rows(which)
     leaf = replace(prompts, hidden=prompts.hidden.detach().requires_grad_())
@@ -206,7 +187,7 @@ def _parts(
     optimizer = torch.optim.AdamW(ours, lr=5e-4)
 
     def draw() -> None:
-        batch = plan.batch(1)
+        batch = bare.plan.batch(1)
         cache.sample(batch.images, batch.posterior_noise.to(model.device))
 
     def text() -> None:
@@ -226,11 +207,11 @@ def _parts(
         example.encode(pixels)
 
     def example_text() -> None:
-        torch.autograd.grad(example.text(example_ids).float().sum(), table)
+        torch.autograd.grad(example.text(example_ids).float().sum(), vocabulary)
 
     def example_update() -> None:
-        grad = torch.zeros_like(table)
-        table.grad = grad
+        grad = torch.zeros_like(vocabulary)
+        vocabulary.grad = grad
         example.update()
 
     parts: dict[str, Callable[[], None]] = {
@@ -246,10 +227,7 @@ def _parts(
     }
     for part in parts.values():
         part()
-    rounds = [
-        {name: _seconds(part, steps, model.device) for name, part in parts.items()}
-        for _ in range(3)
-    ]
+    rounds = [{name: case.seconds(part) for name, part in parts.items()} for _ in range(3)]
     found = {name: min(one[name] for one in rounds) for name in parts}
     unet_time = found["UNet forward and gradient"]
     for who in ("ours", "example"):
@@ -260,17 +238,12 @@ def _parts(
     return found
 
 
-def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[str, float]:
+def compute(case: Case, seconds: float) -> dict[str, float]:
     """Operations of the unavoidable work, and what share of the machine's matmul rate it runs at.
 
-    Args:
-        model: what is trained.
-        batch_size: images a step.
-        seconds: what a step of ours takes.
+    ``seconds`` is what a step of ours takes.
     """
-    side = model.resolution
-    images = torch.randint(0, 256, (8, 3, side, side), dtype=torch.uint8)
-    bare = Bare(model, images, batch_size)
+    model, bare = case.model, case.bare()
     with FlopCounterMode(display=False) as counter:
         bare.step()
     size = 8192 if model.device.type == "cuda" else 1024
@@ -286,23 +259,13 @@ def compute(model: TextToImageModel, batch_size: int, seconds: float) -> dict[st
     }
 
 
-def compiled(
-    model: TextToImageModel,
-    batch_size: int,  # images a step
-    rounds: int,  # turns of the two
-    steps: int,  # steps a turn
-) -> dict[str, float]:
+def compiled(case: Case, rounds: int) -> dict[str, float]:
     """Seconds a step of the bare work, the UNet compiled and not, and those of the first step."""
-    side = model.resolution
-    images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
-    plain = Bare(model, images, batch_size)
-    fast = Bare(replace(model, unet=torch.compile(model.unet)), images, batch_size)
+    model, plain = case.model, case.bare()
+    fast = case.bare(replace(model, unet=torch.compile(model.unet)))
     first = _seconds(fast.step, 1, model.device)
     plain.step()
-    pairs = [
-        (_seconds(plain.step, steps, model.device), _seconds(fast.step, steps, model.device))
-        for _ in range(rounds)
-    ]
+    pairs = [(case.seconds(plain.step), case.seconds(fast.step)) for _ in range(rounds)]
     return {
         "first_step": first,
         "bare": statistics.median(seconds for seconds, _ in pairs),
@@ -311,9 +274,50 @@ def compiled(
     }
 
 
+def report(result: dict[str, Any]) -> str:
+    """Training: the step against its peers, and where its time goes."""
+    rows = []
+    for row in result["rows"]:
+        times = [f"{1e3 * row['seconds'][name]:.1f}" for name in ("ours", "example", "bare")]
+        share = f"{row['compute']['share']:.0%}"
+        ratios = [f"{row['example_over_ours']:.2f}", f"{row['ours_over_bare']:.3f}"]
+        rows.append([str(row["batch_size"]), *times, *ratios, share])
+    head = ["batch", "ours, ms", "diffusers example, ms", "bare work, ms"]
+    head += ["example / ours", "ours / bare", "share of the matmul rate"]
+    if result["gpu"] != "measured":
+        rows += [[f"{size}, GPU", *["not measured"] * 6] for size in (1, 4, 16)]
+    ceilings = [
+        f"{row['seconds']['example'] / row['seconds']['bare']:.2f} at batch {row['batch_size']}"
+        for row in result["rows"]
+    ]
+    names = list(result["rows"][0]["parts"])
+    parts = [
+        [name, *(f"{1e3 * row['parts'][name]:.1f}" for row in result["rows"])] for name in names
+    ]
+    sizes = [f"batch {row['batch_size']}, ms" for row in result["rows"]]
+    faster = [
+        f"`torch.compile` at batch {row['batch_size']}: {fast['bare_over_compiled']:.2f} times as "
+        f"fast as the bare work; its first step took {fast['first_step']:.0f} s.\n\n"
+        for row in result["rows"]
+        for fast in [row.get("compiled")]
+        if fast is not None
+    ]
+    operations = "\n".join(f"{n}. {what}" for n, what in enumerate(result["operations"], 1))
+    return (
+        f"{result['model']}, {result['device']}, {result['dtype']}, {result['threads']} threads, "
+        f"torch {result['torch']}; medians of {result['rows'][0]['rounds']} paired rounds. Asked: "
+        "example / ours at least 1.3 on a CPU, 2 on a GPU at batch 4; ours / bare at most 1.1.\n\n"
+        f"{table(head, rows)}\n\nNo trainer gets beyond example / bare, here "
+        f"{', '.join(ceilings)}: that is what the example wastes on this machine."
+        f"\n\n{''.join(faster)}Where a step's time goes, each part timed alone:\n\n"
+        f"{table(['part', *sizes], parts)}\n\nThe example's step is reimplemented, with these "
+        f"operations:\n\n{operations}\n\nLeft out: {'; '.join(result['left_out'])}."
+    )
+
+
 def main() -> None:
-    """Print a table and one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    """Measure and say it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--model", default="", help="default: bundled on CPU, random SD2 on GPU")
     parser.add_argument("--batches", default="", help="default: 16 on CPU, 1,4,16 on GPU")
@@ -325,60 +329,40 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     on_gpu = torch.cuda.is_available()
-    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    with tempfile.TemporaryDirectory() as folder:
-        name = options.model or ("" if on_gpu else "assets/models/base")
-        if not name:
-            name = str(write_random("sd2-base", Path(folder) / "sd2"))
-        model = load_text_to_image(ModelSettings(base_model=name, dtype=options.dtype))
-        # Kernels kept from an earlier run would hide what compiling takes.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "kernels")
-        batches = [int(b) for b in (options.batches or ("1,4,16" if on_gpu else "16")).split(",")]
-        rows = [compare(model, size, options.rounds, options.steps) for size in batches]
-        for row in rows:
-            row["compute"] = compute(model, row["batch_size"], row["seconds"]["ours"])
-            row["parts"] = breakdown(model, row["batch_size"], options.steps, row["seconds"])
-            if options.compile and has_compiler:
-                row["compiled"] = compiled(model, row["batch_size"], options.rounds, options.steps)
-    print(f"{'batch':>5} {'ours':>10} {'example':>10} {'bare':>10} {'ex/ours':>8} {'ours/bare':>9}")
-    for row in rows:
-        times = "".join(f"{row['seconds'][n] * 1e3:>9.1f}m" for n in ("ours", "example", "bare"))
-        print(
-            f"{row['batch_size']:>5} {times} {row['example_over_ours']:>7.2f} "
-            f"{row['ours_over_bare']:>9.3f}"
-        )
-    for row in rows:
-        work = row["compute"]
-        print(
-            f"batch {row['batch_size']}: {work['flops_a_step'] / 1e9:.1f} GFLOP a step, "
-            f"{work['flops_a_second'] / 1e12:.2f} TFLOP/s, {work['share']:.0%} of this machine's "
-            f"own {str(model.dtype).removeprefix('torch.')} matmul rate"
-        )
-        print(f"parts of a step at batch {row['batch_size']}, milliseconds:")
-        for part, seconds in row["parts"].items():
-            print(f"  {part:<60} {seconds * 1e3:8.2f}")
-        if "compiled" in row:
-            fast = row["compiled"]
-            print(
-                f"torch.compile at batch {row['batch_size']}: bare {fast['bare'] * 1e3:.1f}m, "
-                f"compiled {fast['compiled'] * 1e3:.1f}m, ratio {fast['bare_over_compiled']:.2f}; "
-                f"the first step took {fast['first_step']:.0f} s"
-            )
-    if options.compile and not has_compiler:
+    compiles = options.compile and shutil.which(os.environ.get("CXX", "g++")) is not None
+    if options.compile and not compiles:
         print("torch.compile: not measured: no C++ compiler")
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = options.model or ("" if on_gpu else "assets/models/base")
+        if not path:
+            path = str(write_random("sd2-base", folder / "sd2"))
+        model = load_text_to_image(ModelSettings(base_model=path, dtype=options.dtype))
+        # Kernels kept from an earlier run would hide what compiling takes.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "kernels")
+        generator, side = torch.Generator().manual_seed(0), model.resolution
+        images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
+        (folder / "images").mkdir()
+        for number, image in enumerate(images):
+            (folder / "images" / f"{number:03d}.png").write_bytes(encode_png(image))
+        for size in (options.batches or ("1,4,16" if on_gpu else "16")).split(","):
+            case = Case(model, int(size), images, folder / "images", options.steps)
+            row = compare(case, options.rounds)
+            row["compute"] = compute(case, row["seconds"]["ours"])
+            row["parts"] = breakdown(case, row["seconds"])
+            if compiles:
+                row["compiled"] = compiled(case, options.rounds)
+            rows.append(row)
     result = {
         "benchmark": "ti_throughput",
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        "threads": torch.get_num_threads(),
-        "dtype": str(model.dtype),
-        "torch": torch.__version__,
+        **machine(model.dtype),
         "rows": rows,
         "operations": OPERATIONS,
         "left_out": LEFT_OUT,
-        "model": options.model or ("random sd2-base" if on_gpu else name),
-        "gpu": "measured" if on_gpu else "not measured",
+        "model": options.model or ("random sd2-base" if on_gpu else path),
     }
-    print(json.dumps(result))
+    say(report(result), result)
 
 
 if __name__ == "__main__":

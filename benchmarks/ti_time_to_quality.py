@@ -22,23 +22,24 @@ The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.result import machine, say, table
 from benchmarks.selection_precision import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.encoders.protocol import ImageTextEncoder, normalized
+from coti.encoders.protocol import normalized
 from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.trainer import TrainResult, train_cycle
+from coti.inversion.trainer import train_cycle
 from coti.loop.controller import Decision
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
@@ -47,9 +48,7 @@ from coti.loop.record import CycleRecord
 from coti.metrics.judge import candidate_captions
 from coti.metrics.r_precision import r_precision
 from coti.scores.formulas import PhiValue
-from coti.scores.scoring import (
-    embed_images,
-)
+from coti.scores.scoring import embed_images
 from coti.settings import RunSettings, ScheduleSettings
 from ops.run_file import load_settings
 from ops.stack.locations import locate
@@ -57,40 +56,25 @@ from ops.stack.locations import locate
 
 @dataclass
 class Trial:
-    """One method's way: seconds on its clock, image-steps, and what the judge said when."""
+    """One method's way: what the judge said when, by a clock that runs from the start."""
 
-    judge: ImageTextEncoder
-    captions: torch.Tensor
-    own: int
-    images: int
-    model: TextToImageModel
-    config: RunSettings
-    seed: int
-    image_steps: int = 0
-    seconds: float = 0.0
+    judge: Callable[[Embedding], float]
+    """R-precision of what an embedding generates."""
     rows: list[dict[str, float]] = field(default_factory=list)
+    _paused: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
 
-    def pause(self) -> None:
-        """Stop the clock."""
-        self.seconds += time.perf_counter() - self._started
-
-    def go_on(self) -> None:
-        """Start it again."""
-        self._started = time.perf_counter()
+    @property
+    def seconds(self) -> float:
+        """On the clock, which stands while the judge is asked."""
+        return time.perf_counter() - self._started - self._paused
 
     def measure(self, embedding: Embedding, image_steps: int) -> None:
-        """R-precision now, with the clock stopped."""
-        self.pause()
-        generated = generate_fixed(
-            self.model, embedding, self.config.generation, self.images, self.seed, "judge"
-        )
-        features = normalized(self.judge.encode_images(generated.images))
-        value = r_precision(features, self.captions, self.own)
-        self.rows.append(
-            {"image_steps": image_steps, "seconds": self.seconds, "r_precision": value}
-        )
-        self.go_on()
+        """Ask the judge."""
+        seconds = self.seconds
+        value = self.judge(embedding)
+        self.rows.append({"image_steps": image_steps, "seconds": seconds, "r_precision": value})
+        self._paused += self.seconds - seconds
 
     def reached(self, target: float) -> dict[str, float] | None:
         """The first measurement at the target or above."""
@@ -98,60 +82,117 @@ class Trial:
 
 
 def plain(
-    trial: Trial, images: torch.Tensor, start: Embedding, every: int, steps: int, dvar: bool
-) -> TrainResult[Embedding]:
-    """Textual inversion on the images as they are, with or without DVAR's stop."""
-    batch = trial.config.train.batch_size
+    trial: Trial,
+    model: TextToImageModel,
+    images: torch.Tensor,
+    settings: RunSettings,
+    every: int,
+    steps: int,
+    dvar: bool,
+) -> str:
+    """Textual inversion on the images as they are, with or without DVAR's stop; why it ended."""
+    seed, token = settings.seed, settings.token
 
     def probe(embedding: Embedding, step: int) -> PhiValue:
-        trial.measure(embedding, step * batch)
+        trial.measure(embedding, step * settings.train.batch_size)
         return PhiValue(5.0, 5.0, 5.0)
 
     train = replace(
-        trial.config.train,
-        learning_rates=trial.config.train.learning_rates[:1],
+        settings.train,
+        learning_rates=settings.train.learning_rates[:1],
         max_steps=steps,
         phi_every=every,
-        checkpoint_every=0,
     )
     schedule = ScheduleSettings(
         dynamic=False, stop="dvar" if dvar else "phi", dvar_window=max(2, steps // 5)
     )
-    trial.go_on()
-    token = trial.config.token
+    start = Embedding.initial(model, token, derived_seed(seed, "initializer"))
     return train_cycle(
-        trial.model, images, None, start, train, schedule, probe, trial.seed, token=token
-    )
+        model, images, None, start, train, schedule, probe, seed, token=token
+    ).stop_reason
 
 
 def coti(
-    trial: Trial, seeds: torch.Tensor, pool: torch.Tensor, scorer: ImageTextEncoder, steps: int
+    trial: Trial,
+    models: Models,
+    seeds: torch.Tensor,
+    pool: torch.Tensor,
+    settings: RunSettings,
+    steps: int,
 ) -> str:
     """Cycles of selection and training until the steps are used up; measured at their ends."""
-    config = trial.config
-    cycles = max(1, steps // config.train.max_steps)
-    settings = replace(
-        config,
-        seed=trial.seed,
-        train=replace(config.train, checkpoint_every=0),
-        controller=replace(config.controller, max_cycles=cycles - 1, patience=cycles),
-    )
-    trial.go_on()
+    cycles = max(1, steps // settings.train.max_steps)
+    controller = replace(settings.controller, max_cycles=cycles - 1, patience=cycles)
     seed_set, pool_set = ImageSet.numbered("seed", seeds), ImageSet.numbered("pool", pool)
-    distractors = config.concept_score.distractors
-    data = ConceptData(
-        seed_set, pool_set, embed_images(scorer, None, pool_set, seed_set, distractors)
-    )
+    distractors = settings.concept_score.distractors
+    features = embed_images(models.encoders.scorer, None, pool_set, seed_set, distractors)
 
     def measured(record: CycleRecord, _decision: Decision, embedding: Embedding) -> None:
         trial.measure(embedding, record.image_steps)
 
-    result = learn(Models(trial.model, Encoders(scorer)), data, settings, on_cycle=measured)
+    data = ConceptData(seed_set, pool_set, features)
+    result = learn(models, data, replace(settings, controller=controller), on_cycle=measured)
     return f"{len(result.records)} cycles, {len(result.training_set)} images kept."
 
 
+def report(result: dict[str, Any]) -> str:
+    """Image-steps and seconds to the targets."""
+    targets = result["targets"]
+    rows = []
+    for name, trials in result["methods"].items():
+        for trial in trials:
+            cells = []
+            for reached in trial["reached"]:
+                steps, seconds = "not reached", "–"
+                if reached:
+                    steps, seconds = f"{reached['image_steps']:.0f}", f"{reached['seconds']:.1f}"
+                cells += [steps, seconds]
+            best = max((row["r_precision"] for row in trial["rows"]), default=0.0)
+            rows.append(
+                [name, str(trial["seed"]), *cells, f"{best:.3f}", f"{trial['seconds']:.1f}"]
+            )
+    to = [word for target in targets for word in (f"image-steps to {target:g}", "seconds")]
+    head = ["method", "seed", *to, "best", "seconds in all"]
+    ratios = [
+        [name, f"{target:g}", f"{seeds}", *(f"{value:.2f}" if value else "–" for value in pair)]
+        for place, target in enumerate(targets)
+        for name, (seeds, *pair) in ratios_of(result, place).items()
+    ]
+    compared = table(["method / COTI", "target", "seeds", "image-steps", "seconds"], ratios)
+    return (
+        f"R-precision top1/{result['candidates']} of {result['images']} images; "
+        f"{result['device']}, {result['dtype']}, {result['threads']} threads. The time for "
+        f"measuring is left out.\n\n{table(head, rows)}\n\nMeans to the target over the seeds on "
+        f"which both reach it:\n\n{compared}"
+    )
+
+
+def ratios_of(
+    result: dict[str, Any], place: int
+) -> dict[str, tuple[int, float | None, float | None]]:
+    """Seeds that count, and each other method's image-steps and seconds to a target over COTI's."""
+    own = {t["seed"]: t["reached"][place] for t in result["methods"].get("COTI", [])}
+    found: dict[str, tuple[int, float | None, float | None]] = {}
+    for name, trials in result["methods"].items():
+        if name == "COTI":
+            continue
+        both = [(t["reached"][place], own.get(t["seed"])) for t in trials]
+        pairs = [(theirs, ours) for theirs, ours in both if theirs and ours]
+        found[name] = (
+            len(pairs),
+            _ratio([(a["image_steps"], b["image_steps"]) for a, b in pairs]),
+            _ratio([(a["seconds"], b["seconds"]) for a, b in pairs]),
+        )
+    return found
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> float | None:
+    below = sum(b for _, b in pairs)
+    return sum(a for a, _ in pairs) / below if below else None
+
+
 def main() -> None:
-    """Measure, print a table and one JSON object."""
+    """Measure and say it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument(
         "--targets", type=float, nargs="+", default=[0.8, 0.95], help="R-precisions, 0 to 1"
@@ -167,11 +208,11 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     config = load_settings()
+    train = replace(config.train, checkpoint_every=0)
     if given.cycle_steps:
-        train = replace(config.train, max_steps=given.cycle_steps)
-        config = replace(config, train=train)
+        train = replace(train, max_steps=given.cycle_steps)
     model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
-    scorer = load_image_text_encoder(locate(config.scorer.model))
+    models = Models(model, Encoders(load_image_text_encoder(locate(config.scorer.model))))
     judge = load_image_text_encoder(locate(config.evaluation.judge))
     seeds = read(sorted(Path(locate(config.seeds)).iterdir()))[1]
     pool = read(sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None])[1]
@@ -185,16 +226,22 @@ def main() -> None:
         "COTI": [],
     }
     for seed in given.seeds:
-        start = Embedding.initial(model, config.token, derived_seed(seed, "initializer"))
+        settings = replace(config, seed=seed, train=train)
+
+        def precision(embedding: Embedding, settings: RunSettings = settings) -> float:
+            how = settings.generation
+            generated = generate_fixed(
+                model, embedding, how, given.images, settings.seed, "judge"
+            ).images
+            return r_precision(normalized(judge.encode_images(generated)), features, own)
+
         for name, rows in found.items():
-            trial = Trial(judge, features, own, given.images, model, config, seed)
+            trial = Trial(precision)
             if name == "COTI":
-                why = coti(trial, seeds, pool, scorer, given.steps)
+                why = coti(trial, models, seeds, pool, settings, given.steps)
             else:
-                images = pool if name == "TI (pool)" else seeds
-                dvar = name == "TI + DVAR"
-                why = plain(trial, images, start, given.every, given.steps, dvar).stop_reason
-            trial.pause()
+                images, dvar = pool if name == "TI (pool)" else seeds, name == "TI + DVAR"
+                why = plain(trial, model, images, settings, given.every, given.steps, dvar)
             reached = [trial.reached(target) for target in given.targets]
             rows.append(
                 {"seed": seed, "reached": reached, "seconds": trial.seconds, "why": why}
@@ -202,20 +249,15 @@ def main() -> None:
             )
             best = max((row["r_precision"] for row in trial.rows), default=0.0)
             print(f"seed {seed} {name:<10} best {best:.3f}  {trial.seconds:6.1f} s  {why}")
-            for target, row in zip(given.targets, reached, strict=True):
-                at = f"{row['image_steps']:.0f} image-steps, {row['seconds']:.1f} s" if row else "–"
-                print(f"    {target:g}: {at}")
     result = {
         "benchmark": "ti_time_to_quality",
+        **machine(model.dtype),
         "targets": given.targets,
         "candidates": len(captions),
         "images": given.images,
-        "device": str(model.device),
-        "dtype": str(model.dtype),
-        "threads": torch.get_num_threads(),
         "methods": found,
     }
-    print(json.dumps(result))
+    say(report(result), result)
 
 
 if __name__ == "__main__":

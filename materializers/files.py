@@ -35,7 +35,7 @@ def fetch(materializer: BaseMaterializer, name: str) -> Iterator[Path]:
         yield path
 
 
-def store(materializer: BaseMaterializer, name: str, write: Callable[[Path], None]) -> None:
+def store(materializer: BaseMaterializer, name: str, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a local file and put it into the artifact."""
     with TemporaryDirectory(prefix="coti-") as folder:
         path = Path(folder) / name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,15 +46,9 @@ class ImageSetMaterializer(BaseMaterializer):
         cells[:count] = data.images
         mosaic = cells.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
         image = Image.fromarray(mosaic.reshape(rows * height, columns * width, 3).numpy())
-
-        def write_mosaic(path: Path) -> None:
-            image.save(path, compress_level=4)
-
-        def write_names(path: Path) -> None:
-            path.write_text(json.dumps([data.names, columns, height, width]), encoding="utf-8")
-
-        store(self, self.MOSAIC, write_mosaic)
-        store(self, self.NAMES, write_names)
+        names = json.dumps([data.names, columns, height, width])
+        store(self, self.MOSAIC, lambda path: image.save(path, compress_level=4))
+        store(self, self.NAMES, lambda path: path.write_text(names, encoding="utf-8"))
 
     def save_visualizations(self, data: ImageSet) -> dict[str, VisualizationType]:
         """The mosaic itself."""

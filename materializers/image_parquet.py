@@ -31,11 +31,7 @@ class PoolImagesMaterializer(BaseMaterializer):
 
     def save(self, data: PoolImages) -> None:
         """Write all images."""
-
-        def write(path: Path) -> None:
-            data.write(path)
-
-        store(self, self.FILE, write)
+        store(self, self.FILE, data.write)
 
     def extract_metadata(self, data: PoolImages) -> dict[str, Any]:
         """How many images."""

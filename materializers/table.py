@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -30,11 +29,7 @@ class TableMaterializer(BaseMaterializer):
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table."""
-
-        def write(path: Path) -> None:
-            data.to_parquet(path, index=False)
-
-        store(self, self.FILE, write)
+        store(self, self.FILE, lambda path: data.to_parquet(path, index=False))
 
     def extract_metadata(self, data: pd.DataFrame) -> dict[str, Any]:
         """Rows and columns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType
@@ -28,11 +27,7 @@ class TensorBundleMaterializer(BaseMaterializer):
 
     def save(self, data: TensorBundle) -> None:
         """Write the bundle."""
-
-        def write(path: Path) -> None:
-            data.save(path)
-
-        store(self, self.FILE, write)
+        store(self, self.FILE, data.save)
 
     def extract_metadata(self, data: TensorBundle) -> dict[str, Any]:
         """Names and shapes of the tensors."""

@@ -18,68 +18,44 @@ __all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 """What `zenml pipeline run coti_concept` runs without a file."""
 
-RUN_FILE_KEYS = frozenset(
-    {
-        "build",
-        "cache_policy",
-        "enable_artifact_metadata",
-        "enable_artifact_visualization",
-        "enable_cache",
-        "enable_heartbeat",
-        "enable_pipeline_logs",
-        "enable_step_logs",
-        "environment",
-        "execution_mode",
-        "extra",
-        "model",
-        "parameters",
-        "retry",
-        "run_name",
-        "schedule",
-        "secrets",
-        "settings",
-        "steps",
-        "tags",
-    }
-)
-"""Top-level keys that ZenML understands in a run file; it ignores all others silently."""
 
-
-def check_parameters(path: Path, parameter: str = "config") -> dict[str, Any]:
+def check_parameters(path: Path) -> dict[str, Any]:
     """Check a run file's frame before ZenML reads it; returns the values of our parameter.
 
     Raises:
         ConfigError: A key is unknown, or the file is no YAML mapping.
     """
+    from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
+
     content = read_yaml(path)
     for key in content:
-        if key not in RUN_FILE_KEYS:
+        if key not in PipelineRunConfiguration.model_fields:  # ZenML ignores it silently
             raise ConfigError(
                 f"{path}: unknown top-level key {key!r}; settings of COTI belong under "
                 "parameters: config:."
             )
     parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict):
-        raise ConfigError(f"{path}: `parameters` must be a mapping with the key {parameter!r}.")
-    unknown = sorted(set(parameters) - {parameter})
+        raise ConfigError(f"{path}: `parameters` must be a mapping with the key 'config'.")
+    unknown = sorted(set(parameters) - {"config"})
     if unknown:
         raise ConfigError(
             f"{path}: unknown key {unknown[0]!r} under parameters; settings of COTI belong under "
-            f"parameters: {parameter}:."
+            "parameters: config:."
         )
-    values = parameters.get(parameter) or {}
+    values = parameters.get("config") or {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: parameters.{parameter} must be a mapping of settings.")
+        raise ConfigError(f"{path}: parameters.config must be a mapping of settings.")
     return values
 
 
-def check_run_file(path: Path, parameter: str = "config") -> RunSettings:
+def check_run_file(path: Path) -> RunSettings:
     """Check the whole run file before ZenML reads it; returns its settings.
 
     Raises:
         ConfigError: A key is unknown or missing, a value is wrong, or the file is no YAML mapping.
     """
-    settings = parse_settings(check_parameters(path, parameter), str(path))
+    settings = parse_settings(check_parameters(path), str(path))
     try:
         _check_names(settings)
     except ConfigError as error:

@@ -17,10 +17,10 @@ from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
-from ops.terminal import user_errors
+from ops.terminal import announce_pool, announce_result, user_errors
 from ops.tracking.lineage import fingerprints_of, params_of, tags_of
 from ops.tracking.pool_history import last_profile
-from pipelines.loops import DynamicLoop, Loop
+from pipelines.loops import Loop
 from steps.control_loop import control_loop
 from steps.embed_pool import embed_pool
 from steps.embed_references import embed_references
@@ -77,7 +77,7 @@ def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
     with user_errors():
-        wire(config or load_settings(), DynamicLoop())
+        wire(config or load_settings(), Loop())
 
 
 def wire(config: RunSettings, loop: Loop) -> None:
@@ -132,7 +132,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
         references_fingerprint=prints.references,
         judge_fingerprint=prints.judge,
     )
-    loop.announce_pool(pool_source, validation, shortfalls)
+    loop.tell(announce_pool, pool_source=pool_source, validation=validation, shortfalls=shortfalls)
 
     used = {name: settings.only(*keys) for name, keys in USES.items()}
     if settings.strategy == "oracle":  # a cheat by design, and the only one that is shown it
@@ -316,4 +316,11 @@ def wire(config: RunSettings, loop: Loop) -> None:
         config=asdict(config),
         lineage=tags,
     )
-    loop.announce(history, verdicts, decision, registration, folder)
+    loop.tell(
+        announce_result,
+        history=history,
+        verdicts=verdicts,
+        decision=decision,
+        registration=registration,
+        folder=folder,
+    )

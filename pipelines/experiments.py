@@ -35,6 +35,7 @@ from ops.tracking.lineage import (
     base_model_fingerprint,
     judge_fingerprint,
     scorers_fingerprint,
+    weights_of,
 )
 from pipelines.loops import embed_shards
 from steps.embed_pool import embed_pool
@@ -194,14 +195,9 @@ class _Concept:
 
     def weights(self, settings: RunSettings) -> dict[str, str]:
         """Hashes of everything that a run reads from outside."""
-        aesthetic, base = settings.aesthetic, settings.baselines
+        base = settings.baselines
         return {
-            "base_model": base_model_fingerprint(settings.model),
-            "scorer": scorers_fingerprint(settings.scorer, settings.concept_score),
-            "judge": judge_fingerprint(settings.evaluation),
-            "ratings": fingerprint_optional(
-                "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
-            ),
+            **weights_of(settings),
             "baselines": fingerprint_optional(
                 "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
             ),

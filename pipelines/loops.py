@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import zenml
 from zenml.steps import BaseStep
 from zenml.steps.utils import parse_return_type_annotations
 
-from ops.terminal import announce_pool, announce_result
-from pipelines import static_steps
-from pipelines.passing_through import previous_name
+from pipelines.static_steps import LATER, previous_name
 from steps.embed_pool import embed_pool, embed_whole_pool
 from steps.register_embedding import register_embedding
 from steps.shard_pool import shard_pool
 from steps.track_cycle import track_cycle
 
-__all__ = ["DynamicLoop", "Loop", "StaticLoop", "embed_shards"]
-
-
-class Loop(Protocol):
-    """Calls the steps of a run."""
-
-    def __call__(self, step: BaseStep, **inputs: Any) -> Any:
-        """The step's outputs."""
-
-    def goes_on(self, decision: Any) -> bool:
-        """Whether another cycle follows."""
-
-    def found_nothing(self, decision: Any) -> bool:
-        """Whether the cycle ends here, since its selection had nothing to add."""
-
-    def embed_shards(
-        self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
-    ) -> Any:
-        """Features of the pool's images, shard by shard."""
-
-    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
-        """What became of the pool's inputs and what can't be measured, for the terminal."""
-
-    def announce(
-        self,
-        history: Any,
-        verdicts: Sequence[Any],
-        decision: Any,
-        registration: Any,
-        folder: Any,
-    ) -> None:
-        """The end of a run, for the terminal."""
+__all__ = ["Loop", "StaticLoop", "embed_shards"]
 
 
 def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> Any:
@@ -56,50 +23,38 @@ def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> 
     return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoding.values()))
 
 
-class DynamicLoop:
+class Loop:
     """A step runs when it is called; the controller's artifact decides."""
 
     def __call__(self, step: BaseStep, **inputs: Any) -> Any:
-        """Run the step."""
+        """The step's outputs."""
         return step(**inputs)
 
     def goes_on(self, decision: Any) -> bool:
-        """What the controller says."""
+        """Whether another cycle follows: what the controller says."""
         return bool(decision.load()["go_on"])
 
     def found_nothing(self, decision: Any) -> bool:
-        """What the selection says."""
+        """Whether the cycle ends here, since its selection had nothing to add."""
         return not decision.load()["go_on"]
 
     def embed_shards(
         self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
     ) -> Any:
-        """One step, on Kubernetes one pod, a shard."""
+        """Features of the pool's images, shard by shard."""
         return embed_shards(shard_pool(accepted, size), pool_images, encoding)
 
-    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
-        """Print the sums."""
-        announce_pool(source.load(), validation.load(), shortfalls.load())
-
-    def announce(
-        self,
-        history: Any,
-        verdicts: Sequence[Any],
-        decision: Any,
-        registration: Any,
-        folder: Any,
-    ) -> None:
-        """Print the table."""
-        announce_result(
-            history=history.load(),
-            verdicts=[verdict.load() for verdict in verdicts],
-            decision=decision.load(),
-            registration=registration.load(),
-            folder=folder.load(),
+    def tell(self, announce: Callable[..., None], **artifacts: Any) -> None:
+        """Have ``announce`` tell the user what is in the artifacts."""
+        announce(
+            **{
+                name: [each.load() for each in found] if isinstance(found, list) else found.load()
+                for name, found in artifacts.items()
+            }
         )
 
 
-class StaticLoop:
+class StaticLoop(Loop):
     """A fixed number of cycles; those after the controller's stop pass through unchanged."""
 
     def __init__(self, cycles: int) -> None:
@@ -110,7 +65,7 @@ class StaticLoop:
         self._before: dict[str, Mapping[str, Any]] = {}
         self._tracked: str | None = None
 
-    def __call__(self, step: BaseStep, **given: Any) -> Any:
+    def __call__(self, step: BaseStep, **inputs: Any) -> Any:
         """Add the step to the graph."""
         order: dict[str, Any] = {}
         if step in (track_cycle, register_embedding):
@@ -118,21 +73,16 @@ class StaticLoop:
             order = {"id": f"{step.name}_{self._cycle}", "after": self._tracked}
             self._tracked = order["id"]
         outputs = list(parse_return_type_annotations(step.entrypoint))
-        if self._cycle == 0 or not hasattr(static_steps, f"{step.name}_or_pass"):
-            made = step(**given, **order)
-        else:
-            later: BaseStep = getattr(static_steps, f"{step.name}_or_pass")
+        if self._cycle and step.name in LATER:
             before = self._before.get(step.name, {})
-            given |= {previous_name(name): before.get(name) for name in outputs}
-            made = later(**given, last_decision=self._decision, **order)
+            previous = {previous_name(name): before.get(name) for name in outputs}
+            later = LATER[step.name]
+            made = later(**inputs, **previous, last_decision=self._decision, **order)
+        else:
+            made = step(**inputs, **order)
         found = [made] if len(outputs) == 1 else list(made or ())
         self._before[step.name] = {each.output_name: each for each in found}
         return made
-
-    def found_nothing(self, decision: Any) -> bool:
-        """Not known yet: what follows passes through where the selection says so."""
-        self._decision = decision
-        return False
 
     def goes_on(self, decision: Any) -> bool:
         """Until all cycles are unrolled."""
@@ -140,21 +90,16 @@ class StaticLoop:
         self._cycle += 1
         return self._cycle < self._cycles
 
+    def found_nothing(self, decision: Any) -> bool:
+        """Not known yet: what follows passes through where the selection says so."""
+        self._decision = decision
+        return False
+
     def embed_shards(
         self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
     ) -> Any:
         """One step for all: how many shards there are is not known when the graph is made."""
         return [embed_whole_pool(accepted=accepted, pool_images=pool_images, **encoding)]
 
-    def announce_pool(self, source: Any, validation: Any, shortfalls: Any) -> None:
-        """Nothing is known yet when the graph is made."""
-
-    def announce(
-        self,
-        history: Any,
-        verdicts: Sequence[Any],
-        decision: Any,
-        registration: Any,
-        folder: Any,
-    ) -> None:
+    def tell(self, announce: Callable[..., None], **artifacts: Any) -> None:
         """Nothing is known yet when the graph is made."""

@@ -17,6 +17,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
+from ops.tracking.run_report import rows_of
 from ops.tracking.selection_samples import picked_and_refused
 
 __all__ = ["track_cycle"]
@@ -49,11 +50,11 @@ def track_cycle(
         record.log_metrics(target, {**metrics, "optimizer_steps": training["steps"]}, cycle)
         grid = np.asarray(contact_sheet(samples.images, columns=8))
         record.log_image(target, "samples", grid, cycle)
-    columns = ["step", "loss", "learning_rate", "phi"]
-    curve_rows = curve[columns].astype(object).where(curve[columns].notna(), None)
     # Names that don't collide with the cycle's own φ.
-    named = curve_rows.rename(columns={"loss": "train_loss", "phi": "train_phi"})
-    record.log_curve(run_id, [{str(k): v for k, v in r.items()} for r in named.to_dict("records")])
+    named = curve[["step", "loss", "learning_rate", "phi"]].rename(
+        columns={"loss": "train_loss", "phi": "train_phi"}
+    )
+    record.log_curve(run_id, rows_of(named))
     with TemporaryDirectory(prefix="coti-") as folder:
         if cycle == 0:
             page = Path(folder) / "validation.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,10 @@ from coti.core.image_set import ImageSet
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
-from coti.report import write_cycles_csv, write_report
+from coti.report import RunReport, write_cycles_csv, write_report
 from ops.stack.locations import ROOT
 from ops.tracking.active_tracker import active_tracker
-from ops.tracking.run_report import report_of
+from ops.tracking.run_report import pngs_of, quarantine_of, rows_of, selections_of
 
 __all__ = ["write_outputs"]
 
@@ -60,24 +61,30 @@ def write_outputs(
     best_embedding.save(part / "learned_embeds.safetensors")
     write_cycles_csv(rows, part / "cycles.csv")
     (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
-    report = report_of(
+    names = dict(zip(accepted["id"], accepted["source"], strict=True))
+    report = RunReport(
         concept=concept,
-        run=run,
-        history=rows,
-        decision=decision,
-        registration=registration,
-        curves=curves,
-        samples=samples,
-        initial_samples=initial_samples,
-        seed_images=seed_images,
-        scores=scores,
-        picked=picked,
-        pool_images=pool_images,
-        accepted=accepted,
-        quarantined=quarantined,
+        cycles=rows,
+        title=run,
+        placeholder_token=best_embedding.token,
+        strategy=str(config["strategy"]),
+        finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        best_cycle=int(decision["best_cycle"]),
+        stop_reason=str(decision["reason"]),
+        pool_inputs=len(accepted) + len(quarantined),
+        pool_accepted=len(accepted),
+        curves=[rows_of(curve) for curve in curves],
+        **selections_of(scores, picked, pool_images, names, len(rows)),
+        samples=[pngs_of(each) for each in samples],
+        start_samples=pngs_of(initial_samples),
+        seeds=pngs_of(seed_images),
+        quarantine=quarantine_of(quarantined),
+        validation_html="validation.html",
         config=config,
-        lineage=lineage,
-        token=best_embedding.token,
+        lineage={**lineage, "registry": registration["reason"]},
+        files={
+            name: name for name in ("learned_embeds.safetensors", "cycles.csv", "validation.html")
+        },
     )
     page = write_report(report, part / "report.html").read_text(encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,8 @@
 """Draw the architecture from the code: `python -m tools.architecture_picture [--check]`.
 
-``docs/images/data_way.svg`` is the pipeline's wiring, ``docs/images/packages.svg`` who imports
-whom, and the table of steps in ``docs/architecture.md`` says what each one reads. ``--check``
-writes nothing: it fails where one of them is out of date. Either way it fails where a package
-imports one below it.
+``docs/images/data_way.svg`` is the pipeline's wiring; two tables in ``docs/architecture.md`` say
+what each step reads, and who imports whom. ``--check`` writes nothing: it fails where one of them
+is out of date. Either way it fails where a package imports one below it.
 """
 
 from __future__ import annotations
@@ -12,27 +11,26 @@ import sys
 from html import escape
 from pathlib import Path
 
-from tools.data_way import Step, Wiring, read_wiring
+from tools.data_way import Output, Step, handed_on, read_wiring
 from tools.package_imports import ORDER, Import, downward, read_imports
 
-__all__ = ["draw_data_way", "draw_packages", "main", "table_of_steps"]
+__all__ = ["draw_data_way", "main", "table_of_packages", "table_of_steps"]
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- steps:begin -->\n", "<!-- steps:end -->"
-_INK, _PALE, _LINE, _BACK, _WRONG = "#1f2933", "#52606d", "#9aa5b1", "#d9480f", "#c92a2a"
+_INK, _PALE, _LINE, _BACK = "#1f2933", "#52606d", "#9aa5b1", "#d9480f"
 _STYLE = "font-family: 'Helvetica Neue', Arial, sans-serif"
 
 
 def main(*words: str) -> None:
     """Write what is out of date, or fail because of it."""
-    wiring, imports = read_wiring(ROOT), read_imports(ROOT)
+    steps, imports = read_wiring(ROOT), read_imports(ROOT)
     page = ROOT / "docs" / "architecture.md"
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    made = {
-        ROOT / "docs" / "images" / "data_way.svg": draw_data_way(wiring),
-        ROOT / "docs" / "images" / "packages.svg": draw_packages(imports),
-        page: f"{head}{BEGIN}{table_of_steps(wiring)}{END}{rest.split(END)[1]}",
-    }
+    text = page.read_text(encoding="utf-8")
+    for name, table in (("steps", table_of_steps(steps)), ("packages", table_of_packages(imports))):
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}{table}{end}{rest.split(end)[1]}"
+    made = {ROOT / "docs" / "images" / "data_way.svg": draw_data_way(steps), page: text}
     for path, text in made.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
@@ -50,10 +48,20 @@ def main(*words: str) -> None:
         raise SystemExit("\n".join(wrong))
 
 
-def table_of_steps(wiring: Wiring) -> str:
+def table_of_packages(imports: list[Import]) -> str:
+    """A row a package, from the top down: the packages that it imports."""
+    lines = ["| package | imports |", "|---|---|"]
+    for name in ORDER:
+        found = {each.imported for each in imports if each.importer == name}
+        names = ", ".join(each for each in ORDER if each in found) or "–"
+        lines.append(f"| **{name}** | {names} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_steps(steps: list[Step]) -> str:
     """A row a step: what it reads, by the step that made it, and what it puts out."""
     lines = ["| step | reads | of the cycle before | puts out |", "|---|---|---|---|"]
-    for step in wiring.steps:
+    for step in steps:
         reads = _by_source(step.reads)
         last = _by_source(step.reads_last_cycle)
         outputs = ", ".join(f"`{each}`" for each in step.outputs) or "–"
@@ -61,7 +69,7 @@ def table_of_steps(wiring: Wiring) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_source(reads: set[tuple[str, str]]) -> str:
+def _by_source(reads: set[Output]) -> str:
     grouped: dict[str, list[str]] = {}
     for name, output in sorted(reads):
         grouped.setdefault(name, []).extend([f"`{output}`"] if output else [])
@@ -69,12 +77,12 @@ def _by_source(reads: set[tuple[str, str]]) -> str:
     return "; ".join(texts) or "–"
 
 
-def draw_data_way(wiring: Wiring) -> str:
+def draw_data_way(steps: list[Step]) -> str:
     """The steps from top to bottom, an arc for what is handed on past the next step."""
     width, left, box, height, gap = 760, 150, 430, 40, 16
     pace = height + gap
-    places = {step.name: 46 + place * pace for place, step in enumerate(wiring.steps)}
-    loop = [places[step.name] for step in wiring.steps if step.in_loop]
+    places = {step.name: 46 + place * pace for place, step in enumerate(steps)}
+    loop = [places[step.name] for step in steps if step.in_loop]
     bottom = 46 + len(places) * pace + 34
     parts = [_svg(width, bottom, "The data's way through the pipeline, read from its source")]
     if loop:
@@ -85,7 +93,7 @@ def draw_data_way(wiring: Wiring) -> str:
         parts.append(_text(left - 86, loop[0] + 8, "every cycle", 11, _PALE))
     parts.append(_text(left, 24, "once a run: what is known of every image", 12, _PALE))
     right = left + box
-    for source, target in wiring.handed_on():
+    for source, target in handed_on(steps):
         top, end = places[source] + height, places[target]
         if end - top == gap:
             parts.append(_path(f"M{left + box / 2} {top} V{end - 3}", _INK, "ink"))
@@ -97,14 +105,14 @@ def draw_data_way(wiring: Wiring) -> str:
                 f"M{right} {first} C{bend} {first} {bend} {last} {right + 3} {last}", _LINE, "line"
             )
         )
-    for step in wiring.steps:
+    for step in steps:
         for source in sorted({name for name, _ in step.reads_last_cycle}):
             top, end = places[source] + 26, places[step.name] + 14
             bend = left - 26 - 0.11 * abs(top - end)
             parts.append(
                 _path(f"M{left} {top} C{bend} {top} {bend} {end} {left - 3} {end}", _BACK, "back")
             )
-    for step in wiring.steps:
+    for step in steps:
         parts.append(_box(step, left, places[step.name], box, height))
     y = bottom - 12
     parts.append(_text(left, y, "grey: handed on to a later step", 11, _PALE))
@@ -122,37 +130,6 @@ def _box(step: Step, x: float, y: float, width: float, height: float) -> str:
         + _text(x + 12, y + 17, step.name, 13, _INK, weight)
         + _text(x + 12, y + 32, outputs, 10.5, _PALE)
     )
-
-
-def draw_packages(imports: list[Import]) -> str:
-    """A row a package, a column a package, filled where the row imports the column."""
-    pairs = {(each.importer, each.imported) for each in imports}
-    names = [name for name in ORDER if any(name in pair for pair in pairs)]
-    left, top, cell = 132, 110, 26
-    size = cell * len(names)
-    parts = [
-        _svg(left + size + 60, top + size + 16, "Which package imports which, from the source")
-    ]
-    for place, name in enumerate(names):
-        x = y = place * cell
-        parts.append(_text(left - 8, top + y + 17, name, 12, _INK, anchor="end"))
-        turn = f'transform="rotate(-55 {left + x + 14} {top - 8})"'
-        parts.append(_text(left + x + 14, top - 8, name, 12, _INK, extra=turn))
-        parts.append(
-            f'<rect x="{left + x}" y="{top + y}" width="{cell}" height="{cell}" fill="#cbd2d9"/>'
-        )
-    for importer, imported in sorted(pairs):
-        row, column = names.index(importer), names.index(imported)
-        parts.append(
-            f'<rect x="{left + column * cell}" y="{top + row * cell}" width="{cell}" '
-            f'height="{cell}" fill="{_WRONG if column > row else "#4a78b5"}"/>'
-        )
-    for place in range(len(names) + 1):
-        at = place * cell
-        parts.append(
-            f'<path d="M{left} {top + at} h{size} M{left + at} {top} v{size}" stroke="#e4e7eb"/>'
-        )
-    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _svg(width: float, height: float, title: str) -> str:
@@ -182,12 +159,10 @@ def _text(
     size: float,
     colour: str,
     weight: str = "normal",
-    anchor: str = "start",
-    extra: str = "",
 ) -> str:
     return (
         f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" font-weight="{weight}" '
-        f'text-anchor="{anchor}" {extra}>{escape(text)}</text>'
+        f'text-anchor="start" >{escape(text)}</text>'
     )
 
 

@@ -1,21 +1,33 @@
-"""The data's way through the pipeline, read from its source: which step hands what to which.
+"""The data's way through the pipeline: which step hands what to which.
 
-The pipeline's function is followed statement by statement, and so are the functions of
-``pipelines/`` that it calls; a value is known by the steps that made it. Nothing is imported.
+``wire``, the pipeline's own function, is run for some cycles with steps that compute nothing and
+note what they are given. Neither ZenML nor the steps are imported: they would open a store.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
-__all__ = ["Step", "Wiring", "read_wiring"]
+from coti.settings import RunSettings
 
-Origins = frozenset[tuple[str, str]]
-"""Steps, and which of their outputs; "" where that can't be told."""
-_NOTHING: Origins = frozenset()
+__all__ = ["Output", "Recorder", "Step", "handed_on", "read_wiring"]
+
+CYCLES = 3
+"""All that a cycle hands on is there in the third; in the first nothing is selected yet."""
+
+
+class Output(NamedTuple):
+    """One output of a step, in place of an artifact."""
+
+    step: str
+    name: str
 
 
 @dataclass
@@ -25,231 +37,122 @@ class Step:
     name: str
     outputs: tuple[str, ...]
     in_loop: bool = False
-    reads: set[tuple[str, str]] = field(default_factory=set)
-    """Steps and outputs that it takes of the same cycle, or from before the loop."""
-    reads_last_cycle: set[tuple[str, str]] = field(default_factory=set)
-    """Steps and outputs that it takes of the cycle before."""
+    reads: set[Output] = field(default_factory=set)
+    """What it takes of the same cycle, or from before the loop."""
+    reads_last_cycle: set[Output] = field(default_factory=set)
+    """What it takes of the cycle before."""
 
     @property
     def sources(self) -> set[str]:
         """The steps of ``reads``."""
-        return {name for name, _ in self.reads}
+        return {each.step for each in self.reads}
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """All steps in the order in which they are called."""
+@dataclass
+class Recorder:
+    """Stands for the steps, and for the loop over cycles that calls them."""
 
-    steps: tuple[Step, ...]
+    outputs: dict[str, tuple[str, ...]]
+    """Of every step there is."""
+    called: dict[str, Step] = field(default_factory=dict)
+    """In the order of their first calls."""
+    cycles: int = 0
+    """That have ended."""
 
-    def handed_on(self) -> list[tuple[str, str]]:
-        """Arrows between steps, without those that others imply (the transitive reduction)."""
-        reads = {step.name: step.sources for step in self.steps}
+    def step(self, name: str) -> Callable[..., Any]:
+        """What stands for the step of that name."""
 
-        def above(name: str) -> set[str]:
-            found = set(reads[name])
-            for each in reads[name]:
-                found |= above(each)
-            return found
+        def call(**inputs: Any) -> Any:
+            step = self.called.setdefault(name, Step(name, self.outputs[name]))
+            order = list(self.called)
+            for each in _outputs_in(inputs):
+                earlier = order.index(each.step) < order.index(name)
+                (step.reads if earlier else step.reads_last_cycle).add(each)
+            made = [Output(name, each) for each in step.outputs]
+            return made[0] if len(made) == 1 else tuple(made)
 
-        return [
-            (source, step.name)
-            for step in self.steps
-            for source in sorted(step.sources)
-            if not any(source in above(other) for other in step.sources - {source})
-        ]
+        call.__name__ = name
+        return call
 
+    def __call__(self, step: Callable[..., Any], **inputs: Any) -> Any:
+        """Call a step of a cycle."""
+        made = step(**inputs)
+        self.called[step.__name__].in_loop |= self.cycles < CYCLES  # some come after its end
+        return made
 
-def read_wiring(root: Path, start: str = "coti_concept") -> Wiring:
-    """Follow the pipeline ``start`` of ``pipelines/``.
+    def embed_shards(self, accepted: Any, size: int, pool_images: Any, encoding: Any) -> Any:
+        """As :class:`pipelines.loops.Loop`."""
+        shards = self.step("shard_pool")(accepted=accepted)
+        return self.step("embed_pool")(shard=shards, pool_images=pool_images, **encoding)
 
-    Args:
-        root: the repository.
-        start: name of the pipeline's function.
+    def goes_on(self, decision: Any) -> bool:
+        """For some cycles."""
+        self.cycles += 1
+        return self.cycles < CYCLES
 
-    Raises:
-        ValueError: ``pipelines/`` has no such function, or it calls no step.
-    """
-    outputs = _outputs_of_steps(root)
-    functions: dict[str, ast.FunctionDef] = {}
-    for path in sorted((root / "pipelines").glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        methods = [
-            node for kind in tree.body if isinstance(kind, ast.ClassDef) for node in kind.body
-        ]
-        for prefix, nodes in (("", tree.body), (".", methods)):
-            for node in nodes:
-                # Of several of one name the first that calls a step.
-                if isinstance(node, ast.FunctionDef) and not _names_one(
-                    functions.get(prefix + node.name), outputs
-                ):
-                    functions[prefix + node.name] = node
-    reader = _Reader(functions, outputs)
-    if start not in functions:
-        raise ValueError(f"pipelines/ has no function {start!r}.")
-    reader.run(functions[start], {})
-    if not reader.found:
-        raise ValueError(f"the pipeline {start!r} calls no step of steps/.")
-    return Wiring(tuple(reader.found.values()))
+    def found_nothing(self, decision: Any) -> bool:
+        """Never."""
+        return False
+
+    def tell(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
 
 
-def _names_one(function: ast.FunctionDef | None, names: Mapping[str, object]) -> bool:
-    return function is not None and any(
-        isinstance(node, ast.Name) and node.id in names for node in ast.walk(function)
-    )
+def _outputs_in(value: Any) -> Iterator[Output]:
+    if isinstance(value, Output):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _outputs_in(each)
 
 
-def _outputs_of_steps(root: Path) -> dict[str, tuple[str, ...]]:
-    """Names of the outputs of every ``@step`` of ``steps/``, from its annotations."""
-    found = {}
+def handed_on(steps: list[Step]) -> list[tuple[str, str]]:
+    """Arrows between steps, without those that others imply (the transitive reduction)."""
+    sources = {step.name: step.sources for step in steps}
+
+    def above(name: str) -> set[str]:
+        return sources[name].union(*map(above, sources[name]))
+
+    return [
+        (source, step.name)
+        for step in steps
+        for source in sorted(step.sources)
+        if not any(source in above(other) for other in step.sources - {source})
+    ]
+
+
+def read_wiring(root: Path) -> list[Step]:
+    """The steps of ``pipelines/concept.py`` below ``root``, in the order in which it calls them."""
+    recorder = Recorder(dict(_outputs_of_steps(root)))
+    tree = ast.parse((root / "pipelines" / "concept.py").read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= {each.name: _stand_in(node.module, each.name, recorder) for each in node.names}
+    wire = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "wire"]
+    exec(compile(ast.Module(list(wire), []), "wire", "exec"), names)
+    plan = names["selects_at"]
+    # As if the first cycle selected, too: that gives the steps' order. Then as it is.
+    for names["selects_at"] in (lambda *_: True, plan):
+        recorder.cycles = 0
+        names["wire"](RunSettings(), recorder)
+    return list(recorder.called.values())
+
+
+def _stand_in(module: str, name: str, recorder: Recorder) -> Any:
+    """What the pipeline's module has under a name that it imports."""
+    if name in recorder.outputs:
+        return recorder.step(name)
+    if module.startswith(("zenml", "ops", "pipelines")):
+        return MagicMock(name=name)
+    return getattr(import_module(module), name)
+
+
+def _outputs_of_steps(root: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every ``@step`` of ``steps/`` with the names of its outputs, ``Annotated[…, "name"]``."""
     for path in sorted((root / "steps").glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and any(
-                _name(each) == "step" for each in node.decorator_list
-            ):
-                found[node.name] = tuple(_annotated_names(node.returns))
-    return found
-
-
-def _annotated_names(annotation: ast.expr | None) -> Iterable[str]:
-    for node in ast.walk(annotation) if annotation is not None else ():
-        if isinstance(node, ast.Subscript) and _name(node.value) == "Annotated":
-            for part in ast.walk(node.slice):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    yield part.value
-                    break
-
-
-def _name(node: ast.expr) -> str:
-    """The last part of a name, a dotted name or a call of one."""
-    if isinstance(node, ast.Call):
-        return _name(node.func)
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-class _Reader:
-    """Runs functions on sets of origins instead of values."""
-
-    def __init__(
-        self, functions: Mapping[str, ast.FunctionDef], outputs: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        self._functions = functions  # a method's name begins with a dot
-        self._outputs = outputs
-        self._running: list[ast.FunctionDef] = []
-        self._in_loop = False
-        self.found: dict[str, Step] = {}
-
-    def run(self, function: ast.FunctionDef, env: dict[str, Origins]) -> Origins:
-        """The origins of what it returns."""
-        self._running.append(function)
-        result = self._block(function.body, env)
-        self._running.pop()
-        return result
-
-    def _block(self, body: Iterable[ast.stmt], env: dict[str, Origins]) -> Origins:
-        result = _NOTHING
-        for statement in body:
-            if isinstance(statement, (ast.While, ast.For)):
-                if isinstance(statement, ast.For):
-                    self._bind(statement.target, self._value(statement.iter, env), env)
-                outside, self._in_loop = self._in_loop, True
-                for _ in range(2):  # the second time with what the first handed on
-                    result |= self._block(statement.body, env)
-                self._in_loop = outside
-            elif isinstance(statement, ast.If):
-                other = dict(env)
-                result |= self._block(statement.body, env) | self._block(statement.orelse, other)
-                for name, origins in other.items():
-                    env[name] = env.get(name, _NOTHING) | origins
-            elif isinstance(statement, ast.With):
-                result |= self._block(statement.body, env)
-            elif isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-                value = statement.value
-                origins = self._value(value, env) if value is not None else _NOTHING
-                if isinstance(statement, ast.AugAssign):
-                    origins |= self._value(statement.target, env)
-                targets = (
-                    statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                )
-                for target in targets:
-                    self._assign(target, value, origins, env)
-            elif isinstance(statement, ast.Return) and statement.value is not None:
-                result |= self._value(statement.value, env)
-            elif isinstance(statement, ast.Expr):
-                self._value(statement.value, env)
-        return result
-
-    def _assign(
-        self, target: ast.expr, value: ast.expr | None, origins: Origins, env: dict[str, Origins]
-    ) -> None:
-        """``a, b = x, y`` and ``a, b = step(…)``: each its own; else all to all."""
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            for each, part in zip(target.elts, value.elts, strict=True):
-                self._bind(each, self._value(part, env), env)
-            return
-        names = {name for name, output in origins if not output}
-        outputs = self._outputs[names.pop()] if len(names) == len(origins) == 1 else ()
-        elements = target.elts if isinstance(target, ast.Tuple) else [target]
-        if len(elements) != len(outputs):
-            self._bind(target, origins, env)
-            return
-        ((step, _),) = origins
-        for each, output in zip(elements, outputs, strict=True):
-            self._bind(each, frozenset({(step, output)}), env)
-
-    def _bind(self, target: ast.expr, origins: Origins, env: dict[str, Origins]) -> None:
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name):
-                whole = isinstance(target, (ast.Name, ast.Tuple))
-                env[node.id] = origins if whole else env.get(node.id, _NOTHING) | origins
-
-    def _value(self, node: ast.AST, env: dict[str, Origins]) -> Origins:
-        if isinstance(node, ast.Name):
-            return env.get(node.id, _NOTHING)
-        if isinstance(node, ast.Call):
-            return self._call(node, env)
-        found = _NOTHING
-        for part in ast.iter_child_nodes(node):
-            found |= self._value(part, env)
-        return found
-
-    def _call(self, call: ast.Call, env: dict[str, Origins]) -> Origins:
-        given = [self._value(each, env) for each in call.args]
-        named = {each.arg or "": self._value(each.value, env) for each in call.keywords}
-        every = _NOTHING.union(*given, *named.values())
-        owner = call.func.value if isinstance(call.func, ast.Attribute) else None
-        name = _name(call.func)
-        if name in ("append", "extend", "update") and isinstance(owner, ast.Name):
-            env[owner.id] = env.get(owner.id, _NOTHING) | every
-            return _NOTHING
-        # `step(…)`, `step.map(…)`, `loop(step, …)`.
-        first = call.args[0] if call.args else None
-        for each in (
-            name,
-            _name(owner) if owner else "",
-            first.id if isinstance(first, ast.Name) else "",
-        ):
-            if each in self._outputs:
-                return self._step(each, every)
-        own, other = ("." + name, name) if owner is not None else (name, "." + name)
-        function = self._functions.get(own) or self._functions.get(other)
-        if function is None or function in self._running:
-            return every | (self._value(owner, env) if owner else _NOTHING)
-        names = [each.arg for each in function.args.args if each.arg != "self"]
-        inner: dict[str, Origins] = dict(zip(names, given, strict=False))
-        inner |= {key: origins for key, origins in named.items() if key}
-        rest = [each.arg for each in (function.args.vararg, function.args.kwarg) if each]
-        inner |= dict.fromkeys(rest, every)
-        return self.run(function, inner)
-
-    def _step(self, name: str, origins: Origins) -> Origins:
-        step = self.found.setdefault(name, Step(name, self._outputs[name]))
-        step.in_loop = step.in_loop or self._in_loop
-        order = list(self.found)
-        for source in origins:
-            earlier = order.index(source[0]) < order.index(name)
-            (step.reads if earlier else step.reads_last_cycle).add(source)
-        only = step.outputs[0] if len(step.outputs) == 1 else ""
-        return frozenset({(name, only)})
+            if isinstance(node, ast.FunctionDef) and node.returns is not None:
+                names = re.findall(r", '(\w+)'\]", ast.unparse(node.returns))
+                if any("step" in ast.unparse(each) for each in node.decorator_list):
+                    yield node.name, tuple(names)

@@ -32,6 +32,7 @@ __all__ = [
     "params_of",
     "scorers_fingerprint",
     "tags_of",
+    "weights_of",
 ]
 
 
@@ -55,20 +56,27 @@ def fingerprints_of(settings: RunSettings) -> Fingerprints:
     for name in ("concept", "seeds", "pool"):
         if not getattr(settings, name).strip():
             raise ConfigError(f"{name} is missing: a run needs concept, seeds and pool.")
-    aesthetic = settings.aesthetic
     return Fingerprints(
-        base_model=base_model_fingerprint(settings.model),
+        **weights_of(settings),
         initializer=fingerprint_file(settings.token.initializer),
-        scorer=scorers_fingerprint(settings.scorer, settings.concept_score),
-        judge=judge_fingerprint(settings.evaluation),
         seeds=fingerprint_optional("seeds", settings.seeds),
         pool=fingerprint_pool(settings.pool, settings.pool_rules),
         references=fingerprint_optional("references", settings.references),
         ground_truth=fingerprint_optional("ground_truth", settings.ground_truth),
-        ratings=fingerprint_optional(
+    )
+
+
+def weights_of(settings: RunSettings) -> dict[str, str]:
+    """Hashes of the models, and of what the aesthetic head starts from."""
+    aesthetic = settings.aesthetic
+    return {
+        "base_model": base_model_fingerprint(settings.model),
+        "scorer": scorers_fingerprint(settings.scorer, settings.concept_score),
+        "judge": judge_fingerprint(settings.evaluation),
+        "ratings": fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),
-    )
+    }
 
 
 def base_model_fingerprint(model: ModelSettings) -> str:

@@ -1,9 +1,8 @@
-"""A run's artifacts as the plain data of the report page."""
+"""A run's tables and images as the plain data of the report page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -11,76 +10,43 @@ import pandas as pd
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
 from coti.pool.pool_images import PoolImages
-from coti.report import Card, RunReport
+from coti.report import Card
 from ops.tracking.selection_samples import refused_in, sample_of_refused
 
-__all__ = ["report_of"]
+__all__ = ["pngs_of", "quarantine_of", "rows_of", "selections_of"]
 
 
-def report_of(
-    *,
-    concept: str,
-    run: str,
-    history: Sequence[dict[str, Any]],
-    decision: dict[str, Any],
-    registration: dict[str, Any],
-    curves: Sequence[pd.DataFrame],
-    samples: Sequence[ImageSet],
-    initial_samples: ImageSet,
-    seed_images: ImageSet,
-    scores: Sequence[pd.DataFrame],
-    picked: Sequence[pd.DataFrame],
-    pool_images: PoolImages,
-    accepted: pd.DataFrame,
-    quarantined: pd.DataFrame,
-    config: dict[str, Any],
-    lineage: dict[str, str],
-    token: str,
-) -> RunReport:
-    """Collect what :func:`coti.report.write_report` shows; selections belong to the last cycles."""
-    names = dict(zip(accepted["id"], accepted["source"], strict=True))
-    without = len(history) - len(scores)
-    picked_cards: list[list[Card]] = [[] for _ in range(without)]
-    refused_cards: list[list[Card]] = [[] for _ in range(without)]
-    refused_totals = [0] * without
-    for table, chosen in zip(scores, picked, strict=True):
-        refused = refused_in(table, chosen)
-        picked_cards.append(_cards(chosen, pool_images, names))
-        refused_cards.append(_cards(sample_of_refused(refused), pool_images, names))
-        refused_totals.append(len(refused))
-    return RunReport(
-        concept=concept,
-        cycles=history,
-        title=run,
-        placeholder_token=token,
-        strategy=str(config["strategy"]),
-        finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        best_cycle=int(decision["best_cycle"]),
-        stop_reason=str(decision["reason"]),
-        pool_inputs=len(accepted) + len(quarantined),
-        pool_accepted=len(accepted),
-        curves=[_rows(curve) for curve in curves],
-        picked=picked_cards,
-        refused=refused_cards,
-        refused_totals=refused_totals,
-        samples=[[encode_png(image) for image in each.images] for each in samples],
-        start_samples=[encode_png(image) for image in initial_samples.images],
-        seeds=[encode_png(image) for image in seed_images.images],
-        quarantine=_quarantine(quarantined),
-        validation_html="validation.html",
-        config=config,
-        lineage={**lineage, "registry": registration["reason"]},
-        files={
-            "learned_embeds.safetensors": "learned_embeds.safetensors",
-            "cycles.csv": "cycles.csv",
-            "validation.html": "validation.html",
-        },
-    )
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping a row; what is missing is None."""
     plain = table.astype(object).where(table.notna(), None)
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def pngs_of(images: ImageSet) -> list[bytes]:
+    """Each image as PNG."""
+    return [encode_png(image) for image in images.images]
+
+
+def selections_of(
+    scores: Sequence[pd.DataFrame],
+    picked: Sequence[pd.DataFrame],
+    images: PoolImages,
+    names: dict[str, str],  # an image's name in the pool by its id
+    cycles: int,
+) -> dict[str, Any]:
+    """``picked``, ``refused`` and ``refused_totals`` of a report; of the last cycles alone."""
+    without = cycles - len(scores)
+    found: dict[str, Any] = {
+        "picked": [[] for _ in range(without)],
+        "refused": [[] for _ in range(without)],
+        "refused_totals": [0] * without,
+    }
+    for table, chosen in zip(scores, picked, strict=True):
+        refused = refused_in(table, chosen)
+        found["picked"].append(_cards(chosen, images, names))
+        found["refused"].append(_cards(sample_of_refused(refused), images, names))
+        found["refused_totals"].append(len(refused))
+    return found
 
 
 def _cards(rows: pd.DataFrame, images: PoolImages, names: dict[str, str]) -> list[Card]:
@@ -98,7 +64,8 @@ def _cards(rows: pd.DataFrame, images: PoolImages, names: dict[str, str]) -> lis
     ]
 
 
-def _quarantine(rows: pd.DataFrame) -> list[tuple[str, int, list[str]]]:
+def quarantine_of(rows: pd.DataFrame) -> list[tuple[str, int, list[str]]]:
+    """Each reason, how many, and the names of a few."""
     groups = rows.groupby("reason", sort=True)["source"]
     return [
         (str(reason), len(names), [str(name) for name in names.head(4)]) for reason, names in groups

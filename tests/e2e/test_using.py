@@ -15,9 +15,9 @@ pytestmark = pytest.mark.e2e
 
 LOOK = """
 import json, sys
-from tools.studio_screenshot import browser_page, serving, wait_until_drawn
+from tools.screenshots import browser_page, studio, wait_until_drawn
 seen, told = [], {}
-with serving() as address, browser_page() as page:
+with studio() as address, browser_page() as page:
     page.on("request", lambda request: seen.append(request.url))
     page.goto(address)
     wait_until_drawn(page)
@@ -94,7 +94,7 @@ def test_what_is_missing_is_one_line(learned: Workspace) -> None:
 
 def test_the_studio_in_a_browser(learned: Workspace) -> None:
     """Samples, cycle slider, an error as a sentence; only loopback is listened on and asked."""
-    from tools.studio_screenshot import chromium
+    from tools.screenshots import chromium
 
     if chromium() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
@@ -114,8 +114,8 @@ def test_the_studio_is_not_reachable_from_outside(learned: Workspace) -> None:
     """Bound to 127.0.0.1: this machine's other addresses refuse."""
     code = (
         "import socket, urllib.parse\n"
-        "from tools.studio_screenshot import serving\n"
-        "with serving() as address:\n"
+        "from tools.screenshots import studio\n"
+        "with studio() as address:\n"
         "    port = urllib.parse.urlsplit(address).port\n"
         "    with socket.socket() as probe:\n"
         "        print(probe.connect_ex(('127.0.0.2', port)))\n"

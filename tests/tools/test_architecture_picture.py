@@ -7,80 +7,54 @@ from pathlib import Path
 import pytest
 
 from ops.quiet import ROOT
-from tools.architecture_picture import draw_data_way, draw_packages, main, table_of_steps
-from tools.data_way import Wiring, read_wiring
+from tools.architecture_picture import draw_data_way, main, table_of_packages, table_of_steps
+from tools.data_way import CYCLES, Output, Recorder, Step, handed_on
 from tools.package_imports import Import, downward, read_imports
 
-STEPS = {
-    "find": 'def find(place: str) -> Annotated[str, "place"]: ...',
-    "load": 'def load(place: str) -> Annotated[int, "pool"]: ...',
-    "pick": "def pick(pool: int, before: int | None, scores: int | None)"
-    ' -> tuple[Annotated[int, "chosen"], Annotated[int, "rest"]]: ...',
-    "train": "def train(chosen: int, pool: int) -> Annotated[int, Config(name='adapter')]: ...",
-    "judge": 'def judge(adapter: int) -> Annotated[int, "verdict"]: ...',
-    "write": "def write(adapters: list[int], pool: int) -> None: ...",
+OUTPUTS = {
+    "find": ("place",),
+    "load": ("pool",),
+    "pick": ("chosen", "rest"),
+    "train": ("adapter",),
+    "judge": ("verdict",),
+    "write": (),
 }
-PIPELINE = """
-class Dynamic:
-    def __call__(self, step, **inputs):
-        return step(**inputs)
 
-    def load_all(self, place):
-        return load_all(find(place))
 
-def load_all(place):
-    return load(place)
-
-def learn(loop):
-    pool = loop.load_all("here")
+@pytest.fixture
+def steps() -> list[Step]:
+    """Those of a pipeline of two cycles."""
+    recorder = Recorder(OUTPUTS, cycles=CYCLES - 2)
+    find, load, pick, train, judge, write = map(recorder.step, OUTPUTS)
+    pool = load(place=find())
     chosen = scores = None
-    adapters = []
-    while True:
-        if chosen:
-            before = chosen
-        chosen, rest = loop(pick, pool=pool, before=chosen, scores=scores)
-        adapter = loop(train, chosen=chosen, pool=pool)
+    adapters: list[Output] = []
+    go_on = True
+    while go_on:
+        chosen, _ = recorder(pick, pool=pool, before=chosen, scores=scores)
+        adapter = recorder(train, chosen=chosen, pool=pool)
         adapters.append(adapter)
-        scores = loop(judge, adapter=adapter)
-    write(adapters=adapters, pool=pool)
-
-@pipeline
-def coti_concept():
-    learn(Dynamic())
-"""
+        scores = recorder(judge, given={"adapter": adapter})
+        go_on = recorder.goes_on(scores)
+    recorder(write, adapters=adapters, pool=pool)
+    return list(recorder.called.values())
 
 
-def project(root: Path, pipeline: str = PIPELINE) -> Path:
-    """A repository of six steps."""
-    (root / "steps").mkdir()
-    (root / "pipelines").mkdir()
-    for name, text in STEPS.items():
-        (root / "steps" / f"{name}.py").write_text(f"@step\n{text}\n", encoding="utf-8")
-    (root / "pipelines" / "concept.py").write_text(pipeline, encoding="utf-8")
-    return root
+def test_the_wiring_says_who_reads_what_of_which_cycle(steps: list[Step]) -> None:
+    """Through keywords, lists, mappings and unpacked outputs."""
+    found = {step.name: step for step in steps}
+    assert list(found) == ["find", "load", "pick", "train", "judge", "write"]
+    assert [name for name, step in found.items() if step.in_loop] == ["pick", "train", "judge"]
+    assert found["load"].reads == {("find", "place")}
+    assert found["pick"].reads == {("load", "pool")}
+    assert found["pick"].reads_last_cycle == {("pick", "chosen"), ("judge", "verdict")}
+    assert found["train"].reads == {("pick", "chosen"), ("load", "pool")}
+    assert found["write"].reads == {("train", "adapter"), ("load", "pool")}
 
 
-def wiring_of(root: Path) -> Wiring:
-    """Of the project there."""
-    return read_wiring(project(root))
-
-
-def test_the_wiring_says_who_reads_what_of_which_cycle(tmp_path: Path) -> None:
-    """Through methods, keywords, lists and unpacked outputs."""
-    wiring = wiring_of(tmp_path)
-    steps = {step.name: step for step in wiring.steps}
-    assert list(steps) == ["find", "load", "pick", "train", "judge", "write"]
-    assert [name for name, step in steps.items() if step.in_loop] == ["pick", "train", "judge"]
-    assert steps["load"].reads == {("find", "place")}
-    assert steps["pick"].reads == {("load", "pool")}
-    assert steps["pick"].reads_last_cycle == {("pick", "chosen"), ("judge", "verdict")}
-    assert steps["train"].reads == {("pick", "chosen"), ("load", "pool")}
-    assert steps["write"].reads == {("train", "adapter"), ("load", "pool")}
-
-
-def test_arrows_that_others_imply_are_left_out(tmp_path: Path) -> None:
+def test_arrows_that_others_imply_are_left_out(steps: list[Step]) -> None:
     """train reads the pool, but through pick it is known to come after it."""
-    assert wiring_of(tmp_path).handed_on() == [
+    assert handed_on(steps) == [
         ("find", "load"),
         ("load", "pick"),
         ("pick", "train"),
@@ -89,23 +63,13 @@ def test_arrows_that_others_imply_are_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_the_picture_has_every_step_and_the_table_every_output(tmp_path: Path) -> None:
+def test_the_picture_has_every_step_and_the_table_every_output(steps: list[Step]) -> None:
     """Nothing that the code has is missing in what is shown."""
-    wiring = wiring_of(tmp_path)
-    picture, table = draw_data_way(wiring), table_of_steps(wiring)
-    for step in wiring.steps:
+    picture, table = draw_data_way(steps), table_of_steps(steps)
+    for step in steps:
         assert f">{step.name}</text>" in picture
         assert f"| **{step.name}** |" in table
     assert "pick `chosen`" in table
-
-
-def test_a_pipeline_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """Not an empty picture."""
-    root = project(tmp_path, "def other(): ...")
-    with pytest.raises(ValueError, match="no function 'coti_concept'"):
-        read_wiring(root)
-    with pytest.raises(ValueError, match="calls no step"):
-        read_wiring(root, "other")
 
 
 def test_an_import_of_what_is_below_is_found(tmp_path: Path) -> None:
@@ -120,7 +84,7 @@ def test_an_import_of_what_is_below_is_found(tmp_path: Path) -> None:
     wrong = Import("coti.core", "coti.loop", "coti/core/images.py:5")
     assert set(imports) == {wrong, Import("coti.loop", "coti.core", "coti/loop/learn.py:1")}
     assert downward(imports) == [wrong]
-    assert draw_packages(imports).count("#c92a2a") == 1
+    assert "| **coti.loop** | coti.core |" in table_of_packages(imports)
 
 
 def test_no_package_here_imports_one_below_it() -> None:

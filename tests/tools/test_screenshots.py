@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from coti.core.errors import RegistryError
-from tools.mlflow_screenshot import comparison
+from tools.screenshots import comparison
 
 
 @pytest.mark.slow
