@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from coti.core.errors import MetricError
+from coti.metrics.frechet import check_features
 
 __all__ = ["class_shares", "evenness"]
 
@@ -26,15 +27,9 @@ def class_shares(
     Raises:
         MetricError: no image, fewer than two classes, or shapes that do not fit.
     """
-    if len(names) != len(caption_features) or len(names) < 2:
-        raise MetricError(
-            f"{len(names)} names for {len(caption_features)} captions: as many are needed, and at "
-            "least two classes."
-        )
-    if image_features.ndim != 2 or len(image_features) == 0:
-        raise MetricError(
-            f"image_features must have shape [n, d], n ≥ 1, got {list(image_features.shape)}."
-        )
+    if len(names) < 2:
+        raise MetricError(f"{', '.join(names)} is one class: at least two are told apart.")
+    check_features(image_features=image_features, caption_features=caption_features)
     cosines = normalize(image_features.double()) @ normalize(caption_features.double()).T
     counts = torch.bincount(cosines.argmax(dim=1), minlength=len(names))
     shares = (counts.double() / len(image_features)).tolist()

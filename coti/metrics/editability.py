@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from coti.core.errors import MetricError
+from coti.metrics.frechet import check_features
 
 __all__ = ["editability", "reconstruction"]
 
@@ -20,7 +20,7 @@ def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
     Raises:
         MetricError: one of them is empty, or their widths differ.
     """
-    _check(generated=generated, references=references)
+    check_features(generated=generated, references=references)
     # The mean of all products is the product of the means of the unit vectors.
     ours = normalize(generated.double()).mean(dim=0)
     theirs = normalize(references.double()).mean(dim=0)
@@ -35,19 +35,8 @@ def editability(generated: torch.Tensor, text: torch.Tensor) -> float:
         text: [1, d], text features of that prompt with the token left out.
 
     Raises:
-        MetricError: there is no image, more than one text, or their widths differ.
+        MetricError: there is no image, or their widths differ.
     """
-    _check(generated=generated, text=text)
-    if len(text) != 1:
-        raise MetricError(f"text must have shape [1, d], got {list(text.shape)}: one prompt's.")
+    check_features(generated=generated, text=text)
     mean = normalize(normalize(generated.double()).mean(dim=0, keepdim=True))
     return float((mean @ normalize(text.double()).T).squeeze())
-
-
-def _check(**features: torch.Tensor) -> None:
-    for name, rows in features.items():
-        if rows.ndim != 2 or len(rows) == 0:
-            raise MetricError(f"{name} must have shape [n, d] with n ≥ 1, got {list(rows.shape)}.")
-    widths = {name: rows.shape[1] for name, rows in features.items()}
-    if len(set(widths.values())) > 1:
-        raise MetricError(f"features must have one width, got {widths}: use one encoder for all.")

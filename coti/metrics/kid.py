@@ -31,7 +31,7 @@ def polynomial_mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
         features_a: [n, d], at least 2 rows.
         features_b: [m, d], at least 2 rows.
     """
-    check_features(features_a, features_b)
+    check_features(2, features_a=features_a, features_b=features_b)
     a, b = features_a.double(), features_b.double()
     return float(_off_diagonal_mean(_kernel(a, a)) + _off_diagonal_mean(_kernel(b, b))) - 2 * float(
         _kernel(a, b).mean()
@@ -60,7 +60,7 @@ def kid(
     Raises:
         MetricError: a subset is larger than either side, or has fewer than 2 images.
     """
-    check_features(features_a, features_b)
+    check_features(2, features_a=features_a, features_b=features_b)
     least = min(len(features_a), len(features_b))
     if not 2 <= subset_size <= least:
         raise MetricError(

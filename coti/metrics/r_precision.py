@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from coti.core.errors import MetricError
+from coti.metrics.frechet import check_features
 
 __all__ = ["r_precision"]
 
@@ -25,27 +25,10 @@ def r_precision(
         top: how many nearest captions count, 1 to c.
 
     Raises:
-        MetricError: shapes that do not fit, or ``own`` or ``top`` outside their range.
+        MetricError: shapes that do not fit.
     """
-    for name, features in (
-        ("image_features", image_features),
-        ("caption_features", caption_features),
-    ):
-        if features.ndim != 2 or len(features) == 0:
-            raise MetricError(
-                f"{name} must have shape [n, d] with n ≥ 1, got {list(features.shape)}."
-            )
-    candidates = len(caption_features)
-    if image_features.shape[1] != caption_features.shape[1]:
-        raise MetricError(
-            "image_features and caption_features must have one width, got "
-            f"{image_features.shape[1]} and {caption_features.shape[1]}."
-        )
-    if not 0 <= own < candidates:
-        raise MetricError(f"own must be from 0 to {candidates - 1}, got {own}.")
-    if not 1 <= top <= candidates:
-        raise MetricError(f"top must be from 1 to {candidates}, got {top}.")
+    check_features(image_features=image_features, caption_features=caption_features)
     cosines = normalize(image_features.double()) @ normalize(caption_features.double()).T
-    others = torch.arange(candidates) != own
+    others = torch.arange(len(caption_features)) != own
     nearer = (cosines[:, others] >= cosines[:, own, None]).sum(dim=1)
     return float((nearer < top).double().mean())
