@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -131,7 +132,8 @@ def score_pool(
     )
     strategy = strategy_of(settings)
     known = previous.get("score") if previous is not None and strategy.fixed else None
-    return view.with_score(strategy.score(view) if known is None else known)
+    score = strategy.score(view) if known is None else known
+    return replace(view, columns={**columns, "score": score})
 
 
 def select_batch(
@@ -144,7 +146,7 @@ def select_batch(
     settings = pool.settings
     strategy = strategy_of(settings)
     if settings.strategy == "oracle":
-        pool = pool.with_ground_truth(ground_truth)
+        pool = replace(pool, ground_truth=ground_truth)
     places = strategy.pick(pool, derived_seed(settings.seed, "select", pool.cycle)).tolist()
     ids = pool.features.strings("pool_ids")
     return training_set.plus([ids[place] for place in places], pool.cycle), places

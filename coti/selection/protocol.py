@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -39,14 +39,6 @@ class PoolView:
     """Loads the reference judge, which some baselines stand on."""
     ground_truth: Mapping[str, bool] | None = None
     """File name to whether the image is right; for ``oracle`` alone."""
-
-    def with_score(self, score: torch.Tensor) -> PoolView:
-        """With what the strategy ranks by."""
-        return replace(self, columns={**self.columns, "score": score})
-
-    def with_ground_truth(self, ground_truth: Mapping[str, bool] | None) -> PoolView:
-        """With the ground truth."""
-        return replace(self, ground_truth=ground_truth)
 
 
 class Strategy(Protocol):
