@@ -18,18 +18,12 @@ _BLOCK = 8192
 
 @torch.no_grad()
 def rescore(
-    features: torch.Tensor,
-    new_features: torch.Tensor,
-    least: torch.Tensor,
-    head: AestheticHead,
+    features: torch.Tensor,  # the pool's, [n, d], L2-normalised
+    new_features: torch.Tensor,  # [b, d], L2-normalised, of the images that joined X_T
+    least: torch.Tensor,  # [n], least cosines so far, infinite where there are none
+    head: AestheticHead,  # an affine one costs one more column of the same product
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Least cosines (Eq. 8) and S_aes (Eq. 7) of a pool after X_T grew, in one pass.
-
-    Args:
-        features: the pool's L2-normalised features [n, d].
-        new_features: [b, d], L2-normalised features of the images that joined X_T.
-        least: [n], least cosines so far, infinite where there are none.
-        head: the aesthetic head; an affine one costs one more column of the same product.
 
     Returns:
         Least cosines [n] to the whole X_T, and S_aes [n] in [0, 10].
