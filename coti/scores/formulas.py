@@ -97,14 +97,14 @@ def indicator(gamma_aes: float, gamma_con: float) -> float:
     return TOP * math.sin(math.pi / 20 * gamma_aes) * math.sin(math.pi / 20 * gamma_con)
 
 
-def smooth_clamp(values: torch.Tensor, sharpness: float = 2.0) -> torch.Tensor:
+def smooth_clamp(values: torch.Tensor) -> torch.Tensor:
     """Bring scores into [0, 10] without making the best ones equal.
 
     The identity in the middle of the scale (within 0.01 from 2 to 8), it bends near the ends
     and rises everywhere, so that the order of two good images survives where a hard clamp would
-    call both 10. A value of 10 becomes 9.65, one of 0 becomes 0.35. Higher ``sharpness`` is closer
-    to the hard clamp.
+    call both 10. A value of 10 becomes 9.65, one of 0 becomes 0.35.
     """
+    sharpness = 2.0  # of the bends; higher is closer to the hard clamp
     above = functional.softplus(values, sharpness)
     return (above - functional.softplus(values - TOP, sharpness)).clamp(0.0, TOP)
 
