@@ -113,7 +113,7 @@ def compare_embeddings(
     generated = {}
     for label, embeddings in variants.items():
         texts = list(prompts)
-        if not embeddings:
+        if not embeddings and reference:
             filled = fill_prompts(prompts, reference)
             texts = [plain_prompt(text, reference, plain_word) for text in filled]
         generated[label] = generate_prompts(
@@ -125,7 +125,7 @@ def compare_embeddings(
             num_images=num_images,
             negative_prompt=negative_prompt,
             size=size,
-            progress=f"generating {label}",
+            progress=f"generating {label}".strip(),
         )
     return generated
 

@@ -15,14 +15,11 @@ __all__ = ["class_shares", "evenness"]
 
 
 def class_shares(
-    image_features: torch.Tensor, caption_features: torch.Tensor, names: Sequence[str]
+    image_features: torch.Tensor,  # [n, d]
+    caption_features: torch.Tensor,  # [c, d], one a class
+    names: Sequence[str],  # of the classes, c
 ) -> dict[str, float]:
     """Share of images whose nearest caption by cosine is each class's, adding up to 1.
-
-    Args:
-        image_features: [n, d].
-        caption_features: [c, d], one a class.
-        names: the classes, c.
 
     Raises:
         MetricError: no image, fewer than two classes, or shapes that do not fit.
@@ -37,11 +34,7 @@ def class_shares(
 
 
 def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, float, float]:
-    """How evenly images fall on the classes that an embedding should cover.
-
-    Args:
-        shares: of :func:`class_shares`.
-        expected: the classes that the embedding stands for.
+    """How evenly images fall on the classes that an embedding should cover, those expected.
 
     Returns:
         Entropy in bits, 0 to ``log2(len(expected))``, and the largest share of one class, both

@@ -13,9 +13,7 @@ __all__ = ["editability", "reconstruction"]
 def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
     """Mean pairwise cosine of the concept's generations and its images, −1 to 1.
 
-    Args:
-        generated: [n, d], image features of images of the bare token ("a photo of S*").
-        references: [m, d], image features of the concept's own images.
+    Of image features [n, d] of images of the bare token ("a photo of S*"), and [m, d].
 
     Raises:
         MetricError: one of them is empty, or their widths differ.
@@ -30,9 +28,7 @@ def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
 def editability(generated: torch.Tensor, text: torch.Tensor) -> float:
     """Cosine of the mean generation of a prompt and the prompt without the token, −1 to 1.
 
-    Args:
-        generated: [n, d], image features of images of one prompt.
-        text: [1, d], text features of that prompt with the token left out.
+    Of image features [n, d] of one prompt, and its text features [1, d].
 
     Raises:
         MetricError: there is no image, or their widths differ.

@@ -72,10 +72,8 @@ class Strategy(Protocol):
         ...
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
-        """Images to add, best first: int64 [m] into the pool.
+        """Images to add, best first: int64 [m] into the pool, whose columns hold ``score``.
 
-        Args:
-            pool: with ``score`` among its columns.
-            seed: of whatever is random in it, another one each cycle.
+        ``seed`` is of whatever is random in it, another one each cycle.
         """
         ...
