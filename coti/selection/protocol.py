@@ -44,24 +44,15 @@ class PoolView:
 class Strategy(Protocol):
     """Which images join X_T. To add one: a file here and a line in ``STRATEGIES``."""
 
-    @property
-    def at_once(self) -> bool:
-        """Whether all images are added before the only cycle, by itself; a loop otherwise."""
-        ...
-
-    @property
-    def selects(self) -> bool:
-        """Whether it ever adds an image."""
-        ...
-
-    @property
-    def fixed(self) -> bool:
-        """Whether its score stays the same over the cycles, so that it is computed once."""
-        ...
+    at_once: bool
+    """Whether all images are added before the only cycle, by itself; a loop otherwise."""
+    selects: bool
+    """Whether it ever adds an image."""
+    fixed: bool
+    """Whether its score stays the same over the cycles, so that it is computed once."""
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
-        ...
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """What it ranks by: float32 [n], more is better.
@@ -69,11 +60,9 @@ class Strategy(Protocol):
         Raises:
             ConfigError: something it needs was not given; says what.
         """
-        ...
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Images to add, best first: int64 [m] into the pool, whose columns hold ``score``.
 
         ``seed`` is of whatever is random in it, another one each cycle.
         """
-        ...
