@@ -27,15 +27,8 @@ def contact_sheet(
     Small images are enlarged by a whole factor, pixel by pixel, so that they can be seen; large
     ones are scaled down. A caption may have several lines; a line that is too long is cut. The
     font is the one that Pillow ships. No image at all gives a sheet that says so.
-
-    Raises:
-        ValueError: the shape is another, or there are not as many captions as images.
     """
     check_images(images)
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} images need as many captions, got {len(captions)}.")
-    if columns < 1 or cell < 16:
-        raise ValueError(f"columns={columns} and cell={cell}: at least 1 and 16.")
     margin = max(6, cell // 12)
     caption_font = ImageFont.load_default(max(10, round(cell / 8)))
     title_font = ImageFont.load_default(max(14, round(cell / 6)))

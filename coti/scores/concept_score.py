@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch.nn import functional
 
-from coti.core.errors import ConfigError, ModelError
+from coti.core.errors import ConfigError
 from coti.encoders.protocol import normalized
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import ConceptScoreSettings
@@ -59,12 +59,6 @@ class ConceptScorer:
 
     def score(self, features: torch.Tensor) -> torch.Tensor:
         """S_con of L2-normalised features [n, d]: [n], 0 to 10."""
-        width = len(self.weight) if self.kind == "classifier" else self.reference.shape[1]
-        if features.ndim != 2 or features.shape[1] != width:
-            raise ModelError(
-                f"this concept scorer takes features [n, {width}], got {list(features.shape)}: it "
-                "was fitted on another encoder's."
-            )
         if self.kind == "classifier":
             return smooth_clamp(features @ self.weight + self.bias)
         if self.kind == "knn":

@@ -65,10 +65,6 @@ def score_weights(gamma_aes: float, gamma_con: float, floor: float = 0.0) -> tup
     >>> score_weights(9.0, 5.0, floor=0.25)
     (0.25, 0.5)
     """
-    _in_scale("gamma_aes", gamma_aes)
-    _in_scale("gamma_con", gamma_con)
-    if not 0.0 <= floor <= 1.0:
-        raise MetricError(f"floor must lie in [0, 1], got {floor}.")
     return max(floor, 1.0 - gamma_aes / TOP), max(floor, 1.0 - gamma_con / TOP)
 
 
@@ -92,8 +88,6 @@ def indicator(gamma_aes: float, gamma_con: float) -> float:
     >>> indicator(10.0, 10.0)
     10.0
     """
-    _in_scale("gamma_aes", gamma_aes)
-    _in_scale("gamma_con", gamma_con)
     return TOP * math.sin(math.pi / 20 * gamma_aes) * math.sin(math.pi / 20 * gamma_con)
 
 
@@ -107,8 +101,3 @@ def smooth_clamp(values: torch.Tensor) -> torch.Tensor:
     sharpness = 2.0  # of the bends; higher is closer to the hard clamp
     above = functional.softplus(values, sharpness)
     return (above - functional.softplus(values - TOP, sharpness)).clamp(0.0, TOP)
-
-
-def _in_scale(name: str, value: float) -> None:
-    if not 0.0 <= value <= TOP:
-        raise MetricError(f"{name} must lie in [0, 10], got {value}.")

@@ -18,17 +18,21 @@ from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer, update_least_cosine
-from coti.scores.formulas import PhiValue, gamma, indicator, intelligent_score
-from coti.scores.pool_scores import rescore
+from coti.scores.formulas import PhiValue, gamma, indicator, intelligent_score, smooth_clamp
 
 __all__ = [
     "Encoded",
     "ImageScorer",
     "concept_suffix",
     "embed_images",
+    "rescore",
     "rows_of",
     "score_candidates",
 ]
+
+
+_BLOCK = 8192
+"""Rows of the pool scored at once: features may be mapped from a file."""
 
 
 def embed_images(
@@ -65,6 +69,37 @@ def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch
 def concept_suffix(features: TensorBundle) -> str:
     """What the names of ℰ's features end with: nothing where ℰ of Eq. 8 is the scorer."""
     return "_concept" if "pool_concept" in features.tensors else ""
+
+
+@torch.no_grad()
+def rescore(
+    features: torch.Tensor,  # the pool's, [n, d], L2-normalised
+    new_features: torch.Tensor,  # [b, d], L2-normalised, of the images that joined X_T
+    least: torch.Tensor,  # [n], least cosines so far, infinite where there are none
+    head: AestheticHead,  # an affine one costs one more column of the same product
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least cosines (Eq. 8) and S_aes (Eq. 7) of a pool after X_T grew, in one pass.
+
+    Returns:
+        Least cosines [n] to the whole X_T, and S_aes [n] in [0, 10].
+    """
+    affine = len(head) == 1
+    columns, bias = new_features, torch.zeros(1)
+    if affine:
+        tensors = head.to_tensors()
+        columns = torch.cat([new_features, tensors["0.weight"]])
+        bias = tensors["0.bias"]
+    now, s_aes = torch.empty_like(least), torch.empty_like(least)
+    count = len(new_features)
+    for first in range(0, len(features), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        block = features[rows]
+        products = columns @ block.T  # this way round: few long rows, the faster shape
+        now[rows] = least[rows]
+        if count:
+            now[rows] = torch.minimum(least[rows], products[:count].amin(dim=0))
+        s_aes[rows] = smooth_clamp(products[count] + bias) if affine else head.score(block)
+    return now, s_aes
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.core.errors import ConfigError, ModelError
+from coti.core.errors import ConfigError
 from coti.encoders.protocol import normalized
 from coti.scores.concept_score import (
     ConceptScorer,
@@ -170,11 +170,3 @@ def test_refuses_one_seed(kind: Kind) -> None:
     seeds, pool, _ = world(50)
     with pytest.raises(ConfigError, match=r"seeds: at least 2 are needed.* got 1"):
         fit_concept_scorer(ConceptScoreSettings(kind=kind), seeds[:1], seeds[:1], pool)
-
-
-def test_refuses_mixed_encoders() -> None:
-    """Features of another width than those it was fitted on are an error."""
-    seeds, pool, _ = world(50)
-    scorer = fit_concept_scorer(ConceptScoreSettings(), seeds, seeds, pool)
-    with pytest.raises(ModelError, match=r"takes features \[n, 24\], got \[5, 3\]"):
-        scorer.score(torch.rand(5, 3))
