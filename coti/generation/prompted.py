@@ -37,11 +37,6 @@ class GeneratedImages:
     """uint8 [n, 3, height, width]."""
     metadata: tuple[GenerationMetadata, ...]
 
-    @property
-    def prompts(self) -> list[str]:
-        """The images' prompts, n."""
-        return [each.prompt for each in self.metadata]
-
 
 def generate_prompts(
     model: TextToImageModel,
