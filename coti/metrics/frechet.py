@@ -41,11 +41,7 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
 
 
 def check_features(least: int = 1, **features: torch.Tensor) -> None:
-    """Refuse what no metric of features is defined on.
-
-    Args:
-        least: fewest rows of each.
-        features: [n, d] each, by the argument's name; of one encoder, so of one width.
+    """Refuse what no metric of features is defined on: [n, d] each, finite, of one width.
 
     Raises:
         MetricError: naming the argument, what is allowed, and what came.

@@ -11,18 +11,15 @@ __all__ = ["r_precision"]
 
 
 def r_precision(
-    image_features: torch.Tensor, caption_features: torch.Tensor, own: int, top: int = 1
+    image_features: torch.Tensor,  # [n, d], the judge's; need not be normalised
+    caption_features: torch.Tensor,  # [c, d], the judge's, of the candidate captions
+    own: int,  # row of the images' own caption, 0 to c − 1
+    top: int = 1,  # how many nearest captions count, 1 to c
 ) -> float:
     """Share of images whose own caption is among the ``top`` nearest by cosine, 0 to 1.
 
     Report the number of candidates with it: ``top1/100`` is another number than ``top1/10``. A
     caption as near as the own one counts as nearer, so a model that sees no difference gets 0.
-
-    Args:
-        image_features: [n, d], the judge's; need not be normalised.
-        caption_features: [c, d], the judge's features of the candidate captions.
-        own: row of the images' own caption, 0 to c − 1.
-        top: how many nearest captions count, 1 to c.
 
     Raises:
         MetricError: shapes that do not fit.
