@@ -32,16 +32,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from coti.core.tensors import TensorBundle
+from coti.loop.score import fit_concept_scorer
+from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
-from coti.scores.scoring import fit_concept, score_candidates
+from coti.scores.scoring import score_candidates
 from coti.selection.batch import select_batch
-from coti.settings import ConceptScoreSettings
+from coti.settings import ConceptScoreSettings, RunSettings
 
 WIDTH, SEEDS = 768, 10
 WAYS = ("fit", "classifier", "incremental", "hidden head", "all pairs")
@@ -64,11 +67,12 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
     ids = features.strings("pool_ids")
     candidates = torch.ones(len(ids), dtype=torch.bool)
     chosen = ids[SEEDS : SEEDS + train_size - SEEDS]
-    train = [*features.strings("seed_ids"), *chosen]
+    train = TrainingSet(tuple(features.strings("seed_ids"))).plus(chosen, 1)
     affine = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
     hidden = AestheticHead.fresh(WIDTH, seed=0, hidden=64)
+    settings = RunSettings()
     start = time.process_time()
-    classifier = fit_concept(features, train, ConceptScoreSettings(), 0)
+    classifier = fit_concept_scorer(features, train, settings)
     fit = time.process_time() - start
 
     def cycle(
@@ -76,14 +80,14 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
         least: torch.Tensor | None = None,
         concept: ConceptScorer | None = None,
     ) -> torch.Tensor:
-        printed = ConceptScoreSettings(kind="min_cosine")
-        concept = concept or fit_concept(features, train, printed, 0)
+        printed = replace(settings, concept_score=ConceptScoreSettings(kind="min_cosine"))
+        concept = concept or fit_concept_scorer(features, train, printed)
         joined = chosen[-batch:]
         scores = score_candidates(
             features, head, concept, 4.0, 6.0, 0.3, least=least, joined=joined
         )
-        select_batch(torch.from_numpy(scores["s_int"]), candidates, batch)
-        return torch.from_numpy(scores.get("least_cosine", scores["s_con"]))
+        select_batch(scores["s_int"], candidates, batch)
+        return scores.get("least_cosine", scores["s_con"])
 
     before = cycle(affine)
     ways: dict[str, Callable[[], torch.Tensor]] = {

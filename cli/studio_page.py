@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from coti.core.contact_sheet import tile
+from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
@@ -77,7 +77,7 @@ def _sheet(run_id: str, which: str) -> bytes | None:
 def _generated(
     embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Any:
-    """A grid of images of a prompt on the noise of ``seed``, uint8 [h, w, 3]."""
+    """A grid of images of a prompt on the noise of ``seed``."""
     from coti.commands.embedding_sources import origin_of_embedding
     from coti.generation.prompted import generate_prompts
     from coti.settings import GenerationSettings, ModelSettings
@@ -88,7 +88,7 @@ def _generated(
     where = {"base_model": name, **origin_of_embedding(embedding)}
     model = text_to_image(ModelSettings(**cast(Any, where)))
     images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
-    return tile(images, COLUMNS, gap=2, scale=max(1, SHOWN // int(images.shape[-1])))
+    return contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
 
 
 def page() -> None:

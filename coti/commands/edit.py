@@ -56,11 +56,10 @@ def edit(
 
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
-    from coti.core.contact_sheet import contact_sheet
     from coti.core.whole_files import tensor_hash
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import metadata_of
-    from coti.generation.prompted import GeneratedImages, save_generated
+    from coti.generation.prompted import GeneratedImages, save_generated, save_sheet
     from coti.generation.prompts import fill_prompts
 
     sources = find_embeddings(concepts, embeddings)
@@ -84,28 +83,16 @@ def edit(
     extra = {"edited": tensor_hash(pixels), "mask": tensor_hash(chosen)}
     metadata = [
         metadata_of(
-            network,
-            text,
-            own,
-            how.settings,
-            how.seed,
-            i,
-            how.negative_prompt,
-            size,
-            **extra,
+            network, text, own, how.settings, how.seed, i, how.negative_prompt, size, **extra
         )
         for i in range(num_images)
     ]
     folder = output or new_folder("edited")
     save_generated({"": GeneratedImages(edited.images, tuple(metadata))}, folder, num_images)
     shown = (chosen[None].expand(3, -1, -1) * 255).to(torch.uint8)
-    sheet = contact_sheet(
-        torch.cat([pixels[None], shown[None], edited.images]),
-        columns=num_images + 2,
-        captions=["image", "mask", *[f"edit {i}" for i in range(num_images)]],
-        cell=max(128 // max(size), 1) * max(size) if max(size) < 256 else 256,
-    )
-    sheet.save(folder / "contact_sheet.png", optimize=True)
+    captions = ["image", "mask", *(f"edit {i}" for i in range(num_images))]
+    together = torch.cat([pixels[None], shown[None], edited.images])
+    save_sheet(together, captions, folder, num_images + 2)
     click.echo(
         f"{num_images} images in {folder}; outside the mask they are {edited.outside_error:.2f} "
         f"levels of 255 from the image (the autoencoder alone: {edited.autoencoder_error:.2f})"

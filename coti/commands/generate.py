@@ -78,7 +78,7 @@ def generate(
     """
     project().quiet_terminal()
     from coti.commands.embedding_sources import find_embeddings, load_base_model, variants_of
-    from coti.generation.prompted import compare_embeddings, generate_prompts, save_generated
+    from coti.generation.prompted import compare_embeddings, save_generated
     from coti.generation.prompts import fill_prompts, read_prompts
 
     texts = list(prompts)
@@ -88,34 +88,20 @@ def generate(
     own = [source.embedding for source in sources]
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
     _say_unused(sources, texts)
-    variants = variants_of(sources, compare) if compare else {}
+    variants = variants_of(sources, compare) if compare else {"": own}
     network = load_base_model(how, sources)
-    size = (height or network.resolution, width or network.resolution)
-    if variants:
-        generated = compare_embeddings(
-            network,
-            texts,
-            variants,
-            how.settings,
-            how.seed,
-            num_images=num_images,
-            negative_prompt=how.negative_prompt,
-            size=size,
-            plain_word=plain_word,
-        )
-    else:
-        alone = generate_prompts(
-            network,
-            texts,
-            own,
-            how.settings,
-            how.seed,
-            num_images=num_images,
-            negative_prompt=how.negative_prompt,
-            size=size,
-        )
-        generated = {"": alone}
-    columns = num_images if len(texts) > 1 or variants else min(8, num_images)
+    generated = compare_embeddings(
+        network,
+        texts,
+        variants,
+        how.settings,
+        how.seed,
+        num_images=num_images,
+        negative_prompt=how.negative_prompt,
+        size=(height or network.resolution, width or network.resolution),
+        plain_word=plain_word,
+    )
+    columns = num_images if len(texts) > 1 or compare else min(8, num_images)
     folder = output or new_folder("generated")
     paths = save_generated(generated, folder, columns)
     click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")

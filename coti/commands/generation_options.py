@@ -15,6 +15,11 @@ __all__ = ["GenerationOptions", "embedding_options", "generation_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DEFAULT = GenerationSettings()
+_SETTINGS = (
+    "num_inference_steps", "guidance_scale", "scheduler", "use_karras_sigmas", "batch_size",
+)  # fmt: skip
+_ORIGIN = {"revision": "revision", "sha256": "sha256", "config": "model_config"}
+_OWN = ("model", "seed", "negative_prompt", "device", "dtype")
 
 
 def embedding_options(command: Command) -> Command:
@@ -81,39 +86,14 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
     ]  # fmt: skip
 
     @functools.wraps(command)
-    def bundled(
-        *,
-        model: str | None,
-        revision: str | None,
-        sha256: str | None,
-        model_config: str | None,
-        seed: int,
-        negative_prompt: str,
-        device: str,
-        dtype: str,
-        num_inference_steps: int,
-        guidance_scale: float,
-        scheduler: str,
-        use_karras_sigmas: bool,
-        batch_size: int,
-        **others: Any,
-    ) -> None:
-        settings = replace(
-            _DEFAULT,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            scheduler=scheduler,
-            use_karras_sigmas=use_karras_sigmas,
-            batch_size=batch_size,
-        )
-        given = {"revision": revision, "sha256": sha256, "config": model_config}
-        origin = {name: value for name, value in given.items() if value}
-        if origin and model is None:
+    def bundled(**given: Any) -> None:
+        settings = replace(_DEFAULT, **{name: given.pop(name) for name in _SETTINGS})
+        finds = {name: given.pop(option) for name, option in _ORIGIN.items()}
+        origin = {name: value for name, value in finds.items() if value}
+        if origin and given["model"] is None:
             raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
-        command(
-            how=GenerationOptions(model, origin, seed, negative_prompt, device, dtype, settings),
-            **others,
-        )
+        own = {name: given.pop(name) for name in _OWN}
+        command(how=GenerationOptions(**own, origin=origin, settings=settings), **given)
 
     decorated: Callable[..., None] = bundled
     for option in reversed(options):

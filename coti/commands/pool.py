@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from coti.commands.missing_extras import need_extra
-from coti.core.errors import CotiError
 
 __all__ = ["pool"]
 
@@ -58,10 +57,7 @@ def check(
     need_extra("pool")
     from coti.pool.check import check_pool, settings_with
 
-    try:
-        result = check_pool(path, output, settings_with(changes), resolution, previous)
-    except CotiError as error:
-        raise click.ClickException(str(error)) from error
+    result = check_pool(path, output, settings_with(changes), resolution, previous)
     click.echo(f"{path}: {result.kind}")
     for note in result.notes:
         click.echo(f"  {note}")
@@ -95,10 +91,7 @@ def diff(before: str, after: str, as_json: bool) -> None:
     from coti.pool.manifest import diff as compare
     from coti.pool.manifest import read_manifest
 
-    try:
-        changes = compare(read_manifest(before), read_manifest(after))
-    except CotiError as error:
-        raise click.ClickException(str(error)) from error
+    changes = compare(read_manifest(before), read_manifest(after))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(changes), indent=1))
         return

@@ -1,45 +1,17 @@
-"""Many images as one, for a person to look at: a bare grid, or a sheet with captions."""
+"""Many images as one, for a person to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from coti.core.images import check_images, to_pil
 
-__all__ = ["contact_sheet", "tile"]
+__all__ = ["contact_sheet"]
 
 _INK, _PALE_INK, _PAPER = (28, 28, 30), (96, 96, 100), (255, 255, 255)
-
-
-def tile(
-    images: Tensor, columns: int = 8, *, gap: int = 1, scale: int = 1
-) -> npt.NDArray[np.uint8]:
-    """A grid of the images ``[n, 3, h, w]``, row by row, uint8 ``[height, width, 3]``.
-
-    ``gap`` white pixels lie between images; each is enlarged ``scale`` times, pixel by pixel.
-    Empty places are white. The array is what ``mlflow.log_image`` takes.
-    """
-    check_images(images)
-    if len(images) == 0 or columns < 1 or scale < 1 or gap < 0:
-        raise ValueError(
-            f"tile needs an image, a column, a scale of 1 or more and a gap of 0 or more, got "
-            f"{len(images)} images, columns={columns}, scale={scale}, gap={gap}."
-        )
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    pixels = images.permute(0, 2, 3, 1).cpu().numpy().repeat(scale, 1).repeat(scale, 2)
-    height, width = pixels.shape[1:3]
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
-    grid = np.full(shape, 255, dtype=np.uint8)
-    for index, image in enumerate(pixels):
-        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        grid[top : top + height, left : left + width] = image
-    return grid
 
 
 def contact_sheet(
@@ -55,15 +27,8 @@ def contact_sheet(
     Small images are enlarged by a whole factor, pixel by pixel, so that they can be seen; large
     ones are scaled down. A caption may have several lines; a line that is too long is cut. The
     font is the one that Pillow ships. No image at all gives a sheet that says so.
-
-    Raises:
-        ValueError: the shape is another, or there are not as many captions as images.
     """
     check_images(images)
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} images need as many captions, got {len(captions)}.")
-    if columns < 1 or cell < 16:
-        raise ValueError(f"columns={columns} and cell={cell}: at least 1 and 16.")
     margin = max(6, cell // 12)
     caption_font = ImageFont.load_default(max(10, round(cell / 8)))
     title_font = ImageFont.load_default(max(14, round(cell / 6)))

@@ -68,12 +68,9 @@ def check_hash(path: Path, sha256: str, name: str) -> None:
 
 
 def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | None:
-    """What to do about a full disk, if that is what lies behind an error; else None.
+    """What to do about a full disk, if that lies behind an error or what it was raised from.
 
-    Args:
-        error: as caught; what it was raised from and while counts, too.
-        folder: the cache that was written to.
-        variable: of the environment, which moves it.
+    ``folder`` is the cache that was written to, ``variable`` of the environment moves it.
     """
     left, seen = [error], set[int]()
     while left:
@@ -95,9 +92,7 @@ def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | 
 def read_pickled(path: Path, sha256: str | None = None) -> Any:
     """What a ``.pth``, ``.pt`` or ``.bin`` file holds, weights only: no code in it is run.
 
-    Args:
-        path: the file.
-        sha256: refuse it before reading unless it has this hash.
+    Where ``sha256`` is given, it is refused before reading unless it has this hash.
 
     Raises:
         ModelError: another hash, damaged, or more than tensors and plain containers in it.

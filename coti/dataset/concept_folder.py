@@ -37,16 +37,14 @@ class ConceptCard:
 
 
 def write_concept_folder(
-    folder: Path, embedding_file: Path, images: Sequence[Path], card: ConceptCard
+    folder: Path,  # must not exist yet, or be empty
+    embedding_file: Path,  # the registered one
+    images: Sequence[Path],  # for concept_images/; may be empty
+    card: ConceptCard,  # contents of README.md
 ) -> Path:
     """Write the folder; whole or not at all.
 
-    Args:
-        folder: must not exist yet, or be empty.
-        embedding_file: the registered one; it is copied byte for byte, and written once more under
-            the key that all web UIs take.
-        images: for ``concept_images/``; may be empty.
-        card: contents of ``README.md``.
+    The file is copied byte for byte, and written once more under the key that all web UIs take.
 
     Raises:
         RegistryError: ``folder`` holds something already.

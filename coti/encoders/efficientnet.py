@@ -6,7 +6,6 @@ the network is timm's. Used for measurement and by baselines of the experiments,
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from coti.core.errors import ModelError
+from coti.core.weights import read_pickled
 from coti.encoders.protocol import EncoderOptions
 
 __all__ = ["EfficientNetLite0", "load_efficientnet", "published_weights"]
@@ -103,12 +103,7 @@ def published_weights() -> Path:
 def load_efficientnet(
     path: str | Path | None = None, side: int = 128, batch_size: int = 64
 ) -> EfficientNetLite0:
-    """Load the published weights into timm's network.
-
-    Args:
-        path: the published file; none: the package's, whose hash is checked.
-        side: pixels that images are resized to.
-        batch_size: images at once.
+    """Load the published weights, the package's by default, into timm's network.
 
     Raises:
         ModelError: no such file, another file than the published one, or shapes that don't fit.
@@ -116,12 +111,7 @@ def load_efficientnet(
     import timm
 
     file = published_weights() if path is None else Path(path)
-    if not file.is_file():
-        raise ModelError(f"EfficientNet-Lite0: there is no file {file}; mend the path.")
-    if path is None and hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
-        raise ModelError(f"EfficientNet-Lite0: {file} is not the published file; install it again.")
-    # The package has a pickle; weights_only refuses everything but tensors, and the hash is pinned.
-    saved = torch.load(file, weights_only=True)
+    saved = read_pickled(file, SHA256 if path is None else None)
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     load_in_order(model, saved, f"EfficientNet-Lite0 ({file.name})")
     return EfficientNetLite0(model, side, batch_size)

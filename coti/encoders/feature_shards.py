@@ -33,13 +33,7 @@ def split_into_shards(ids: Sequence[str], size: int) -> list[list[str]]:
 def embed_shard(
     encoder: ImageTextEncoder, concept_encoder: ImageEncoder | None, pool: ImageSet
 ) -> TensorBundle:
-    """Features of one shard's images.
-
-    Args:
-        encoder: the scorer.
-        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        pool: the shard's images.
-    """
+    """Features of one shard's images on the scorer, and on ℰ of Eq. 8 where it isn't the scorer."""
     tensors = {"pool": normalized(encoder.encode_images(pool.images))}
     if concept_encoder is not None:
         tensors["pool_concept"] = normalized(concept_encoder.encode_images(pool.images))
@@ -52,14 +46,7 @@ def embed_seeds(
     seeds: ImageSet,
     distractors: Sequence[str],
 ) -> TensorBundle:
-    """Features of the seeds and of the names of look-alikes, beside those of the shards.
-
-    Args:
-        encoder: the scorer.
-        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        seeds: the seed images.
-        distractors: names of look-alikes, or none.
-    """
+    """Features of the seeds and of the names of look-alikes, beside those of the shards."""
     tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
     if concept_encoder is not None:
         tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
@@ -72,12 +59,9 @@ def embed_seeds(
 def gather_shards(
     shards: Sequence[TensorBundle], seeds: TensorBundle, keep: Collection[str] | None = None
 ) -> TensorBundle:
-    """Shards and seeds as the one bundle that the cycles read.
+    """Shards, in the pool's order, and seeds as the one bundle that the cycles read.
 
-    Args:
-        shards: of :func:`embed_shard`, in the pool's order.
-        seeds: of :func:`embed_seeds`.
-        keep: ids to keep; all of them without.
+    Without ``keep``, ids of the pool, all of it is kept.
     """
     ids = [shard.strings("pool_ids") for shard in shards]
     places = None

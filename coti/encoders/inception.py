@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.weights import local_weights
+from coti.encoders.image_batches import batches, looking_at
 from coti.encoders.protocol import EncoderOptions
 
 __all__ = ["InceptionEncoder"]
@@ -32,14 +32,9 @@ class InceptionEncoder:
     def __init__(
         self, weights: str, sha256: str, *, device: str = "cpu", batch_size: int = 64
     ) -> None:
-        """Load the network.
+        """Load ``pt_inception-2015-12-05`` from a path, ``hf://…`` or ``s3://…``.
 
-        Args:
-            weights: a path, ``hf://…`` or ``s3://…`` of ``pt_inception-2015-12-05``.
-            sha256: the hash it must have. The library reads it as a pickle, so it is always
-                checked before.
-            device: a torch device, or ``auto``.
-            batch_size: images at once.
+        The library reads it as a pickle, so its hash is always checked before.
 
         Raises:
             ModelError: no or other weights, or torch-fidelity is not installed.
@@ -75,14 +70,9 @@ class InceptionEncoder:
     @torch.inference_mode()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, 2048] on the CPU."""
-        starts = range(0, len(images), self.batch_size)
-        hidden = True if len(starts) < 2 else None
-        doing = f"looking at {self.batch_size} images at once with Inception-v3"
-        with out_of_memory_at(ModelError, doing, "lower evaluation.batch_size"):
+        with looking_at("Inception-v3", self.batch_size):
             parts = [
-                self._network(images[first : first + self.batch_size].to(self.device))[0]
-                .float()
-                .cpu()
-                for first in tqdm(starts, "inception features", leave=False, disable=hidden)
+                self._network(batch.to(self.device))[0].float().cpu()
+                for batch in batches(images, self.batch_size, "inception features")
             ]
         return torch.cat(parts) if parts else torch.empty(0, self.size)

@@ -93,20 +93,15 @@ def load_image_text_encoder(
     model: str,
     pretrained: str | None = None,
     *,
-    device: str = "cpu",
-    batch_size: int = 256,
-    sha256: str | None = None,
+    device: str = "cpu",  # a torch device, or auto for CUDA where there is one
+    batch_size: int = 256,  # images or texts at once
+    sha256: str | None = None,  # of the folder or the weights' file; s3:// needs it
 ) -> OpenClipEncoder:
     """Load an image-text model through open_clip, in float32.
 
-    Args:
-        model: a folder with ``open_clip_config.json`` and safetensors weights,
-            ``hf-hub:owner/name``, or the name of a model that open_clip knows, with ``pretrained``.
-        pretrained: for a model known by name, the weights' tag, or a file: a path,
-            ``hf://owner/name@revision/file`` or ``s3://bucket/key``.
-        device: a torch device, or ``auto`` for CUDA where there is one.
-        batch_size: images or texts at once.
-        sha256: pinned hash of the folder or the weights' file; ``s3://`` needs it.
+    ``model`` is a folder with ``open_clip_config.json`` and safetensors weights,
+    ``hf-hub:owner/name``, or the name of a model that open_clip knows. A name needs ``pretrained``:
+    the weights' tag, or a file (a path, ``hf://owner/name@revision/file``, ``s3://bucket/key``).
 
     Raises:
         ModelError: nothing can be loaded from that; says what to do.

@@ -19,32 +19,23 @@ __all__ = ["EncoderOptions", "ImageEncoder", "ImageTextEncoder", "LoadableEncode
 class ImageEncoder(Protocol):
     """Anything that turns images into feature vectors."""
 
-    @property
-    def name(self) -> str:
-        """What it is called in records and messages."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Width of a feature vector."""
-        ...
+    name: str
+    """What it is called in records and messages."""
+    size: int
+    """Width of a feature vector."""
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, h, w], any size, to float32 [n, size] on the CPU, not normalised."""
-        ...
 
 
 class ImageTextEncoder(ImageEncoder, Protocol):
     """An extractor that puts images and texts into one space."""
 
-    @property
-    def input_size(self) -> int:
-        """Side of the images the model itself sees, in pixels."""
-        ...
+    input_size: int
+    """Side of the images the model itself sees, in pixels."""
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts to float32 [n, size] on the CPU, not normalised."""
-        ...
 
 
 def normalized(features: torch.Tensor) -> torch.Tensor:
@@ -85,4 +76,3 @@ class LoadableEncoder(ImageEncoder, Protocol):
         Raises:
             ModelError: nothing can be loaded from the options; says what to do.
         """
-        ...

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from coti.experiments.result_rows import FinishedRun, summarize
 
-__all__ = ["PAPER", "Comparison", "compare"]
+__all__ = ["COTI", "FULL", "ORACLE", "PAPER", "RANDOM", "Comparison", "compare"]
+
+COTI, RANDOM, FULL, ORACLE = "COTI", "TI (RAND)", "TI (FULL)", "oracle"
+"""Rows of Table 1: the method, random pool images, the whole pool, clean images alone."""
 
 PAPER = {
     "fd_of_random": 0.709,
@@ -24,7 +27,7 @@ TI (FULL)'s, R-precision points over each, concepts on which FID is better than 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against RAND, FULL and the oracle; NaN where a row is missing."""
+    """COTI against RAND, FULL and the oracle; NaN where a row is missing."""
 
     fd_of_random: float
     """Mean distance over the mean of TI (RAND)."""
@@ -43,38 +46,20 @@ class Comparison:
     R-precision, over those that FULL used; infinite where it never did."""
 
 
-def compare(
-    runs: Sequence[FinishedRun],
-    fd: str = "fd_judge",
-    *,
-    method: str = "COTI",
-    random: str = "TI (RAND)",
-    full: str = "TI (FULL)",
-    oracle: str = "oracle",
-) -> Comparison:
-    """Compare rows of Table 1 by name.
-
-    Args:
-        runs: all runs of the table.
-        fd: the distance, ``fd_judge`` or ``fd_efficientnet``.
-        method: the row that is judged.
-        random: the row of random pool images.
-        full: the row of the whole pool.
-        oracle: the row of clean images.
-    """
+def compare(runs: Sequence[FinishedRun], fd: str = "fd_judge") -> Comparison:
+    """COTI against Table 1's other rows, on ``fd_judge`` or ``fd_efficientnet``."""
 
     def mean(strategy: str, metric: str, concept: str | None = None) -> float:
         return summarize(runs, strategy, metric, concept).mean
 
+    rows = (COTI, RANDOM, FULL, ORACLE)
     concepts = list(dict.fromkeys(run.concept for run in runs))
     better = sum(
-        mean(method, fd, name) < min(mean(random, fd, name), mean(full, fd, name))
+        mean(COTI, fd, name) < min(mean(RANDOM, fd, name), mean(FULL, fd, name))
         for name in concepts
     )
-    own, rand, whole, top = (mean(name, fd) for name in (method, random, full, oracle))
-    r_own, r_rand, r_whole, r_top = (
-        mean(name, "r_precision") for name in (method, random, full, oracle)
-    )
+    own, rand, whole, top = (mean(name, fd) for name in rows)
+    r_own, r_rand, r_whole, r_top = (mean(name, "r_precision") for name in rows)
     return Comparison(
         fd_of_random=_share(own, rand),
         fd_of_full=_share(own, whole),
@@ -84,7 +69,7 @@ def compare(
         concepts=len(concepts),
         fd_gap_closed=_share(rand - own, rand - top),
         r_gap_closed=_share(r_own - r_rand, r_top - r_rand),
-        steps_to_full=_steps_to_reach(runs, method, full),
+        steps_to_full=_steps_to_reach(runs, COTI, FULL),
     )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import ConfigError
-from coti.experiments.result_rows import FinishedRun, samples_of
+from coti.experiments.result_rows import FinishedRun, samples_of, summarize
 from coti.metrics.table import METRICS
 
 __all__ = ["draw_figures"]
@@ -24,13 +24,7 @@ WIDE = 10.0
 
 
 def draw_figures(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
-    """Draw what a report needs; names of the PNG files written, in order.
-
-    Args:
-        name: ``table1``, ``table2`` and ``ablations`` (bars), ``figure3``, ``figure4``,
-            ``figure5``, ``figure6``.
-        runs: all runs.
-        folder: where the files go.
+    """Draw what a report, one of ``_REPORTS``, needs; names of the PNG files written, in order.
 
     Raises:
         ConfigError: there is no such report.
@@ -52,13 +46,10 @@ def _strategies(runs: Sequence[FinishedRun]) -> list[str]:
 def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> str:
     """Rows of images of one width, the row's name under its first image."""
     kept = [(text, images[:SHOWN]) for text, images in rows if len(images) >= SHOWN]
-    if not kept:
-        kept = [(text, images) for text, images in rows if len(images)]
+    kept = kept or [(text, images) for text, images in rows if len(images)]
     width = min((len(images) for _, images in kept), default=1)
-    if kept:
-        images = torch.cat([each[:width] for _, each in kept])
-    else:
-        images = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
+    none = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
+    images = torch.cat([each[:width] for _, each in kept]) if kept else none
     captions = [text if i == 0 else "" for text, _ in kept for i in range(width)]
     contact_sheet(images, columns=width, captions=captions, title=title).save(path, optimize=True)
     return path.name
@@ -112,13 +103,11 @@ def _curves(
 
 def _plot(path: Path, panels: Sequence[tuple[str, Callable[[Any], None]]]) -> str:
     """Panels side by side in one PNG; matplotlib without its global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (title, draw) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, draw) in zip(places, panels, strict=True):
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         draw(axes)
@@ -159,7 +148,6 @@ def _precision(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str
 
 def _bars(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]:
     """Mean and deviation of both headline metrics, a bar a strategy."""
-    from coti.experiments.result_rows import summarize
 
     def bars(metric: str) -> Callable[[Any], None]:
         def draw(axes: Any) -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coti.experiments.comparison import PAPER, agreeing_concepts, compare
+from coti.experiments.comparison import COTI, FULL, PAPER, RANDOM, agreeing_concepts, compare
 from coti.experiments.result_rows import COLUMNS, FinishedRun, summarize
 from coti.loop.record import CYCLE_COLUMNS
 from coti.metrics.table import METRICS
@@ -66,9 +66,7 @@ def counted(number: int, thing: str) -> str:
 def table_lines(runs: Sequence[FinishedRun], concept: str | None = None) -> list[str]:
     """A Markdown table, a line a strategy: mean ± standard deviation over seeds.
 
-    Args:
-        runs: the runs, of one concept or of several.
-        concept: the concept to show; none: the mean over all of them.
+    Of one concept, or the mean over all of them.
     """
     strategies = list(dict.fromkeys(run.strategy for run in runs))
     metrics = [(m.name, m.heading, m.digits) for m in METRICS.values() if not m.of and not m.steers]
@@ -127,9 +125,7 @@ def comparison_lines(runs: Sequence[FinishedRun]) -> list[str]:
         f"{judge.better_concepts} of {judge.concepts} | "
         f"{second.better_concepts} of {second.concepts} | all |"
     )
-    agree = agreeing_concepts(
-        runs, "fd_judge", "fd_efficientnet", ("TI (RAND)", "TI (FULL)", "COTI")
-    )
+    agree = agreeing_concepts(runs, "fd_judge", "fd_efficientnet", (RANDOM, FULL, COTI))
     lines.append(
         f"| both distances order RAND, FULL and COTI alike | – | {agree} of {judge.concepts} | "
         "| 7 of 8 |"
@@ -141,20 +137,11 @@ def write_markdown(
     runs: Sequence[FinishedRun],
     path: Path,
     title: str,
-    facts: Sequence[str],
-    images: Sequence[str] = (),
-    compared: bool = False,
+    facts: Sequence[str],  # sentences on how it was measured
+    images: Sequence[str] = (),  # names of PNG files beside it
+    compared: bool = False,  # whether the paper's Table 1 stands beside it
 ) -> None:
-    """The experiment's page, written whole by the command that ran it.
-
-    Args:
-        runs: all runs.
-        path: the file.
-        title: its heading.
-        facts: sentences on how it was measured.
-        images: names of PNG files beside it.
-        compared: whether the paper's Table 1 stands beside it.
-    """
+    """The experiment's page, written whole by the command that ran it."""
     concepts = list(dict.fromkeys(run.concept for run in runs))
     seeds = sorted({run.seed for run in runs})
     averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"

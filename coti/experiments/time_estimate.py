@@ -58,9 +58,9 @@ def work_of(settings: RunSettings) -> Work:
     return Work(settings.image_step_cap, generated)
 
 
-def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4) -> Speed:
+def measure_speed(model: TextToImageModel, settings: RunSettings) -> Speed:
     """Time a few optimizer steps and one batch of generating, after a step that warms up."""
-    before = torch.get_num_threads()
+    steps, before = 4, torch.get_num_threads()
     torch.set_num_threads(settings.threads or before)
     try:
         embedding = Embedding.initial(model, settings.token, 0, "speed")
@@ -73,16 +73,9 @@ def measure_speed(model: TextToImageModel, settings: RunSettings, steps: int = 4
             start = time.perf_counter()
             timed = replace(train, max_steps=count, phi_every=count + 1)
             train_cycle(
-                model,
-                images,
-                None,
-                embedding,
-                timed,
-                settings.schedule,
-                None,
-                0,
+                model, images, None, embedding, timed, settings.schedule, None, 0,
                 token=settings.token,
-            )
+            )  # fmt: skip
             return time.perf_counter() - start
 
         first = trained(1)

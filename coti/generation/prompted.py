@@ -17,7 +17,13 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
-__all__ = ["GeneratedImages", "compare_embeddings", "generate_prompts", "save_generated"]
+__all__ = [
+    "GeneratedImages",
+    "compare_embeddings",
+    "generate_prompts",
+    "save_generated",
+    "save_sheet",
+]
 
 _CAPTION = 15
 """Characters of a prompt in a line below an image of the contact sheet."""
@@ -30,11 +36,6 @@ class GeneratedImages:
     images: torch.Tensor
     """uint8 [n, 3, height, width]."""
     metadata: tuple[GenerationMetadata, ...]
-
-    @property
-    def prompts(self) -> list[str]:
-        """The images' prompts, n."""
-        return [each.prompt for each in self.metadata]
 
 
 def generate_prompts(
@@ -107,7 +108,7 @@ def compare_embeddings(
     generated = {}
     for label, embeddings in variants.items():
         texts = list(prompts)
-        if not embeddings:
+        if not embeddings and reference:
             filled = fill_prompts(prompts, reference)
             texts = [plain_prompt(text, reference, plain_word) for text in filled]
         generated[label] = generate_prompts(
@@ -119,21 +120,17 @@ def compare_embeddings(
             num_images=num_images,
             negative_prompt=negative_prompt,
             size=size,
-            progress=f"generating {label}",
+            progress=f"generating {label}".strip(),
         )
     return generated
 
 
 def save_generated(
-    generated: Mapping[str, GeneratedImages], folder: Path, columns: int, title: str | None = None
+    generated: Mapping[str, GeneratedImages],  # by label, which goes before the images' numbers
+    folder: Path,  # made where there is none
+    columns: int,  # of the sheet
 ) -> list[Path]:
     """Write every image as a PNG with its metadata, and ``contact_sheet.png`` beside them.
-
-    Args:
-        generated: label to images; a label goes before the images' numbers, "" adds none.
-        folder: made where there is none.
-        columns: of the sheet.
-        title: of the sheet.
 
     Returns:
         The images' paths; the sheet's is the last.
@@ -147,18 +144,17 @@ def save_generated(
             images.append(image)
             lines = textwrap.wrap(metadata.prompt, _CAPTION)[:4]
             captions.append("\n".join([label, *lines] if label else lines))
-    sheet = contact_sheet(
-        torch.stack(images), columns=columns, captions=captions, cell=_cell(images), title=title
-    )
-    sheet.save(folder / "contact_sheet.png", optimize=True)
-    return [*paths, folder / "contact_sheet.png"]
+    return [*paths, save_sheet(torch.stack(images), captions, folder, columns)]
+
+
+def save_sheet(images: torch.Tensor, captions: Sequence[str], folder: Path, columns: int) -> Path:
+    """``contact_sheet.png``: small images enlarged by a whole factor, large ones reduced."""
+    side = max(images.shape[2:])
+    cell = side * max(1, 128 // side) if side < 256 else 256
+    path = folder / "contact_sheet.png"
+    contact_sheet(images, columns=columns, captions=captions, cell=cell).save(path, optimize=True)
+    return path
 
 
 def _file_safe(label: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in label).strip("-.")
-
-
-def _cell(images: Sequence[torch.Tensor]) -> int:
-    """Side of a sheet's cell: small images enlarged by a whole factor, large ones reduced."""
-    side = max(images[0].shape[1:])
-    return int(side * max(1, 128 // side)) if side < 256 else 256

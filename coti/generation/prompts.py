@@ -120,13 +120,10 @@ def check_tokens(
 
 
 def plain_prompt(prompt: str, embeddings: Sequence[Embedding], word: str | None = None) -> str:
-    """The prompt without placeholder tokens.
+    """The prompt without the embeddings' tokens.
 
-    Args:
-        prompt: may hold any of the embeddings' tokens.
-        embeddings: whose tokens.
-        word: stands in for the first token; if None each one's concept, as its file's metadata
-            names it. Where there is neither, the token is left out.
+    ``word`` stands in for the first; without it each one's concept, as its file's metadata names
+    it. Where there is neither, the token is left out.
     """
     for place, embedding in enumerate(embeddings):
         own = embedding.metadata.get("concept", "")

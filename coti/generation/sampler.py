@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
 from coti.inversion.adapters.protocol import Adapter
@@ -30,19 +31,13 @@ AfterStep = Callable[[torch.Tensor, torch.Tensor, slice], torch.Tensor]
 
 def fixed_noise(
     model: TextToImageModel,
-    indices: Sequence[int],
+    indices: Sequence[int],  # numbers of the images
     seed: int,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None,  # height, width in pixels; the model's resolution if None
 ) -> torch.Tensor:
     """The noise that images start from, float32 [n, channels, h, w] on the CPU.
 
     Each image's depends on (seed, its index) only: not on the others, the batch or the device.
-
-    Args:
-        model: for the shape of its latents.
-        indices: numbers of the images.
-        seed: of all of them.
-        size: height and width in pixels; the model's resolution if None.
     """
     channels, height, width = model.latent_shape
     if size is not None:
@@ -120,7 +115,11 @@ def generate(
     latents = []
     starts = range(0, len(prompts), settings.batch_size)
     total = len(starts) * settings.num_inference_steps
-    try:
+    remedy = (
+        f"lower generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
+        "much beside the weights)"
+    )
+    with out_of_memory_at(ConfigError, f"generating {settings.batch_size} images at once", remedy):
         with (
             ExitStack() as applied,
             tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
@@ -132,26 +131,12 @@ def generate(
             text = _encode(model, prompts, adapters, negative_prompt)
             for first in starts:
                 chosen = slice(first, first + settings.batch_size)
-                latents.append(
-                    _denoise(
-                        model,
-                        noise[chosen],
-                        text,
-                        chosen,
-                        numbers[chosen],
-                        settings,
-                        seed,
-                        after_step,
-                        bar,
-                    )
-                )
+                part = _denoise(
+                    model, noise[chosen], text, chosen, numbers[chosen], settings, seed, after_step,
+                    bar,
+                )  # fmt: skip
+                latents.append(part)
         return decode_latents(model, torch.cat(latents), settings.batch_size)
-    except torch.OutOfMemoryError as error:
-        raise ConfigError(
-            f"The device ran out of memory generating {settings.batch_size} images at once; lower "
-            f"generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
-            "much beside the weights)."
-        ) from error
 
 
 class _Text:

@@ -20,12 +20,8 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
     """Read a ``.pt`` or ``.bin`` embedding, weights only, and save it as ours.
 
     Known are AUTOMATIC1111's and the original code's ``string_to_param``, diffusers' ``{token:
-    vectors}``, ``emb_params``, and a key for each of several text encoders.
-
-    Args:
-        source: the file.
-        target: a ``.safetensors`` path.
-        token: placeholder; by default the file's own, or its name in angle brackets.
+    vectors}``, ``emb_params``, and a key for each of several text encoders. ``token`` is by default
+    the file's own, or its name in angle brackets.
 
     Raises:
         ModelError: the file is damaged or holds more than tensors.

@@ -20,11 +20,9 @@ class LatentStore(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """The latents written under this key, or None."""
-        ...
 
     def write(self, key: str, content: bytes) -> None:
         """Keep latents; whole or not at all."""
-        ...
 
 
 class FolderLatentStore:

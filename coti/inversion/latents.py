@@ -68,12 +68,8 @@ def fit_to_resolution(
 ) -> torch.Tensor:
     """Centre-cropped squares of ``resolution`` pixels, bicubic with antialiasing.
 
-    Args:
-        images: uint8 [n, 3, h, w], or n images [3, h, w] of any sizes.
-        resolution: pixels of a side.
-
-    Returns:
-        uint8 [n, 3, resolution, resolution]; images of that size are returned as they are.
+    uint8 [n, 3, h, w], or n images [3, h, w] of any sizes, to [n, 3, resolution, resolution];
+    images of that size are returned as they are.
 
     >>> fit_to_resolution([torch.zeros(3, 48, 32, dtype=torch.uint8)], 16).shape
     torch.Size([1, 3, 16, 16])
@@ -98,22 +94,15 @@ def fit_to_resolution(
 @torch.no_grad()
 def encode_latents(
     model: TextToImageModel,
-    images: torch.Tensor | Sequence[torch.Tensor],
-    mirrored: bool = False,
-    batch_size: int | None = None,
+    images: torch.Tensor | Sequence[torch.Tensor],  # uint8 [n, 3, h, w], or [3, h, w] of any sizes
+    mirrored: bool = False,  # encode mirror images too; they follow at n, n + 1, …
+    batch_size: int | None = None,  # None: 32, and fewer from 256² on, as many as two of 1024²
     store: LatentStore | None = None,
-    keep_from: int = 256 << 20,
+    keep_from: int = 256 << 20,  # least bytes of latents that the store keeps; 0 keeps none
 ) -> LatentCache:
     """Encode images once; the latents lie on the device, in main memory or on disk by size.
 
-    Args:
-        model: whose autoencoder encodes.
-        images: uint8 [n, 3, h, w], or a list of [3, h, w] of any sizes.
-        mirrored: encode mirror images too; they follow at n, n + 1, ….
-        batch_size: images at once; None: 32, and fewer from 256² on, as many as two of 1024².
-            Halved where the device's memory does not suffice.
-        store: where latents of at least ``keep_from`` bytes are kept between runs.
-        keep_from: bytes; 0 keeps none.
+    ``batch_size`` is halved where the device's memory does not suffice.
 
     Raises:
         TrainingError: there is no image, the disk has no room for their latents, or the

@@ -22,45 +22,41 @@ def weight_bytes(model: TextToImageModel) -> int:
 
 
 def memory_knobs(
-    settings: TrainSettings, weights: int, activations: int, float32: bool
+    settings: TrainSettings,
+    weights: int,  # bytes of the base model's frozen parameters
+    activations: int,  # most bytes that training added; 0 where the device doesn't say
+    float32: bool,  # whether the frozen parts are
 ) -> list[str]:
     """What saves memory, the largest saving first, each with an estimate.
 
     Activations grow with the batch; recomputing them keeps about a third. They are what had been
     allocated when memory ran out, so the true need, and with it the saving, is larger.
-
-    Args:
-        settings: what it ran with.
-        weights: bytes of the base model's frozen parameters.
-        activations: most bytes that training added to what was there when it began; 0 where the
-            device doesn't say.
-        float32: whether the frozen parts are float32.
     """
-
-    def about(share: float, of: int, otherwise: str) -> str:
-        return f"saves at least {share * of / GIB:.1f} GiB" if of else f"saves {otherwise}"
-
     knobs: list[tuple[float, str]] = []
+
+    def turn(knob: str, share: float, of: int, otherwise: str, beside: str = "") -> None:
+        saving = f"at least {share * of / GIB:.1f} GiB" if of else otherwise
+        knobs.append((share * of, f"{knob} (saves {saving}{beside})"))
+
     if settings.batch_size > 1:
-        text = (
+        accumulated = settings.gradient_accumulation_steps * 2
+        turn(
             f"batch_size: {settings.batch_size // 2} with gradient_accumulation_steps: "
-            f"{settings.gradient_accumulation_steps * 2} "
-            f"({about(0.5, activations, 'about half of the activations')})"
+            f"{accumulated}",
+            0.5,
+            activations,
+            "about half of the activations",
         )
-        knobs.append((0.5 * activations, text))
     if not settings.gradient_checkpointing:
-        saving = about(0.65, activations, "about two thirds of the activations")
-        knobs.append(
-            (
-                0.65 * activations,
-                f"gradient_checkpointing: true ({saving}, a third more time, goes on from the "
-                "checkpoint)",
-            )
+        turn(
+            "gradient_checkpointing: true",
+            0.65,
+            activations,
+            "about two thirds of the activations",
+            ", a third more time, goes on from the checkpoint",
         )
     if float32:
-        halved = weights + activations if activations else 0
-        saving = about(0.5, halved, "about half")
-        knobs.append((0.5 * halved, f"dtype: bfloat16 ({saving})"))
+        turn("dtype: bfloat16", 0.5, weights + activations if activations else 0, "about half")
     if not knobs:
         return ["a base model with fewer pixels, or a larger device"]
     return [text for _, text in sorted(knobs, key=lambda knob: -knob[0])]

@@ -97,15 +97,11 @@ class PromptEncoder:
         return prompt
 
     def __call__(
-        self, ids: Sequence[torch.Tensor], vectors: Sequence[torch.Tensor]
+        self,
+        ids: Sequence[torch.Tensor],  # of tokenize, on the model's device
+        vectors: Sequence[torch.Tensor],  # [vectors of all tokens in order, width] a text encoder
     ) -> Conditioning:
-        """Encode prompts; differentiable in ``vectors``.
-
-        Args:
-            ids: of :meth:`tokenize`, on the model's device.
-            vectors: [vectors of all tokens, width] a text encoder, tokens in the order in which
-                they were given; nothing where there are none.
-        """
+        """Encode prompts; differentiable in ``vectors``."""
         text_encoders = self._model.text_encoders
         masks = [
             (row != tokenizer.pad_token_id).long()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
 
 __all__ = ["Vocabulary", "inspect_embedding", "vocabulary_of"]
+
+_TOLERANCE = 0.05
+"""Share by which a norm may lie outside the vocabulary's range."""
 
 
 @dataclass(frozen=True)
@@ -52,71 +54,45 @@ def vocabulary_of(model: TextToImageModel) -> Vocabulary:
     )
 
 
-def inspect_embedding(
-    path: Path | str, vocabulary: Vocabulary | None = None, tolerance: float = 0.05
-) -> list[str]:
+def inspect_embedding(path: Path | str, vocabulary: Vocabulary | None = None) -> list[str]:
     """What is wrong with an embedding file, a sentence each; nothing if it may be promoted.
 
     One key, or those of a family with several text encoders; float32 ``[num_vectors, width]``,
-    finite, and each vector's L2 norm within the vocabulary's range.
-
-    Args:
-        path: the safetensors file.
-        vocabulary: of the base model; without it width and norms are not looked at.
-        tolerance: share by which a norm may lie outside the range.
+    finite, and each vector's L2 norm within the vocabulary's range, give or take 5 %. Without a
+    vocabulary, width and norms are not looked at.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         return [f"the file is damaged or no safetensors file ({error})"]
-    keys = tuple(tensors)
-    known = [each for each in map(embedding_keys, families()) if set(each) == set(keys)]
-    if len(keys) != 1 and not known:
-        return [f"the file has {len(keys)} keys, one is allowed: the token"]
-    order = known[0] if known else keys
-    faults = [
-        fault for key in order for fault in _faults_of_tensor(key, tensors[key])
-    ] or _faults_of_lengths(order, tensors)
+    keys = [each for each in map(embedding_keys, families()) if set(each) == set(tensors)]
+    if len(tensors) != 1 and not keys:
+        return [f"the file has {len(tensors)} keys, one is allowed: the token"]
+    parts = {key: tensors[key] for key in (keys[0] if keys else tensors)}
+    faults = []
+    for key, part in parts.items():
+        if part.dtype != torch.float32:
+            faults.append(f"{key} is {part.dtype}, float32 is allowed")
+        elif part.ndim != 2 or 0 in part.shape:
+            shape = list(part.shape)
+            faults.append(f"{key} has shape {shape}, [num_vectors, width] is allowed")
+        elif not bool(part.isfinite().all()):
+            faults.append(f"{key} has numbers that are not finite")
+    if not faults and len({len(part) for part in parts.values()}) > 1:
+        return ["its text encoders have different numbers of vectors"]
     if faults or vocabulary is None:
         return faults
-    if len(order) != len(vocabulary.widths):
-        return [f"the file is for {len(order)} text encoders, the model has another number"]
-    return [
-        fault
-        for index, key in enumerate(order)
-        for fault in _faults_of_norms(key, tensors[key], vocabulary, index, tolerance)
-    ]
-
-
-def _faults_of_tensor(key: str, tensor: torch.Tensor) -> list[str]:
-    if tensor.dtype != torch.float32:
-        return [f"{key} is {tensor.dtype}, float32 is allowed"]
-    if tensor.ndim != 2 or 0 in tensor.shape:
-        return [f"{key} has shape {list(tensor.shape)}, [num_vectors, width] is allowed"]
-    if not bool(tensor.isfinite().all()):
-        return [f"{key} has numbers that are not finite"]
-    return []
-
-
-def _faults_of_lengths(order: tuple[str, ...], tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    if len({len(tensors[key]) for key in order}) > 1:
-        return ["its text encoders have different numbers of vectors"]
-    return []
-
-
-def _faults_of_norms(
-    key: str, tensor: torch.Tensor, vocabulary: Vocabulary, index: int, tolerance: float
-) -> list[str]:
-    width = vocabulary.widths[index]
-    if tensor.shape[1] != width:
-        return [f"{key} is {tensor.shape[1]} wide, the base model's words are {width}"]
-    norms = tensor.norm(dim=1)
-    least = vocabulary.least[index] * (1 - tolerance)
-    most = vocabulary.most[index] * (1 + tolerance)
-    if float(norms.min()) < least or float(norms.max()) > most:
-        return [
-            f"{key} has vectors of norm {float(norms.min()):.3g} to {float(norms.max()):.3g}, the "
-            f"vocabulary's are {vocabulary.least[index]:.3g} to {vocabulary.most[index]:.3g}"
-        ]
-    return []
+    if len(parts) != len(vocabulary.widths):
+        return [f"the file is for {len(parts)} text encoders, the model has another number"]
+    ranges = zip(vocabulary.widths, vocabulary.least, vocabulary.most, strict=True)
+    for (key, part), (width, least, most) in zip(parts.items(), ranges, strict=True):
+        low, high = part.norm(dim=1).aminmax()
+        if part.shape[1] != width:
+            faults.append(f"{key} is {part.shape[1]} wide, the base model's words are {width}")
+        elif low < least * (1 - _TOLERANCE) or high > most * (1 + _TOLERANCE):
+            faults.append(
+                f"{key} has vectors of norm {float(low):.3g} to {float(high):.3g}, the "
+                f"vocabulary's are {least:.3g} to {most:.3g}"
+            )
+    return faults

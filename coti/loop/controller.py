@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from coti.core.errors import ConfigError
 from coti.loop.record import CycleRecord
 from coti.settings import ControllerSettings
 
@@ -36,15 +35,8 @@ def decide(history: Sequence[CycleRecord], settings: ControllerSettings) -> Deci
     kid_train``, the one whose generations are the nearest to X_T: each in turn is kept if its
     ``kid_train`` is not above ``kid_kept``, the distance of the one kept before it to the same X_T.
 
-    Args:
-        history: the cycles so far in order, cycle 0 first.
-        settings: N, patience, the least improvement, and what is kept.
-
-    Raises:
-        ConfigError: there is no cycle yet.
+    ``history`` are the cycles so far in order, cycle 0 first.
     """
-    if not history:
-        raise ConfigError("history must hold at least cycle 0, got no cycle.")
     kept = risen = history[0]
     highest = admitted = _value(history[0], "phi_ref")
     least = settings.min_improvement

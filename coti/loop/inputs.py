@@ -21,7 +21,6 @@ class Images(Protocol):
 
     def tensor(self, ids: Sequence[str]) -> torch.Tensor:
         """uint8 [len(ids), 3, h, w]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -22,27 +22,16 @@ __all__ = ["judge_cycle"]
 
 
 def judge_cycle(
-    generated: torch.Tensor,
-    references: TensorBundle,
-    training_set: TrainingSet,
-    sources: Mapping[str, str],
+    generated: torch.Tensor,  # X_TI, uint8 [n, 3, h, w]
+    references: TensorBundle,  # of coti.metrics.judge.embed_references
+    training_set: TrainingSet,  # X_T
+    sources: Mapping[str, str],  # id to file name
     settings: RunSettings,
-    judge: ImageTextEncoder,
-    inception: ImageEncoder | None = None,
-    ground_truth: Mapping[str, bool] | None = None,
+    judge: ImageTextEncoder,  # that the references were embedded with
+    inception: ImageEncoder | None = None,  # likewise, for FID
+    ground_truth: Mapping[str, bool] | None = None,  # file name to whether an image is right
 ) -> dict[str, Any]:
-    """What only watches: ``metrics``, ``references`` (how many) and ``seconds``.
-
-    Args:
-        generated: X_TI, uint8 [n, 3, h, w].
-        references: of :func:`coti.metrics.judge.embed_references`.
-        training_set: X_T.
-        sources: id to file name.
-        settings: the run's.
-        judge: what the references were embedded with.
-        inception: likewise for FID.
-        ground_truth: file name to whether an image is right.
-    """
+    """What only watches: ``metrics``, ``references`` (how many) and ``seconds``."""
     began = time.monotonic()
     metrics = judge_images(
         judge,

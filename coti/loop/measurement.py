@@ -6,7 +6,7 @@ import torch
 
 from coti.core.errors import ConfigError
 from coti.core.seeding import derived_seed
-from coti.generation.fixed_noise import generate_fixed
+from coti.generation.fixed_noise import generate_fixed, prompts_of
 from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
@@ -23,44 +23,27 @@ __all__ = ["generated_for", "measure"]
 
 def generated_for(
     model: TextToImageModel,
-    embedding: Embedding | None,
+    embedding: Embedding | None,  # without, the concept's name is generated
     settings: RunSettings,
     count: int,
-    purpose: str,
+    purpose: str,  # names the noise
 ) -> torch.Tensor:
-    """Images on fixed noise, the same noise for every strategy: uint8 [count, 3, h, w].
-
-    Args:
-        model: the base model.
-        embedding: the learned one; without, the concept's name is generated.
-        settings: how to generate, and the seed.
-        count: how many.
-        purpose: names the noise.
-    """
+    """Images on fixed noise, the same noise for every strategy: uint8 [count, 3, h, w]."""
     how = settings.generation
     if embedding is not None:
         return generate_fixed(model, embedding, how, count, settings.seed, purpose).images
-    prompts = [
-        how.prompts[i % len(how.prompts)].replace("{}", settings.concept) for i in range(count)
-    ]
+    prompts = prompts_of(settings.concept, how, count)
     return generate(model, prompts, [], how, derived_seed(settings.seed, purpose))
 
 
 def measure(
-    models: Models,
-    data: ConceptData,
-    settings: RunSettings,
-    embedding: Embedding | None,
-    training_set: TrainingSet | None,
+    models: Models,  # with a judge
+    data: ConceptData,  # with references
+    settings: RunSettings,  # measurement says how many images
+    embedding: Embedding | None,  # none measures what the concept's name generates
+    training_set: TrainingSet | None,  # the X_T that it was trained on
 ) -> dict[str, float]:
     """Metrics of :data:`coti.metrics.table.METRICS` by name; what cannot be measured is missing.
-
-    Args:
-        models: with a judge.
-        data: with references.
-        settings: ``measurement`` says how many images.
-        embedding: the kept one; none measures what the concept's name generates.
-        training_set: the X_T that it was trained on.
 
     Raises:
         ConfigError: there is no judge.

@@ -56,26 +56,15 @@ CYCLE_COLUMNS = tuple(CycleRecord(0, 0, 0, 0, 0, 0, 0.0).row())
 def record_of(
     *,
     cycle: int,
-    before: Sequence[CycleRecord],
-    training_set: TrainingSet,
-    accepted: Sequence[str],
-    generated: int,
-    training: dict[str, Any],
-    metrics: dict[str, float],
+    before: Sequence[CycleRecord],  # of the cycles before it
+    training_set: TrainingSet,  # X_T
+    accepted: Sequence[str],  # ids of the pool's accepted images
+    generated: int,  # |X_TI|
+    training: dict[str, Any],  # the summary of coti.loop.train.train_cycle
+    metrics: dict[str, float],  # those that may steer
     seconds: float,
 ) -> CycleRecord:
-    """A cycle's record from what its stations gave.
-
-    Args:
-        cycle: its number.
-        before: the records of the cycles before it.
-        training_set: X_T.
-        accepted: ids of the pool's accepted images.
-        generated: |X_TI|.
-        training: the summary of :func:`coti.loop.train.train_cycle`.
-        metrics: those that may steer.
-        seconds: that the cycle took.
-    """
+    """A cycle's record from what its stations gave."""
     members = set(training_set.ids)
     return CycleRecord(
         cycle=cycle,
@@ -95,10 +84,8 @@ def with_verdicts(
 ) -> list[CycleRecord]:
     """The controller's records with what the judge said of each cycle, for readers alone.
 
-    Args:
-        history: what steered.
-        verdicts: of :func:`coti.loop.judge_generated.judge_cycle`, in order; more than there are
-            cycles where a graph was unrolled beforehand.
+    ``verdicts`` are of :func:`coti.loop.judge_generated.judge_cycle`, in order; more than there are
+    cycles where a graph was unrolled beforehand.
     """
     return [
         replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -13,9 +14,20 @@ from coti.encoders.efficientnet import EfficientNetLite0
 from coti.loop.inputs import Encoders, Images
 from coti.loop.plan import strategy_of
 from coti.loop.training_set import TrainingSet
-from coti.scores.aesthetic import AestheticHead
+from coti.scores import concept_score
+from coti.scores.aesthetic import (
+    AestheticHead,
+    Ratings,
+    degraded_ratings,
+    finetune_aesthetic_head,
+    load_aesthetic_head,
+    load_ratings,
+    load_user_ratings,
+    rate_selected,
+)
 from coti.scores.concept_score import ConceptScorer
-from coti.scores.scoring import finetune_for_cycle, fit_concept, score_candidates
+from coti.scores.formulas import TOP
+from coti.scores.scoring import concept_suffix, rows_of, score_candidates
 from coti.selection import PoolView
 from coti.settings import RunSettings
 
@@ -23,75 +35,76 @@ __all__ = ["finetune_aesthetic_scorer", "fit_concept_scorer", "score_pool", "sel
 
 
 def finetune_aesthetic_scorer(
-    features: TensorBundle,
-    sources: Mapping[str, str],
-    seeds: ImageSet,
-    training_set: TrainingSet,
+    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    sources: Mapping[str, str],  # id to file name of pool and seeds, for the user's ratings
+    seeds: ImageSet,  # rated 10
+    training_set: TrainingSet,  # X_T before this cycle selects
     cycle: int,
-    encoders: Encoders,
-    settings: RunSettings,
+    encoders: Encoders,  # the scorer, for degraded seeds
+    settings: RunSettings,  # its files found
 ) -> AestheticHead:
-    """θ of a cycle (Eq. 7), fine-tuned on X_T as the cycle before left it.
-
-    Args:
-        features: of :func:`coti.scores.scoring.embed_images`.
-        sources: id to file name of pool and seeds, for the user's ratings.
-        seeds: the seed images.
-        training_set: X_T before this cycle selects.
-        cycle: this cycle.
-        encoders: the scorer, for degraded seeds.
-        settings: the run's; its files found.
-    """
-    return finetune_for_cycle(
-        features,
-        sources,
-        seeds,
-        training_set.since(),
-        cycle,
-        encoders.scorer,
-        settings.aesthetic,
-        derived_seed(settings.seed, "aesthetic", cycle),
-    )
+    """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now."""
+    rules, seed = settings.aesthetic, derived_seed(settings.seed, "aesthetic", cycle)
+    if rules.head is None:
+        head = AestheticHead.fresh(features["pool"].shape[1], derived_seed(seed, "fresh head"))
+    else:
+        head = load_aesthetic_head(rules.head)
+    sets = [Ratings(features["seeds"], torch.full((len(seeds),), TOP))]
+    if rules.ratings is not None:
+        sets.append(load_ratings(rules.ratings))
+    if rules.user_ratings is not None:
+        by_name: dict[str, torch.Tensor] = {}
+        # The pool wins where both have a file of that name.
+        for ids, rows in (("seed_ids", "seeds"), ("pool_ids", "pool")):
+            named = zip(features.strings(ids), features[rows], strict=True)
+            by_name.update({sources[name]: row for name, row in named if name in sources})
+        sets.append(load_user_ratings(rules.user_ratings, by_name))
+    if rules.degrade_seeds:
+        degraded = degraded_ratings(seeds.images, encoders.scorer, derived_seed(seed, "degrade"))
+        sets.append(degraded)
+    seed_ids = set(features.strings("seed_ids"))
+    chosen = {name: when for name, when in training_set.since().items() if name not in seed_ids}
+    if chosen:
+        ratings = [rate_selected(when, cycle, rules) for when in chosen.values()]
+        sets.append(Ratings(rows_of(features, list(chosen)), torch.tensor(ratings)))
+    return finetune_aesthetic_head(head, sets, rules, seed)
 
 
 def fit_concept_scorer(
     features: TensorBundle, training_set: TrainingSet, settings: RunSettings
 ) -> ConceptScorer:
-    """S_con (Eq. 8) against X_T, once for each X_T there is."""
-    return fit_concept(features, training_set.ids, settings.concept_score, settings.seed)
+    """S_con (Eq. 8) against X_T, once for each X_T there is; the same for the same X_T."""
+    kind = concept_suffix(features)
+    return concept_score.fit_concept_scorer(
+        settings.concept_score,
+        rows_of(features, training_set.ids, kind),
+        features[f"seeds{kind}"],
+        features[f"pool{kind}"],
+        features.tensors.get("distractors"),
+        derived_seed(settings.seed, "concept"),
+    )
 
 
 def score_pool(
-    features: TensorBundle,
-    head: AestheticHead,
-    concept: ConceptScorer,
-    training_set: TrainingSet,
+    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    head: AestheticHead,  # θ of this cycle
+    concept: ConceptScorer,  # S_con against X_T so far
+    training_set: TrainingSet,  # X_T so far
     cycle: int,
-    gammas: tuple[float, float],
-    settings: RunSettings,
+    gammas: tuple[float, float],  # γ_aes, γ_con of the last generations (Eq. 9, 10), or zeros
+    settings: RunSettings,  # of coti.loop.plan.effective
     *,
-    previous: Mapping[str, torch.Tensor] | None = None,
-    sources: Mapping[str, str] | None = None,
-    images: Images | None = None,
+    previous: Mapping[str, torch.Tensor] | None = None,  # the columns of the cycle before
+    sources: Mapping[str, str] | None = None,  # id to file name
+    # For strategies that look at images:
+    images: Images | None = None,  # the pool's
     seeds: ImageSet | None = None,
-    efficientnet: Callable[[], EfficientNetLite0] | None = None,
+    efficientnet: Callable[[], EfficientNetLite0] | None = None,  # loads the reference judge
 ) -> PoolView:
     """S_aes, S_con, S_int (Eq. 7, 8, 11) and the strategy's own score of every pool image.
 
-    Args:
-        features: of :func:`coti.scores.scoring.embed_images`.
-        head: θ of this cycle.
-        concept: S_con against X_T so far.
-        training_set: X_T so far.
-        cycle: this cycle.
-        gammas: γ_aes and γ_con of the last generations (Eq. 9, 10); zeros before there are any.
-        settings: of :func:`coti.loop.plan.effective`.
-        previous: the columns of the cycle before: of Eq. 8 only what joined X_T since is new, and
-            a score that stays is not computed again.
-        sources: id to file name.
-        images: the pool's, for strategies that look at them.
-        seeds: the seed images, likewise.
-        efficientnet: loads the reference judge, likewise.
+    With ``previous``, of Eq. 8 only what joined X_T since is new, and a score that stays is not
+    computed again.
     """
     selection = settings.selection
     least = None if previous is None else previous.get("least_cosine")
@@ -119,7 +132,8 @@ def score_pool(
     )
     strategy = strategy_of(settings)
     known = previous.get("score") if previous is not None and strategy.fixed else None
-    return view.with_score(strategy.score(view) if known is None else known)
+    score = strategy.score(view) if known is None else known
+    return replace(view, columns={**columns, "score": score})
 
 
 def select_batch(
@@ -132,7 +146,7 @@ def select_batch(
     settings = pool.settings
     strategy = strategy_of(settings)
     if settings.strategy == "oracle":
-        pool = pool.with_ground_truth(ground_truth)
+        pool = replace(pool, ground_truth=ground_truth)
     places = strategy.pick(pool, derived_seed(settings.seed, "select", pool.cycle)).tolist()
     ids = pool.features.strings("pool_ids")
     return training_set.plus([ids[place] for place in places], pool.cycle), places

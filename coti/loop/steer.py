@@ -28,29 +28,17 @@ class ScoredGenerations:
 
 
 def score_generations(
-    generated: torch.Tensor,
-    encoders: Encoders,
-    head: AestheticHead,
-    concept: ConceptScorer,
-    first_head: AestheticHead,
-    seeds_concept: ConceptScorer,
-    features: TensorBundle,
-    training_set: TrainingSet,
-    kept: torch.Tensor | None,
+    generated: torch.Tensor,  # X_TI, uint8 [n, 3, h, w]
+    encoders: Encoders,  # what is scored on
+    head: AestheticHead,  # θ of this cycle
+    concept: ConceptScorer,  # S_con against this X_T
+    first_head: AestheticHead,  # θ_0
+    seeds_concept: ConceptScorer,  # S_con against the seeds alone
+    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    training_set: TrainingSet,  # X_T
+    kept: torch.Tensor | None,  # features of what the embedding kept before generated, or none
 ) -> ScoredGenerations:
-    """γ_aes, γ_con and φ with this cycle's scorers, φ_ref with the first, and the distance to X_T.
-
-    Args:
-        generated: X_TI, uint8 [n, 3, h, w].
-        encoders: what is scored on.
-        head: θ of this cycle.
-        concept: S_con against this X_T.
-        first_head: θ_0.
-        seeds_concept: S_con against the seeds alone.
-        features: of :func:`coti.scores.scoring.embed_images`.
-        training_set: X_T.
-        kept: features of what the embedding generated that was kept before; none in cycle 0.
-    """
+    """γ_aes, γ_con, φ with this cycle's scorers, φ_ref with the first; the distance to X_T."""
     began = time.monotonic()
     scorer = encoders.with_scores(head, concept)
     encoded = scorer.encode(generated)

@@ -45,46 +45,30 @@ class TrainedCycle:
 
 def train_cycle(
     model: TextToImageModel,
-    encoders: Encoders,
-    head: AestheticHead,
-    concept: ConceptScorer,
-    training_set: TrainingSet,
+    encoders: Encoders,  # of the scores that make φ
+    head: AestheticHead,  # θ of this cycle
+    concept: ConceptScorer,  # S_con against this X_T
+    training_set: TrainingSet,  # X_T
     cycle: int,
     seeds: ImageSet,
     pool: Images,
-    captions: Mapping[str, str],
+    captions: Mapping[str, str],  # id to caption; seeds have none
     start: Embedding,
-    settings: RunSettings,
+    settings: RunSettings,  # of coti.loop.plan.effective
     *,
-    checkpoint: CheckpointStore | None = None,
-    latent_store: LatentStore | None = None,
+    checkpoint: CheckpointStore | None = None,  # where a killed training goes on from
+    latent_store: LatentStore | None = None,  # where many latents are kept between runs
 ) -> TrainedCycle:
-    """Train the embedding on X_T, φ driving the rate (Eq. 12), and generate X_TI with it.
-
-    Args:
-        model: the base model, frozen.
-        encoders: of the scores that make φ.
-        head: θ of this cycle.
-        concept: S_con against this X_T.
-        training_set: X_T.
-        cycle: this cycle.
-        seeds: the seed images.
-        pool: the pool's images.
-        captions: id to caption; seeds have none.
-        start: where the embedding starts.
-        settings: of :func:`coti.loop.plan.effective`.
-        checkpoint: where a killed training goes on from.
-        latent_store: where many latents are kept between runs.
-    """
+    """Train the embedding on X_T, φ driving the rate (Eq. 12), and generate X_TI with it."""
     began = time.monotonic()
     generation, seed = settings.generation, settings.seed
     scorer = encoders.with_scores(head, concept)
 
+    def images_of(embedding: Embedding, count: int, purpose: str) -> torch.Tensor:
+        return generate_fixed(model, embedding, generation, count, seed, purpose).images
+
     def evaluate_phi(embedding: Embedding, _step: int) -> PhiValue:
-        images = generate_fixed(
-            model, embedding, generation, generation.phi_images, seed, "phi"
-        ).images
-        return scorer.indicator(images)
+        return scorer.indicator(images_of(embedding, generation.phi_images, "phi"))
 
     own = seeds.tensor(training_set.seeds)
     parts = [own, pool.tensor(training_set.selected)] if training_set.selected else [own]
@@ -104,10 +88,8 @@ def train_cycle(
     embedding = result.embedding
     return TrainedCycle(
         embedding,
-        generate_fixed(model, embedding, generation, generation.cycle_images, seed, "cycle").images,
-        generate_fixed(
-            model, embedding, generation, generation.sample_images, seed, "sample"
-        ).images,
+        images_of(embedding, generation.cycle_images, "cycle"),
+        images_of(embedding, generation.sample_images, "sample"),
         result.curve,
         {
             "steps": result.steps,

@@ -9,32 +9,24 @@ import torch
 from torch.nn.functional import normalize
 
 from coti.core.errors import MetricError
+from coti.metrics.frechet import check_features
 
 __all__ = ["class_shares", "evenness"]
 
 
 def class_shares(
-    image_features: torch.Tensor, caption_features: torch.Tensor, names: Sequence[str]
+    image_features: torch.Tensor,  # [n, d]
+    caption_features: torch.Tensor,  # [c, d], one a class
+    names: Sequence[str],  # of the classes, c
 ) -> dict[str, float]:
     """Share of images whose nearest caption by cosine is each class's, adding up to 1.
-
-    Args:
-        image_features: [n, d].
-        caption_features: [c, d], one a class.
-        names: the classes, c.
 
     Raises:
         MetricError: no image, fewer than two classes, or shapes that do not fit.
     """
-    if len(names) != len(caption_features) or len(names) < 2:
-        raise MetricError(
-            f"{len(names)} names for {len(caption_features)} captions: as many are needed, and at "
-            "least two classes."
-        )
-    if image_features.ndim != 2 or len(image_features) == 0:
-        raise MetricError(
-            f"image_features must have shape [n, d], n ≥ 1, got {list(image_features.shape)}."
-        )
+    if len(names) < 2:
+        raise MetricError(f"{', '.join(names)} is one class: at least two are told apart.")
+    check_features(image_features=image_features, caption_features=caption_features)
     cosines = normalize(image_features.double()) @ normalize(caption_features.double()).T
     counts = torch.bincount(cosines.argmax(dim=1), minlength=len(names))
     shares = (counts.double() / len(image_features)).tolist()
@@ -42,11 +34,7 @@ def class_shares(
 
 
 def evenness(shares: dict[str, float], expected: Sequence[str]) -> tuple[float, float, float]:
-    """How evenly images fall on the classes that an embedding should cover.
-
-    Args:
-        shares: of :func:`class_shares`.
-        expected: the classes that the embedding stands for.
+    """How evenly images fall on the classes that an embedding should cover, those expected.
 
     Returns:
         Entropy in bits, 0 to ``log2(len(expected))``, and the largest share of one class, both

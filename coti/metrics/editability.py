@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from coti.core.errors import MetricError
+from coti.metrics.frechet import check_features
 
 __all__ = ["editability", "reconstruction"]
 
@@ -13,14 +13,12 @@ __all__ = ["editability", "reconstruction"]
 def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
     """Mean pairwise cosine of the concept's generations and its images, −1 to 1.
 
-    Args:
-        generated: [n, d], image features of images of the bare token ("a photo of S*").
-        references: [m, d], image features of the concept's own images.
+    Of image features [n, d] of images of the bare token ("a photo of S*"), and [m, d].
 
     Raises:
         MetricError: one of them is empty, or their widths differ.
     """
-    _check(generated=generated, references=references)
+    check_features(generated=generated, references=references)
     # The mean of all products is the product of the means of the unit vectors.
     ours = normalize(generated.double()).mean(dim=0)
     theirs = normalize(references.double()).mean(dim=0)
@@ -30,24 +28,11 @@ def reconstruction(generated: torch.Tensor, references: torch.Tensor) -> float:
 def editability(generated: torch.Tensor, text: torch.Tensor) -> float:
     """Cosine of the mean generation of a prompt and the prompt without the token, −1 to 1.
 
-    Args:
-        generated: [n, d], image features of images of one prompt.
-        text: [1, d], text features of that prompt with the token left out.
+    Of image features [n, d] of one prompt, and its text features [1, d].
 
     Raises:
-        MetricError: there is no image, more than one text, or their widths differ.
+        MetricError: there is no image, or their widths differ.
     """
-    _check(generated=generated, text=text)
-    if len(text) != 1:
-        raise MetricError(f"text must have shape [1, d], got {list(text.shape)}: one prompt's.")
+    check_features(generated=generated, text=text)
     mean = normalize(normalize(generated.double()).mean(dim=0, keepdim=True))
     return float((mean @ normalize(text.double()).T).squeeze())
-
-
-def _check(**features: torch.Tensor) -> None:
-    for name, rows in features.items():
-        if rows.ndim != 2 or len(rows) == 0:
-            raise MetricError(f"{name} must have shape [n, d] with n ≥ 1, got {list(rows.shape)}.")
-    widths = {name: rows.shape[1] for name, rows in features.items()}
-    if len(set(widths.values())) > 1:
-        raise MetricError(f"features must have one width, got {widths}: use one encoder for all.")

@@ -27,7 +27,7 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     Raises:
         MetricError: too few rows, widths that differ, or values that are not finite.
     """
-    check_features(features_a, features_b)
+    check_features(2, features_a=features_a, features_b=features_b)
     if torch.equal(features_a, features_b):
         return 0.0
     mean_a, covariance_a = _moments(features_a)
@@ -40,24 +40,23 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     return max(0.0, float(distance))
 
 
-def check_features(features_a: torch.Tensor, features_b: torch.Tensor, least: int = 2) -> None:
-    """Refuse what no distance between feature sets is defined on.
+def check_features(least: int = 1, **features: torch.Tensor) -> None:
+    """Refuse what no metric of features is defined on: [n, d] each, finite, of one width.
 
     Raises:
         MetricError: naming the argument, what is allowed, and what came.
     """
-    for name, features in (("features_a", features_a), ("features_b", features_b)):
-        if features.ndim != 2:
-            raise MetricError(f"{name} must have shape [n, d], got {list(features.shape)}.")
-        if len(features) < least:
-            raise MetricError(f"{name} must have at least {least} rows, got {len(features)}.")
-        if not torch.isfinite(features).all():
+    for name, rows in features.items():
+        if rows.ndim != 2 or len(rows) < least:
+            raise MetricError(
+                f"{name} must have shape [n, d] with n ≥ {least}, got {list(rows.shape)}."
+            )
+        if not rows.isfinite().all():
             raise MetricError(f"{name} must be finite, got NaN or infinite values.")
-    if features_a.shape[1] != features_b.shape[1]:
-        raise MetricError(
-            "features_a and features_b must have one width, got "
-            f"{features_a.shape[1]} and {features_b.shape[1]}."
-        )
+    widths = [rows.shape[1] for rows in features.values()]
+    if len(set(widths)) > 1:
+        wrong = " and ".join(map(str, widths))
+        raise MetricError(f"{' and '.join(features)} must have one width, got {wrong}.")
 
 
 def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,17 +11,9 @@ __all__ = ["read_ground_truth"]
 
 
 def read_ground_truth(path: Path, concept: str) -> dict[str, bool]:
-    """A benchmark pool's ground truth, for selection precision alone.
+    """File name to whether the image is right, from a CSV of file_name, class and degradation.
 
-    An image is right where it shows the concept undegraded; a near duplicate of such a one is,
-    too.
-
-    Args:
-        path: a CSV with the columns ``file_name``, ``class`` and ``degradation``.
-        concept: the class that is right.
-
-    Returns:
-        File name to whether it is right.
+    Right is what shows the concept, a ``class``, undegraded, a near duplicate of such a one, too.
 
     Raises:
         PoolError: no such file, or other columns.

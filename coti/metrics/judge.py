@@ -45,20 +45,13 @@ def _imagenet(count: int) -> list[str]:
 
 
 def embed_references(
-    judge: ImageTextEncoder,
+    judge: ImageTextEncoder,  # of another family than the scorer
     concept: str,
-    images: torch.Tensor | None,
+    images: torch.Tensor | None,  # uint8 [n, 3, h, w]; none where the user has no references
     settings: EvaluationSettings,
-    inception: ImageEncoder | None = None,
+    inception: ImageEncoder | None = None,  # what FID is measured on, where it is wanted
 ) -> TensorBundle:
     """The judge's features of the held-out references and of the candidate captions.
-
-    Args:
-        judge: an image-text model of another family than the scorer.
-        concept: the concept's name.
-        images: uint8 [n, 3, h, w]; none where the user has no references.
-        settings: the captions.
-        inception: what FID is measured on, where it is wanted.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
@@ -78,47 +71,30 @@ def embed_references(
 
 
 def judge_images(
-    judge: ImageTextEncoder,
-    images: torch.Tensor,
-    references: TensorBundle,
+    judge: ImageTextEncoder,  # that references was embedded with
+    images: torch.Tensor,  # X_TI, uint8 [n, 3, h, w]
+    references: TensorBundle,  # of embed_references
     concept: str,
     settings: EvaluationSettings,
-    seed: int,
-    inception: ImageEncoder | None = None,
+    seed: int,  # of KID's subsets
+    inception: ImageEncoder | None = None,  # as references', where FID is wanted
 ) -> dict[str, float]:
-    """What the judge says of generated images: by name of
-    :data:`coti.metrics.table.METRICS`.
+    """What the judge says of generated images: by name of :data:`coti.metrics.table.METRICS`.
 
-    A metric without what it needs is missing: distances without references, R-precision with no
-    caption but the concept's own.
-
-    Args:
-        judge: the model that ``references`` was embedded with.
-        images: uint8 [n, 3, h, w], X_TI.
-        references: of :func:`embed_references`.
-        concept: the concept's name.
-        settings: the captions' template, and the subsets of KID.
-        seed: of KID's subsets.
-        inception: what ``references`` were embedded with for FID, where it is wanted.
-
-    Too few images for a Fréchet distance (:func:`shortfalls`): it is missing, too.
+    A metric without what it needs is missing: distances without references, or enough of them
+    (:func:`shortfalls`), R-precision with no caption but the concept's own.
     """
     features = judge.encode_images(images)
     found = _text_agreement(normalized(features), references, concept, settings)
     if "references" not in references.tensors:
         return found
     real = references["references"]
-    if min(len(features), len(real)) < 2:
-        return found
-    distance = kid(
-        features,
-        real,
-        settings.kid_subsets,
-        min(settings.kid_subset_size, len(features), len(real)),
-        derived_seed(seed, "kid"),
-    )
-    found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
     count = min(len(features), len(real))
+    if count < 2:
+        return found
+    subset_size = min(settings.kid_subset_size, count)
+    distance = kid(features, real, settings.kid_subsets, subset_size, derived_seed(seed, "kid"))
+    found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
     if count >= judge.size:
         found["fd_judge"] = frechet_distance(features, real)
     if inception is not None and "inception" in references.tensors and count >= inception.size:
@@ -146,10 +122,7 @@ def _text_agreement(
 def shortfalls(generated: int, references: int, sizes: Mapping[str, int]) -> list[str]:
     """What will be missing for want of images, a sentence each; for before anything is trained.
 
-    Args:
-        generated: images that will be generated for the metrics.
-        references: held-out references.
-        sizes: width of the features by the metric's name.
+    ``sizes``: width of the features by the metric's name.
     """
     return [
         f"{name} will be missing: it needs {size} images on both sides, there are {references} "

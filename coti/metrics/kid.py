@@ -27,11 +27,9 @@ class KID:
 def polynomial_mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
     """Unbiased squared MMD with the kernel ``(x·y/d + 1)³``, in float64 (their Eq. 4).
 
-    Args:
-        features_a: [n, d], at least 2 rows.
-        features_b: [m, d], at least 2 rows.
+    Features are [n, d] and [m, d], at least 2 rows each.
     """
-    check_features(features_a, features_b)
+    check_features(2, features_a=features_a, features_b=features_b)
     a, b = features_a.double(), features_b.double()
     return float(_off_diagonal_mean(_kernel(a, a)) + _off_diagonal_mean(_kernel(b, b))) - 2 * float(
         _kernel(a, b).mean()
@@ -39,20 +37,13 @@ def polynomial_mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
 
 
 def kid(
-    features_a: torch.Tensor,
-    features_b: torch.Tensor,
+    features_a: torch.Tensor,  # [n, d], generated images
+    features_b: torch.Tensor,  # [m, d], references
     subsets: int = 50,
-    subset_size: int = 100,
-    seed: int = 0,
+    subset_size: int = 100,  # images of either side in a subset, drawn without replacement
+    seed: int = 0,  # of the draws
 ) -> KID:
     """KID: the mean of :func:`polynomial_mmd` over random subsets, and its 95 % interval.
-
-    Args:
-        features_a: [n, d], generated images.
-        features_b: [m, d], references.
-        subsets: how many subsets.
-        subset_size: images of either side in a subset, drawn without replacement.
-        seed: of the draws.
 
     Returns:
         Mean, 2.5th and 97.5th percentile. Identical inputs give 0 without any spread.
@@ -60,7 +51,7 @@ def kid(
     Raises:
         MetricError: a subset is larger than either side, or has fewer than 2 images.
     """
-    check_features(features_a, features_b)
+    check_features(2, features_a=features_a, features_b=features_b)
     least = min(len(features_a), len(features_b))
     if not 2 <= subset_size <= least:
         raise MetricError(

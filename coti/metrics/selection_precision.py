@@ -15,12 +15,8 @@ def selection_precision(picked: Sequence[str], ground_truth: Mapping[str, bool])
     For measurement only: the ground truth lies outside the pool, and nothing that selects, trains
     or stops may read it.
 
-    Args:
-        picked: ids of the picked images.
-        ground_truth: id to whether it is a clean image of the concept; must know every picked id.
-
     Raises:
-        MetricError: a picked id that the key does not know, or that was picked twice.
+        MetricError: a picked id that the ground truth does not know.
     """
     if not picked:
         return float("nan")
@@ -30,6 +26,4 @@ def selection_precision(picked: Sequence[str], ground_truth: Mapping[str, bool])
             f"ground_truth must know every picked id, got {len(unknown)} that it does not know, "
             f"the first {unknown[0]!r}."
         )
-    if len(set(picked)) < len(picked):
-        raise MetricError("picked must name an image once, got one that is named twice.")
     return sum(ground_truth[name] for name in picked) / len(picked)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["METRICS", "Metric", "compared", "is_better", "known", "may_steer"]
+__all__ = ["METRICS", "Metric", "compared", "is_better", "known"]
 
 Need = Literal["captions", "references", "inception", "ground_truth", "reference_judge", "prompts"]
 """What a metric cannot be measured without; without it, it is missing."""
@@ -164,11 +164,6 @@ def known(values: Mapping[str, float | None]) -> dict[str, float]:
     {'phi': 9.0}
     """
     return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
-
-
-def may_steer(values: Mapping[str, float]) -> dict[str, float]:
-    """Those that selection, training and stopping may look at."""
-    return {name: value for name, value in values.items() if METRICS[name].steers}
 
 
 def compared(present: Iterable[str]) -> list[Metric]:

@@ -14,7 +14,9 @@ __all__ = ["distance_to_training"]
 
 
 def distance_to_training(
-    generated: torch.Tensor, features: TensorBundle, train_ids: Sequence[str]
+    generated: torch.Tensor,  # X_TI on the scorer, L2-normalised [n, d], n ≥ 2
+    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    train_ids: Sequence[str],  # X_T, at least 2
 ) -> float:
     """How far generations are from the images that they were learned from, in kind and in variety.
 
@@ -22,11 +24,6 @@ def distance_to_training(
     KID on the scorer's features. φ is a mean of scores and the highest where few kinds of images
     are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
     a small X_T is few kinds of images itself.
-
-    Args:
-        generated: X_TI on the scorer, L2-normalised ``[n, d]``, at least 2.
-        features: of :func:`embed_images`.
-        train_ids: X_T, at least 2.
 
     Returns:
         About 0 (slightly below, too) where both look alike, at most some 8.

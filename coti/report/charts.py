@@ -19,7 +19,8 @@ __all__ = ["Chart", "Line", "line_chart", "score_charts", "step_charts"]
 WIDTH, HEIGHT = 520.0, 288.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 24.0, 48.0
 
-Point = tuple[float, float]
+Point = tuple[float, float | None, str]
+"""x, y or None for a gap, text on hover; an empty text draws no marker."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class Line:
 
     name: str
     style: str
-    points: Sequence[tuple[float, float | None, str]]
-    """x, y or None for a gap, text on hover; an empty text draws no marker."""
+    points: Sequence[Point]
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     stepped: bool = False
@@ -81,11 +81,10 @@ def line_chart(
         return None
     if logarithmic and min(ys) <= 0:
         logarithmic = False
-    ticks = (
-        _log_ticks(min(ys), max(ys))
-        if logarithmic
-        else _ticks(*(y_range or (min(0.0, *ys, 0.0), max(0.0, *ys, 0.0))))
-    )
+    if logarithmic:
+        ticks = _log_ticks(min(ys), max(ys))
+    else:
+        ticks = _ticks(*(y_range or (min(0.0, *ys), max(0.0, *ys))))
     bottom, top = (ticks[0], ticks[-1]) if y_range is None else y_range
     first, last = min(xs), max(xs)
     if x_ticks is not None:
@@ -133,8 +132,7 @@ def line_chart(
 
 def score_charts(cycles: Sequence[Mapping[str, Any]], best_cycle: int | None) -> list[Chart]:
     """Metrics over the cycles: those of one scale together, each distance alone."""
-    xs = [as_number(cycle.get("cycle")) for cycle in cycles]
-    numbers = [float(index) if x is None else x for index, x in enumerate(xs)]
+    numbers = [float(cycle["cycle"]) for cycle in cycles]
     rules = [] if best_cycle is None else [(float(best_cycle), "kept")]
     ticks = _thinned(numbers)
 
@@ -192,45 +190,36 @@ def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[s
     ``names`` are the cycles' names. Steps start again in every cycle; long curves are thinned to
     the means of equal stretches.
     """
-    loss: list[tuple[float, float | None, str]] = []
-    smooth: list[tuple[float, float | None, str]] = []
-    rate: list[tuple[float, float | None, str]] = []
-    phi: list[tuple[float, float | None, str]] = []
-    ticks: list[tuple[float, str]] = [(0.0, "0")]
-    rules: list[tuple[float, str]] = []
+    loss, smooth, rate, phi = [], [], [], []
+    ticks, rules = [(0.0, "0")], []
     start = 0.0
-    total = sum(len(curve) for curve in curves)
-    every = max(1, total // 400)
-    label_every = max(1, -(-len(curves) // 5))
+    every = max(1, sum(map(len, curves)) // 400)
+    label_every, rule_every = (max(1, -(-len(curves) // parts)) for parts in (5, 4))
     for index, (name, curve) in enumerate(zip(names, curves, strict=False)):
-        rows = [(as_number(row.get("step")), row) for row in curve]
-        steps = [(start + step, row) for step, row in rows if step is not None]
-        if not steps:
+        if not curve:
             continue
-        losses = [(x, y) for x, row in steps if (y := as_number(row.get("loss"))) is not None]
-        loss += [(x, y, "") for x, y in _means(losses, every)]
-        smooth += [(x, y, "") for x, y in _means(losses, max(every, -(-len(losses) // 12)))]
-        rates = [(x, as_number(row.get("learning_rate"))) for x, row in steps]
-        rate += [(x, y, "") for x, y in _changes(rates)]
-        for x, row in steps:
-            value = as_number(row.get("phi"))
-            if value is not None:
-                hover = f"{name}, step {x - start:g}: φ {format_number(value)}"
-                if row.get("stage") is not None:
-                    hover += f", rate stage {row['stage']}"
-                phi.append((x, value, hover))
-        for points in (loss, smooth, rate, phi):
-            points.append((steps[-1][0], None, ""))
+        end = start + curve[-1]["step"]
+        gap = (end, None, "")
+        losses = [(start + row["step"], row["loss"]) for row in curve]
+        loss += [*_means(losses, every), gap]
+        smooth += [*_means(losses, max(every, -(-len(losses) // 12))), gap]
+        rate += [*_changes([(start + row["step"], row["learning_rate"]) for row in curve]), gap]
+        for row in curve:
+            if row["phi"] is not None:
+                hover = f"{name}, step {row['step']:g}: φ {format_number(row['phi'])}"
+                hover += f", rate stage {row['stage']}"
+                phi.append((start + row["step"], row["phi"], hover))
+        phi.append(gap)
         if index:
-            rules.append((start, name if index % max(1, -(-len(curves) // 4)) == 0 else ""))
-        start = steps[-1][0]
+            rules.append((start, name if index % rule_every == 0 else ""))
+        start = end
         if index % label_every == label_every - 1 or index == len(curves) - 1:
             ticks.append((start, f"{start:,.0f}"))
     if len(ticks) > 2 and ticks[-1][0] - ticks[-2][0] < start / 12:
         del ticks[-2]
     label = "optimizer step, cycles one after another"
     shared: dict[str, Any] = {"x_label": label, "x_ticks": ticks, "rules": rules}
-    known = [y for _, y, _ in rate if y is not None and y > 0]
+    known = [y for _, y, _ in rate if y]
     charts = [
         line_chart(
             "Training loss",
@@ -257,20 +246,14 @@ def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[s
 
 
 def _path(points: Sequence[tuple[float, float | None]], stepped: bool) -> str:
-    parts: list[str] = []
-    before: float | None = None
+    path, pen_down = "", False
     for x, y in points:
-        if y is None:
-            before = None
-            continue
-        if before is None:
-            parts.append(f"M{x:g} {y:g}")
-        elif stepped:
-            parts.append(f"H{x:g}V{y:g}")
-        else:
-            parts.append(f"L{x:g} {y:g}")
-        before = y
-    return "".join(parts)
+        if y is not None and not pen_down:
+            path += f"M{x:g} {y:g}"
+        elif y is not None:
+            path += f"H{x:g}V{y:g}" if stepped else f"L{x:g} {y:g}"
+        pen_down = y is not None
+    return path
 
 
 def _band(line: Line, across: Any, up: Any) -> str:
@@ -319,22 +302,20 @@ def _thinned(numbers: Sequence[float]) -> list[tuple[float, str]]:
     return [(x, f"{x:g}") for index, x in enumerate(numbers) if index % every == 0]
 
 
-def _means(points: Sequence[Point], stretch: int) -> list[Point]:
+def _means(points: Sequence[tuple[float, float]], stretch: int) -> list[Point]:
     """Means of ``stretch`` points in a row, at the middle of each."""
-    means = []
-    for first in range(0, len(points), stretch):
-        part = points[first : first + stretch]
-        means.append((sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)))
-    return means
+    parts = (points[first : first + stretch] for first in range(0, len(points), stretch))
+    return [(*(sum(each) / len(part) for each in zip(*part, strict=True)), "") for part in parts]
 
 
-def _changes(points: Sequence[tuple[float, float | None]]) -> list[tuple[float, float | None]]:
+def _changes(points: Sequence[tuple[float, float]]) -> list[Point]:
     """The first and last point, and those where y changes."""
-    kept = []
-    for index, (x, y) in enumerate(points):
-        if index in (0, len(points) - 1) or y != points[index - 1][1]:
-            kept.append((x, y))
-    return kept
+    ends = (0, len(points) - 1)
+    return [
+        (x, y, "")
+        for index, (x, y) in enumerate(points)
+        if index in ends or y != points[index - 1][1]
+    ]
 
 
 def _tick_label(value: float) -> str:

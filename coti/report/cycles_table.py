@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coti.core.whole_files import write_whole
 from coti.loop.record import CYCLE_COLUMNS
 from coti.metrics.table import METRICS, Metric, compared
-from coti.report.formats import MISSING, as_number, format_metric, is_integer
+from coti.report.formats import MISSING, as_number, format_metric
 
 __all__ = ["cycles_table", "shown_metrics", "write_cycles_csv"]
 
@@ -37,16 +37,12 @@ def cycles_table(
     for heading in (*headings, "lr\nstage", "\nseconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cycle in cycles:
-        number = _whole(cycle.get("cycle"))
-        star = "*" if best_cycle is not None and number == best_cycle else " "
+        star = "*" if cycle["cycle"] == best_cycle else " "
         table.add_row(
-            f"{MISSING if number is None else number}{star}",
-            _integer(cycle.get("pool_left")),
-            _integer(cycle.get("picked")),
-            _integer(cycle.get("train_size")),
+            f"{cycle['cycle']}{star}",
+            *(_count(cycle.get(name)) for name in ("pool_left", "picked", "train_size")),
             *(format_metric(metric, cycle) for metric in metrics),
-            _text(cycle.get("lr_stage")),
-            _fixed(cycle.get("seconds"), 0),
+            *(_count(cycle.get(name)) for name in ("lr_stage", "seconds")),
         )
     buffer = io.StringIO()
     # Wide enough for all of it: a long line is better than a cut one.
@@ -65,19 +61,15 @@ def cycles_table(
 def write_cycles_csv(cycles: Sequence[Cycle], path: str | Path) -> Path:
     """Write ``cycles.csv``, UTF-8: :data:`coti.loop.record.CYCLE_COLUMNS`, then a row a cycle.
 
-    Numbers have full precision; a missing value (absent, None, not finite) is an empty cell; other
-    keys are left out. The file appears whole or not at all.
+    Numbers have full precision; a missing value (absent, None) is an empty cell; other keys are
+    left out. The file appears whole or not at all.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", errors="replace", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CYCLE_COLUMNS)
-        for cycle in cycles:
-            writer.writerow([_written(cycle.get(column)) for column in CYCLE_COLUMNS])
-    os.replace(part, path)
-    return path
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CYCLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(cycles)
+    write_whole(Path(path), text.getvalue().encode())
+    return Path(path)
 
 
 def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
@@ -90,35 +82,12 @@ def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
 def _heading(metric: Metric, cycles: Sequence[Cycle]) -> str:
     """The short label in two lines; R-precision's says among how many, where that is one number."""
     first, _, second = (metric.short or metric.label).replace("fd_", "fd ").partition(" ")
-    candidates = {_whole(cycle.get(f"{metric.name}_candidates")) for cycle in cycles} - {None}
+    candidates = {cycle.get(f"{metric.name}_candidates") for cycle in cycles} - {None}
     if len(candidates) == 1:
-        second = f"top1/{candidates.pop()}"
+        second = f"top1/{candidates.pop():.0f}"
     return f"{first}\n{second}" if second else f"\n{first}"
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+def _count(value: Any) -> str:
     number = as_number(value)
-    if number is None:
-        return ""
-    return str(int(value)) if is_integer(value) else repr(number)
-
-
-def _whole(value: Any) -> int | None:
-    number = as_number(value)
-    return None if number is None else int(number)
-
-
-def _integer(value: Any) -> str:
-    number = _whole(value)
-    return MISSING if number is None else f"{number:,}"
-
-
-def _fixed(value: Any, digits: int) -> str:
-    number = as_number(value)
-    return MISSING if number is None else f"{number:,.{digits}f}"
-
-
-def _text(value: Any) -> str:
-    return MISSING if value is None or value != value else str(value)
+    return MISSING if number is None else f"{number:,.0f}"

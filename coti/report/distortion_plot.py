@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import matplotlib
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 
 __all__ = ["means_by_label", "plot_distortion"]
 
@@ -32,13 +33,11 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
     Up is less distortion (reconstruction), right is more editable; words of the vocabulary are
     hollow. Points lie close together, so a legend names them.
     """
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 4.4), dpi=130, layout="constrained")
+    figure = Figure(figsize=(6.4, 4.4), dpi=130, layout="constrained")
+    axes = figure.subplots()
     shapes = "osD^vP*X"
     for place, row in enumerate(means_by_label(rows)):
-        colour = plt.get_cmap("tab10")(place % 10)
+        colour = colormaps["tab10"](place % 10)
         mine = [each for each in rows if each["label"] == row["label"]]
         x, y = float(row["editability"]), float(row["reconstruction"])
         spans = []
@@ -68,5 +67,4 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path)
-    plt.close(figure)
     return path

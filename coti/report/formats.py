@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from coti.metrics.table import Metric
@@ -15,7 +15,6 @@ __all__ = [
     "format_metric",
     "format_number",
     "format_value",
-    "is_integer",
 ]
 
 MISSING = "–"
@@ -39,7 +38,7 @@ def format_number(value: Any, digits: int = 3) -> str:
         return MISSING
     if number == 0:
         return "0"
-    if is_integer(value):
+    if isinstance(value, Integral):
         return f"{int(number):,}"
     size = int(f"{abs(number):.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 is 10.0
     if size >= 15 or size < -4:
@@ -48,15 +47,6 @@ def format_number(value: Any, digits: int = 3) -> str:
             f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
         )
     return f"{number:,.{max(0, digits - 1 - size)}f}"
-
-
-def is_integer(value: Any) -> bool:
-    """Whether it is an integer by type: Python's, numpy's or a tensor's, 2 but not 2.0."""
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return True
 
 
 def format_metric(metric: Metric, values: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from coti.core.images import read_image
+from coti.core.whole_files import write_whole
 from coti.metrics.table import METRICS
 from coti.report.charts import score_charts, step_charts
 from coti.report.cycles_table import shown_metrics
@@ -30,6 +31,7 @@ from coti.report.formats import (
     format_number,
     format_value,
 )
+from coti.settings.run import flat
 
 __all__ = ["Card", "RunReport", "write_report"]
 
@@ -53,8 +55,6 @@ class Card:
     """0 to 20 (Eq. 11)."""
     rank: int | None = None
     """Place by S_int among the pool's images that were left, 1 the best."""
-    note: str = ""
-    """Why it was refused, or its caption: a few words."""
 
 
 @dataclass
@@ -74,8 +74,6 @@ class RunReport:
     strategy: str = ""
     finished: str = ""
     """When the run ended, as a person reads it."""
-    note: str = ""
-    """A sentence under the title, such as what kind of data this is."""
     best_cycle: int | None = None
     """The ``cycle`` of the best one by φ_ref."""
     stop_reason: str = ""
@@ -102,8 +100,7 @@ class RunReport:
     config: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | Path] = field(default_factory=dict)
-    """Name and path of what lies beside; relative paths count from the page's folder. An address
-    (``s3://…``) is shown, not linked."""
+    """Name and path of what lies beside; relative paths count from the page's folder."""
 
 
 def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -> Path:
@@ -117,10 +114,7 @@ def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -
     """
     path = Path(path)
     html = _render(report, path, max_cards)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(html, encoding="utf-8", errors="replace")  # names may hold stray surrogates
-    os.replace(part, path)
+    write_whole(path, html.encode(errors="replace"))  # names may hold stray surrogates
     return path
 
 
@@ -140,7 +134,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
     )
     script = (TEMPLATES / "script.js.j2").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = [f"cycle {cycle.get('cycle', index)}" for index, cycle in enumerate(report.cycles)]
+    names = [f"cycle {cycle['cycle']}" for cycle in report.cycles]
     stops = _stops(report, names)
     best_stops = [index for index, stop in enumerate(stops) if stop["best"]]
     return environment.get_template("page.html.j2").render(
@@ -155,8 +149,8 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         charts=score_charts(report.cycles, report.best_cycle),
         step_charts=step_charts(report.curves, names),
         quarantined=sum(count for _, count, _ in report.quarantine),
-        config=_flat(report.config),
-        lineage=_flat(report.lineage).items(),
+        config=flat(report.config),
+        lineage=report.lineage.items(),
         files=[(name, *_link(file, path)) for name, file in report.files.items()],
         validation=_link(report.validation_html, path)[0] if report.validation_html else "",
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
@@ -166,10 +160,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
 
 
 def _best(report: RunReport) -> Mapping[str, Any] | None:
-    for cycle in report.cycles:
-        if report.best_cycle is not None and cycle.get("cycle") == report.best_cycle:
-            return cycle
-    return None
+    return next((c for c in report.cycles if c["cycle"] == report.best_cycle), None)
 
 
 def _headline(report: RunReport) -> list[dict[str, str]]:
@@ -177,55 +168,45 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     if not report.cycles:
         return []
     first, best = report.cycles[0], _best(report)
+    end = report.cycles[-1] if best is None else best
+
+    def compared(name: str) -> str:
+        before = as_number(first.get(name))
+        return "" if end is first or before is None else f"from {format_number(before)}"
+
     tiles = []
     if best is not None:
-        tiles.append(
-            _tile("Kept cycle", str(report.best_cycle), f"of {len(report.cycles)} trained")
-        )
-    end = best if best is not None else report.cycles[-1]
+        tiles.append(("Kept cycle", str(report.best_cycle), f"of {len(report.cycles)} trained"))
     tiles.append(
-        _tile(
-            "φ_ref",
-            format_number(end.get("phi_ref")),
-            _joined("of 10", _from(first, end, "phi_ref")),
-        )
+        ("φ_ref", format_number(end.get("phi_ref")), _joined("of 10", compared("phi_ref")))
     )
     for name in ("fid", "fd_judge"):
         distance, start = as_number(end.get(name)), as_number(first.get(name))
         if distance is not None:
-            detail = _from(first, end, name)
+            detail = compared(name)
             if start and end is not first:
                 detail += f" ({(distance - start) / start:+.0%})".replace("-", "−")
-            tiles.append(_tile(METRICS[name].label, format_number(distance), detail))
+            tiles.append((METRICS[name].label, format_number(distance), detail.strip()))
     if as_number(end.get("r_precision")) is not None:
         candidates = as_number(end.get("r_precision_candidates"))
         of = f"top 1 of {candidates:,.0f}" if candidates else ""
-        detail = _joined(_from(first, end, "r_precision"), of)
-        tiles.append(_tile("R-precision", format_number(end.get("r_precision")), detail))
-    used = 0
-    for cycle in report.cycles:
-        used += int(as_number(cycle.get("picked")) or 0)
-        if cycle is end:
-            break
+        detail = _joined(compared("r_precision"), of)
+        tiles.append(("R-precision", format_number(end.get("r_precision")), detail))
+    until = report.cycles[: report.cycles.index(end) + 1]
+    used = sum(int(as_number(cycle.get("picked")) or 0) for cycle in until)
     of = "" if report.pool_accepted is None else f"of {report.pool_accepted:,} in the pool"
-    tiles.append(_tile("Images used", f"{used:,}", of))
+    tiles.append(("Images used", f"{used:,}", of))
     if report.stop_reason:
-        tiles.append(_tile("Why it stopped", report.stop_reason, "", "words"))
-    return tiles
-
-
-def _tile(label: str, value: str, detail: str, kind: str = "") -> dict[str, str]:
-    return {"label": label, "value": value, "detail": detail.strip(), "kind": kind}
+        tiles.append(("Why it stopped", report.stop_reason, ""))
+    kinds = {"Why it stopped": "words"}
+    return [
+        {"label": label, "value": value, "detail": detail, "kind": kinds.get(label, "")}
+        for label, value, detail in tiles
+    ]
 
 
 def _joined(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
-
-
-def _from(first: Mapping[str, Any], end: Mapping[str, Any], column: str) -> str:
-    if first is end or as_number(first.get(column)) is None:
-        return ""
-    return f"from {format_number(first.get(column))}"
 
 
 def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -245,7 +226,7 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
                 "name": name,
                 "detail": " · ".join(detail),
                 "images": [_image(data, SAMPLE_SIDE) for data in samples],
-                "best": report.best_cycle is not None and cycle.get("cycle") == report.best_cycle,
+                "best": cycle["cycle"] == report.best_cycle,
             }
         )
     return [stop for stop in stops if stop["images"]]
@@ -264,7 +245,7 @@ def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list
             {
                 "name": name,
                 "cycle": cycle,
-                "best": report.best_cycle is not None and cycle.get("cycle") == report.best_cycle,
+                "best": cycle["cycle"] == report.best_cycle,
                 "picked": _cards(picked, max_cards),
                 "picked_total": len(picked),
                 "refused": _cards(refused, max_cards),
@@ -296,32 +277,12 @@ def _image(data: bytes, longest: int) -> dict[str, Any]:
     return {"uri": uri, "small": small}
 
 
-def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """A nested mapping as ``a.b.c`` -> value."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{before}.{key}" if before else str(key)
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, name))
-        else:
-            flat[name] = value
-    return flat
-
-
-def _link(file: str | Path | None, page: Path) -> tuple[str, str]:
-    """A relative link from the page to a file, and its size in words if it is there.
-
-    An address has no link, and the address itself for its size.
-    """
-    if file is None:
-        return "", ""
-    if "://" in str(file):
-        return "", str(file)
-    target = Path(file)
-    beside = page.parent / target
-    relative = Path(os.path.relpath(beside, page.parent)).as_posix()
+def _link(file: str | Path, page: Path) -> tuple[str, str]:
+    """A relative link from the page to a file, and its size in words if it is there."""
+    beside = page.parent / file
     size = ""
     if beside.is_file():
         count = beside.stat().st_size
         size = f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+    relative = Path(os.path.relpath(beside, page.parent)).as_posix()
     return "./" + quote(relative, errors="surrogateescape"), size

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from coti.core.errors import ModelError, PoolError
 from coti.encoders.protocol import ImageEncoder, normalized
-from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
+from coti.scores.degradations import graded_copies
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import AestheticSettings
 
@@ -33,7 +33,6 @@ __all__ = [
     "load_ratings",
     "load_user_ratings",
     "rate_selected",
-    "save_aesthetic_head",
 ]
 
 
@@ -119,19 +118,14 @@ class AestheticHead(nn.Sequential):
 
 
 def fold_affine_layers(
-    weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor]
+    weights: Sequence[torch.Tensor],  # [out, in] each, in the order they are applied
+    biases: Sequence[torch.Tensor],  # [out] each
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Fold layers without activations between them into one affine map, in float64.
 
     LAION's ``sac+logos+ava1-l14-linearMSE`` (768→1024→128→64→16→1) is such a stack; folded, a
-    million images are scored by one matrix-vector product.
-
-    Args:
-        weights: [out, in] each, in the order they are applied.
-        biases: [out] each.
-
-    Returns:
-        float32 weight [last out, first in] and bias [last out].
+    million images are scored by one matrix-vector product: float32 [last out, first in] and
+    bias [last out].
     """
     weight, bias = weights[0].double(), biases[0].double()
     for next_weight, next_bias in zip(weights[1:], biases[1:], strict=True):
@@ -152,11 +146,6 @@ def load_aesthetic_head(path: str | Path) -> AestheticHead:
         ModelError: no such file, or not a head.
     """
     return AestheticHead.from_tensors(_load_tensors(path, "aesthetic head"))
-
-
-def save_aesthetic_head(head: AestheticHead, path: str | Path) -> None:
-    """Write a head as safetensors."""
-    save_file(head.to_tensors(), path)
 
 
 @dataclass(frozen=True)
@@ -208,11 +197,9 @@ def _load_tensors(path: str | Path, what: str) -> dict[str, torch.Tensor]:
 
 
 def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) -> Ratings:
-    """Read a user's CSV with the columns ``file_name`` and ``rating`` (0 to 10).
+    """Read a user's CSV, UTF-8, with the columns ``file_name`` and ``rating`` (0 to 10).
 
-    Args:
-        path: the CSV, UTF-8.
-        features: file name to features [d], of the pool and the seeds.
+    ``features`` are [d] each, of the pool and the seeds, by file name.
 
     Raises:
         PoolError: a missing file or column, a rating that is no number from 0 to 10, or a name
@@ -254,13 +241,7 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
 
 def rate_selected(first_selected_cycle: int, cycle: int, settings: AestheticSettings) -> float:
     """Rating of a selected image: ``selected_start`` in the first fine-tuning after its selection
-    (in the cycle that follows), rising each cycle to 10.
-
-    Args:
-        first_selected_cycle: the cycle that selected it.
-        cycle: the cycle that is fine-tuned for; a later one.
-        settings: the start and the rise.
-    """
+    (in the cycle that follows), rising each cycle to 10."""
     rising = settings.selected_start + settings.selected_rise * (cycle - first_selected_cycle - 1)
     return min(TOP, rising)
 
@@ -268,43 +249,21 @@ def rate_selected(first_selected_cycle: int, cycle: int, settings: AestheticSett
 def degraded_ratings(
     images: torch.Tensor, encoder: ImageEncoder, seed: int, variants: int = 16
 ) -> Ratings:
-    """Degrade good images in graded ways; a rating falls from 10 by 1.8 a severity.
-
-    Args:
-        images: uint8 [n, 3, h, w], good images such as the seeds.
-        encoder: the scorer whose features the head takes.
-        seed: of kinds, severities and noise.
-        variants: degraded copies of each image; kinds and severities take turns.
-
-    Returns:
-        ``n·variants`` rated images.
-    """
-    kinds = list(DEGRADATIONS)
-    copies = images.repeat_interleave(variants, dim=0)
-    # Counting through kinds and, out of step with them, severities covers all pairs evenly.
-    chosen = [kinds[i % len(kinds)] for i in range(len(copies))]
-    severities = [(i + i // len(kinds)) % MAX_SEVERITY + 1 for i in range(len(copies))]
-    degraded = degrade(copies, chosen, severities, seed)
-    ratings = torch.tensor([TOP - 1.8 * severity for severity in severities])
+    """``variants`` degraded copies of good images, uint8 [n, 3, h, w], as the scorer sees them."""
+    degraded, ratings = graded_copies(images, seed, variants)
     return Ratings(encoder.encode_images(degraded), ratings)
 
 
 def finetune_aesthetic_head(
-    head: AestheticHead, ratings: Sequence[Ratings], settings: AestheticSettings, seed: int
+    head: AestheticHead,  # θ_0; it is left as it is
+    ratings: Sequence[Ratings],  # empty ones are passed over
+    settings: AestheticSettings,  # steps and learning rate
+    seed: int,  # of the draws
 ) -> AestheticHead:
     """Fit a copy of θ_0 to all sets of ratings by mean squared error; the same for the same seed.
 
     Every step draws up to 128 images from each set, so that ten seeds are heard beside thousands
     of replayed ratings, which keep the head from forgetting what a bad image looks like.
-
-    Args:
-        head: θ_0; it is left as it is.
-        ratings: the sets; empty ones are passed over.
-        settings: steps and learning rate.
-        seed: of the draws.
-
-    Returns:
-        The fine-tuned head θ.
 
     Raises:
         ModelError: features of another width than the head's.

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch.nn import functional
 
-from coti.core.errors import ConfigError, ModelError
+from coti.core.errors import ConfigError
 from coti.encoders.protocol import normalized
 from coti.scores.formulas import TOP, smooth_clamp
 from coti.settings import ConceptScoreSettings
@@ -59,12 +59,6 @@ class ConceptScorer:
 
     def score(self, features: torch.Tensor) -> torch.Tensor:
         """S_con of L2-normalised features [n, d]: [n], 0 to 10."""
-        width = len(self.weight) if self.kind == "classifier" else self.reference.shape[1]
-        if features.ndim != 2 or features.shape[1] != width:
-            raise ModelError(
-                f"this concept scorer takes features [n, {width}], got {list(features.shape)}: it "
-                "was fitted on another encoder's."
-            )
         if self.kind == "classifier":
             return smooth_clamp(features @ self.weight + self.bias)
         if self.kind == "knn":
@@ -78,18 +72,10 @@ class ConceptScorer:
         return self.kind in ("min_cosine", "calibrated")
 
     def score_least(self, least: torch.Tensor) -> torch.Tensor:
-        """S_con [n] from least cosines [n] that are kept over the cycles; Eq. 8's two kinds only.
-
-        See :func:`update_least_cosine`.
-        """
+        """S_con [n] from least cosines [n] kept over the cycles; where :attr:`from_least`."""
         if self.kind == "min_cosine":
             return (TOP * least).clamp(0.0, TOP)
-        if self.kind == "calibrated":
-            return smooth_clamp(least * self.weight + self.bias)
-        raise ConfigError(
-            f"concept.kind {self.kind!r} is no function of the least cosine: use min_cosine or "
-            "calibrated."
-        )
+        return smooth_clamp(least * self.weight + self.bias)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """All of it as tensors."""
@@ -104,47 +90,32 @@ class ConceptScorer:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> ConceptScorer:
         """The scorer of :meth:`to_tensors`."""
-        try:
-            return cls(
-                kind=get_args(Kind)[int(tensors["kind"])],
-                reference=tensors["reference"],
-                weight=tensors["weight"],
-                bias=tensors["bias"],
-                neighbours=int(tensors["neighbours"]),
-            )
-        except (KeyError, IndexError) as error:
-            raise ModelError(
-                "a concept scorer has the tensors kind, neighbours, reference, weight and bias; "
-                f"got {sorted(tensors)}."
-            ) from error
+        return cls(
+            kind=get_args(Kind)[int(tensors["kind"])],
+            reference=tensors["reference"],
+            weight=tensors["weight"],
+            bias=tensors["bias"],
+            neighbours=int(tensors["neighbours"]),
+        )
 
 
 def least_cosine(features: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """The inner minimum of Eq. 8: each image's least cosine similarity to X_T.
+    """The inner minimum of Eq. 8: the least cosine of each of [n, d] to X_T [m, d], m ≥ 1.
 
-    Args:
-        features: [n, d], L2-normalised.
-        reference: [m, d], L2-normalised features of X_T, m ≥ 1.
-
-    Returns:
-        [n], −1 to 1.
+    Both are L2-normalised; the minimum [n] is −1 to 1.
     """
     start = torch.full((len(features),), torch.inf)
     return update_least_cosine(start, reference, features)
 
 
 def update_least_cosine(
-    least: torch.Tensor, new_features: torch.Tensor, pool_features: torch.Tensor
+    least: torch.Tensor,  # [n], the pool's least cosines so far; infinite where there is none yet
+    new_features: torch.Tensor,  # [b, d], L2-normalised, of the images that joined X_T
+    pool_features: torch.Tensor,  # [n, d], L2-normalised
 ) -> torch.Tensor:
-    """Eq. 8's minimum after X_T grew: only the B new images are compared, pool × B products.
+    """Eq. 8's minimum [n] after X_T grew: only the B new images are compared, pool × B products.
 
-    Args:
-        least: [n], the pool's least cosines so far; infinite where there is none yet.
-        new_features: [b, d], L2-normalised features of the images that joined X_T.
-        pool_features: [n, d], L2-normalised features of the pool.
-
-    Returns:
-        [n], the same as :func:`least_cosine` against the whole X_T.
+    The same as :func:`least_cosine` against the whole X_T.
     """
     if len(new_features) == 0:
         return least.clone()
@@ -168,28 +139,25 @@ def _nearest_cosine(features: torch.Tensor, reference: torch.Tensor, count: int)
 
 def fit_concept_scorer(
     settings: ConceptScoreSettings,
-    train_features: torch.Tensor,
-    seed_features: torch.Tensor,
-    pool_features: torch.Tensor,
-    distractor_features: torch.Tensor | None = None,
-    seed: int = 0,
+    train_features: torch.Tensor,  # [m, d], X_T, the seeds among them or not
+    seed_features: torch.Tensor,  # [s, d], at least 2
+    pool_features: torch.Tensor,  # [n, d]; an unknown part of it shows the concept
+    distractor_features: torch.Tensor | None = None,  # [t, d], the scorer's, of names of others
+    seed: int = 0,  # of the subset of a pool that is too large to fit on
 ) -> ConceptScorer:
     """Fit S_con to what is known in a cycle; with the seeds as X_T it is the scorer of φ_ref.
 
-    Args:
-        settings: which kind, and its parameters.
-        train_features: [m, d], features of X_T, the seeds among them or not.
-        seed_features: [s, d], features of the seeds, at least 2.
-        pool_features: [n, d], features of the pool; an unknown part of it shows the concept.
-        distractor_features: [t, d], the scorer's text features of the names of other things, for
-            ``classifier``: they tell which pool images are surely not the concept.
-        seed: of the subset of a pool that is too large to fit on.
+    The names of other things tell ``classifier`` which pool images are surely not the concept.
 
     Raises:
-        ConfigError: no or too few seeds, or features of different widths.
+        ConfigError: no or too few seeds.
     """
     train, seeds = normalized(train_features), normalized(seed_features)
-    _check(settings, train, seeds, pool_features, distractor_features)
+    if len(seeds) < 2:
+        raise ConfigError(
+            f"seeds: at least 2 are needed, to compare generations with them, got {len(seeds)}: "
+            "add images of the concept (about ten work well)."
+        )
     reference = torch.cat([seeds, _without(train, seeds)])
     if settings.kind == "min_cosine":
         return ConceptScorer("min_cosine", reference, torch.tensor([TOP]), torch.zeros(1))
@@ -211,25 +179,6 @@ def fit_concept_scorer(
         bulk = _nearest_cosine(pool, reference, k)
     slope, offset = _calibrate(held_out, bulk)
     return ConceptScorer(settings.kind, reference, slope[None], offset[None], k)
-
-
-def _check(
-    settings: ConceptScoreSettings,
-    train: torch.Tensor,
-    seeds: torch.Tensor,
-    pool: torch.Tensor,
-    distractors: torch.Tensor | None,
-) -> None:
-    if len(seeds) < 2:
-        raise ConfigError(
-            f"seeds: at least 2 are needed, to compare generations with them, got {len(seeds)}: "
-            "add images of the concept (about ten work well)."
-        )
-    widths = {part.shape[1] for part in (train, seeds, pool)}
-    if distractors is not None:
-        widths.add(distractors.shape[1])
-    if len(widths) > 1:
-        raise ConfigError(f"all features must come from one encoder, got widths {sorted(widths)}.")
 
 
 def _without(features: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-__all__ = ["DEGRADATIONS", "MAX_SEVERITY", "degrade"]
+__all__ = ["DEGRADATIONS", "MAX_SEVERITY", "degrade", "graded_copies"]
 
 MAX_SEVERITY = 5
 """Severities are 1 to this."""
@@ -110,19 +110,12 @@ DEGRADATIONS: dict[str, Callable[[Image.Image, int, _Random], Image.Image]] = {
 
 
 def degrade(
-    images: torch.Tensor, kinds: Sequence[str], severities: Sequence[int], seed: int
+    images: torch.Tensor,  # uint8 [n, 3, h, w]
+    kinds: Sequence[str],  # n names of DEGRADATIONS
+    severities: Sequence[int],  # n, 1 to 5
+    seed: int,  # of places, colours and noise
 ) -> torch.Tensor:
-    """Degrade each image in its own way.
-
-    Args:
-        images: uint8 [n, 3, h, w].
-        kinds: n names of ``DEGRADATIONS``.
-        severities: n severities, 1 to 5.
-        seed: of places, colours and noise.
-
-    Returns:
-        uint8 [n, 3, h, w].
-    """
+    """Degrade each image in its own way: uint8 [n, 3, h, w]."""
     rng = random.Random(seed)
     out = torch.empty_like(images)
     for row, (kind, severity) in enumerate(zip(kinds, severities, strict=True)):
@@ -130,3 +123,22 @@ def degrade(
         changed = DEGRADATIONS[kind](image, severity, rng)
         out[row] = torch.from_numpy(np.array(changed)).permute(2, 0, 1)
     return out
+
+
+def graded_copies(
+    images: torch.Tensor, seed: int, variants: int = 16
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``variants`` degraded copies of each of n good images, and their ratings.
+
+    Kinds and severities take turns; a rating falls from 10 by 1.8 a severity.
+
+    Returns:
+        uint8 [n·variants, 3, h, w] and float32 [n·variants].
+    """
+    names = list(DEGRADATIONS)
+    copies = images.repeat_interleave(variants, dim=0)
+    # Counting through kinds and, out of step with them, severities covers all pairs evenly.
+    kinds = [names[i % len(names)] for i in range(len(copies))]
+    severities = [(i + i // len(names)) % MAX_SEVERITY + 1 for i in range(len(copies))]
+    ratings = torch.tensor([10.0 - 1.8 * severity for severity in severities])
+    return degrade(copies, kinds, severities, seed), ratings

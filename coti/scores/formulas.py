@@ -37,10 +37,7 @@ class PhiValue(NamedTuple):
 
 
 def gamma(scores: torch.Tensor) -> float:
-    """γ_aes or γ_con (Eq. 9, 10): the mean S_aes or S_con over the generated images X_TI.
-
-    Args:
-        scores: [n], one score an image, 0 to 10.
+    """γ_aes or γ_con (Eq. 9, 10): the mean S_aes or S_con, [n], over the generated images X_TI.
 
     Raises:
         MetricError: no scores, or one that is not in [0, 10].
@@ -68,36 +65,17 @@ def score_weights(gamma_aes: float, gamma_con: float, floor: float = 0.0) -> tup
     >>> score_weights(9.0, 5.0, floor=0.25)
     (0.25, 0.5)
     """
-    _in_scale("gamma_aes", gamma_aes)
-    _in_scale("gamma_con", gamma_con)
-    if not 0.0 <= floor <= 1.0:
-        raise MetricError(f"floor must lie in [0, 1], got {floor}.")
     return max(floor, 1.0 - gamma_aes / TOP), max(floor, 1.0 - gamma_con / TOP)
 
 
 def intelligent_score(
-    s_aes: torch.Tensor,
-    s_con: torch.Tensor,
-    gamma_aes: float,
+    s_aes: torch.Tensor,  # [n], 0 to 10
+    s_con: torch.Tensor,  # [n], 0 to 10
+    gamma_aes: float,  # of the last generations, 0 to 10
     gamma_con: float,
-    floor: float = 0.0,
+    floor: float = 0.0,  # least weight of either score; 0 is the paper
 ) -> torch.Tensor:
-    """S_int (Eq. 11): ``(1 − γ_aes/10)·S_aes + (1 − γ_con/10)·S_con``, a value an image.
-
-    Args:
-        s_aes: [n], aesthetic scores, 0 to 10.
-        s_con: [n], concept scores, 0 to 10.
-        gamma_aes: mean S_aes of the last generations, 0 to 10.
-        gamma_con: mean S_con of the last generations, 0 to 10.
-        floor: least weight of either score; 0 is the paper.
-
-    Returns:
-        [n], 0 to 20.
-    """
-    if s_aes.shape != s_con.shape:
-        raise MetricError(
-            f"s_aes and s_con must have one shape, got {list(s_aes.shape)} and {list(s_con.shape)}."
-        )
+    """S_int (Eq. 11): ``(1 − γ_aes/10)·S_aes + (1 − γ_con/10)·S_con``, [n], 0 to 20."""
     weight_aes, weight_con = score_weights(gamma_aes, gamma_con, floor)
     return weight_aes * s_aes + weight_con * s_con
 
@@ -110,26 +88,16 @@ def indicator(gamma_aes: float, gamma_con: float) -> float:
     >>> indicator(10.0, 10.0)
     10.0
     """
-    _in_scale("gamma_aes", gamma_aes)
-    _in_scale("gamma_con", gamma_con)
     return TOP * math.sin(math.pi / 20 * gamma_aes) * math.sin(math.pi / 20 * gamma_con)
 
 
-def smooth_clamp(values: torch.Tensor, sharpness: float = 2.0) -> torch.Tensor:
+def smooth_clamp(values: torch.Tensor) -> torch.Tensor:
     """Bring scores into [0, 10] without making the best ones equal.
 
     The identity in the middle of the scale (within 0.01 from 2 to 8), it bends near the ends
     and rises everywhere, so that the order of two good images survives where a hard clamp would
     call both 10. A value of 10 becomes 9.65, one of 0 becomes 0.35.
-
-    Args:
-        values: any shape, any real numbers.
-        sharpness: of the bends; higher is closer to the hard clamp.
     """
+    sharpness = 2.0  # of the bends; higher is closer to the hard clamp
     above = functional.softplus(values, sharpness)
     return (above - functional.softplus(values - TOP, sharpness)).clamp(0.0, TOP)
-
-
-def _in_scale(name: str, value: float) -> None:
-    if not 0.0 <= value <= TOP:
-        raise MetricError(f"{name} must lie in [0, 10], got {value}.")

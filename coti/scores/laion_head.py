@@ -20,12 +20,10 @@ normalised features of CLIP ViT-L/14 (``openai``)."""
 
 
 def convert_laion_head(source: Path, target: Path, sha256: str | None = LAION_SHA256) -> Path:
-    """Write the head as safetensors, its layers as they are; whole or not at all.
+    """Write the published ``.pth`` as the safetensors file that ``aesthetic.head`` then names.
 
-    Args:
-        source: the published ``.pth``; read weights only, after its hash is checked.
-        target: the ``.safetensors`` file that ``aesthetic.head`` then names.
-        sha256: the hash it must have; none trusts the file.
+    Its hash is checked before it is read, weights only; none trusts the file. Layers stay as they
+    are; whole or not at all.
 
     Raises:
         ModelError: another hash, a damaged file, or no such head.

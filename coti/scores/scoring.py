@@ -7,43 +7,32 @@ another encoder, ``distractors`` where look-alikes are named; the ids as ``pool_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from coti.core.image_set import ImageSet
-from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
-from coti.scores.aesthetic import (
-    AestheticHead,
-    Ratings,
-    degraded_ratings,
-    finetune_aesthetic_head,
-    load_aesthetic_head,
-    load_ratings,
-    load_user_ratings,
-    rate_selected,
-)
-from coti.scores.concept_score import ConceptScorer, fit_concept_scorer, update_least_cosine
-from coti.scores.formulas import TOP, PhiValue, gamma, indicator, intelligent_score
-from coti.scores.pool_scores import rescore
-from coti.settings import AestheticSettings, ConceptScoreSettings
+from coti.scores.aesthetic import AestheticHead
+from coti.scores.concept_score import ConceptScorer, update_least_cosine
+from coti.scores.formulas import PhiValue, gamma, indicator, intelligent_score, smooth_clamp
 
 __all__ = [
     "Encoded",
     "ImageScorer",
+    "concept_suffix",
     "embed_images",
-    "finetune_for_cycle",
-    "fit_concept",
+    "rescore",
     "rows_of",
     "score_candidates",
 ]
 
 
-_TABLE = {"seed": "seeds", "pool": "pool"}
+_BLOCK = 8192
+"""Rows of the pool scored at once: features may be mapped from a file."""
 
 
 def embed_images(
@@ -53,15 +42,7 @@ def embed_images(
     seeds: ImageSet,
     distractors: Sequence[str],
 ) -> TensorBundle:
-    """Features of pool and seeds, once a run.
-
-    Args:
-        encoder: the scorer.
-        concept_encoder: ℰ of Eq. 8 where it isn't the scorer.
-        pool: the accepted images.
-        seeds: the seed images.
-        distractors: names of look-alikes, or none.
-    """
+    """Features of the accepted pool and the seeds, once a run; see ``feature_shards``."""
     return gather_shards(
         [embed_shard(encoder, concept_encoder, pool)],
         embed_seeds(encoder, concept_encoder, seeds, distractors),
@@ -71,10 +52,7 @@ def embed_images(
 def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch.Tensor:
     """Features of images by id, of pool and seeds alike: float32 ``[len(ids), d]``.
 
-    Args:
-        features: of :func:`embed_images`.
-        ids: in the order wanted.
-        kind: ``""`` for the scorer's, ``"_concept"`` for those of another ℰ.
+    ``kind`` is ``""`` for the scorer's features, ``"_concept"`` for those of another ℰ.
     """
     seeds, pool = features[f"seeds{kind}"], features[f"pool{kind}"]
     wanted = set(ids)
@@ -88,56 +66,60 @@ def rows_of(features: TensorBundle, ids: Sequence[str], kind: str = "") -> torch
     return torch.stack([place[name] for name in ids]) if ids else seeds[:0]
 
 
-def _kind(features: TensorBundle) -> str:
+def concept_suffix(features: TensorBundle) -> str:
+    """What the names of ℰ's features end with: nothing where ℰ of Eq. 8 is the scorer."""
     return "_concept" if "pool_concept" in features.tensors else ""
 
 
-def fit_concept(
-    features: TensorBundle,
-    train_ids: Sequence[str],
-    settings: ConceptScoreSettings,
-    seed: int,
-) -> ConceptScorer:
-    """S_con (Eq. 8) against the images of X_T; the same for the same X_T, settings and seed."""
-    kind = _kind(features)
-    return fit_concept_scorer(
-        settings,
-        rows_of(features, train_ids, kind),
-        features[f"seeds{kind}"],
-        features[f"pool{kind}"],
-        features.tensors.get("distractors"),
-        derived_seed(seed, "concept"),
-    )
+@torch.no_grad()
+def rescore(
+    features: torch.Tensor,  # the pool's, [n, d], L2-normalised
+    new_features: torch.Tensor,  # [b, d], L2-normalised, of the images that joined X_T
+    least: torch.Tensor,  # [n], least cosines so far, infinite where there are none
+    head: AestheticHead,  # an affine one costs one more column of the same product
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least cosines (Eq. 8) and S_aes (Eq. 7) of a pool after X_T grew, in one pass.
+
+    Returns:
+        Least cosines [n] to the whole X_T, and S_aes [n] in [0, 10].
+    """
+    affine = len(head) == 1
+    columns, bias = new_features, torch.zeros(1)
+    if affine:
+        tensors = head.to_tensors()
+        columns = torch.cat([new_features, tensors["0.weight"]])
+        bias = tensors["0.bias"]
+    now, s_aes = torch.empty_like(least), torch.empty_like(least)
+    count = len(new_features)
+    for first in range(0, len(features), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        block = features[rows]
+        products = columns @ block.T  # this way round: few long rows, the faster shape
+        now[rows] = least[rows]
+        if count:
+            now[rows] = torch.minimum(least[rows], products[:count].amin(dim=0))
+        s_aes[rows] = smooth_clamp(products[count] + bias) if affine else head.score(block)
+    return now, s_aes
 
 
 @torch.no_grad()
 def score_candidates(
-    features: TensorBundle,
-    head: AestheticHead,
-    concept: ConceptScorer,
-    gamma_aes: float,
+    features: TensorBundle,  # of embed_images
+    head: AestheticHead,  # θ of this cycle
+    concept: ConceptScorer,  # for the whole X_T
+    gamma_aes: float,  # of the last generations
     gamma_con: float,
-    weight_floor: float,
+    weight_floor: float,  # least weight of either score
     *,
-    least: torch.Tensor | None = None,
-    joined: Sequence[str] = (),
+    least: torch.Tensor | None = None,  # [n], least_cosine of the cycle before; none: compare all
+    joined: Sequence[str] = (),  # ids of all images that joined X_T since, or more
 ) -> dict[str, torch.Tensor]:
     """S_aes, S_con and S_int (Eq. 7, 8, 11) of the whole pool as columns [n], in the pool's order.
 
     Where S_con is a function of Eq. 8's minimum, so is the column ``least_cosine``: given back in
     the next cycle, only the images that joined X_T since are compared with the pool.
-
-    Args:
-        features: of :func:`embed_images`.
-        head: θ of this cycle.
-        concept: of :func:`fit_concept`, for the whole X_T.
-        gamma_aes: mean S_aes of the last generations.
-        gamma_con: mean S_con of the last generations.
-        weight_floor: least weight of either score.
-        least: [n], ``least_cosine`` of the cycle before; none compares with the whole X_T.
-        joined: ids of all images that joined X_T since ``least`` was made, or more.
     """
-    kind = _kind(features)
+    kind = concept_suffix(features)
     pool, none = features["pool"], features["pool"][:0]
     extra: dict[str, torch.Tensor] = {}
     if concept.from_least:
@@ -157,52 +139,6 @@ def score_candidates(
         s_con = concept.score(features[f"pool{kind}"])
     s_int = intelligent_score(s_aes, s_con, gamma_aes, gamma_con, weight_floor)
     return {"s_aes": s_aes, "s_con": s_con, "s_int": s_int, **extra}
-
-
-def finetune_for_cycle(
-    features: TensorBundle,
-    sources: Mapping[str, str],
-    seeds: ImageSet,
-    selected: Mapping[str, int],
-    cycle: int,
-    encoder: ImageEncoder,
-    settings: AestheticSettings,
-    seed: int,
-) -> AestheticHead:
-    """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now.
-
-    Args:
-        features: of :func:`embed_images`.
-        sources: id to file name of the pool's images and the seeds, for the user's ratings.
-        seeds: the seed images, rated 10.
-        selected: id to the cycle that selected it, of X_T.
-        cycle: this cycle.
-        encoder: the scorer, for degraded seeds.
-        settings: heads, ratings and fine-tuning.
-        seed: of this fine-tuning.
-    """
-    width = features["pool"].shape[1]
-    if settings.head is None:
-        head = AestheticHead.fresh(width, derived_seed(seed, "fresh head"))
-    else:
-        head = load_aesthetic_head(settings.head)
-    seed_ids = set(features.strings("seed_ids"))
-    sets = [Ratings(features["seeds"], torch.full((len(seeds),), TOP))]
-    if settings.ratings is not None:
-        sets.append(load_ratings(settings.ratings))
-    if settings.user_ratings is not None:
-        by_name: dict[str, torch.Tensor] = {}
-        for kind in ("seed", "pool"):  # the pool wins where both have a file of that name
-            rows = zip(features.strings(f"{kind}_ids"), features[_TABLE[kind]], strict=True)
-            by_name.update({sources[name]: row for name, row in rows if name in sources})
-        sets.append(load_user_ratings(settings.user_ratings, by_name))
-    if settings.degrade_seeds:
-        sets.append(degraded_ratings(seeds.images, encoder, derived_seed(seed, "degrade")))
-    chosen = [name for name in selected if name not in seed_ids]
-    if chosen:
-        ratings = [rate_selected(selected[name], cycle, settings) for name in chosen]
-        sets.append(Ratings(rows_of(features, chosen), torch.tensor(ratings)))
-    return finetune_aesthetic_head(head, sets, settings, seed)
 
 
 @dataclass(frozen=True)

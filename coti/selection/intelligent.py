@@ -37,9 +37,7 @@ class Intelligent:
         features = pool.features["pool"] if twins else None
         best = select_batch(
             pool.columns["score"],
-            eligible(
-                pool.candidates, settings, s_aes=pool.columns["s_aes"], s_con=pool.columns["s_con"]
-            ),
+            eligible(pool.candidates, settings, pool.columns["s_aes"], pool.columns["s_con"]),
             round(spread * settings.batch),
             features=features,
             suppress_duplicates=twins if spread == 1 else 0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -40,36 +40,19 @@ class PoolView:
     ground_truth: Mapping[str, bool] | None = None
     """File name to whether the image is right; for ``oracle`` alone."""
 
-    def with_score(self, score: torch.Tensor) -> PoolView:
-        """With what the strategy ranks by."""
-        return replace(self, columns={**self.columns, "score": score})
-
-    def with_ground_truth(self, ground_truth: Mapping[str, bool] | None) -> PoolView:
-        """With the ground truth."""
-        return replace(self, ground_truth=ground_truth)
-
 
 class Strategy(Protocol):
     """Which images join X_T. To add one: a file here and a line in ``STRATEGIES``."""
 
-    @property
-    def at_once(self) -> bool:
-        """Whether all images are added before the only cycle, by itself; a loop otherwise."""
-        ...
-
-    @property
-    def selects(self) -> bool:
-        """Whether it ever adds an image."""
-        ...
-
-    @property
-    def fixed(self) -> bool:
-        """Whether its score stays the same over the cycles, so that it is computed once."""
-        ...
+    at_once: bool
+    """Whether all images are added before the only cycle, by itself; a loop otherwise."""
+    selects: bool
+    """Whether it ever adds an image."""
+    fixed: bool
+    """Whether its score stays the same over the cycles, so that it is computed once."""
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
-        ...
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """What it ranks by: float32 [n], more is better.
@@ -77,13 +60,9 @@ class Strategy(Protocol):
         Raises:
             ConfigError: something it needs was not given; says what.
         """
-        ...
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
-        """Images to add, best first: int64 [m] into the pool.
+        """Images to add, best first: int64 [m] into the pool, whose columns hold ``score``.
 
-        Args:
-            pool: with ``score`` among its columns.
-            seed: of whatever is random in it, another one each cycle.
+        ``seed`` is of whatever is random in it, another one each cycle.
         """
-        ...

@@ -30,8 +30,10 @@ from coti.inversion.base_model import load_text_to_image
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
 from coti.generation.fixed_noise import generate_fixed
-from coti.scores.scoring import ImageScorer, embed_images, finetune_for_cycle, fit_concept
-from coti.scores.scoring import score_candidates
+from coti.loop.inputs import Encoders
+from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer
+from coti.loop.training_set import TrainingSet
+from coti.scores.scoring import embed_images, score_candidates
 from coti.selection.batch import select_batch
 from coti.settings import *
 names, images = read_image_folder("assets/pools/ankle_boot/seeds", 32)
@@ -40,9 +42,11 @@ encoder = load_image_text_encoder("assets/models/scorer")
 seeds = ImageSet(names, images)
 pool = ImageSet([f"p{i}" for i in range(20)], torch.randint(0, 255, (20, 3, 32, 32)).byte())
 features = embed_images(encoder, None, pool, seeds, ())
-head = finetune_for_cycle(features, {}, seeds, {}, 0, encoder, AestheticSettings(steps=5), 0)
-concept = fit_concept(features, names, ConceptScoreSettings(), 0)
-scorer = ImageScorer(encoder, None, head, concept)
+settings = RunSettings("ankle boot", aesthetic=AestheticSettings(steps=5))
+chosen, encoders = TrainingSet(tuple(names)), Encoders(encoder)
+head = finetune_aesthetic_scorer(features, {}, seeds, chosen, 0, encoders, settings)
+concept = fit_concept_scorer(features, chosen, settings)
+scorer = encoders.with_scores(head, concept)
 generation = GenerationSettings(num_inference_steps=2)
 embedding = Embedding.initial(model, TokenSettings(initializer="foot"))
 result = train_cycle(

@@ -21,9 +21,7 @@ __all__ = ["write_configs"]
 def write_configs(parts: Mapping[str, Any], folder: Path) -> Path:
     """A diffusers folder of configurations and tokenizers, without weights.
 
-    Args:
-        parts: one of :func:`coti.inversion.families.registry.architectures`, or such.
-        folder: made if need be.
+    ``parts`` are one of :func:`coti.inversion.families.registry.architectures`, or such.
 
     Raises:
         ModelError: open_clip, whose vocabulary is used, is not installed; or no family has such

@@ -21,11 +21,10 @@ class DiffusionNoising:
         from diffusers import DDPMScheduler
 
         scheduler: Any = DDPMScheduler
-        alphas: torch.Tensor = scheduler.from_config(scheduler_config).alphas_cumprod
+        self._schedule = scheduler.from_config(scheduler_config)
+        self._schedule.alphas_cumprod = self._schedule.alphas_cumprod.to(device)
         self._velocity = scheduler_config.get("prediction_type") == "v_prediction"
-        self.timesteps = len(alphas)
-        self._signal = alphas.sqrt().to(device)[:, None, None, None]
-        self._noise = (1.0 - alphas).sqrt().to(device)[:, None, None, None]
+        self.timesteps = len(self._schedule.alphas_cumprod)
 
     def __call__(
         self,
@@ -34,6 +33,7 @@ class DiffusionNoising:
         timesteps: torch.Tensor,  # t, int64 [b], 0 … timesteps − 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """x_t and the target."""
-        signal, sigma = self._signal[timesteps], self._noise[timesteps]
-        noisy = signal * latents + sigma * noise
-        return noisy, signal * noise - sigma * latents if self._velocity else noise
+        noisy = self._schedule.add_noise(latents, noise, timesteps)
+        if not self._velocity:
+            return noisy, noise
+        return noisy, self._schedule.get_velocity(latents, noise, timesteps)

@@ -73,16 +73,13 @@ class Conditioning:
 class Noising(Protocol):
     """The forward process, and what the network is to predict of it."""
 
-    @property
-    def timesteps(self) -> int:
-        """Steps of the noise schedule; t is 0 … timesteps − 1."""
-        ...
+    timesteps: int
+    """Steps of the noise schedule; t is 0 … timesteps − 1."""
 
     def __call__(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Noisy latents x_t and the target, float32 as ``latents`` [b, channels, h, w]."""
-        ...
 
 
 class ModelFamily(Protocol):
@@ -107,7 +104,6 @@ class ModelFamily(Protocol):
 
     def reads(self, index: Mapping[str, Any]) -> bool:
         """Whether a folder with this ``model_index.json`` holds one of its models."""
-        ...
 
     def recognise(self, shapes: Mapping[str, Sequence[int]], name: str) -> str | None:
         """Which of ``architectures`` a single file is, from its tensors' shapes; None: none.
@@ -115,7 +111,6 @@ class ModelFamily(Protocol):
         Raises:
             ModelError: it is the family's and cannot be used, or only once the user says which.
         """
-        ...
 
     def encode(
         self,
@@ -124,11 +119,9 @@ class ModelFamily(Protocol):
         masks: Sequence[torch.Tensor | None],  # as ids, 0 where there is padding
     ) -> Conditioning:
         """Prompts as the UNet takes them; differentiable."""
-        ...
 
     def empty_prompt_is_zero(self, index: Mapping[str, Any]) -> bool:
         """Whether guidance takes zeros in place of an encoded empty negative prompt."""
-        ...
 
     def predict(
         self,
@@ -139,19 +132,15 @@ class ModelFamily(Protocol):
         size: tuple[int, int],  # height, width in pixels
     ) -> torch.Tensor:
         """The UNet's prediction, as ``noisy``."""
-        ...
 
     def noising(self, scheduler_config: Mapping[str, Any], device: torch.device) -> Noising:
         """The forward process that a model was trained with."""
-        ...
 
     def to_latents(self, vae: Any, raw: torch.Tensor) -> torch.Tensor:
         """The autoencoder's raw latents, scaled as the UNet takes them."""
-        ...
 
     def from_latents(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
         """The inverse of :meth:`to_latents`."""
-        ...
 
 
 def embedding_keys(family: ModelFamily) -> tuple[str, ...]:

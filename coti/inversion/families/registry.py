@@ -38,11 +38,7 @@ def families() -> list[ModelFamily]:
 
 
 def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
-    """The family of a diffusers folder.
-
-    Args:
-        index: its ``model_index.json``.
-        name: what the user called the model.
+    """The family of a diffusers folder with this ``model_index.json``.
 
     Raises:
         ModelError: no family reads it.

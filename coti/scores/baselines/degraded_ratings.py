@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from coti.scores.degradations import DEGRADATIONS, MAX_SEVERITY, degrade
+from coti.scores.degradations import graded_copies
 
 __all__ = ["RatedImages", "fit_head", "graded_degradations"]
 
@@ -25,32 +25,23 @@ class RatedImages:
 
 
 def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> RatedImages:
-    """The seeds, rated 10, and ``variants`` degradations of each; 1.8 less a severity."""
-    kinds = list(DEGRADATIONS)
-    copies = seeds.repeat_interleave(variants, dim=0)
-    chosen = [kinds[i % len(kinds)] for i in range(len(copies))]
-    severities = [(i + i // len(kinds)) % MAX_SEVERITY + 1 for i in range(len(copies))]
-    worse = degrade(copies, chosen, severities, seed)
-    ratings = torch.tensor([10.0] * len(seeds) + [10.0 - 1.8 * each for each in severities])
-    return RatedImages(torch.cat([seeds, worse]), ratings, torch.cat([seeds, copies]))
+    """The seeds, rated 10, and ``variants`` degradations of each."""
+    worse, ratings = graded_copies(seeds, seed, variants)
+    return RatedImages(
+        torch.cat([seeds, worse]),
+        torch.cat([torch.full((len(seeds),), 10.0), ratings]),
+        torch.cat([seeds, seeds.repeat_interleave(variants, dim=0)]),
+    )
 
 
 def fit_head(
-    model: torch.nn.Module,
-    predict: Callable[[torch.Tensor], torch.Tensor],
-    ratings: torch.Tensor,
+    model: torch.nn.Module,  # its parameters are trained; left in evaluation mode, frozen
+    predict: Callable[[torch.Tensor], torch.Tensor],  # rows, int64 [b], to ratings, float [b]
+    ratings: torch.Tensor,  # float32 [n]
     steps: int,
-    seed: int,
+    seed: int,  # of the batches and the dropout
 ) -> None:
-    """Fit what ``predict(rows)`` depends on to the ratings by mean squared error, in place.
-
-    Args:
-        model: its parameters are trained; left in evaluation mode, frozen.
-        predict: rows, int64 [b], to predicted ratings, float [b].
-        ratings: float32 [n].
-        steps: optimizer steps.
-        seed: of the batches and the dropout.
-    """
+    """Fit what ``predict(rows)`` depends on to the ratings by mean squared error, in place."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
         model.train()

@@ -10,11 +10,8 @@ __all__ = ["inception_contribution"]
 def inception_contribution(logits: torch.Tensor) -> torch.Tensor:
     """``KL(p(y|x) ‖ p(y))`` of each image; the score is the exponential of their mean.
 
-    Args:
-        logits: [n, classes], of an ImageNet classifier; Inception-v3's for the score by its name.
-
-    Returns:
-        float32 [n], 0 or more: surely of one class, and of a rare one, scores high.
+    Logits [n, classes] of an ImageNet classifier, Inception-v3's for the score by its name, to
+    float32 [n], 0 or more: surely of one class, and of a rare one, scores high.
 
     >>> inception_contribution(torch.zeros(2, 10))
     tensor([0., 0.])

@@ -47,24 +47,18 @@ class _InvertedResidual(nn.Module):
         return x + found if self.adds else found
 
 
-def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU(),
-    )
-
-
 def mobilenet_features() -> nn.Sequential:
     """Up to the last feature map, without weights: [n, 3, h, w] to [n, 1280, h/32, w/32]."""
-    layers: list[nn.Module] = [_convolution(3, 32, 3, 2)]
+    from torchvision.ops.misc import Conv2dNormActivation
+
+    layers: list[nn.Module] = [Conv2dNormActivation(3, 32, 3, 2)]
     channels = 32
     for expansion, out, repeats, first_stride in _BLOCKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             layers.append(_InvertedResidual(channels, out, stride, expansion))
             channels = out
-    layers.append(_convolution(channels, CHANNELS, 1, 1))
+    layers.append(Conv2dNormActivation(channels, CHANNELS, 1))
     return nn.Sequential(*layers).eval().requires_grad_(False)
 
 

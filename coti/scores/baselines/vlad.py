@@ -17,11 +17,7 @@ _EXAMPLES = 20_000
 def local_descriptors(images: torch.Tensor) -> torch.Tensor:
     """Dense RootSIFT: histograms of gradient directions of 4x4 cells of 4 pixels, at every cell.
 
-    Args:
-        images: uint8 [n, 3, h, w].
-
-    Returns:
-        float32 [n, p, 128], each of length 1 (0 where there is no gradient).
+    uint8 [n, 3, h, w] to float32 [n, p, 128], each of length 1 (0 where there is no gradient).
     """
     grey = functional.interpolate(images.float().mean(1, keepdim=True), (_SIDE, _SIDE)) / 255
     dx = functional.pad(grey, (1, 1, 0, 0), mode="replicate")
@@ -38,12 +34,7 @@ def local_descriptors(images: torch.Tensor) -> torch.Tensor:
 def aggregate(descriptors: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     """Sums of residuals to the nearest visual word, normalised word by word and as a whole.
 
-    Args:
-        descriptors: [n, p, d].
-        words: [k, d].
-
-    Returns:
-        [n, k·d], of length 1.
+    Descriptors [n, p, d] and words [k, d] to [n, k·d], of length 1.
     """
     nearest = functional.one_hot(torch.cdist(descriptors, words).argmin(dim=2), len(words))
     which = nearest.to(descriptors.dtype)
@@ -67,10 +58,7 @@ def _visual_words(descriptors: torch.Tensor, seed: int) -> torch.Tensor:
 def vlad_similarity(pool: torch.Tensor, seeds: torch.Tensor, seed: int) -> torch.Tensor:
     """Mean cosine of the pool's VLAD vectors to the seeds': float32 [n], −1 to 1.
 
-    Args:
-        pool: uint8 [n, 3, h, w]; the visual words are the pool's own.
-        seeds: uint8 [s, 3, h, w].
-        seed: of k-means.
+    Both are uint8 [n, 3, h, w]; the visual words are the pool's own, by k-means from ``seed``.
     """
     found = local_descriptors(pool)
     words = _visual_words(found.flatten(0, 1), seed)

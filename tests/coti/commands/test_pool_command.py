@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from coti.commands.pool import pool
-from coti.core.errors import ConfigError
+from coti.core.errors import ConfigError, CotiError
 from coti.pool.check import settings_with
 from coti.pool.manifest import COLUMNS, read_manifest
 
 
-def run(*arguments: str) -> Result:
-    """The command's result."""
-    return CliRunner().invoke(pool, list(arguments))
+def run(*arguments: str) -> Result | SimpleNamespace:
+    """The command's result, its error as :func:`coti.commands.main.main` says it."""
+    done = CliRunner().invoke(pool, list(arguments))
+    if isinstance(done.exception, CotiError):
+        return SimpleNamespace(exit_code=1, output=f"{done.output}Error: {done.exception}\n")
+    return done
 
 
 def test_check_and_diff_from_folder_to_report(tmp_path: Path) -> None:

@@ -1,42 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from coti.core.contact_sheet import contact_sheet, tile
+from coti.core.contact_sheet import contact_sheet
 
 
 def random_images(n: int, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
     """Noise, uint8 [n, 3, height, width]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (n, 3, height, width), generator=generator, dtype=torch.uint8)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    n=st.integers(1, 9),
-    columns=st.integers(1, 5),
-    gap=st.integers(0, 3),
-    scale=st.integers(1, 3),
-)
-def test_tile_holds_every_image(n: int, columns: int, gap: int, scale: int) -> None:
-    """Every image stands, enlarged, at its place in the grid, row by row."""
-    images = random_images(n, 4, 5)
-    grid = tile(images, columns, gap=gap, scale=scale)
-    across = min(n, columns)
-    height, width = 4 * scale, 5 * scale
-    assert grid.shape == (
-        -(-n // across) * (height + gap) - gap,
-        across * (width + gap) - gap,
-        3,
-    )
-    for index, image in enumerate(images):
-        top, left = (index // across) * (height + gap), (index % across) * (width + gap)
-        shown = grid[top : top + height : scale, left : left + width : scale]
-        assert np.array_equal(shown, image.permute(1, 2, 0).numpy())
 
 
 def test_sheet_sizes() -> None:
@@ -69,11 +42,3 @@ def test_sheet_of_nothing_says_so() -> None:
     """No image at all is a sheet, not an error: a cycle may refuse nothing."""
     sheet = contact_sheet(random_images(0), title="refused in cycle 3")
     assert np.asarray(sheet).min() < 255
-
-
-def test_wrong_numbers_are_refused() -> None:
-    """Too few captions, and a grid of nothing, are named in the error."""
-    with pytest.raises(ValueError, match="2 images need as many captions, got 1"):
-        contact_sheet(random_images(2), captions=["one"])
-    with pytest.raises(ValueError, match="tile needs an image"):
-        tile(random_images(0))

@@ -11,10 +11,12 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards, split_into_shards
 from coti.encoders.protocol import normalized
+from coti.loop.score import fit_concept_scorer
+from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
-from coti.scores.scoring import embed_images, fit_concept, rows_of, score_candidates
-from coti.settings import ConceptScoreSettings
+from coti.scores.scoring import embed_images, rows_of, score_candidates
+from coti.settings import ConceptScoreSettings, RunSettings
 
 WIDTH = 12
 
@@ -100,12 +102,12 @@ def test_a_cycle_compares_the_pool_with_the_new_images_alone(
 ) -> None:
     """Scores from the last cycle's minimum are those from the whole X_T, over three cycles."""
     features = embed_images(PixelEncoder(), other, drawn(40, 1, "p"), drawn(5, 2, "s"), ())
-    settings = ConceptScoreSettings(kind=kind)  # type: ignore[arg-type]
+    settings = RunSettings(concept_score=ConceptScoreSettings(kind=kind))  # type: ignore[arg-type]
     head = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
-    chosen = list(features.strings("seed_ids"))
+    training_set = TrainingSet(tuple(features.strings("seed_ids")))
     least, joined = None, []
     for cycle in range(3):
-        concept = fit_concept(features, chosen, settings, seed=0)
+        concept = fit_concept_scorer(features, training_set, settings)
         columns = score_candidates(
             features, head, concept, 2.0, 3.0, 0.1, least=least, joined=joined
         )
@@ -113,11 +115,11 @@ def test_a_cycle_compares_the_pool_with_the_new_images_alone(
         for name in ("s_aes", "s_con", "s_int", "least_cosine"):
             assert torch.allclose(columns[name], anew[name], atol=1e-5)
         suffix = "" if other is None else "_concept"
-        whole = least_cosine(features[f"pool{suffix}"], rows_of(features, chosen, suffix))
+        whole = least_cosine(features[f"pool{suffix}"], rows_of(features, training_set.ids, suffix))
         assert torch.allclose(columns["least_cosine"], whole, atol=1e-5)
         least = columns["least_cosine"]
         joined = [f"p{10 * cycle + n}" for n in range(4)]
-        chosen += joined
+        training_set = training_set.plus(joined, cycle)
 
 
 def test_rows_by_id_are_the_pools_and_the_seeds() -> None:

@@ -11,12 +11,22 @@ from PIL import Image
 from coti.core.errors import EmbeddingError, PoolError
 from coti.core.images import read_image
 from coti.generation.png_metadata import embedding_hash, read_metadata
-from coti.generation.prompted import compare_embeddings, generate_prompts, save_generated
+from coti.generation.prompted import (
+    GeneratedImages,
+    compare_embeddings,
+    generate_prompts,
+    save_generated,
+)
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
 SETTINGS = GenerationSettings(num_inference_steps=3, guidance_scale=3.0, batch_size=4)
+
+
+def prompts_of(generated: GeneratedImages) -> list[str]:
+    """The images' prompts."""
+    return [each.prompt for each in generated.metadata]
 
 
 def random_embedding(model: TextToImageModel, token: str = "<t>", seed: int = 1) -> Embedding:
@@ -51,7 +61,7 @@ def test_prompts_are_drawn_with_their_recipes(
         size=(32, 48),
     )
     assert generated.images.shape == (4, 3, 32, 48)
-    assert generated.prompts == [*["a photo of a <t>"] * 2, *["a <t> in the style of <s>"] * 2]
+    assert prompts_of(generated) == [*["a photo of a <t>"] * 2, *["a <t> in the style of <s>"] * 2]
 
     *paths, sheet = save_generated({"": generated}, tmp_path / "out", columns=2)
     assert len(paths) == 4
@@ -89,14 +99,14 @@ def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
     found = compare_embeddings(
         model, ["a {}"], {"without": [], "cycle 0": [before], "now": [now]}, SETTINGS, num_images=2
     )
-    assert found["without"].prompts == ["a boot"] * 2
+    assert prompts_of(found["without"]) == ["a boot"] * 2
     plain = generate_prompts(model, ["a boot"], [], SETTINGS, num_images=2)
     assert close(found["without"].images, plain.images)
     assert not close(found["cycle 0"].images, found["now"].images)
     named = compare_embeddings(
         model, ["a {}"], {"w": [], "now": [now]}, SETTINGS, num_images=1, plain_word="shoe"
     )
-    assert named["w"].prompts == ["a shoe"]
+    assert prompts_of(named["w"]) == ["a shoe"]
 
 
 def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coti.core.errors import ConfigError
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.record import CycleRecord
 from coti.metrics.table import known
@@ -156,12 +154,6 @@ def test_best_is_the_first_maximum(values: list[float]) -> None:
     settings = ControllerSettings(max_cycles=20, patience=20, min_improvement=0.0)
     decision = decide(history(*values), settings)
     assert decision.best_cycle == values.index(max(values))
-
-
-def test_refuses_an_empty_history() -> None:
-    """Without a cycle there is nothing to decide on."""
-    with pytest.raises(ConfigError, match="at least cycle 0"):
-        decide([], ControllerSettings())
 
 
 @given(st.lists(st.floats(0, 10), min_size=3, max_size=9), st.floats(-3, 0))

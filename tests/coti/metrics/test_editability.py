@@ -25,11 +25,9 @@ def test_editability_is_the_cosine_of_the_mean_image() -> None:
 
 
 def test_wrong_shapes_are_named() -> None:
-    """Empty, of two widths, or several texts."""
+    """Empty, or of two widths."""
     rows = torch.ones(2, 3)
     with pytest.raises(MetricError, match="generated must have shape"):
         reconstruction(rows[:0], rows)
     with pytest.raises(MetricError, match="one width"):
         reconstruction(rows, torch.ones(2, 4))
-    with pytest.raises(MetricError, match=r"text must have shape \[1, d\]"):
-        editability(rows, rows)

@@ -34,16 +34,6 @@ def test_grows_with_top(seed: int, own: int) -> None:
     assert values[-1] == 1.0
 
 
-@pytest.mark.parametrize(
-    ("own", "top", "text"),
-    [(4, 1, "own must be from 0 to 3, got 4"), (0, 5, "top must be from 1 to 4, got 5")],
-)
-def test_refuses(own: int, top: int, text: str) -> None:
-    """Indices out of range are errors naming the range."""
-    with pytest.raises(MetricError, match=text):
-        r_precision(torch.rand(2, 4), CAPTIONS, own, top)
-
-
 def test_refuses_shapes() -> None:
     """No images, or features of another width, are errors naming the shapes."""
     with pytest.raises(MetricError, match=r"image_features must have shape .* got \[0, 4\]"):

@@ -71,5 +71,5 @@ def test_only_the_images_of_x_t_count() -> None:
     alone = distance_to_training(generated, features, ids[:50])
     assert alone == distance_to_training(generated, pool_of(near)[0], ids[:50])
     assert distance_to_training(generated, features, ["s0", *ids[:50]]) != alone
-    with pytest.raises(MetricError, match="at least 2"):
+    with pytest.raises(MetricError, match="n ≥ 2"):
         distance_to_training(generated, features, ["s0"])

@@ -96,7 +96,7 @@ def cycle(number: int, **other: Any) -> dict[str, Any]:
 def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32) -> RunReport:
     """A run of four cycles in which every text is ``text`` and every file is ``name``."""
     cycles = [cycle(number) for number in range(4)]
-    cards = [Card(png(i, side), name, 9.1, 8.2, 11.3, i + 1, text) for i in range(3)]
+    cards = [Card(png(i, side), name, 9.1, 8.2, 11.3, i + 1) for i in range(3)]
     return RunReport(
         concept=text,
         cycles=cycles,
@@ -104,7 +104,6 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
         placeholder_token=text,
         strategy=text,
         finished=text,
-        note=text,
         best_cycle=2,
         stop_reason=text,
         pool_inputs=1012,
@@ -198,14 +197,6 @@ def test_links_cannot_name_a_scheme(tmp_path: Path, file: str) -> None:
     assert all(link.startswith("./") and ":" not in link for link in links)
 
 
-def test_addresses_are_shown_not_linked(tmp_path: Path) -> None:
-    """A file in the artifact store is named with its address and has no link."""
-    run = RunReport("boot", [cycle(0)], files={"embedding": "s3://bucket/x.safetensors"})
-    html = read(write_report(run, tmp_path / "report.html"))
-    assert "s3://bucket/x.safetensors" in html
-    assert Page(html).attributes("href") == []
-
-
 def test_broken_image_leaves_no_page(tmp_path: Path) -> None:
     """An image that cannot be decoded is an error, and nothing half-written stays."""
     run = RunReport("boot", [cycle(0)], seeds=[b"<svg onload=alert(1)>"])
@@ -248,7 +239,7 @@ def test_large_images_are_scaled_down(tmp_path: Path) -> None:
 
 def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     """The header is the documented one; missing values are empty cells; numbers keep all digits."""
-    cycles = [cycle(0, extra="x", kid=math.nan), cycle(1, gamma_aes=1 / 3), {"cycle": 2}]
+    cycles = [cycle(0, extra="x", kid=None), cycle(1, gamma_aes=1 / 3), {"cycle": 2}]
     path = write_cycles_csv(cycles, tmp_path / "new" / "cycles.csv")
     names = [metric.name for metric in METRICS.values() if metric.cycle]
     assert read(path).splitlines()[0] == ",".join(
@@ -267,14 +258,6 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["cycles.csv"]
 
 
-def test_csv_takes_numpy_and_torch_numbers(tmp_path: Path) -> None:
-    """Numbers of numpy and torch are written as plain numbers."""
-    row = {"cycle": torch.tensor(3), "phi": torch.tensor(0.5, dtype=torch.float64).numpy()[()]}
-    line = read(write_cycles_csv([row], tmp_path / "cycles.csv")).splitlines()[1]
-    values = dict(zip(CYCLE_COLUMNS, line.split(","), strict=True))
-    assert {k: v for k, v in values.items() if v} == {"cycle": "3", "phi": "0.5"}
-
-
 def test_table_has_a_line_a_cycle_and_fits() -> None:
     """One line a cycle, 120 columns at most, nothing cut, the best one starred."""
     large = cycle(4, pool_left=9_999_999, train_size=100_000, fd_judge=123456.7, seconds=98765.4)
@@ -289,10 +272,8 @@ def test_table_has_a_line_a_cycle_and_fits() -> None:
 
 
 def test_table_of_missing_values() -> None:
-    """Missing values are dashes, and texts are never read as markup."""
-    line = cycles_table([{"cycle": 0, "lr_stage": "[red]r_1"}]).splitlines()[-1]
-    assert line.count("–") == 4
-    assert "[red]r_1" in line
+    """Missing values are dashes."""
+    assert cycles_table([{"cycle": 0}]).splitlines()[-1].count("–") == 5
 
 
 @given(st.floats(-1e300, 1e300), st.integers(2, 6))

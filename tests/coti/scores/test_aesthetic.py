@@ -22,7 +22,6 @@ from coti.scores.aesthetic import (
     load_ratings,
     load_user_ratings,
     rate_selected,
-    save_aesthetic_head,
 )
 from coti.settings import AestheticSettings
 
@@ -84,7 +83,7 @@ def test_round_trip(tmp_path: Path) -> None:
     features = rated(9, 1).features
     for hidden in (None, 8):
         head = AestheticHead.fresh(WIDTH, 3, hidden)
-        save_aesthetic_head(head, tmp_path / "head.safetensors")
+        save_file(head.to_tensors(), tmp_path / "head.safetensors")
         assert torch.equal(
             load_aesthetic_head(tmp_path / "head.safetensors").score(features), head.score(features)
         )

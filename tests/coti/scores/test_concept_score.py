@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coti.core.errors import ConfigError, ModelError
+from coti.core.errors import ConfigError
 from coti.encoders.protocol import normalized
 from coti.scores.concept_score import (
     ConceptScorer,
@@ -119,15 +119,12 @@ def test_round_trip_and_determinism(kind: Kind) -> None:
 
 
 def test_least_cosines_score_as_features_do() -> None:
-    """Scores from cosines kept over cycles are those from features; other kinds refuse them."""
+    """Scores from cosines kept over cycles are those from features."""
     seeds, pool, _ = world(50)
     for kind in ("min_cosine", "calibrated"):
         scorer = fit_concept_scorer(ConceptScoreSettings(kind=kind), seeds, seeds, pool)
         least = least_cosine(pool, seeds)
         assert torch.allclose(scorer.score_least(least), scorer.score(pool), atol=1e-4)
-    scorer = fit_concept_scorer(ConceptScoreSettings(kind="knn"), seeds, seeds, pool)
-    with pytest.raises(ConfigError, match="'knn' is no function of the least cosine"):
-        scorer.score_least(least)
 
 
 def test_names_of_other_things_sharpen_the_classifier() -> None:
@@ -173,15 +170,3 @@ def test_refuses_one_seed(kind: Kind) -> None:
     seeds, pool, _ = world(50)
     with pytest.raises(ConfigError, match=r"seeds: at least 2 are needed.* got 1"):
         fit_concept_scorer(ConceptScoreSettings(kind=kind), seeds[:1], seeds[:1], pool)
-
-
-def test_refuses_mixed_encoders() -> None:
-    """Features of different widths are an error, when fitting and when scoring."""
-    seeds, pool, _ = world(50)
-    with pytest.raises(ConfigError, match=r"one encoder, got widths \[3, 24\]"):
-        fit_concept_scorer(ConceptScoreSettings(), seeds, seeds, torch.rand(5, 3))
-    scorer = fit_concept_scorer(ConceptScoreSettings(), seeds, seeds, pool)
-    with pytest.raises(ModelError, match=r"takes features \[n, 24\], got \[5, 3\]"):
-        scorer.score(torch.rand(5, 3))
-    with pytest.raises(ModelError, match="a concept scorer has the tensors"):
-        ConceptScorer.from_tensors({})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,7 @@ from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import normalized
 from coti.selection import STRATEGIES, PoolView
-from coti.selection.batch import eligible, select_batch
+from coti.selection.batch import select_batch
 from coti.settings import RunSettings, SelectionSettings
 
 
@@ -35,7 +37,8 @@ def select(
         cycle=cycle,
     )
     chosen = STRATEGIES.get(strategy)(strategy)
-    return chosen.pick(pool.with_score(chosen.score(pool)), seed)
+    pool = replace(pool, columns={**pool.columns, "score": chosen.score(pool)})
+    return chosen.pick(pool, seed)
 
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=60)
@@ -101,16 +104,6 @@ def test_a_score_that_is_no_number_is_said(name: str) -> None:
     assert select("coti", settings, free, seed=0, **{name: broken}).tolist() == [0]
 
 
-def test_a_gate_without_its_scores_is_named() -> None:
-    """What is missing, and how to do without."""
-    everything = torch.ones(2, dtype=torch.bool)
-    settings = SelectionSettings(aesthetic_gate=5.0, concept_gate=0.0)
-    with pytest.raises(ConfigError, match=r"aesthetic_gate is 5.0 .*: give s_aes, or set it to 0"):
-        eligible(everything, settings)
-    with pytest.raises(ConfigError, match=r"concept_gate is 5.0 .*: give s_con, or set it to 0"):
-        eligible(everything, SelectionSettings())
-
-
 @given(st.integers(0, 1000), st.integers(1, 8), st.floats(1, 6))
 def test_spread_draws_from_the_best(seed: int, batch: int, spread: float) -> None:
     """B different images of the best spread·B, best first, the same for the same seed."""
@@ -172,20 +165,7 @@ def test_with_spread_twins_are_suppressed_in_the_batch_alone(
         assert ((features[best] @ features[picked].T).amax(dim=1) > threshold - 1e-5).all()
 
 
-@pytest.mark.parametrize(
-    ("scores", "candidates", "text"),
-    [
-        (torch.rand(3), torch.ones(2, dtype=torch.bool), r"of one length, got \[3\] and \[2\]"),
-        (torch.tensor([torch.nan]), torch.ones(1, dtype=torch.bool), "got 1 NaN"),
-    ],
-)
-def test_refuses(scores: torch.Tensor, candidates: torch.Tensor, text: str) -> None:
-    """Lengths that differ and scores that are no numbers are errors that say so."""
-    with pytest.raises(ConfigError, match=text):
-        select_batch(scores, candidates, 1)
-
-
-def test_suppression_needs_features() -> None:
-    """Duplicate suppression without features is an error that says so."""
-    with pytest.raises(ConfigError, match="features must hold a row for each of the 2 scores"):
-        select_batch(torch.rand(2), torch.ones(2, dtype=torch.bool), 1, suppress_duplicates=0.9)
+def test_refuses_scores_that_are_no_numbers() -> None:
+    """How many is said."""
+    with pytest.raises(ConfigError, match="got 1 NaN"):
+        select_batch(torch.tensor([torch.nan]), torch.ones(1, dtype=torch.bool), 1)
