@@ -70,7 +70,7 @@ def _check_names(settings: RunSettings) -> None:
     """Everything that is found by name in a registry, before anything is computed."""
     if settings.concept_score.encoder != "scorer":
         ENCODERS.check(settings.concept_score.encoder)
-    if settings.pool_rules.kind != "auto" and ":" not in settings.pool_rules.kind:
+    if settings.pool_rules.kind != "auto":
         POOL_SOURCES.check(settings.pool_rules.kind)
     effective(settings)
 

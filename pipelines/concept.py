@@ -8,7 +8,7 @@ from typing import Any
 import zenml
 from zenml import ExternalArtifact
 
-from coti.loop.plan import effective, first_batch, selects_at
+from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.run_file import load_settings
@@ -135,7 +135,8 @@ def wire(config: RunSettings, loop: Loop) -> None:
     loop.tell(announce_pool, pool_source=pool_source, validation=validation, shortfalls=shortfalls)
 
     used = {name: settings.only(*keys) for name, keys in USES.items()}
-    if settings.strategy == "oracle":  # a cheat by design, and the only one that is shown it
+    cheats = strategy_of(settings).sees_ground_truth  # by design, for benchmarks
+    if cheats:
         used["select_batch"] = settings.only(*USES["select_batch"], "concept", "ground_truth")
     seeds_concept_scorer = concept_scorer = loop(
         fit_concept_scorer,
@@ -190,9 +191,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 cycle=cycle,
                 last=decision,
                 settings=used["select_batch"],
-                ground_truth_fingerprint=(
-                    prints.ground_truth if settings.strategy == "oracle" else ""
-                ),
+                ground_truth_fingerprint=prints.ground_truth if cheats else "",
             )
             if decision is not None:
                 decision = found

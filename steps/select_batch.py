@@ -11,6 +11,7 @@ from zenml import step
 
 from coti.core.tensors import TensorBundle
 from coti.loop.controller import Decision, stopped_for_want_of_images
+from coti.loop.plan import strategy_of
 from coti.loop.score import select_batch as select
 from coti.selection import PoolView
 from coti.settings import RunSettings
@@ -60,7 +61,7 @@ def select_batch(
         cycle=cycle,
         sources=[sources[name] for name in ids],
     )
-    ground_truth = ground_truth_of(settings) if settings.strategy == "oracle" else None
+    ground_truth = ground_truth_of(settings) if strategy_of(settings).sees_ground_truth else None
     _, places = select(view, training_set_of(training_set), ground_truth)
     names = [ids[place] for place in places]
     picked = scores.set_index("id").loc[names].reset_index()

@@ -27,10 +27,11 @@ def strategy_of(settings: RunSettings) -> Strategy:
             "strategy none trains nothing: it is a row of experiments, not a run of its own."
         )
     strategy = STRATEGIES.get(name)(name)
-    if settings.growth == "at_once" and not strategy.at_once:
-        raise ConfigError(f"strategy {name} grows by cycles: set growth to cycles or auto.")
-    if settings.growth == "cycles" and strategy.at_once and name != "random":
-        raise ConfigError(f"strategy {name} has no cycles: set growth to at_once or auto.")
+    if settings.growth != "auto" and settings.growth not in strategy.growths:
+        ways = " or ".join((*strategy.growths, "auto"))
+        raise ConfigError(
+            f"strategy {name} does not grow by {settings.growth}: set growth to {ways}."
+        )
     return strategy
 
 
@@ -46,12 +47,13 @@ def effective(settings: RunSettings) -> RunSettings:
     strategy = strategy_of(settings)
     if settings.concept_score.encoder != "scorer":
         ENCODERS.check(settings.concept_score.encoder)
-    if settings.growth == "cycles" or (settings.growth == "auto" and not strategy.at_once):
+    growth = strategy.growths[0] if settings.growth == "auto" else settings.growth
+    if growth == "cycles":
         return replace(settings, growth="cycles")
     cycles = settings.controller.max_cycles + 1
     return replace(
         settings,
-        growth="at_once",
+        growth=growth,
         controller=replace(settings.controller, max_cycles=0),
         train=replace(settings.train, max_steps=settings.train.max_steps * cycles),
     )
@@ -64,7 +66,7 @@ def selects_at(cycle: int, settings: RunSettings) -> bool:
 
 
 def first_batch(settings: RunSettings) -> int:
-    """Images of the pool that must be there for the first selection."""
-    if settings.growth == "cycles":
-        return settings.selection.batch if settings.controller.max_cycles else 0
-    return settings.baseline_images if settings.strategy in ("random", "oracle") else 0
+    """Images of the pool that a first selection of :func:`effective` settings needs."""
+    if settings.growth == "cycles" and not settings.controller.max_cycles:
+        return 0
+    return strategy_of(settings).least_images(settings)

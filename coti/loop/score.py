@@ -141,11 +141,12 @@ def select_batch(
 ) -> tuple[TrainingSet, list[int]]:
     """X_T with this cycle's images, and their places in the pool, best first.
 
-    ``ground_truth``, file name to whether an image is right, is handed to ``oracle`` alone.
+    ``ground_truth``, file name to whether an image is right, is handed only to what
+    ``sees_ground_truth``.
     """
     settings = pool.settings
     strategy = strategy_of(settings)
-    if settings.strategy == "oracle":
+    if strategy.sees_ground_truth:
         pool = replace(pool, ground_truth=ground_truth)
     places = strategy.pick(pool, derived_seed(settings.seed, "select", pool.cycle)).tolist()
     ids = pool.features.strings("pool_ids")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
 
-from coti.core.errors import ConfigError, PoolError
+from coti.core.errors import PoolError
 from coti.pool.entry import PoolSource
 from coti.pool.local_files import existing
 from coti.pool.sources import POOL_SOURCES
@@ -24,14 +22,13 @@ def open_source(
     :class:`PoolError` where it is nothing; :class:`ConfigError` where there is no such kind.
     """
     kind = settings.kind if settings.kind != "auto" else detect_kind(source)
-    opened: PoolSource = _class_of(kind)(source, settings, cache_dir)
-    return opened
+    return POOL_SOURCES.get(kind)(source, settings, cache_dir)
 
 
 def detect_kind(source: str) -> str:
     """The kind that claims a source, the last registered one first."""
     for kind in reversed(POOL_SOURCES.names()):
-        if _class_of(kind).claims(source):
+        if POOL_SOURCES.get(kind).claims(source):
             return kind
     raise PoolError(
         f"The pool {str(existing(source))!r} is a single file of no known kind: give a folder of "
@@ -45,13 +42,3 @@ def fingerprint_source(source: str, settings: PoolSettings | None = None) -> str
     The same pool has the same hash on every machine; times and owners do not enter it.
     """
     return open_source(source, settings or PoolSettings()).fingerprint()
-
-
-def _class_of(kind: str) -> Any:
-    try:
-        if ":" not in kind:
-            return POOL_SOURCES.get(kind)
-        module, _, name = kind.partition(":")
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"The pool source {kind!r} cannot be imported ({error}).") from error

@@ -14,9 +14,10 @@ __all__ = ["Intelligent"]
 class Intelligent:
     """The best B by S_int, as the paper, or with ``spread`` some B of the best ``spread``·B."""
 
-    at_once = False
+    growths = ("cycles",)
     selects = True
     fixed = False
+    sees_ground_truth = False
 
     def __init__(self, name: str = "coti") -> None:
         """``name``: the strategy's."""
@@ -25,6 +26,10 @@ class Intelligent:
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "COTI"
+
+    def least_images(self, settings: RunSettings) -> int:
+        """A batch."""
+        return settings.selection.batch
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """S_int."""

@@ -17,9 +17,10 @@ __all__ = ["OneScore"]
 class OneScore:
     """The best B of a score; COTI's gates and spread are COTI's alone."""
 
-    at_once = False
+    growths = ("cycles",)
     selects = True
     fixed = True
+    sees_ground_truth = False
 
     def __init__(self, name: str) -> None:
         """``name``: of :mod:`coti.scores.baselines`."""
@@ -28,6 +29,10 @@ class OneScore:
     def label(self, settings: RunSettings) -> str:
         """How tables call it, with "(retrained)" where the weights aren't the published ones."""
         return baseline_label(self.name, settings.baselines)
+
+    def least_images(self, settings: RunSettings) -> int:
+        """A batch."""
+        return settings.selection.batch
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """The baseline's."""

@@ -15,6 +15,9 @@ __all__ = ["Oracle"]
 class Oracle(RandomImages):
     """``baseline_images`` right ones at once; the only strategy that reads the ground truth."""
 
+    growths = ("at_once",)
+    sees_ground_truth = True
+
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "oracle"

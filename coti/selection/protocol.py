@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -38,21 +38,26 @@ class PoolView:
     efficientnet: Callable[[], EfficientNetLite0] | None = None
     """Loads the reference judge, which some baselines stand on."""
     ground_truth: Mapping[str, bool] | None = None
-    """File name to whether the image is right; for ``oracle`` alone."""
+    """File name to whether the image is right; for a strategy that ``sees_ground_truth`` alone."""
 
 
 class Strategy(Protocol):
     """Which images join X_T. To add one: a file here and a line in ``STRATEGIES``."""
 
-    at_once: bool
-    """Whether all images are added before the only cycle, by itself; a loop otherwise."""
+    growths: tuple[Literal["cycles", "at_once"], ...]
+    """How it may grow X_T, its own way first: B more a cycle, or all before the only cycle."""
     selects: bool
     """Whether it ever adds an image."""
     fixed: bool
     """Whether its score stays the same over the cycles, so that it is computed once."""
+    sees_ground_truth: bool
+    """Whether it is shown the pool's ground truth: a cheat by design, for benchmarks."""
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
+
+    def least_images(self, settings: RunSettings) -> int:
+        """Images that the pool must have for the first selection."""
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """What it ranks by: float32 [n], more is better.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from coti.core.errors import ConfigError
@@ -15,9 +17,10 @@ __all__ = ["RandomImages", "at_random"]
 class RandomImages:
     """B a cycle, or ``baseline_images`` at once."""
 
-    at_once = True
+    growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
     selects = True
     fixed = True
+    sees_ground_truth = False
 
     def __init__(self, name: str = "random") -> None:
         """``name``: the strategy's, part of its random stream."""
@@ -26,6 +29,10 @@ class RandomImages:
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "Random"
+
+    def least_images(self, settings: RunSettings) -> int:
+        """A batch, or all that are added at once."""
+        return settings.selection.batch if settings.growth == "cycles" else settings.baseline_images
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """None is better than another: S_int, for the reader of the table."""

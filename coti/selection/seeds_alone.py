@@ -14,11 +14,16 @@ __all__ = ["SeedsAlone"]
 class SeedsAlone(RandomImages):
     """Adds nothing."""
 
+    growths = ("at_once",)
     selects = False
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "seeds"
+
+    def least_images(self, settings: RunSettings) -> int:
+        """None."""
+        return 0
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Nothing."""

@@ -21,9 +21,10 @@ __all__ = ["data", "models"]  # fixtures
 class Last:
     """The last images of the pool that are not in X_T yet."""
 
-    at_once = False
+    growths = ("cycles",)
     selects = True
     fixed = True
+    sees_ground_truth = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,6 +32,10 @@ class Last:
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "the last"
+
+    def least_images(self, settings: RunSettings) -> int:
+        """A batch."""
+        return settings.selection.batch
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """The place in the pool."""
@@ -42,27 +47,30 @@ class Last:
         return score.argsort(descending=True)[: pool.settings.selection.batch]
 
 
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The strategy ``last``, forgotten afterwards."""
+@pytest.fixture(params=["registered", "named"])
+def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """``last``, registered and forgotten afterwards, or where it is found, as in a run file."""
+    if request.param == "named":
+        return f"{__name__}:Last"
     monkeypatch.setattr(STRATEGIES, "targets", dict(STRATEGIES.targets))
     STRATEGIES.register("last", f"{__name__}:Last")
+    return "last"
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_strategy_from_outside_selects_in_the_loop(
-    models: Models,
-    data: ConceptData,
+    models: Models, data: ConceptData, strategy: str
 ) -> None:
     """Its four images join in cycle 1, best first, and the next four in cycle 2."""
     cycles = replace(PLAIN.controller, max_cycles=2, patience=9)
-    result = coti.learn(models, data, replace(PLAIN, strategy="last", controller=cycles))
+    result = coti.learn(models, data, replace(PLAIN, strategy=strategy, controller=cycles))
     assert [record.picked for record in result.records] == [0, 4, 4]
     kept = result.training_set.selected
     assert kept == tuple(f"p{place:02d}" for place in range(19, 11, -1))[: len(kept)]
 
 
 def test_one_that_nobody_registered_is_refused() -> None:
-    """With those that there are."""
+    """With those that there are, or with why it cannot be imported."""
     with pytest.raises(ConfigError, match="no strategy 'last': take one of coti, random"):
         effective(RunSettings(strategy="last"))
+    with pytest.raises(ConfigError, match="'nowhere:Last' cannot be imported"):
+        effective(RunSettings(strategy="nowhere:Last"))
