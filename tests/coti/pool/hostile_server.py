@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from collections import Counter
@@ -95,7 +96,20 @@ class HostileServer:
         path = line.split(" ")[1].lstrip("/")
         self.hits[path] += 1
         body = self.image
-        answers = {
+        if re.fullmatch("to/([0-9a-f]{2})*", path):  # bytes that no web framework sends
+            target = bytes.fromhex(path.removeprefix("to/"))
+            answers = {path: b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\n\r\n"}
+        else:
+            answers = self._raw_answers(body)
+        with contextlib.suppress(ConnectionError):
+            writer.write(answers.get(path, b"HTTP/1.1 404 Not Found\r\n\r\n"))
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    @staticmethod
+    def _raw_answers(body: bytes) -> dict[str, bytes]:
+        return {
             "lies-long": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 999)
             + body,
             "lies-short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body,
@@ -105,11 +119,6 @@ class HostileServer:
             "endless-header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
             "negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + body,
         }
-        with contextlib.suppress(ConnectionError):
-            writer.write(answers[path])
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]

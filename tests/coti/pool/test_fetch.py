@@ -13,10 +13,10 @@ import pytest
 from coti.core.errors import ConfigError
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
-from coti.pool.fetch.robots import opted_out
 from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source
 from coti.pool.reasons import Rejected
+from coti.pool.refusals import robots_directive
 from coti.settings import FetchSettings, PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server
@@ -211,7 +211,7 @@ def test_hosts_are_asked_politely(server: HostileServer) -> None:
 )
 def test_robots_directives(header: str, found: str) -> None:
     """Directives count in any case, for everybody or for us, not for other agents."""
-    assert opted_out([header], SETTINGS.opt_out, "coti/0.1 (x)") == found
+    assert robots_directive([header], SETTINGS) == found
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_table_of_urls_is_resumed_by_shard(server: HostileServer, tmp_path: Pa
     assert [row[2] for row in first] == ["", "", "", "download_refused", "", "bad_row"]
     assert first[0][3] == IMAGE
     assert first[1][1] == "caption 1"
-    next((tmp_path / "cache").rglob("000002.parquet")).unlink()
+    next((tmp_path / "cache").rglob("000002.jsonl")).unlink()
     assert entries() == first
     assert server.hits["good/0"] == 1
     assert server.hits["good/4"] == 2
