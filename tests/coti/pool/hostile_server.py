@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import re
 import socket
 import threading
@@ -117,6 +118,11 @@ class HostileServer:
             "silent": b"",
             "bad-chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n" + body,
             "endless-header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
+            "odd-type": b"HTTP/1.1 200 OK\r\nContent-Type: t\xe9xt/\xff\r\n\r\n" + body,
+            "odd-reason": b"HTTP/1.1 404 \xff\xfe\xed\xa0\x80\r\nX-Robots-Tag: \xff\r\n\r\n",
+            "odd-headers": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xe9,\xff: \xfe\r\nServer: \xff\r\n"
+            b"tdm-policy: \xff\r\n\r\n" + body,
+            "odd-agent": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xff\r\nX-Robots-Tag: NoAI\r\n\r\n" + body,
             "negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + body,
         }
 
@@ -150,8 +156,13 @@ class HostileServer:
             return web.Response(status=302, headers={"Location": request.query["url"]})
         if what == "loop":
             return web.Response(status=302, headers={"Location": f"/loop/{int(rest or 0) + 1}"})
-        if what == "robots":
-            good.headers["X-Robots-Tag"] = request.query["tag"]
+        if what == "headers":
+            good.headers.extend(request.query)
+        elif what == "gzipped":
+            packed = gzip.compress(self.image if not rest else bytes(int(rest)))
+            return web.Response(
+                body=packed, headers={"Content-Type": "image/png", "Content-Encoding": "gzip"}
+            )
         elif what == "type":
             return web.Response(body=self.image, headers={"Content-Type": request.query["is"]})
         elif what == "html":
