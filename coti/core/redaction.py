@@ -1,4 +1,4 @@
-"""Passwords and signatures go before a text is shown, logged, kept or raised: the one place for it."""
+"""Passwords and signatures go before a text is shown, logged, kept or raised: here alone."""
 
 from __future__ import annotations
 

@@ -40,7 +40,11 @@ _USAGES = ("train-ai", "train-genai", "genai", "ai", "bots")
 _IN_IMAGE = (
     # PLUS, in IPTC's photo metadata: all of its prohibitions hold for training
     (b"DMI-PROHIBITED", re.compile(rb"DMI-PROHIBITED[A-Z-]*"), "data-mining"),
-    (b"tdm:reservation", re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*1\b"), "tdm-reservation"),
+    (
+        b"tdm:reservation",
+        re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*1\b"),
+        "tdm-reservation",
+    ),
 )
 
 
@@ -99,7 +103,7 @@ def _past(header: str) -> bool:
 
 
 def _tdm(values: Iterable[str], settings: FetchSettings) -> str:
-    """``1`` where the rights of text and data mining are reserved (W3C TDM Reservation Protocol)."""
+    """``1`` where the rights of text and data mining are reserved (W3C's TDMRep)."""
     if "tdm-reservation" not in _refused(settings):
         return ""
     return "1" if any(_says_yes(value) for value in values) else ""
@@ -118,7 +122,7 @@ def _usage(values: Iterable[str], settings: FetchSettings) -> str:
 
 
 def refusals_of_row(values: Mapping[str, Any]) -> str:
-    """What a table's row says in :data:`REFUSAL_COLUMNS`, ``name: value; …`` as the manifest has it."""
+    """What a row says in :data:`REFUSAL_COLUMNS`, ``name: value; …`` as the manifest has it."""
     said = {name: printable(as_text(values.get(name)))[:500] for name in REFUSAL_COLUMNS}
     return "; ".join(f"{name}: {text}" for name, text in said.items() if text.strip())
 
@@ -130,11 +134,11 @@ def refusal_in_columns(said: str, settings: FetchSettings) -> bool:
         if name not in REFUSAL_COLUMNS or not colon:
             name, value = "", part
         if name in ("x_robots_tag", "robots"):
-            refused = robots_directive([value], settings)
+            refused = bool(robots_directive([value], settings))
         elif name in ("tdm_reservation", "tdm"):
-            refused = _tdm([value], settings)
+            refused = bool(_tdm([value], settings))
         elif name == "content_usage":
-            refused = _usage([value], settings)
+            refused = bool(_usage([value], settings))
         else:
             words = re.split(r"[\s,;:]+", value.lower())
             refused = _says_yes(value) or not _refused(settings).isdisjoint(words)

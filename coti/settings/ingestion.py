@@ -37,7 +37,7 @@ class FetchSettings(Strict):
         "train-ai",
         "data-mining",
     )
-    """What an owner may ask so that an image is left alone: directives of ``X-Robots-Tag`` (``none``
+    """What owners ask under which an image is left alone: directives of ``X-Robots-Tag`` (``none``
     is ``noindex``), ``tdm-reservation`` (a header, or in XMP), ``train-ai`` (``Content-Usage``),
     ``data-mining`` (PLUS's field in XMP). Columns of a table are read alike."""
     shard_size: int = 1_000

@@ -1,53 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import random
 import re
 import socket
-import sys
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.reasons import REASONS
 from coti.settings import FetchSettings
+from tests.adversary.connections import connections
 from tests.adversary.urls import ALLOWED, hostile_urls
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, hostile_server
 
 IMAGE = encoded(image(1))
-_connected: set[str] | None = None
-
-
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: every connect of this process is seen, and none leaves this machine."""
-    if event == "socket.connect" and _connected is not None:
-        address = arguments[1]
-        if isinstance(address, tuple):
-            peer = ipaddress.ip_address(address[0].partition("%")[0])
-            peer = getattr(peer, "ipv4_mapped", None) or peer
-            _connected.add(str(peer))
-            if not peer.is_loopback:
-                raise ConnectionRefusedError("the guard of the tests")
-
-
-sys.addaudithook(_watch)
-
-
-@contextlib.contextmanager
-def connections() -> Iterator[set[str]]:
-    """The addresses that are connected to inside."""
-    global _connected
-    _connected = set()
-    try:
-        yield _connected
-    finally:
-        _connected = None
 
 
 class CResolver(AbstractResolver):
@@ -111,7 +79,7 @@ def test_no_url_gets_inside(attack_seed: int) -> None:
         assert not server.inside_hits
     assert [one.number for one in results] == list(range(len(urls)))
     for each, url, got in zip(made, urls, results, strict=True):
-        said = f"{ascii(each)} as {ascii(url)}: {got.reason} {got.detail}"
+        said = f"{each!a} as {url!a}: {got.reason} {got.detail}"
         if each.leads == "allowed":
             assert got == Fetched(got.number, IMAGE), said
             continue

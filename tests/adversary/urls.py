@@ -33,7 +33,8 @@ INSIDE = (
 )
 """This machine, private networks, clouds' metadata services and platform ranges."""
 _INSIDE_6 = (
-    "::", "::1", "::127.0.0.2", "::ffff:0:127.0.0.2", "64:ff9b:1::7f00:2", "fc00::1", "fd00:ec2::254",
+    "::", "::1", "::127.0.0.2", "::ffff:0:127.0.0.2", "64:ff9b:1::7f00:2", "fc00::1",
+    "fd00:ec2::254",
     "fd20:ce::254", "fe80::1", "fec0::1", "ff02::1", "100::1", "2001:db8::1", "3fff::1", "5f00::1",
     "2001:0:7f00:2::1", "2606:4700::5efe:7f00:2", "2606:4700::200:5efe:a00:7",
 )  # fmt: skip
@@ -68,9 +69,7 @@ def _digits(random: rng.Random, address: str) -> str:
         how = random.random()
         return digit if how < 0.3 else signs[digit] if how < 0.5 else chr(zero + int(digit))
 
-    spelled = "".join(
-        one(c) if c.isdigit() else random.choice(".。．｡") for c in address  # noqa: RUF001
-    )
+    spelled = "".join(one(c) if c.isdigit() else random.choice(".。．｡") for c in address)
     assert unicodedata.normalize("NFKC", spelled).replace("。", ".") == address
     return spelled
 
@@ -114,7 +113,9 @@ def _inside(random: rng.Random) -> str:
 
 
 def _inside_by_name(random: rng.Random) -> str:
-    name = random.choice(("inside.test", "mixed.test", "rebind.test", "ⓘnside.test", "INSIDE.test."))
+    name = random.choice(
+        ("inside.test", "mixed.test", "rebind.test", "ⓘnside.test", "INSIDE.test.")
+    )
     return f"{_scheme(random)}://{name}:PORT/{_path(random)}"
 
 
@@ -179,9 +180,7 @@ def _path(random: rng.Random) -> str:
     )
 
 
-_KINDS: tuple[
-    tuple[Literal["allowed", "inside", "nowhere"], Callable[[rng.Random], str]], ...
-] = (
+_KINDS: tuple[tuple[Literal["allowed", "inside", "nowhere"], Callable[[rng.Random], str]], ...] = (
     ("inside", _inside),
     ("inside", _inside),
     ("inside", _inside_by_name),

@@ -122,7 +122,8 @@ class HostileServer:
             "odd-reason": b"HTTP/1.1 404 \xff\xfe\xed\xa0\x80\r\nX-Robots-Tag: \xff\r\n\r\n",
             "odd-headers": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xe9,\xff: \xfe\r\nServer: \xff\r\n"
             b"tdm-policy: \xff\r\n\r\n" + body,
-            "odd-agent": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xff\r\nX-Robots-Tag: NoAI\r\n\r\n" + body,
+            "odd-agent": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xff\r\nX-Robots-Tag: NoAI\r\n\r\n"
+            + body,
             "negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + body,
         }
 

@@ -313,7 +313,12 @@ def test_addresses_that_are_not_public(address: str) -> None:
 def test_networks_can_be_allowed_and_are_checked() -> None:
     """An allowed network is an exception; one that is none is a configuration error."""
     AddressPolicy(["10.0.0.0/8"]).check_address("10.1.2.3")
-    for public in ("93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::808:808"):
+    for public in (
+        "93.184.216.34",
+        "2606:2800:220:1::1",
+        "::ffff:93.184.216.34",
+        "64:ff9b::808:808",
+    ):
         AddressPolicy().check_address(public)
     with pytest.raises(ConfigError, match="allowed_networks"):
         AddressPolicy(["ten"])
