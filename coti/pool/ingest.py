@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
+from coti.core.redaction import redacted
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -164,7 +165,8 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
     return {
         **entry.extra,
         "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
-        "source": entry.name,
+        "url": redacted(entry.extra.get("url", "")),
+        "source": redacted(entry.name),
         "caption": caption,
         "caption_length": length,
         "sha256": result.sha256,
@@ -175,7 +177,7 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "mode": decoded.mode if decoded else "",
         "status": QUARANTINED if result.reason else ACCEPTED,
         "reason": result.reason,
-        "detail": "; ".join(filter(None, [result.detail, cut])),
+        "detail": redacted("; ".join(filter(None, [result.detail, cut]))),
         "phash": decoded.phash if decoded else "",
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,

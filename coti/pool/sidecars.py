@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from coti.core.redaction import redacted
 from coti.pool.input_tables import Row, json_row
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusals_of_row
@@ -67,8 +66,7 @@ def row_extra(row: Row) -> dict[str, Any]:
         name: as_number(values.get(name))
         for name in ("similarity", "punsafe", "pwatermark", "aesthetic")
     }
-    for name in ("license", "nsfw"):
+    for name in ("url", "license", "nsfw"):
         extra[name] = printable(as_text(values.get(name)))[:2_000] or None
-    extra["url"] = redacted(printable(as_text(values.get("url"))[:8_000]))[:2_000] or None
     extra["opt_out"] = refusals_of_row(values) or None
     return {name: value for name, value in extra.items() if value is not None}
