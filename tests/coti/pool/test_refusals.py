@@ -2,19 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
-from coti.pool.ingest import ingest
 from coti.pool.input_tables import json_row
 from coti.pool.refusals import REFUSAL_COLUMNS, refusal_in_columns, refusal_in_image
 from coti.pool.sidecars import row_extra
-from coti.settings import FetchSettings, PoolSettings
+from coti.settings import FetchSettings
 from tests.coti.pool.conftest import encoded, image
 
 SETTINGS = FetchSettings()
@@ -123,12 +121,3 @@ def test_an_images_own_metadata_may_refuse(kind: str, field: str, refused: bool)
     data = _with_xmp(field, kind)
     assert bool(refusal_in_image(data, SETTINGS)) == refused
     assert not refusal_in_image(data, dataclasses.replace(SETTINGS, opt_out=()))
-
-
-def test_a_folders_image_that_refuses_is_in_quarantine(tmp_path: Path) -> None:
-    """The refusal inside an image holds wherever the image lies."""
-    (tmp_path / "a.jpg").write_bytes(_with_xmp('tdm:reservation="1"', "JPEG"))
-    (tmp_path / "b.png").write_bytes(encoded(Image.new("RGB", (32, 32), "red")))
-    found = ingest(str(tmp_path), PoolSettings(workers=1), 16).manifest
-    assert found["reason"].tolist() == ["opt_out", ""]
-    assert found["detail"][0] == 'tdm:reservation="1'
