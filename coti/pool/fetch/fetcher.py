@@ -165,7 +165,7 @@ async def _follow(
     deadline = asyncio.get_running_loop().time() + settings.timeout
     asked = policy.check_url(url)
     for _ in range(settings.max_redirects + 1):
-        async with hosts.turn(str(asked.raw_host)):
+        async with hosts.turn(str(asked.raw_host).rstrip(".")):
             # waiting for a turn is our own politeness and does not count
             deadline = max(deadline, asyncio.get_running_loop().time() + settings.timeout / 4)
             try:
@@ -185,6 +185,11 @@ async def _ask(
     """The body, unpacked where the server packed it unasked, or where a redirect leads."""
     try:
         async with session.get(url, allow_redirects=False) as response:
+            # A redirect is an answer of the owner's, too; an error page is none about the image.
+            if response.status in (200, *_REDIRECTS) and (
+                refusal := refusal_in_headers(response.headers, settings)
+            ):
+                raise Rejected("opt_out", refusal)
             if response.status in _REDIRECTS:
                 target = response.headers.get("Location", "")
                 if not target:
@@ -217,9 +222,6 @@ def _check_headers(response: aiohttp.ClientResponse, settings: FetchSettings, la
         raise _Again(f"HTTP {status}", _retry_after(response.headers.get("Retry-After", "")))
     if status != 200:
         raise Rejected("download_failed", f"HTTP {status}")
-    refusal = refusal_in_headers(response.headers, settings)
-    if refusal:
-        raise Rejected("opt_out", refusal)
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not kind.startswith("image/") and kind not in _UNTYPED:
         raise Rejected("wrong_content_type", kind[:100])

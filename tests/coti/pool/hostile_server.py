@@ -146,7 +146,7 @@ class HostileServer:
         what, _, rest = path.partition("/")
         good = web.Response(body=self.image, content_type="image/png")
         if what == "status":
-            return web.Response(status=int(rest), text="no")
+            return web.Response(status=int(rest), text="no", headers=request.query)
         if what == "flaky":  # fails until the third time
             return good if self.hits[path] >= 3 else web.Response(status=503)
         if what == "later":
@@ -154,7 +154,8 @@ class HostileServer:
                 return good
             return web.Response(status=429, headers={"Retry-After": "1"})
         if what == "to":
-            return web.Response(status=302, headers={"Location": request.query["url"]})
+            location = {"Location": request.query["url"]}
+            return web.Response(status=302, headers={**request.query, **location})
         if what == "loop":
             return web.Response(status=302, headers={"Location": f"/loop/{int(rest or 0) + 1}"})
         if what == "headers":
