@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import socket
@@ -11,11 +12,12 @@ from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.reasons import REASONS
 from coti.settings import FetchSettings
 from tests.adversary.connections import connections
-from tests.adversary.urls import ALLOWED, hostile_urls
+from tests.adversary.urls import ALLOWED, hostile_answers, hostile_urls
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, hostile_server
 
 IMAGE = encoded(image(1))
+COUNT = int(os.environ.get("ATTACK_URLS", "300"))
 
 
 class CResolver(AbstractResolver):
@@ -52,14 +54,40 @@ class CResolver(AbstractResolver):
         """Nothing is held."""
 
 
+SETTINGS = FetchSettings(
+    host_delay=0.0, attempts=1, per_host=32, timeout=20.0, allowed_networks=(f"{ALLOWED}/32",)
+)
+
+
+def fetched(urls: list[str]) -> list[Fetched]:
+    """The results in the order of the URLs."""
+
+    async def run() -> list[Fetched]:
+        found = fetch_all(urls, SETTINGS, 1_000_000, resolver=CResolver())
+        return sorted([one async for one in found], key=lambda one: one.number)
+
+    return asyncio.run(run())
+
+
+def test_no_answer_costs_more_than_its_own_row(attack_seed: int) -> None:
+    """Whatever bytes a server answers, each URL ends as bytes or with one reason."""
+    with hostile_server(IMAGE) as server:
+        answers = hostile_answers(random.Random(attack_seed), COUNT, IMAGE)
+        base = f"http://{ALLOWED}:{server.raw_port}/raw"
+        results = fetched([f"{base}/{answer.hex()}" for answer in answers])
+    assert [one.number for one in results] == list(range(COUNT))
+    for got in results:
+        assert got.reason in (REASONS if not got.data else ("",)), got
+        got.detail.encode()
+        assert got.detail.isprintable(), got
+    assert {"", "opt_out", "wrong_content_type", "download_failed"} <= {r.reason for r in results}
+
+
 def test_no_url_gets_inside(attack_seed: int) -> None:
     """Whatever the spelling, nothing but the allowed peer is ever connected to, and every URL ends
     as the image or with the one reason that is true of it.
     """
-    made = list(hostile_urls(random.Random(attack_seed), 300))
-    settings = FetchSettings(
-        host_delay=0.0, attempts=1, per_host=32, timeout=20.0, allowed_networks=(f"{ALLOWED}/32",)
-    )
+    made = list(hostile_urls(random.Random(attack_seed), COUNT))
     with hostile_server(IMAGE) as server:
         urls = []
         for each in made:
@@ -68,13 +96,8 @@ def test_no_url_gets_inside(attack_seed: int) -> None:
                 target = re.sub(r"[\r\n\0]", "", text).encode(errors="surrogatepass")
                 text = f"http://{ALLOWED}:{server.raw_port}/to/{target.hex()}"
             urls.append(text)
-
-        async def run() -> list[Fetched]:
-            found = fetch_all(urls, settings, 1_000_000, resolver=CResolver())
-            return sorted([one async for one in found], key=lambda one: one.number)
-
         with connections() as reached:
-            results = asyncio.run(run())
+            results = fetched(urls)
         assert reached == {ALLOWED}
         assert not server.inside_hits
     assert [one.number for one in results] == list(range(len(urls)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALLOWED", "INSIDE", "HostileUrl", "hostile_urls"]
+__all__ = ["ALLOWED", "INSIDE", "HostileUrl", "hostile_answers", "hostile_urls"]
 
 ALLOWED = "127.0.0.1"
 """The one address that may be connected to; the tests' server listens on it."""
@@ -57,6 +57,42 @@ def hostile_urls(random: rng.Random, count: int) -> Iterator[HostileUrl]:
         kind, make = random.choice(_KINDS)
         redirected = random.random() < 0.5
         yield HostileUrl(make(random), kind, redirected)
+
+
+def hostile_answers(random: rng.Random, count: int, body: bytes) -> Iterator[bytes]:
+    """``count`` answers of a server, byte by byte, about ``body``."""
+    names = (
+        *(
+            "Content-Type",
+            "Content-Encoding",
+            "Content-Length",
+            "Transfer-Encoding",
+            "X-Robots-Tag",
+        ),
+        *("tdm-reservation", "Content-Usage", "Retry-After", "Location", "Set-Cookie", "Server"),
+    )
+    values: Sequence[Callable[[], bytes]] = (
+        lambda: random.randbytes(random.randint(0, 40)).translate(None, b"\r\n"),
+        lambda: random.choice(
+            (b"image/png", b"text/html; charset=\xff", b"gzip", b"deflate, br", b"none")
+        ),
+        lambda: random.choice((b"chunked", b"-1", b"99999999999999999999", b"0", b"1e9", b"0x10")),
+        lambda: random.choice(
+            (b"noindex", b"coti:", b":,;=:", b"unavailable_after: \xff", b"train-ai=")
+        ),
+        lambda: random.choice(
+            (b"Thu, 01 Jan 1970 00:00:00 GMT", b"nan", b"/good", b"\xed\xa0\x80", b"")
+        ),
+    )
+    for _ in range(count):
+        status = random.choice(
+            (b"200 OK", b"200 \xff\xfe", b"302 x", b"404 \xe9", b"999 x", b"200", b"-1 x")
+        )
+        lines = [b"HTTP/1.1 " + status]
+        for _ in range(random.randint(0, 6)):
+            lines.append(random.choice(names).encode() + b": " + random.choice(values)())
+        whole = b"\r\n".join([*lines, b"", body])
+        yield whole[: random.randint(0, len(whole))] if random.random() < 0.1 else whole
 
 
 def _digits(random: rng.Random, address: str) -> str:

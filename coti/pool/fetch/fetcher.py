@@ -209,7 +209,8 @@ async def _ask(
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
         raise Rejected("download_failed", f"TLS: {type(error).__name__}") from error
     except aiohttp.ClientResponseError as error:
-        raise Rejected("download_failed", f"not HTTP: {error.message}") from error
+        said = "cannot be unpacked" if "content-encoding" in error.message else "not HTTP"
+        raise Rejected("download_failed", f"{said}: {error.message}") from error
     except (aiohttp.ClientError, ConnectionError) as error:
         if "content-encoding" in str(error):
             raise Rejected("download_failed", f"cannot be unpacked: {error}") from error

@@ -100,6 +100,8 @@ class HostileServer:
         if re.fullmatch("to/([0-9a-f]{2})*", path):  # bytes that no web framework sends
             target = bytes.fromhex(path.removeprefix("to/"))
             answers = {path: b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\n\r\n"}
+        elif re.fullmatch("raw/([0-9a-f]{2})*", path):
+            answers = {path: bytes.fromhex(path.removeprefix("raw/"))}
         else:
             answers = self._raw_answers(body)
         with contextlib.suppress(ConnectionError):
