@@ -78,7 +78,8 @@ def _generated(
     embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
 ) -> Any:
     """A grid of images of a prompt on the noise of ``seed``."""
-    from coti.commands.embedding_sources import origin_of_embedding
+    from coti.commands.embedding_sources import model_named_by, origin_of_embedding
+    from coti.commands.project import EmbeddingSource
     from coti.generation.prompted import generate_prompts
     from coti.settings import GenerationSettings, ModelSettings
     from ops.stack.loaded_models import text_to_image
@@ -86,7 +87,10 @@ def _generated(
     name = embedding.metadata.get("base_model", ModelSettings().base_model)
     settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
     where = {"base_model": name, **origin_of_embedding(embedding)}
-    model = text_to_image(ModelSettings(**cast(Any, where)))
+    chosen = ModelSettings(**cast(Any, where))
+    if "base_model" in embedding.metadata:
+        chosen = model_named_by(EmbeddingSource(embedding, embedding.token), chosen)
+    model = text_to_image(chosen)
     images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
     return contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
 

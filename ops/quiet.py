@@ -9,6 +9,8 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
+from coti.core.redaction import RedactingFormatter
+
 __all__ = ["log_file", "quiet_terminal"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,10 +66,10 @@ def quiet_terminal(again: bool = False) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     _log_file = folder / f"{stamp}-{os.getpid()}.log"
     handler = logging.FileHandler(_log_file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _remove_consoles()
     shown = logging.StreamHandler(sys.stdout)
-    shown.setFormatter(logging.Formatter("%(message)s"))
+    shown.setFormatter(RedactingFormatter("%(message)s"))
     for name in ELSEWHERE:
         logging.getLogger(name).addHandler(shown)
     root = logging.getLogger()

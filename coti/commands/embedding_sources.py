@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "base_model_of",
     "find_embeddings",
     "load_base_model",
+    "model_named_by",
     "origin_of_embedding",
     "variants_of",
 ]
@@ -155,6 +157,43 @@ def base_model_of(option: str | None, sources: Sequence[EmbeddingSource]) -> str
     return named.pop() if named else ModelSettings().base_model
 
 
+def model_named_by(source: EmbeddingSource, settings: ModelSettings) -> ModelSettings:
+    """The settings with the base model that an embedding's file names, found on this machine.
+
+    Whoever made the file chose the name: nobody is asked for it, least of all with the user's
+    credentials, which the hub and a store would be.
+
+    Raises:
+        EmbeddingError: it is not here; says how the user asks for it.
+    """
+    from coti.inversion.model_files import model_on_this_machine
+
+    located = located_model(settings)
+    found = model_on_this_machine(located)
+    if found is None:
+        options = {
+            "--model": settings.base_model,
+            **_as_options(origin_of_embedding(source.embedding)),
+        }
+        given = " ".join(f"{name} {shlex.quote(value)}" for name, value in options.items())
+        raise EmbeddingError(
+            f"{source.label} says that it was trained on {settings.base_model!r}, which is not on "
+            "this machine, and nothing is fetched from a place that a file names. If you trust it, "
+            f"ask for it yourself, `{given}`, or name another model with --model."
+        )
+    checked = settings.base_model.startswith(
+        "s3://"
+    )  # its hash found it, and was that of its bytes
+    sha256 = None if checked else located.sha256
+    return replace(located, base_model=str(found), revision=None, sha256=sha256)
+
+
+def _as_options(origin: dict[str, str]) -> dict[str, str]:
+    """Where a base model comes from as the command's options say it."""
+    names = {"revision": "--revision", "sha256": "--sha256", "config": "--model-config"}
+    return {names[name]: value for name, value in origin.items()}
+
+
 def origin_of_embedding(embedding: Embedding) -> dict[str, str]:
     """``revision``, ``sha256`` and ``config`` of the model that an embedding was trained on."""
     named = {name: embedding.metadata.get(f"base_model_{name}") for name in _ORIGIN}
@@ -173,10 +212,13 @@ def load_base_model(how: GenerationOptions, sources: Sequence[EmbeddingSource]) 
     settings = ModelSettings(
         base_model=name, device=how.device, dtype=cast(Any, how.dtype), **origin
     )
+    naming = [s for s in sources if s.embedding.metadata.get("base_model")]
+    if how.model is None and naming:
+        located = model_named_by(naming[0], settings)
+    else:
+        located = located_model(settings)
     # It keeps the name that the user gave it, wherever that lies on this machine.
-    model = replace(
-        load_text_to_image(located_model(settings)), name=name, origin=origin_of(settings)
-    )
+    model = replace(load_text_to_image(located), name=name, origin=origin_of(settings))
     for source in sources:
         trained_on = source.embedding.metadata.get("base_model_fingerprint")
         if trained_on not in (None, model.fingerprint):

@@ -16,6 +16,8 @@ A message says what was wrong with which input and what to do about it; whoever 
 
 from __future__ import annotations
 
+from coti.core.redaction import redacted
+
 __all__ = [
     "ConfigError",
     "CotiError",
@@ -30,7 +32,13 @@ __all__ = [
 
 
 class CotiError(Exception):
-    """Base of all errors raised on purpose; its text is meant for the user."""
+    """Base of all errors raised on purpose; its text is meant for the user.
+
+    It names what it is about, a URL with a signature in it, too: that is taken out here.
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in said))
 
 
 class ConfigError(CotiError):

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
 
-__all__ = ["check_hash", "full_disk", "hash_of", "local_weights", "read_pickled"]
+__all__ = ["check_hash", "full_disk", "hash_of", "kept_weights", "local_weights", "read_pickled"]
 
 _HUB_FILE = re.compile(r"^hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)$")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +36,8 @@ def local_weights(source: str | Path, sha256: str | None = None) -> Path:
         ModelError: there is nothing, it cannot be fetched, or its hash is another one.
     """
     text = str(source)
+    if sha256:
+        _check_form(text, sha256)
     if text.startswith("s3://"):
         return _from_s3(text, sha256)
     path = _from_hub(text) if text.startswith("hf://") else Path(text).expanduser()
@@ -145,15 +148,15 @@ def _from_s3(source: str, sha256: str | None) -> Path:
         raise ModelError(
             f"{source} needs its pinned sha256: `coti weights hash` prints that of a local copy."
         )
-    parts = urlsplit(source)
-    bucket, key = parts.netloc, parts.path.strip("/")
-    if not bucket or not key:
-        raise ModelError(f"{source!r} names no object: write s3://bucket/key.")
-    root = Path(os.environ.get("COTI_CACHE", "~/.cache/coti")).expanduser() / "weights"
-    kept = root / sha256.lower() / key.rsplit("/", 1)[-1]
-    if kept.exists():  # put there only after its hash was checked
+    bucket, key = _bucket_and_key(source)
+    kept = _place(key, sha256)
+    root = kept.parents[1]
+    if kept_weights(source, sha256):
         return kept
     try:
+        if kept.exists():
+            print(f"{kept} is damaged: it is fetched again.", file=sys.stderr)
+            shutil.rmtree(kept.parent)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             fetched = Path(temporary) / kept.name
@@ -174,6 +177,38 @@ def _from_s3(source: str, sha256: str | None) -> Path:
             "written to."
         ) from error
     return kept
+
+
+def kept_weights(source: str, sha256: str | None) -> Path | None:
+    """What was fetched of an ``s3://`` source before, if it is still what its hash says."""
+    if not sha256:
+        return None
+    _check_form(source, sha256)
+    kept = _place(_bucket_and_key(source)[1], sha256)
+    return kept if kept.exists() and hash_of(kept) == sha256.lower() else None
+
+
+def _check_form(source: str, sha256: str) -> None:
+    """A hash names a folder, too: it must be one."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ModelError(
+            f"The sha256 of {source} is {sha256[:80]!r}: it has 64 hexadecimal digits, as "
+            "`coti weights hash` prints them."
+        )
+
+
+def _bucket_and_key(source: str) -> tuple[str, str]:
+    parts = urlsplit(source)
+    bucket, key = parts.netloc, parts.path.strip("/")
+    if not bucket or "@" in bucket or not key or key.rsplit("/", 1)[-1] in (".", ".."):
+        raise ModelError(f"{source!r} names no object: write s3://bucket/key, without credentials.")
+    return bucket, key
+
+
+def _place(key: str, sha256: str) -> Path:
+    """Where weights from S3 are kept."""
+    root = Path(os.environ.get("COTI_CACHE", "~/.cache/coti")).expanduser() / "weights"
+    return root / sha256.lower() / key.rsplit("/", 1)[-1]
 
 
 def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:

@@ -151,7 +151,13 @@ def read_metadata(path: Path | str) -> GenerationMetadata:
         raise PoolError(f"{path} cannot be read as a PNG: {error}.") from error
     if text is None:
         raise PoolError(f"{path} does not say how COTI generated it; images of `coti generate` do.")
-    values = json.loads(text)
-    values.setdefault("embeddings", values.pop("words", []))  # what 0.1 wrote
-    used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
-    return GenerationMetadata(**values, embeddings=used)
+    try:
+        values = json.loads(text)
+        values.setdefault("embeddings", values.pop("words", []))  # what 0.1 wrote
+        used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
+        return GenerationMetadata(**values, embeddings=used)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise PoolError(
+            f"{path} says how it was generated in a way that `coti generate` does not: another "
+            "program wrote or changed it."
+        ) from error

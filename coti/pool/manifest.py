@@ -52,6 +52,7 @@ COLUMNS: dict[str, str] = {
     "url": "string",
     "license": "string",
     "opt_out": "string",
+    "nsfw": "string",
     "similarity": "float64",
     "punsafe": "float64",
     "pwatermark": "float64",
@@ -140,6 +141,8 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         raise PoolError(
             f"{str(path)!r} is not a manifest: `coti pool check PATH --output DIR` writes one."
         ) from error
+    if "nsfw" not in manifest.columns:  # of before there was such a column
+        manifest = manifest.assign(nsfw="")
     missing = [name for name in COLUMNS if name not in manifest.columns]
     if missing:
         raise PoolError(f"The manifest {str(path)!r} lacks the columns {', '.join(missing)}.")

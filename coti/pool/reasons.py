@@ -23,7 +23,8 @@ REASONS: dict[str, str] = {
     "download_refused": "The URL is not for us: not http(s), or its address is not public.",
     "download_timeout": "The download took longer than pool.fetch.timeout.",
     "wrong_content_type": "The server says that this is not an image.",
-    "opt_out": "The owner asks not to be used: X-Robots-Tag, or a column that says so.",
+    "opt_out": "The owner asks not to be used, by a header, a column or the image's metadata; see "
+    "pool.fetch.opt_out.",
     # the bytes
     "empty_file": "No bytes.",
     "file_too_large": "More bytes than pool.max_bytes.",
@@ -42,7 +43,7 @@ REASONS: dict[str, str] = {
     "caption_too_long": "The caption is longer than pool.max_raw_caption_length.",
     "license": "The licence is not in pool.allowed_licenses.",
     "watermark": "pwatermark is above pool.max_watermark.",
-    "unsafe": "punsafe is above pool.max_unsafe.",
+    "unsafe": "punsafe is above pool.max_unsafe, or nsfw is not in pool.allowed_nsfw.",
     "low_similarity": "The table's similarity is below pool.min_similarity.",
     "blurry": "Blurry, and pool.reject_quality lists it.",
     "dark": "Dark, and pool.reject_quality lists it.",

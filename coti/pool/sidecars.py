@@ -8,6 +8,7 @@ from typing import Any
 
 from coti.pool.input_tables import Row, json_row
 from coti.pool.reasons import Rejected
+from coti.pool.refusals import refusals_of_row
 from coti.pool.untrusted_text import as_number, as_text, decode_text, printable
 
 __all__ = ["SIDECARS", "SIDECAR_LIMIT", "caption_of", "from_sidecars", "row_extra"]
@@ -65,6 +66,7 @@ def row_extra(row: Row) -> dict[str, Any]:
         name: as_number(values.get(name))
         for name in ("similarity", "punsafe", "pwatermark", "aesthetic")
     }
-    for name in ("url", "license", "opt_out"):
+    for name in ("url", "license", "nsfw"):
         extra[name] = printable(as_text(values.get(name)))[:2_000] or None
+    extra["opt_out"] = refusals_of_row(values) or None
     return {name: value for name, value in extra.items() if value is not None}

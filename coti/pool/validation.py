@@ -7,7 +7,6 @@ like; where it is not met the run stops with one sentence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
+from coti.pool.refusals import refusal_in_columns
 from coti.pool.suite_runs import as_html, ephemeral_context, run_suite
+from coti.pool.untrusted_text import as_number
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Validation", "profile", "validate"]
 
-_OPTED_OUT = {"1", "true", "yes", "y", "noai", "noimageai", "opt-out", "optout"}
+_SAFE = {"", "0", "0.0", "false", "f", "no", "n", "none", "null", "nan", "safe", "sfw"}
 
 
 @dataclass
@@ -127,6 +128,7 @@ def _row_suite(settings: PoolSettings) -> list[tuple[str, str, dict[str, Any]]]:
         ),
         ("watermark", between, {"column": "pwatermark", "max_value": settings.max_watermark}),
         ("unsafe", between, {"column": "punsafe", "max_value": settings.max_unsafe}),
+        ("unsafe", within, {"column": "nsfw", "value_set": [""]}),
         ("low_similarity", between, {"column": "similarity", "min_value": settings.min_similarity}),
     ]
     if settings.allowed_licenses:
@@ -180,18 +182,24 @@ def _derive(manifest: pd.DataFrame, settings: PoolSettings) -> pd.DataFrame:
     shorter = manifest[["width", "height"]].min(axis=1)
     longer = manifest[["width", "height"]].max(axis=1)
     flags = manifest["quality"].str.split(",")
-    refusals = _OPTED_OUT | {directive.lower() for directive in settings.fetch.opt_out}
     derived: dict[str, Any] = {
         "shorter_side": shorter,
         "aspect": longer / shorter.clip(lower=1),
-        "opted_out": [
-            not refusals.isdisjoint(re.split(r"[\s,;:]+", text.lower()))
-            for text in manifest["opt_out"]
-        ],
+        "opted_out": [refusal_in_columns(text, settings.fetch) for text in manifest["opt_out"]],
+        "nsfw": [_nsfw(text, settings) for text in manifest["nsfw"]],
     }
     for flag in settings.reject_quality:
         derived[f"is_{flag}"] = [flag in names for names in flags]
     return manifest.assign(**derived)
+
+
+def _nsfw(said: str, settings: PoolSettings) -> str:
+    """An NSFW column's value where it forbids the use, else an empty string."""
+    allowed = _SAFE | {value.lower() for value in settings.allowed_nsfw}
+    number = as_number(said)
+    if said.strip().lower() in allowed or (number is not None and number <= settings.max_unsafe):
+        return ""
+    return said.strip()
 
 
 def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:

@@ -27,8 +27,19 @@ class FetchSettings(Strict):
     backoff: float = 0.5
     """Seconds before the second try; doubles, with jitter. ``Retry-After`` is honoured."""
     max_redirects: int = 5
-    opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
-    """``X-Robots-Tag`` directives under which an image is left alone."""
+    opt_out: tuple[str, ...] = (
+        "noai",
+        "noimageai",
+        "noml",
+        "noindex",
+        "noimageindex",
+        "tdm-reservation",
+        "train-ai",
+        "data-mining",
+    )
+    """What owners ask under which an image is left alone: directives of ``X-Robots-Tag`` (``none``
+    is ``noindex``), ``tdm-reservation`` (a header, or in XMP), ``train-ai`` (``Content-Usage``),
+    ``data-mining`` (PLUS's field in XMP). Columns of a table are read alike."""
     shard_size: int = 1_000
     """URLs a shard; a broken run goes on behind its last whole shard."""
     cache: str = ".coti/fetched"
@@ -74,6 +85,9 @@ class PoolSettings(Strict):
     """``pwatermark`` of the table above which a row is quarantined, where there is one."""
     max_unsafe: float = 0.5
     """``punsafe`` of the table above which a row is quarantined, where there is one."""
+    allowed_nsfw: tuple[str, ...] = ("UNLIKELY",)
+    """Values of the table's NSFW column (LAION-400M: UNLIKELY, UNSURE, NSFW) that a row may have,
+    beside those that say no; a number is compared with ``max_unsafe``."""
     min_similarity: float = 0.0
     """CLIP similarity of the table below which a row is quarantined, where there is one."""
     allowed_licenses: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
 from coti.settings.base_model import ModelSettings, TokenSettings
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
@@ -76,6 +77,12 @@ class RunSettings(Strict):
         least = self.baseline_images
         require(least >= 1, f"baseline_images is {least}: at least 1.")
         require(self.threads >= 0, f"threads is {self.threads}: 0 (all there are) or more.")
+        for name, value in flat(asdict(self)).items():
+            require(
+                not isinstance(value, str) or redacted(value) == value,
+                f"{name} holds a login or a signature, and settings are kept and shown: leave it "
+                "out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            )
 
     @property
     def image_step_cap(self) -> int:

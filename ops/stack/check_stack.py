@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from coti.core.redaction import redacted
 from ops.quiet import quiet_terminal
 from ops.stack.artifact_store import s3_problem
 from ops.stack.check_cluster import look_at_cluster
@@ -20,8 +20,6 @@ from ops.stack.check_images import look_at_builder, look_at_engine, look_at_regi
 from ops.stack.said import SECONDS, Said, State
 
 __all__ = ["Finding", "check_stack", "store_problem"]
-
-_LOGIN = re.compile(r"://\S*@")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def store_problem(error: Exception) -> str:
     if not place:
         with contextlib.suppress(Exception):
             place = GlobalConfiguration().store_configuration.url
-    place = _LOGIN.sub("://", place) or "its address"
+    place = redacted(place) or "its address"
     name = type(error).__name__
     if isinstance(error, AuthorizationException):
         return f"{place} refuses the login ({name}): set ZENML_STORE_API_KEY, or `zenml login`."
@@ -102,7 +100,7 @@ def store_problem(error: Exception) -> str:
         said = f"cannot be used ({name})"
     else:
         words = " ".join(str(getattr(error, "orig", error)).split())
-        said = f"cannot be used ({name}: {_LOGIN.sub('://', words)[:160]})"
+        said = f"cannot be used ({name}: {redacted(words)[:160]})"
     return (
         f"{place} {said}: start the server, or set ZENML_STORE_URL to its address; without it "
         "ZenML takes the store that it was last connected to."
@@ -143,7 +141,7 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
             yield "FAIL", f"{why}: start it, or set MLFLOW_TRACKING_URI and repeat `coti stack up`."
             return
     else:
-        said = _without_password(uri)
+        said = redacted(uri)
     try:
         MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
     except MlflowException as error:
@@ -152,12 +150,6 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
         yield "FAIL", f"MLflow at {said} refuses ({words}): {remedy} and repeat `coti stack up`."
         return
     yield "ok", f"{said} answers; experiments and registry can be read."
-
-
-def _without_password(uri: str) -> str:
-    """A database's address as it may be printed."""
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", "@") if parts.password else uri
 
 
 _LOOKS: dict[tuple[str, str], Callable[[Any], Iterator[Said]]] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from coti.core.redaction import redacted
+
 __all__ = ["storage_sentence"]
 
 
@@ -20,7 +22,7 @@ def storage_sentence(error: BaseException, mid_run: bool = True) -> str | None:
     from requests.exceptions import ConnectionError as NoConnection
     from requests.exceptions import Timeout
 
-    words = " ".join(str(error).split())[:160]
+    words = redacted(" ".join(str(error).split()))[:160]
     when = " in mid-run" if mid_run else ""
     again = "the same command goes on from where it was." if mid_run else "then repeat the command."
     again = f"`coti stack check` says more; {again}"

@@ -1,31 +1,26 @@
-"""Fetching images by URL: concurrent, polite, bounded, and never into the inside.
-
-:func:`fetch_shard` fetches a list of URLs into two files, the bytes and an index of them; both
-appear whole or not at all, so a broken run goes on behind its last whole shard.
-"""
+"""Fetching images by URL: concurrent, polite, bounded, and never into the inside."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin
 
 import aiohttp
 import tenacity
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
+from coti.core.redaction import redacted
 from coti.pool.fetch.addresses import AddressPolicy, PinningResolver
-from coti.pool.fetch.robots import opted_out
 from coti.pool.reasons import Rejected
+from coti.pool.refusals import refusal_in_headers
+from coti.pool.untrusted_text import printable
 from coti.settings import FetchSettings
 
-__all__ = ["Fetched", "fetch_all", "fetch_shard"]
+__all__ = ["Fetched", "fetch_all"]
 
 _RETRIED_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -86,13 +81,14 @@ async def fetch_all(
         resolver=PinningResolver(policy, resolver or aiohttp.ThreadedResolver()),
         use_dns_cache=False,
         limit=settings.concurrency,
+        socket_factory=policy.socket_for,
     )
     hosts = _Hosts(settings)
     async with aiohttp.ClientSession(
         connector=connector,
+        request_class=policy.request_class(),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
-        auto_decompress=False,
         trust_env=False,
         max_line_size=16_384,
         max_field_size=16_384,
@@ -148,12 +144,13 @@ async def _fetch(
                 data = await _follow(session, hosts, policy, url, settings, max_bytes)
                 return Fetched(number, data)
     except Rejected as rejected:
-        return Fetched(number, b"", rejected.reason, rejected.detail)
+        reason, detail = rejected.reason, rejected.detail
     except _Again as error:
-        return Fetched(number, b"", "download_failed", f"{error}, {settings.attempts} times")
+        reason, detail = "download_failed", f"{error}, {settings.attempts} times"
     except Exception as error:  # a library's bug must not lose the row
-        return Fetched(number, b"", "download_failed", f"{type(error).__name__}: {error}"[:200])
-    raise AssertionError("unreachable")
+        reason, detail = "download_failed", f"{type(error).__name__}: {error}"
+    # Hosts, headers and what libraries say of them are a stranger's text.
+    return Fetched(number, b"", reason, printable(redacted(" ".join(detail.split())))[:200])
 
 
 async def _follow(
@@ -166,33 +163,38 @@ async def _follow(
 ) -> bytes:
     """Ask, follow redirects with every check anew, and read the body."""
     deadline = asyncio.get_running_loop().time() + settings.timeout
+    asked = policy.check_url(url)
     for _ in range(settings.max_redirects + 1):
-        host = policy.check_url(url)
-        async with hosts.turn(host):
+        async with hosts.turn(str(asked.raw_host).rstrip(".")):
             # waiting for a turn is our own politeness and does not count
             deadline = max(deadline, asyncio.get_running_loop().time() + settings.timeout / 4)
             try:
                 async with asyncio.timeout_at(deadline):
-                    answer = await _ask(session, url, settings, max_bytes)
+                    answer = await _ask(session, asked, settings, max_bytes)
             except TimeoutError as error:
                 raise Rejected("download_timeout", f"more than {settings.timeout:g} s") from error
         if isinstance(answer, bytes):
             return answer
-        url = answer
+        asked = policy.check_url(answer, asked)
     raise Rejected("download_failed", f"more than {settings.max_redirects} redirects")
 
 
 async def _ask(
-    session: aiohttp.ClientSession, url: str, settings: FetchSettings, max_bytes: int
+    session: aiohttp.ClientSession, url: URL, settings: FetchSettings, max_bytes: int
 ) -> bytes | str:
-    """The body, or where a redirect leads."""
+    """The body, unpacked where the server packed it unasked, or where a redirect leads."""
     try:
         async with session.get(url, allow_redirects=False) as response:
+            # A redirect is an answer of the owner's, too; an error page is none about the image.
+            if response.status in (200, *_REDIRECTS) and (
+                refusal := refusal_in_headers(response.headers, settings)
+            ):
+                raise Rejected("opt_out", refusal)
             if response.status in _REDIRECTS:
                 target = response.headers.get("Location", "")
                 if not target:
                     raise Rejected("download_failed", "a redirect to nowhere")
-                return urljoin(url, target)
+                return target
             _check_headers(response, settings, max_bytes)
             data = bytearray()
             async for chunk in response.content.iter_chunked(65_536):
@@ -207,8 +209,11 @@ async def _ask(
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
         raise Rejected("download_failed", f"TLS: {type(error).__name__}") from error
     except aiohttp.ClientResponseError as error:
-        raise Rejected("download_failed", f"not HTTP: {error.message}"[:200]) from error
+        said = "cannot be unpacked" if "content-encoding" in error.message else "not HTTP"
+        raise Rejected("download_failed", f"{said}: {error.message}") from error
     except (aiohttp.ClientError, ConnectionError) as error:
+        if "content-encoding" in str(error):
+            raise Rejected("download_failed", f"cannot be unpacked: {error}") from error
         raise _Again(f"{type(error).__name__}: {error}"[:160]) from error
 
 
@@ -218,16 +223,9 @@ def _check_headers(response: aiohttp.ClientResponse, settings: FetchSettings, la
         raise _Again(f"HTTP {status}", _retry_after(response.headers.get("Retry-After", "")))
     if status != 200:
         raise Rejected("download_failed", f"HTTP {status}")
-    tags = response.headers.getall("X-Robots-Tag", [])
-    directive = opted_out(tags, settings.opt_out, settings.user_agent)
-    if directive:
-        raise Rejected("opt_out", f"X-Robots-Tag: {directive}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not kind.startswith("image/") and kind not in _UNTYPED:
         raise Rejected("wrong_content_type", kind[:100])
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise Rejected("download_failed", f"packed as {encoding[:40]!r}, which was not asked for")
     if (response.content_length or 0) > largest:
         raise Rejected("file_too_large", f"{response.content_length} bytes")
 
@@ -262,56 +260,3 @@ def _wait(settings: FetchSettings) -> Callable[[tenacity.RetryCallState], float]
         return max(asked, float(own(state)))
 
     return wait
-
-
-def fetch_shard(
-    urls: Sequence[str],
-    path: Path,
-    settings: FetchSettings,
-    max_bytes: int,
-    *,
-    resolver: AbstractResolver | None = None,
-    progress: Callable[[], Any] = lambda: None,
-) -> None:
-    """Fetch ``urls`` into ``path.bin`` and ``path.parquet`` (number, reason, detail, offset, size).
-
-    Nothing is done where the index is already there.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    index, body = path.with_suffix(".parquet"), path.with_suffix(".bin")
-    if index.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = body.with_name(f"{body.name}.{os.getpid()}.part")
-    rows: list[dict[str, Any]] = []
-
-    async def run() -> None:
-        offset = 0
-        with part.open("wb") as stream:
-            async for got in fetch_all(urls, settings, max_bytes, resolver=resolver):
-                stream.write(got.data)
-                rows.append(
-                    {
-                        "number": got.number,
-                        "reason": got.reason,
-                        "detail": got.detail,
-                        "offset": offset,
-                        "size": len(got.data),
-                    }
-                )
-                offset += len(got.data)
-                progress()
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    try:
-        asyncio.run(run())
-        rows.sort(key=lambda row: row["number"])
-        part.replace(body)
-        part = index.with_name(f"{index.name}.{os.getpid()}.part")
-        pq.write_table(pa.Table.from_pylist(rows), part)
-        part.replace(index)
-    finally:
-        part.unlink(missing_ok=True)

@@ -40,8 +40,11 @@ class S3Source:
         parts = urlsplit(source)
         self._said, self._settings = source, settings
         self._bucket = parts.netloc
-        if not self._bucket:
-            raise PoolError(f"{source!r} names no bucket: write s3://bucket/prefix.")
+        if not self._bucket or "@" in self._bucket:
+            raise PoolError(
+                f"{source!r} names no bucket: write s3://bucket/prefix; the key belongs into "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
         self.notes: list[str] = []
         try:
             self._tree = FileTree(f"{parts.netloc}{parts.path}", _file_system(settings))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,9 +18,13 @@ from coti.pool.file_tree import files_below
 from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table
 from coti.pool.layout import is_metadata
 from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
+from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
 from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
+
+if TYPE_CHECKING:
+    from coti.pool.fetch.fetched_shard import Kept, Shard
 
 __all__ = ["UrlTableSource"]
 
@@ -67,13 +73,15 @@ class UrlTableSource:
     def entries(self) -> Iterator[Entry]:
         """Every row in order; the next shard is fetched while this one is decoded."""
         fetch = self._settings.fetch
-        folder = self._cache / f"{self.fingerprint()[:20]}-{fetch.shard_size}"
         with (
             ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
             tqdm(desc="fetching", unit=" images", leave=False, disable=None) as progress,
         ):
-            from coti.pool.fetch.fetcher import fetch_shard
+            from coti.pool.fetch.fetched_shard import fetch_shard, policy_key
 
+            # What was fetched under other rules is not what these would have let in.
+            policy = policy_key(fetch, self._settings.max_bytes)
+            folder = self._cache / f"{self.fingerprint()[:20]}-{policy}"
             waiting = None
             every = self._rows()
             shards = iter(lambda: tuple(islice(every, fetch.shard_size)), ())
@@ -89,12 +97,10 @@ class UrlTableSource:
                     progress=progress.update,
                 )
                 if waiting is not None:
-                    waiting[0].result()
-                    yield from self._shard(*waiting[1:])
-                waiting = (future, path, rows)
+                    yield from self._shard(waiting[0].result(), waiting[1])
+                waiting = (future, rows)
             if waiting is not None:
-                waiting[0].result()
-                yield from self._shard(*waiting[1:])
+                yield from self._shard(waiting[0].result(), waiting[1])
 
     def _rows(self) -> Iterator[tuple[str, Row]]:
         """Every row of every table with its place."""
@@ -110,11 +116,13 @@ class UrlTableSource:
                 yield f"{name}#{row.number}", row
             self.notes.extend(note for note in table.notes if note not in self.notes)
 
-    def _shard(self, path: Path, rows: tuple[tuple[str, Row], ...]) -> Iterator[Entry]:
-        import pyarrow.parquet as pq
-
-        fetched = iter(pq.read_table(path.with_suffix(".parquet")).to_pylist())
-        body = path.with_suffix(".bin")
+    def _shard(self, shard: Shard, rows: tuple[tuple[str, Row], ...]) -> Iterator[Entry]:
+        if shard.damaged:
+            self.notes.append(
+                f"{shard.damaged} of {len(shard.rows)} images kept in {shard.body.name} were "
+                "damaged or cut off: fetched again"
+            )
+        fetched = iter(shard.rows)
         for place, row in rows:
             url = as_text(row.values.get("url")).strip()
             caption, extra = as_text(row.values.get("caption")), row_extra(row)
@@ -123,14 +131,16 @@ class UrlTableSource:
                 yield Entry(place, caption, None, "bad_row", detail, extra)
                 continue
             got = next(fetched)
-            if got["reason"]:
-                yield Entry(place, caption, None, got["reason"], got["detail"], extra)
+            if got.reason:
+                yield Entry(place, caption, None, got.reason, got.detail, extra)
                 continue
-            read = partial(
-                read_bounded,
-                body,
-                self._settings.max_bytes,
-                offset=got["offset"],
-                size=got["size"],
-            )
+            read = partial(_read, shard.body, got, self._settings.max_bytes)
             yield Entry(place, caption, read, "", "", extra)
+
+
+def _read(body: Path, row: Kept, largest: int) -> bytes:
+    """The bytes of a row, if they are those that were fetched."""
+    data = read_bounded(body, largest, offset=row.offset, size=row.size)
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        raise Rejected("unreadable", "not the bytes that were fetched: run it again")
+    return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -10,18 +11,20 @@ from pathlib import Path
 import pytest
 from click import Command
 from click.testing import CliRunner
+from PIL import Image, PngImagePlugin
 
 from coti.commands.edit import edit
 from coti.commands.embedding_sources import find_embeddings
 from coti.commands.evaluate import evaluate
 from coti.commands.generate import generate
-from coti.core.errors import ConfigError, CotiError, EmbeddingError
+from coti.core.errors import ConfigError, CotiError, EmbeddingError, ModelError, PoolError
 from coti.core.images import read_image
 from coti.generation.png_metadata import read_metadata
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.settings import ModelSettings, TokenSettings
 from ops.quiet import ROOT
+from tests.adversary.connections import connections
 
 QUICK = ("--num-inference-steps", "3", "--device", "cpu", "--dtype", "float32")
 
@@ -168,6 +171,57 @@ def test_evaluate_measures_embeddings_and_a_baseline(embeddings: Path, tmp_path:
         assert 0 <= float(row["entropy"]) <= math.log2(3) + 1e-9
         assert 1 / 3 - 1e-9 <= float(row["largest_share"]) <= 1
     assert read_image(tmp_path / "distortion_editability.png").width > 400
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"base_model": "s3://somebody/x.safetensors", "base_model_sha256": "a" * 64},
+        {"base_model": "s3://somebody/x.safetensors"},
+        {"base_model": "somebody/a-model-of-theirs", "base_model_revision": "main"},
+        {"base_model": "http://somebody.test/model"},
+        {"base_model": "hf://somebody/model/x.safetensors"},
+        {"base_model": "/dev/zero"},
+    ],
+)
+def test_nobody_is_asked_because_a_file_says_so(
+    embeddings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    """A base model that an embedding's metadata names is not fetched, signed or not: the user is
+    told how to ask for it. What was asked for by --model is.
+    """
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("COTI_CACHE", str(tmp_path / "cache"))
+    boot = Embedding.load(embeddings / "boot.safetensors")
+    stranger = dataclasses.replace(boot, metadata={"concept": "foot", **place})
+    stranger.save(tmp_path / "boot.safetensors")
+    given = ("--embedding", str(tmp_path / "boot.safetensors"), *QUICK, "--output", str(tmp_path))
+    with connections() as reached, pytest.raises(EmbeddingError, match="that a file names") as said:
+        run(generate, *given)
+    assert not reached
+    assert f"--model {place['base_model']}" in str(said.value)
+    if "base_model_sha256" in place:
+        asked = ("--model", place["base_model"], "--sha256", place["base_model_sha256"])
+        with connections() as reached, pytest.raises(ModelError, match="cannot be fetched"):
+            run(generate, *given, *asked)
+        assert reached == {"127.0.0.1"}
+
+
+def test_a_png_of_another_program_is_one_sentence(tmp_path: Path) -> None:
+    """Metadata under our name that is not ours names the file."""
+    for number, text in enumerate(
+        ("", "[]", "{}", '{"embeddings": [1]}', "[" * 9999, '{"words": 3}')
+    ):
+        notes = PngImagePlugin.PngInfo()
+        notes.add_itxt("coti", text)
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (8, 8)).save(path, pnginfo=notes)
+        with pytest.raises(PoolError, match=re.escape(str(path))):
+            read_metadata(path)
 
 
 def test_evaluate_refuses_nothing_and_twins(embeddings: Path, tmp_path: Path) -> None:

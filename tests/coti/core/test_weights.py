@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from coti.core.errors import ModelError
-from coti.core.weights import check_hash, full_disk, hash_of, local_weights, read_pickled
+from coti.core.weights import (
+    check_hash,
+    full_disk,
+    hash_of,
+    kept_weights,
+    local_weights,
+    read_pickled,
+)
 
 
 @pytest.fixture
@@ -72,6 +79,26 @@ def test_s3_files_and_prefixes_are_fetched_once_by_their_hash(
         assert found.is_dir() == local.is_dir()
     bucket.delete_object(Bucket="weights", Key="sd/model/w.bin")  # type: ignore[attr-defined]
     assert local_weights("s3://weights/sd/model/w.bin", hash_of(folder / "w.bin")).is_file()
+
+
+def test_kept_weights_are_checked_each_time(
+    bucket: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One flipped bit is noticed, said, and the weights are fetched again; another machine's or
+    a file's name for a hash leads nowhere.
+    """
+    bucket.put_object(Bucket="weights", Key="x", Body=b"1")  # type: ignore[attr-defined]
+    sha256 = hashlib.sha256(b"1").hexdigest()
+    found = local_weights("s3://weights/x", sha256)
+    found.write_bytes(b"0")
+    assert kept_weights("s3://weights/x", sha256) is None
+    assert local_weights("s3://weights/x", sha256).read_bytes() == b"1"
+    assert "is damaged: it is fetched again" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="64 hexadecimal digits"):
+        local_weights("s3://weights/x", "../../..")
+    for source in ("s3://weights/..", "s3://key:secret@weights/x"):
+        with pytest.raises(ModelError, match="names no object"):
+            local_weights(source, sha256)
 
 
 def test_s3_needs_a_pin_and_names_what_is_missing(bucket: object, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of, local_weights
 from coti.inversion.base_model import load_text_to_image
+from coti.inversion.model_files import model_on_this_machine
 from coti.settings import ModelSettings
+from tests.adversary.connections import connections
 from tests.coti.small_disk import small_disk
 
 SHA = "0123456789012345678901234567890123456789"
@@ -119,10 +121,21 @@ def load(name: str, revision: str | None = None) -> object:
 
 
 def test_a_model_is_fetched_at_its_pinned_revision(hub: str) -> None:
-    """Its parts load as those of a folder do; a second load finds them cached."""
+    """Its parts load as those of a folder do; a second load finds them cached. Whether it is on
+    this machine is told without asking the hub.
+    """
+    settings = ModelSettings(base_model="good/model", revision=SHA)
+    with connections() as reached:
+        assert model_on_this_machine(settings) is None
+    assert not reached
     assert load("good/model", SHA)
     shutil.rmtree(Hub.folder)
     assert load("good/model", SHA)
+    with connections() as reached:
+        found = model_on_this_machine(settings)
+    assert found is not None
+    assert (found / "model_index.json").is_file()
+    assert not reached
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
+import re
 import socket
 import threading
 from collections import Counter
@@ -95,7 +97,22 @@ class HostileServer:
         path = line.split(" ")[1].lstrip("/")
         self.hits[path] += 1
         body = self.image
-        answers = {
+        if re.fullmatch("to/([0-9a-f]{2})*", path):  # bytes that no web framework sends
+            target = bytes.fromhex(path.removeprefix("to/"))
+            answers = {path: b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\n\r\n"}
+        elif re.fullmatch("raw/([0-9a-f]{2})*", path):
+            answers = {path: bytes.fromhex(path.removeprefix("raw/"))}
+        else:
+            answers = self._raw_answers(body)
+        with contextlib.suppress(ConnectionError):
+            writer.write(answers.get(path, b"HTTP/1.1 404 Not Found\r\n\r\n"))
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    @staticmethod
+    def _raw_answers(body: bytes) -> dict[str, bytes]:
+        return {
             "lies-long": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 999)
             + body,
             "lies-short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body,
@@ -103,13 +120,14 @@ class HostileServer:
             "silent": b"",
             "bad-chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n" + body,
             "endless-header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
+            "odd-type": b"HTTP/1.1 200 OK\r\nContent-Type: t\xe9xt/\xff\r\n\r\n" + body,
+            "odd-reason": b"HTTP/1.1 404 \xff\xfe\xed\xa0\x80\r\nX-Robots-Tag: \xff\r\n\r\n",
+            "odd-headers": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xe9,\xff: \xfe\r\nServer: \xff\r\n"
+            b"tdm-policy: \xff\r\n\r\n" + body,
+            "odd-agent": b"HTTP/1.1 200 OK\r\nX-Robots-Tag: \xff\r\nX-Robots-Tag: NoAI\r\n\r\n"
+            + body,
             "negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + body,
         }
-        with contextlib.suppress(ConnectionError):
-            writer.write(answers[path])
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
@@ -130,7 +148,7 @@ class HostileServer:
         what, _, rest = path.partition("/")
         good = web.Response(body=self.image, content_type="image/png")
         if what == "status":
-            return web.Response(status=int(rest), text="no")
+            return web.Response(status=int(rest), text="no", headers=request.query)
         if what == "flaky":  # fails until the third time
             return good if self.hits[path] >= 3 else web.Response(status=503)
         if what == "later":
@@ -138,11 +156,17 @@ class HostileServer:
                 return good
             return web.Response(status=429, headers={"Retry-After": "1"})
         if what == "to":
-            return web.Response(status=302, headers={"Location": request.query["url"]})
+            location = {"Location": request.query["url"]}
+            return web.Response(status=302, headers={**request.query, **location})
         if what == "loop":
             return web.Response(status=302, headers={"Location": f"/loop/{int(rest or 0) + 1}"})
-        if what == "robots":
-            good.headers["X-Robots-Tag"] = request.query["tag"]
+        if what == "headers":
+            good.headers.extend(request.query)
+        elif what == "gzipped":
+            packed = gzip.compress(self.image if not rest else bytes(int(rest)))
+            return web.Response(
+                body=packed, headers={"Content-Type": "image/png", "Content-Encoding": "gzip"}
+            )
         elif what == "type":
             return web.Response(body=self.image, headers={"Content-Type": request.query["is"]})
         elif what == "html":

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import random
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,10 +15,10 @@ import pytest
 from coti.core.errors import ConfigError
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
-from coti.pool.fetch.robots import opted_out
 from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source
 from coti.pool.reasons import Rejected
+from coti.pool.refusals import robots_directive
 from coti.settings import FetchSettings, PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server
@@ -155,8 +157,22 @@ def test_redirects_are_followed_but_not_for_ever(server: HostileServer) -> None:
         ("packed", "download_failed"),
         ("type?is=text/html", "wrong_content_type"),
         ("type?is=video/mp4", "wrong_content_type"),
-        ("robots?tag=noai", "opt_out"),
-        ("robots?tag=foo,%20NoImageAI", "opt_out"),
+        ("headers?X-Robots-Tag=noai", "opt_out"),
+        ("headers?X-Robots-Tag=foo,%20NoImageAI", "opt_out"),
+        ("headers?X-Robots-Tag=all&x-robots-tag=none", "opt_out"),
+        ("headers?X-Robots-Tag=otherbot:%20noai&X-Robots-Tag=coti:%20noindex", "opt_out"),
+        ("headers?tdm-reservation=1", "opt_out"),
+        ("to/x?X-Robots-Tag=noai&url=%2Fgood", "opt_out"),
+        ("to/x?X-Robots-Tag=all&url=%2Fgood", ""),
+        ("headers?TDM-Reservation=0&tdm-policy=https://example.org/terms", ""),
+        ("headers?Content-Usage=search=y,%20train-ai=n", "opt_out"),
+        ("headers?Content-Usage=train-ai=y", ""),
+        ("status/404?X-Robots-Tag=noindex", "download_failed"),
+        ("gzipped", ""),
+        ("gzipped/3000000", "file_too_large"),
+        ("headers?Content-Encoding=identity", ""),
+        ("headers?Content-Encoding=none", ""),
+        ("a b/ü.png?q=c d", ""),
     ],
 )
 def test_hostile_answers_have_their_reason(server: HostileServer, path: str, reason: str) -> None:
@@ -166,6 +182,31 @@ def test_hostile_answers_have_their_reason(server: HostileServer, path: str, rea
     result = one(server.url(path), settings=impatient)
     assert result.reason == reason
     assert time.monotonic() - begun < 3 * impatient.timeout
+    assert (result.data == IMAGE) == (reason == "")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("odd-type", "wrong_content_type"),
+        ("odd-reason", "download_failed"),
+        ("odd-headers", ""),
+        ("odd-agent", "opt_out"),
+    ],
+)
+def test_headers_of_any_bytes_are_kept_as_text(
+    server: HostileServer, tmp_path: Path, path: str, reason: str
+) -> None:
+    """A header that is no UTF-8 costs its own row at most, and what is said of it can be stored."""
+    urls = [f"http://{PUBLIC}:{server.raw_port}/{path}", server.url("good")]
+    table = table_of(urls, tmp_path / "pool.csv")
+    settings = PoolSettings(fetch=SETTINGS)
+    source = open_source(str(table), settings, cache_dir=tmp_path / "kept")
+    odd, good = source.entries()
+    assert odd.reason == reason
+    odd.detail.encode()
+    assert good.read is not None
+    assert good.read() == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -201,6 +242,19 @@ def test_hosts_are_asked_politely(server: HostileServer) -> None:
         ("noai", "noai"),
         ("all", ""),
         ("nofollow, NOINDEX", "noindex"),
+        ("none", "none"),
+        ("NONE, noarchive", "none"),
+        ("max-image-preview:none", ""),
+        ("noai noimageai", "noai"),
+        ("noarchive; noai", "noai"),
+        ("coti: none", "none"),
+        ("otherbot: none", ""),
+        ("unavailable_after: 25 Jun 2010 15:00:00 PST", "unavailable_after"),
+        ("unavailable_after: Friday, 25-Jun-10 15:00:00 UTC", "unavailable_after"),
+        ("unavailable_after: 2010-06-25", "unavailable_after"),
+        ("coti: unavailable_after: 2010-06-25T15:00:00+00:00", "unavailable_after"),
+        ("unavailable_after: 2990-06-25", ""),
+        ("unavailable_after: sometime", ""),
         ("googlebot: noindex, noai", ""),
         ("coti: noai", "noai"),
         ("*: noimageai", "noimageai"),
@@ -211,7 +265,7 @@ def test_hosts_are_asked_politely(server: HostileServer) -> None:
 )
 def test_robots_directives(header: str, found: str) -> None:
     """Directives count in any case, for everybody or for us, not for other agents."""
-    assert opted_out([header], SETTINGS.opt_out, "coti/0.1 (x)") == found
+    assert robots_directive([header], SETTINGS) == found
 
 
 @pytest.mark.parametrize(
@@ -235,6 +289,22 @@ def test_robots_directives(header: str, found: str) -> None:
         "64:ff9b::a00:1",
         "fd00:ec2::254",
         "198.18.0.1",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
+        "100.100.100.200",
+        "161.26.0.1",
+        "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110",
+        "64:ff9b:1::8.8.8.8",
+        "2002:808:808::1",
+        "2001:0:808:808::1",
+        "2606:4700::5efe:8.8.8.8",
+        "::8.8.8.8",
+        "::ffff:0:8.8.8.8",
+        "fec0::1",
+        "3fff::1",
+        "4000::1",
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -246,9 +316,22 @@ def test_addresses_that_are_not_public(address: str) -> None:
 def test_networks_can_be_allowed_and_are_checked() -> None:
     """An allowed network is an exception; one that is none is a configuration error."""
     AddressPolicy(["10.0.0.0/8"]).check_address("10.1.2.3")
-    AddressPolicy().check_address("93.184.216.34")
+    for public in (
+        "93.184.216.34",
+        "2606:2800:220:1::1",
+        "::ffff:93.184.216.34",
+        "64:ff9b::808:808",
+    ):
+        AddressPolicy().check_address(public)
     with pytest.raises(ConfigError, match="allowed_networks"):
         AddressPolicy(["ten"])
+
+
+def test_a_socket_is_not_even_made_for_the_inside() -> None:
+    """Where an address comes past the name's check, it is stopped before the connection."""
+    family, kind = socket.AF_INET, socket.SOCK_STREAM
+    with pytest.raises(OSError, match="not a public address"):
+        AddressPolicy().socket_for((family, kind, 0, "", ("10.0.0.1", 80)))
 
 
 def table_of(urls: Sequence[str], path: Path) -> Path:
@@ -291,7 +374,60 @@ def test_a_table_of_urls_is_resumed_by_shard(server: HostileServer, tmp_path: Pa
     assert [row[2] for row in first] == ["", "", "", "download_refused", "", "bad_row"]
     assert first[0][3] == IMAGE
     assert first[1][1] == "caption 1"
-    next((tmp_path / "cache").rglob("000002.parquet")).unlink()
+    next((tmp_path / "cache").rglob("000002.jsonl")).unlink()
     assert entries() == first
     assert server.hits["good/0"] == 1
     assert server.hits["good/4"] == 2
+
+
+def test_what_was_kept_is_checked_when_read(server: HostileServer, tmp_path: Path) -> None:
+    """A flipped bit or a cut anywhere in what was fetched is noticed and said; what is damaged is
+    fetched again, the rest is not.
+    """
+    urls = [server.url(f"good/{n}") for n in range(3)]
+    table = table_of([*urls, "ftp://example.org/x.png"], tmp_path / "pool.csv")
+
+    def entries() -> tuple[list[tuple[str, str, bytes | None]], list[str]]:
+        source = open_source(str(table), PoolSettings(fetch=SETTINGS), cache_dir=tmp_path)
+        return [(e.name, e.reason, e.read and e.read()) for e in source.entries()], source.notes
+
+    first = entries()
+    assert first[1] == []
+    chance = random.Random(0)
+    for attempt in range(40):
+        file = chance.choice([*tmp_path.rglob("*.bin"), *tmp_path.rglob("*.jsonl")])
+        data = bytearray(file.read_bytes())
+        place = chance.randrange(len(data))
+        if attempt % 4 == 0:
+            del data[place:]
+        else:
+            data[place] ^= 1 << chance.randrange(8)
+        file.write_bytes(data)
+        before = sum(server.hits.values())
+        found, notes = entries()
+        assert found == first[0]
+        asked = sum(server.hits.values()) - before
+        assert asked <= (3 if attempt % 4 == 0 else 2)  # a line end is between two rows
+        last_line_end = file.suffix == ".jsonl" and place == len(data)  # without which all is said
+        assert any("fetched again" in note for note in notes) or last_line_end
+    assert entries() == first
+
+
+def test_another_policy_asks_the_owners_again(server: HostileServer, tmp_path: Path) -> None:
+    """What was fetched while refusals were ignored does not enter where they are honoured; another
+    pace asks nobody.
+    """
+    table = table_of([server.url("headers?X-Robots-Tag=noai")], tmp_path / "pool.csv")
+
+    def reason(fetch: FetchSettings, **others: int) -> str:
+        settings = PoolSettings(fetch=fetch, **others)  # type: ignore[arg-type]
+        (entry,) = open_source(str(table), settings, cache_dir=tmp_path).entries()
+        return entry.reason
+
+    assert reason(dataclasses.replace(SETTINGS, opt_out=())) == ""
+    assert reason(SETTINGS) == "opt_out"
+    assert reason(dataclasses.replace(SETTINGS, host_delay=0.01)) == "opt_out"
+    assert server.hits["headers"] == 2
+    assert reason(SETTINGS, max_bytes=999) == "opt_out"
+    assert reason(dataclasses.replace(SETTINGS, user_agent="other/1")) == "opt_out"
+    assert reason(dataclasses.replace(SETTINGS, allowed_networks=())) == "download_refused"

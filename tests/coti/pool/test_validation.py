@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from typing import Any
@@ -52,6 +53,10 @@ def rows(*changes: dict[str, Any]) -> Any:
             "expect_column_values_to_be_between(similarity)",
         ),
         ({"opt_out": "noai, other"}, {}, "opt_out", "expect_column_values_to_be_in_set(opted_out)"),
+        *[
+            ({"nsfw": said}, {}, "unsafe", "expect_column_values_to_be_in_set(nsfw)")
+            for said in ("NSFW", "UNSURE", "true", "0.9", "1", "explicit")
+        ],
         (
             {"license": "all rights reserved"},
             {"allowed_licenses": ("cc0",)},
@@ -76,6 +81,14 @@ def test_each_expectation_quarantines_its_rows(
     assert list(verdict.manifest["reason"]) == ["", reason, ""]
     assert verdict.quarantined["expectation"][0] == expectation
     assert len(verdict.accepted) == 2
+
+
+def test_an_nsfw_column_that_says_no_or_may_say_so_refuses_nothing() -> None:
+    """LAION-400M's UNLIKELY, the usual ways to say no, and what a setting allows are accepted."""
+    said = ["UNLIKELY", "False", "0", "0.01", "sfw", "", "unsure"]
+    settings = dataclasses.replace(SETTINGS, allowed_nsfw=("unlikely", "UNSURE"))
+    result = validate(rows(*[{"nsfw": each} for each in said]), settings)
+    assert len(result.accepted) == len(said)
 
 
 def test_unknown_values_miss_nothing() -> None:
