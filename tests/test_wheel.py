@@ -7,10 +7,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -35,7 +40,7 @@ class Installed:
     wheel: Path
     environment: Path
     libraries: Path
-    """Links to the libraries that it sees: those of the tests but for ZenML, MLflow and coti."""
+    """Links to the libraries that the wheel's metadata asks for, and what those ask for."""
     folder: Path
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +77,23 @@ def _uv(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _required(name: str, extras: Set[str]) -> set[str]:
+    """Names of the distributions that one needs, with what those need, of those that are here."""
+    known: dict[str, set[str]] = {}
+
+    def add(name: str, extras: Set[str]) -> None:
+        wanted = extras - known.setdefault(name, set())
+        known[name] |= wanted
+        for line in (distribution(name).requires or ()) if wanted else ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in wanted):
+                with suppress(PackageNotFoundError):
+                    add(canonicalize_name(needed.name), {"", *needed.extras})
+
+    add(name, extras)
+    return set(known) - {name}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """Built from a copy that holds the ZenML project, too; installed as a user would, offline."""
@@ -93,12 +115,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     _uv("pip", "install", "--no-deps", *within, str(wheel))
     libraries.mkdir()
     folder.mkdir()
-    hidden = ("coti", "mlflow", "zenml", "__editable__", "__pycache__")
-    for packages in (Path(each) for each in sys.path if each.endswith("-packages")):
-        for entry in packages.iterdir():
-            link = libraries / entry.name
-            if not entry.name.startswith(hidden) and entry.suffix != ".pth" and not link.exists():
-                link.symlink_to(entry)
+    for library in _required("coti", {"", "pool"}):
+        found = distribution(library)
+        for name in {file.parts[0] for file in found.files or () if file.parts[0] != ".."}:
+            link = libraries / name
+            if name != "__pycache__" and not link.exists():
+                link.symlink_to(str(found.locate_file(name)))
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "libraries.pth").write_text(f"{libraries}\n", encoding="utf-8")
     return Installed(wheel, environment, libraries, folder)
