@@ -45,7 +45,7 @@ test: $(STAMP)  ## All tests but those that need an engine, which are skipped by
 test-docker: $(STAMP)  ## Those that need a Docker engine; builds the image, for minutes.
 	COTI_TEST_DOCKER=1 $(PYTEST) tests/e2e/test_docker.py
 
-test-fast: $(STAMP)  ## The fast loop, under five minutes.
+test-fast: $(STAMP)  ## The fast loop: all but what is slow or runs a pipeline.
 	$(PYTEST) -m "not slow and not e2e"
 
 lint: $(STAMP)  ## ruff and mypy.

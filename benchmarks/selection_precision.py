@@ -8,7 +8,7 @@ Nothing is trained or generated, so γ_aes and γ_con of the generations are giv
 ``precision`` is the share of the picks that are clean images of the concept, by the ground truth.
 ``fd`` is the Fréchet distance of seeds and picks to held-out references on the judge's features:
 what perfect training on X_T could reach at best. ``oracle`` picks clean images at random, which
-no key-less method can. The last line is one JSON object.
+no method without the ground truth can. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class ExperimentConfig(BaseModel):
     concepts: tuple[str | ConceptSource, ...]
     """Concepts of the bundled world by name, or with data of their own."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of training, drawing and selection; the pools and the seed images stay."""
+    """Seeds of training, generation and selection; the pools and the seed images stay."""
     rows: dict[str, dict[str, Any]]
     """A row's name, and how its runs differ from ``run``."""
     run: dict[str, Any] = Field(default_factory=dict)

@@ -80,10 +80,10 @@ def _by_source(reads: set[Output]) -> str:
 def draw_data_way(steps: list[Step]) -> str:
     """The steps from top to bottom, an arc for what is handed on past the next step."""
     width, left, box, height, gap = 760, 150, 430, 40, 16
-    pace = height + gap
-    places = {step.name: 46 + place * pace for place, step in enumerate(steps)}
+    spacing = height + gap
+    places = {step.name: 46 + place * spacing for place, step in enumerate(steps)}
     loop = [places[step.name] for step in steps if step.in_loop]
-    bottom = 46 + len(places) * pace + 34
+    bottom = 46 + len(places) * spacing + 34
     parts = [_svg(width, bottom, "The data's way through the pipeline, read from its source")]
     if loop:
         parts.append(

@@ -153,7 +153,6 @@ def read_metadata(path: Path | str) -> GenerationMetadata:
         raise PoolError(f"{path} does not say how COTI generated it; images of `coti generate` do.")
     try:
         values = json.loads(text)
-        values.setdefault("embeddings", values.pop("words", []))  # what 0.1 wrote
         used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
         return GenerationMetadata(**values, embeddings=used)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -141,6 +141,6 @@ class ControllerSettings(Strict):
     where φ_ref fell, too, by less than this: φ_ref is a mean, it favours cycles that generate few
     kinds of images."""
     keep: Literal["kid_train", "phi_ref"] = "kid_train"
-    """Which embedding is kept of the cycles whose φ_ref counts as better. ``kid_train``: the one
+    """Which embedding is kept of the cycles that may be kept. ``kid_train``: the one
     whose generations are the nearest to X_T (KID on the scorer's features), so that a cycle that
     drifted or generates few kinds of images is not; ``phi_ref``: the last, as the paper."""

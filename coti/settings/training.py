@@ -83,7 +83,7 @@ class ScheduleSettings(Strict):
     stop: Literal["phi", "dvar"] = "phi"
     """``phi``: as above. ``dvar``: one rate, and the end when the loss on a fixed batch has
     settled (Voronov et al. 2023); φ is recorded and decides nothing. Costs a forward pass more a
-    step, about a third, and draws no images."""
+    step, about a third, and generates no images."""
     dvar_window: int = 200
     """Steps over which the variance is compared with that of all; the cycle lasts longer."""
     dvar_threshold: float = 0.15
@@ -99,7 +99,7 @@ class ScheduleSettings(Strict):
 
 @dataclass(frozen=True)
 class GenerationSettings(Strict):
-    """How images are drawn, for φ, evaluation and samples."""
+    """How images are generated, for φ, evaluation and samples."""
 
     num_inference_steps: int = 10
     """Solver steps; the time is proportional. With the default solver more than ten change the

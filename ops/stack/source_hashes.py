@@ -1,7 +1,7 @@
 """ZenML hashes the source of an output's materializer for every step that it starts, and starts
 steps in several threads. Python parses for it, and two threads that parse at once can end a run
 with "AST constructor recursion depth mismatch" (python/cpython#106905; seen on 3.11.7, where all
-cells of a sweep came from the cache at once)."""
+runs of a sweep came from the cache at once)."""
 
 from __future__ import annotations
 
