@@ -27,6 +27,7 @@ __all__ = [
     "list_files",
     "open_inside",
     "read_inside",
+    "stand_in",
     "suffix_of",
 ]
 
@@ -58,6 +59,13 @@ _SYSTEM_FOLDERS = frozenset((
     "__macosx", "@eadir", "$recycle.bin", "system volume information", "__pycache__",
 ))
 # fmt: on
+
+_STAND_INS = {
+    b"version https://git-lfs.github.com/": (
+        "a Git LFS pointer, not the file: `git lfs pull` fetches it"
+    ),
+    b"/annex/objects/": "a git-annex pointer, not the file: `git annex get` fetches it",
+}
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -96,13 +104,22 @@ def kind_of_file(name: str) -> Literal["image", "side", "system", "other"]:
     >>> [kind_of_file(name) for name in ("a.JPG", "a", "a.txt", "__MACOSX/._a.jpg", "a.mp3")]
     ['image', 'image', 'side', 'system', 'other']
     """
-    *folders, base = name.split("/")
+    *folders, base = [part for part in name.split("/") if part not in (".", "..")] or [""]
     if base.lower() in _SYSTEM_FILES or any(
         part.startswith(".") or part.lower() in _SYSTEM_FOLDERS for part in (*folders, base)
     ):
         return "system"
     suffix = suffix_of(base)
     return "side" if suffix in _SIDE else "other" if suffix in _OTHER else "image"
+
+
+def stand_in(head: bytes) -> str:
+    """What a file holds instead of what it is called for, with the remedy; empty where it doesn't.
+
+    >>> stand_in(b"version https://git-lfs.github.com/spec/v1")
+    'a Git LFS pointer, not the file: `git lfs pull` fetches it'
+    """
+    return next((said for mark, said in _STAND_INS.items() if head.startswith(mark)), "")
 
 
 def suffix_of(name: str) -> str:
