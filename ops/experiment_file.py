@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coti.core.errors import ConfigError
+from coti.core.text_files import read_yaml
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
 from coti.settings.run_file import merged, parse_settings, sentences
@@ -90,9 +90,9 @@ class ExperimentConfig(BaseModel):
             return values
         path = ROOT / str(values["extends"])
         try:
-            shared = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"extends: {path} cannot be read as YAML: {error}") from error
+            shared = read_yaml(path, "the file")
+        except ConfigError as error:
+            raise ValueError(f"extends: {error}") from error
         if not isinstance(shared, dict) or "extends" in shared:
             raise ValueError(f"extends: {path} must be a mapping that extends nothing itself")
         rows = {"rows": values["rows"]} if "rows" in values else {}

@@ -35,10 +35,12 @@ def ingest_pool(
     Annotated[PoolImages, "pool_images"],
     Annotated[dict[str, Any], "pool_source"],
 ]:
-    """Every input ends in the manifest; ``source_fingerprint`` lets the cache see changes."""
+    """Every input ends in the manifest; ``source_fingerprint`` is of what is read, or it fails."""
     share_with_pool(source, settings.s3_endpoint)
     fetched = ROOT / Path(settings.fetch.cache).expanduser()
-    pool = ingest(locate(source), settings, resolution, fetch_dir=fetched)
+    pool = ingest(
+        locate(source), settings, resolution, fetch_dir=fetched, fingerprint=source_fingerprint
+    )
     taken_for = {
         "source": source,
         "kind": pool.kind,

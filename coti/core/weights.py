@@ -17,7 +17,15 @@ from urllib.parse import urlsplit
 from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
 
-__all__ = ["check_hash", "full_disk", "hash_of", "kept_weights", "local_weights", "read_pickled"]
+__all__ = [
+    "check_hash",
+    "full_disk",
+    "hash_of",
+    "is_safetensors",
+    "kept_weights",
+    "local_weights",
+    "read_pickled",
+]
 
 _HUB_FILE = re.compile(r"^hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)$")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -92,6 +100,13 @@ def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | 
     return None
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do, whatever it is called."""
+    with path.open("rb") as stream:
+        size, brace = int.from_bytes(stream.read(8), "little"), stream.read(1)
+    return brace == b"{" and size < path.stat().st_size
+
+
 def read_pickled(path: Path, sha256: str | None = None) -> Any:
     """What a ``.pth``, ``.pt`` or ``.bin`` file holds, weights only: no code in it is run.
 
@@ -109,6 +124,10 @@ def read_pickled(path: Path, sha256: str | None = None) -> Any:
         raise ModelError(f"{path} does not exist: check the path.")
     if sha256:
         check_hash(path, sha256, str(path))
+    if is_safetensors(path):
+        raise ModelError(
+            f"{path} is a safetensors file by another name: name it {path.stem}.safetensors."
+        )
     try:
         # Containers of tensors that older tools wrote; their reconstruction runs no other code.
         with (

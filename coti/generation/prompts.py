@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coti.core.errors import ConfigError, EmbeddingError
+from coti.core.text_files import read_text
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 
@@ -54,13 +55,7 @@ def read_prompts(path: Path | str) -> dict[str, tuple[str, ...]]:
     Raises:
         ConfigError: the file cannot be read as text, or holds no prompt.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The prompts of {path} cannot be read ({error}): give a UTF-8 text file with one "
-            "prompt a line."
-        ) from error
+    lines = read_text(path, "The file of prompts").splitlines()
     found: dict[str, list[str]] = {}
     heading = ""
     for line in map(str.strip, lines):

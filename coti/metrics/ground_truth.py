@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from coti.core.errors import PoolError
+from coti.core.text_files import read_records
 
 __all__ = ["read_ground_truth"]
 
@@ -18,12 +18,9 @@ def read_ground_truth(path: Path, concept: str) -> dict[str, bool]:
     Raises:
         PoolError: no such file, or other columns.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoolError(f"ground truth {path}: cannot be read: {error}") from error
-    needed = {"file_name", "class", "degradation"}
-    if not rows or not needed <= set(rows[0]):
-        raise PoolError(f"ground truth {path}: must have the columns {', '.join(sorted(needed))}.")
-    return {row["file_name"]: row["class"] == concept and not row["degradation"] for row in rows}
+    needed = ("file_name", "class", "degradation")
+    rows = read_records(path, needed, "ground truth", PoolError)
+    return {
+        row.get("file_name", ""): row.get("class") == concept and not row.get("degradation")
+        for _, row in rows
+    }

@@ -1,24 +1,28 @@
 """Files below a folder or below a store's prefix: listed once, each read whole or not at all.
 
-One reader for both, on fsspec. A link must stay inside the folder; an object must be the one that
-was listed (its ETag goes along with the request).
+A folder is read by :mod:`coti.core.file_rules`, a store through fsspec. A link must stay inside the
+folder; an object must be the one that was listed (its ETag goes along with the request). What was
+read is remembered by its hash, so that a fingerprint is of just these bytes.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import posixpath
 import shutil
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from coti.core.errors import PoolError
-from coti.pool.local_files import temporary_folder
+from coti.core.file_rules import FileRefused, ListedFile, list_files, open_inside, read_inside
+from coti.pool.local_files import content_hash, hash_contents, temporary_folder
 from coti.pool.reasons import Rejected
+
+if TYPE_CHECKING:
+    import fsspec
 
 __all__ = ["FileTree", "answer_of", "files_below"]
 
@@ -26,46 +30,68 @@ __all__ = ["FileTree", "answer_of", "files_below"]
 class FileTree:
     """Files by their name relative to ``root``, ``/`` between folders.
 
-    Links count as files, so that a linked folder is not entered but still accounted for; a
-    store's folder markers are no objects.
+    Links count as files, so that a linked folder is not entered but still accounted for, and so
+    does a folder that cannot be listed; a store's folder markers are no objects.
     """
 
-    def __init__(self, root: str | Path, files: fsspec.AbstractFileSystem | None = None) -> None:
-        self._files = files or LocalFileSystem()
-        self._root = f"{root if files else Path(root).absolute()}".rstrip("/") + "/"
+    def __init__(
+        self,
+        root: str | Path,
+        files: fsspec.AbstractFileSystem | None = None,
+        only: str | None = None,
+    ) -> None:
+        """``only``: the single file below ``root`` that the user named, a link or not."""
+        if only is not None:
+            real = Path(root, only).resolve()
+            root, self._real = real.parent, {only: real.name}
+        else:
+            self._real = {}
+        self._files = files
         self._copies: Path | None = None
-        found = self._files.find(self._root, detail=True).items()
-        listed = {name[len(self._root) :]: info for name, info in found if name[-1] != "/"}
-        listed.pop("", None)
-        self.listed: dict[str, dict[str, Any]] = {
-            name: listed[name] for name in sorted(listed, key=lambda name: name.split("/"))
-        }
+        self._hashes: dict[str, bytes] = {}
+        self._states: dict[str, tuple[int, ...]] = {}
+        self._root = f"{root if files else Path(root).absolute()}".rstrip("/") + "/"
+        self.listed: dict[str, dict[str, Any]]
         """What the file system says of each file, by folder and name."""
+        if files is None:
+            found = list_files(root) if only is None else {only: ListedFile("file")}
+            self.listed = {name: _described(file) for name, file in found.items()}
+        else:
+            objects = files.find(self._root, detail=True).items()
+            listed = {name[len(self._root) :]: info for name, info in objects if name[-1] != "/"}
+            listed.pop("", None)
+            self.listed = {
+                name: listed[name] for name in sorted(listed, key=lambda name: name.split("/"))
+            }
 
     def refused(self, name: str, largest: int | None = None) -> tuple[str, str]:
         """Reason and detail where a file must not be read, else two empty strings."""
         info = self.listed[name]
+        if info.get("problem"):
+            return "unreadable", info["problem"]
         if info.get("islink"):
-            return self._link_refused(name)
+            try:
+                open_inside(self._root, self._real.get(name, name)).close()
+            except FileRefused as refused:
+                return refused.reason, refused.detail
+            return "", ""
         if info["type"] != "file":
             return "not_regular", "not a regular file"
         if largest is not None and info["size"] > largest:
             return "file_too_large", f"{info['size']} bytes"
         return "", ""
 
-    def _link_refused(self, name: str) -> tuple[str, str]:
-        try:
-            target = Path(self._root, name).resolve(strict=True)
-        except FileNotFoundError:
-            return "not_regular", "a link to nowhere"
-        except (OSError, RuntimeError) as error:
-            return "unreadable", type(error).__name__
-        if not target.is_relative_to(Path(self._root).resolve()):
-            return "outside_path", "a link that leaves the pool"
-        return ("", "") if target.is_file() else ("not_regular", "not a regular file")
-
     def read(self, name: str, largest: int) -> bytes:
         """All bytes of a file; raises :class:`Rejected`."""
+        if self._files is None:
+            try:
+                data = read_inside(self._root, self._real.get(name, name), largest)
+            except FileRefused as refused:
+                if refused.reason != "file_too_large":
+                    self._hashes[name] = refused.reason.encode()
+                raise Rejected(refused.reason, refused.detail) from refused
+            self._hashes[name] = b"file" + hashlib.sha256(data).digest()
+            return data
         size = self.listed[name]["size"]
         try:
             with self._open(name) as stream:
@@ -80,19 +106,52 @@ class FileTree:
             raise Rejected("unreadable", str(said)) from error
         if len(data) > largest:
             raise Rejected("file_too_large", f"more than {largest} bytes")
-        if "ETag" in self.listed[name] and len(data) != size:
+        if len(data) != size:
             raise Rejected("unreadable", f"{len(data)} of {size} bytes")
         return data
 
-    def local(self, name: str) -> Path:
-        """A file that libraries can open by its path: itself, or a copy as long as the tree."""
-        if isinstance(self._files, LocalFileSystem):
-            return Path(self._root, name)
+    def open(self, name: str) -> BinaryIO:
+        """A file of a folder, or a copy of an object as long as the tree; raises `Rejected`.
+
+        For what is too large to be read at once: from here to :meth:`fingerprint` it must not
+        change.
+        """
+        if self._files is not None:
+            return self._copy_of(name).open("rb")
+        try:
+            stream = open_inside(self._root, self._real.get(name, name))
+        except FileRefused as refused:
+            raise Rejected(refused.reason, refused.detail) from refused
+        state = _state(stream)
+        if self._states.setdefault(name, state) != state:
+            stream.close()
+            raise Rejected("vanished", "replaced since it was read first")
+        return stream
+
+    def fingerprint(self, names: Collection[str] | None = None) -> str:
+        """Hash of names and content, of what was read where it was; for folders only."""
+        return hash_contents(self.listed if names is None else names, self._content)
+
+    def _content(self, name: str) -> bytes:
+        if name in self._hashes:
+            return self._hashes[name]
+        content = content_hash(self._root, self._real.get(name, name))
+        if name in self._states:
+            try:
+                with open_inside(self._root, self._real.get(name, name)) as stream:
+                    if _state(stream) != self._states[name]:
+                        return b"changed while it was read"
+            except FileRefused:
+                return b"gone while it was read"
+        return content
+
+    def _copy_of(self, name: str) -> Path:
         if self._copies is None:
             self._copies = temporary_folder(self, "coti-tables-")
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
         path = self._copies / f"{digest}{posixpath.splitext(name)[1]}"
-        self.copy(name, path)
+        if not path.exists():
+            self.copy(name, path)
         return path
 
     def copy(self, name: str, path: Path) -> None:
@@ -107,6 +166,7 @@ class FileTree:
             raise PoolError(f"{self._root + name!r} cannot be read ({said}): run again.") from error
 
     def _open(self, name: str) -> Any:
+        assert self._files is not None
         info = self.listed[name]
         # one request a read; with its size known, s3fs neither asks for nor searches the object
         stream = self._files.open(
@@ -119,7 +179,7 @@ class FileTree:
 
 def files_below(root: Path) -> list[Path]:
     """Everything below a folder that is not a folder, by folder and name."""
-    return [root / name for name in FileTree(root).listed]
+    return [root / name for name in list_files(root)]
 
 
 def answer_of(error: BaseException | None) -> tuple[str, int]:
@@ -131,3 +191,24 @@ def answer_of(error: BaseException | None) -> tuple[str, int]:
             return str(answer.get("Error", {}).get("Code", "")), int(status)
         error = error.__cause__ or error.__context__
     return "", 0
+
+
+def _described(file: ListedFile) -> dict[str, Any]:
+    return {
+        "type": "file" if file.kind == "link" else file.kind,
+        "size": file.size,
+        "islink": file.kind == "link",
+        "problem": file.problem,
+    }
+
+
+def _state(stream: BinaryIO) -> tuple[int, ...]:
+    """Which file this is and how it stands: another one once it is written to or replaced."""
+    status = os.fstat(stream.fileno())
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

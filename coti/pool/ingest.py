@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import kind_of_file, stand_in
 from coti.core.redaction import redacted
+from coti.core.text_files import valid_text
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -25,7 +27,7 @@ from coti.pool.open_source import open_source
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusal_in_image
-from coti.pool.untrusted_text import clean_caption
+from coti.pool.untrusted_text import clean_caption, printable
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def ingest(
     *,
     cache_dir: str | Path | None = None,
     fetch_dir: str | Path | None = None,
+    fingerprint: str = "",
 ) -> IngestedPool:
     """Read every input of ``source`` and decode it in worker processes.
 
@@ -75,7 +78,7 @@ def ingest(
     without them they live as long as the result. Rows that could not be decoded are already in
     quarantine; what decoded is judged by :func:`coti.pool.validation.validate`,
     which also refuses a pool without a good row. Raises :class:`PoolError` where there is nothing
-    to read.
+    to read, or where what was read is not what ``fingerprint`` says, if it is given.
     """
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
@@ -96,6 +99,11 @@ def ingest(
             rows.append(row)
             progress.update()
         writer.close()
+        if fingerprint and pool.fingerprint() != fingerprint:
+            raise PoolError(
+                f"The pool {source!r} changed while it was read: run again when nobody writes to "
+                "it."
+            )
         part.replace(path)
     finally:
         progress.close()
@@ -142,6 +150,8 @@ def _process(
         return result
     try:
         data = entry.read()
+        if said := stand_in(data):
+            raise Rejected("not_an_image", said)
         result.sha256, result.size = hashlib.sha256(data).hexdigest(), len(data)
         if refusal := refusal_in_image(data, settings.fetch):
             raise Rejected("opt_out", refusal)
@@ -157,16 +167,18 @@ def _process(
 def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[str, Any]:
     """A manifest row. The id is the content's hash, with a number for exact copies."""
     entry, decoded = result.entry, result.decoded
-    content = result.sha256 or "no content: " + hashlib.sha256(entry.name.encode()).hexdigest()
-    base = result.sha256[:20] or "x" + hashlib.sha256(entry.name.encode()).hexdigest()[:19]
+    # sources of other people's are no more to be trusted than what they read
+    name = printable(entry.name)
+    content = result.sha256 or "no content: " + hashlib.sha256(name.encode()).hexdigest()
+    base = result.sha256[:20] or "x" + hashlib.sha256(name.encode()).hexdigest()[:19]
     seen[content] = seen.get(content, 0) + 1
     caption, length = clean_caption(entry.caption, settings.max_caption_length)
     cut = "caption cut" if length > settings.max_caption_length else ""
     return {
-        **entry.extra,
+        **{k: valid_text(v) if isinstance(v, str) else v for k, v in entry.extra.items()},
         "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
-        "url": redacted(entry.extra.get("url", "")),
-        "source": redacted(entry.name),
+        "url": redacted(valid_text(entry.extra.get("url", ""))),
+        "source": redacted(name),
         "caption": caption,
         "caption_length": length,
         "sha256": result.sha256,
@@ -177,7 +189,7 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "mode": decoded.mode if decoded else "",
         "status": QUARANTINED if result.reason else ACCEPTED,
         "reason": result.reason,
-        "detail": redacted("; ".join(filter(None, [result.detail, cut]))),
+        "detail": redacted(printable("; ".join(filter(None, [result.detail, cut])))),
         "phash": decoded.phash if decoded else "",
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,
@@ -197,11 +209,10 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str],
     if not folder.is_dir():
         raise PoolError(f"The seed folder {str(path)!r} does not exist: put the seeds into it.")
     settings = PoolSettings()
-    ignored = (".txt", ".json", ".csv", ".jsonl", ".parquet", ".md", ".caption")
     entries = [
         entry
         for entry in open_source(str(folder), PoolSettings(kind="folder")).entries()
-        if not entry.name.lower().endswith(ignored) and not entry.name.startswith(".")
+        if kind_of_file(entry.name) not in ("side", "system")
     ]
     if not entries:
         raise PoolError(f"The seed folder {str(path)!r} holds no images: about ten are needed.")

@@ -6,29 +6,27 @@ row that cannot be read is a row that says so.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import TABLE_SUFFIXES, stand_in
+from coti.core.text_files import decode_text, read_csv, read_json
 from coti.pool.refusals import REFUSAL_COLUMNS
-from coti.pool.untrusted_text import decode_text
 
 __all__ = [
     "COLUMNS",
+    "REFUSING",
     "TABLE_SUFFIXES",
     "Row",
     "Table",
     "json_row",
     "match_columns",
+    "value_row",
 ]
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "file_name": ("file_name", "filename", "image", "file", "path", "image_path", "filepath"),
@@ -69,7 +67,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Our name -> names it goes by, in order of preference; case, '-' and ' ' do not matter."""
 
-_FIELD_LIMIT = 1 << 27
+REFUSING = ("license", "nsfw", "punsafe", "pwatermark")
+"""Columns by which an image is refused, beside its owner's :data:`REFUSAL_COLUMNS`."""
+
+_LONE_BACKSLASH = re.compile(r"(?<!\\)\\(?![\"\\/bfnrtu])")
+_KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
+_LARGEST_TEXT = 1_000_000_000
+"""Bytes of a table of text, which is in memory while it is read."""
+_LONGEST_CELL = 4_000_000
+"""Characters; what is longer was never one value."""
+_MOST_ROWS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -87,106 +94,117 @@ class Table:
     """A table file; ``columns`` maps our names to the file's."""
 
     path: Path
+    """Its name says what it is; read unless there is ``stream``."""
     columns: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    named: bool = False
+    """Whether a header was there; JSON lines have none."""
+    stream: BinaryIO | None = None
+    """The open file, which is read once and closed."""
 
     def rows(self) -> Iterator[Row]:
         """Every row in file order. Raises :class:`PoolError` where there is no table at all."""
-        suffix = self.path.suffix.lower()
         try:
-            if suffix == ".parquet":
-                yield from self._parquet()
-            elif suffix == ".jsonl":
-                yield from self._json_lines()
-            else:
-                yield from self._separated("\t" if suffix == ".tsv" else ",")
+            with self.stream or self.path.open("rb") as stream:
+                if said := stand_in(stream.read(64)):
+                    raise PoolError(f"The table {self.path} is {said}.")
+                stream.seek(0)
+                if self.path.suffix.lower() == ".parquet":
+                    rows = self._parquet(stream)
+                elif self.path.suffix.lower() == ".jsonl":
+                    rows = self._json_lines(self._text(stream))
+                else:
+                    rows = self._separated(self._text(stream))
+                for row in rows:
+                    if row.number >= _MOST_ROWS:
+                        raise PoolError(
+                            f"The table {self.path} has more than {_MOST_ROWS} rows: split it."
+                        )
+                    yield _checked(row)
         except OSError as error:
             raise PoolError(f"The table {self.path} cannot be read: {error}.") from error
 
     def _name_columns(self, names: list[str]) -> None:
-        self.columns = match_columns(names)
+        self.named, self.columns = True, match_columns(names)
         if len({_plain(name) for name in names}) < len(names):
             self.notes.append(f"{self.path.name} names a column twice; the first one counts")
 
-    def _separated(self, delimiter: str) -> Iterator[Row]:
-        text = decode_text(self.path.read_bytes(), self.notes, self.path.name).replace("\0", "")
-        if csv.field_size_limit() < _FIELD_LIMIT:
-            csv.field_size_limit(_FIELD_LIMIT)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        names: list[str] | None = None
-        number = 0
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Row(number, {}, f"not CSV: {error}")
-                number += 1
-                continue
-            if names is None:
+    def _text(self, stream: BinaryIO) -> str:
+        data = stream.read(_LARGEST_TEXT + 1)
+        if len(data) > _LARGEST_TEXT:
+            raise PoolError(
+                f"The table {self.path} has more than {_LARGEST_TEXT} bytes: split it, or write it "
+                "as Parquet."
+            )
+        text, note = decode_text(data)
+        if note:
+            self.notes.append(f"{self.path.name} is {note}")
+        return text
+
+    def _separated(self, text: str) -> Iterator[Row]:
+        names: list[str] = []
+        places: dict[str, int] = {}
+        joined = 0
+        for number, (_, cells, problem) in enumerate(read_csv(text, _KNOWN), -1):
+            if number < 0:
                 names = cells
                 self._name_columns(names)
                 places = {ours: names.index(theirs) for ours, theirs in self.columns.items()}
                 continue
-            if cells:
-                values = {ours: cells[i] for ours, i in places.items() if i < len(cells)}
-                yield Row(number, values)
-                number += 1
+            if len(cells) > len(names) and "caption" in places:
+                # commas that nobody quoted: free text is what has them
+                at, surplus = places["caption"], len(cells) - len(names)
+                cells[at : at + surplus + 1] = [",".join(cells[at : at + surplus + 1])]
+                joined += 1
+            values = {ours: cells[i] for ours, i in places.items() if i < len(cells)}
+            yield Row(number, values, problem)
+        if joined:
+            self.notes.append(
+                f"{self.path.name}: {joined} rows have more cells than the header; the surplus is "
+                "taken as commas of the caption"
+            )
 
-    def _json_lines(self) -> Iterator[Row]:
-        text = decode_text(self.path.read_bytes(), self.notes, self.path.name)
+    def _json_lines(self, text: str) -> Iterator[Row]:
         for number, line in enumerate(part for part in text.split("\n") if part.strip()):
             row = json_row(number, line)
             self.columns.update(zip(row.values, row.values, strict=True))
             yield row
 
-    def _parquet(self) -> Iterator[Row]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def _parquet(self, stream: BinaryIO) -> Iterator[Row]:
+        from coti.pool.parquet_process import parquet_batches
 
-        try:
-            file = pq.ParquetFile(self.path)
-            self._name_columns(list(file.schema_arrow.names))
-            indices = {ours: file.schema_arrow.names.index(t) for ours, t in self.columns.items()}
-            number = 0
-            rows = 64 if "image" in self.columns else 4096
-            for batch in file.iter_batches(rows, columns=list(self.columns.values())):
-                columns = {
-                    ours: _parquet_column(batch, theirs)
-                    for ours, theirs in self.columns.items()
-                    if ours in indices
-                }
-                for i in range(batch.num_rows):
-                    yield Row(number, {ours: values[i] for ours, values in columns.items()})
-                    number += 1
-        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-            text = " ".join(str(error).split())[:160]
-            raise PoolError(
-                f"The table {self.path} is not a readable Parquet file ({text}): write it anew."
-            ) from error
+        number = 0
+        for said in parquet_batches(stream, str(self.path)):
+            if isinstance(said, list):
+                self._name_columns(said)
+                continue
+            for values, problem in zip(said.rows, said.problems, strict=True):
+                yield Row(number, dict(zip(self.columns, values, strict=True)), problem)
+                number += 1
 
 
-def _parquet_column(batch: Any, name: str) -> list[Any]:
-    column = batch.column(batch.schema.names.index(name))
-    try:
-        return list(column.to_pylist())
-    except (UnicodeDecodeError, ValueError, OverflowError):
-        values: list[Any] = []
-        for cell in column:
-            try:
-                values.append(cell.as_py())
-            except (UnicodeDecodeError, ValueError, OverflowError):
-                values.append(None)
-        return values
+def _checked(row: Row) -> Row:
+    for name, value in row.values.items():
+        if isinstance(value, str) and len(value) > _LONGEST_CELL:
+            kept = {**row.values, name: ""}
+            return Row(row.number, kept, f"a cell of {len(value)} characters under {name}")
+    return row
 
 
 def json_row(number: int, text: str) -> Row:
     """A JSON object as a row; with a problem where it is none."""
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return Row(number, {}, "not JSON")
+        values = read_json(text)
+    except ValueError:
+        try:  # a Windows path in it, as train\\1.png
+            values = read_json(_LONE_BACKSLASH.sub(r"\\\\", text))
+        except ValueError:
+            return Row(number, {}, "not JSON")
+    return value_row(number, values)
+
+
+def value_row(number: int, values: Any) -> Row:
+    """What a JSON text says as a row."""
     if not isinstance(values, dict):
         return Row(number, {}, "not a JSON object")
     columns = match_columns([str(name) for name in values])
@@ -194,16 +212,18 @@ def json_row(number: int, text: str) -> Row:
 
 
 def match_columns(names: list[str]) -> dict[str, str]:
-    """Our column names -> the file's, by :data:`COLUMNS`."""
+    """Our column names -> the file's, by :data:`COLUMNS`.
+
+    Of :data:`REFUSING` a second one that is there, too, is under ``punsafe 2``, and so on.
+    """
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
     found: dict[str, str] = {}
     for ours, variants in COLUMNS.items():
-        for variant in variants:
-            if variant in plain:
-                found[ours] = plain[variant]
-                break
+        there = [plain[variant] for variant in variants if variant in plain]
+        for number, theirs in enumerate(there if ours in REFUSING else there[:1], 1):
+            found[ours if number == 1 else f"{ours} {number}"] = theirs
     return found
 
 

@@ -6,48 +6,73 @@ import hashlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import FileRefused, open_inside
 from coti.pool.reasons import Rejected
 
-__all__ = ["existing", "hash_files", "read_bounded", "temporary_folder"]
+__all__ = [
+    "content_hash",
+    "existing",
+    "hash_contents",
+    "hash_files",
+    "read_bounded",
+    "temporary_folder",
+]
 
 
 def existing(source: str) -> Path:
     """The path of a pool on this machine; :class:`PoolError` where there is none."""
     path = Path(source).expanduser()
-    if not path.exists():
-        raise PoolError(
-            f"The pool {source!r} does not exist: give a folder of images, tar shards, "
-            "a table of URLs, or an s3:// prefix."
-        )
-    return path
+    try:
+        if path.exists():
+            return path
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL
+        raise PoolError(f"The pool {source!r} cannot be found: {error}.") from error
+    raise PoolError(
+        f"The pool {source!r} does not exist: give a folder of images, tar shards, "
+        "a table of URLs, or an s3:// prefix."
+    )
 
 
 def hash_files(root: Path, paths: Iterable[Path]) -> str:
-    """sha256 over the relative names and contents of ``paths``, which must be sorted."""
+    """sha256 over the relative names and contents of ``paths``, which must be sorted.
 
-    def one(path: Path) -> bytes:
-        relative = path.relative_to(root).as_posix().encode(errors="surrogateescape")
-        digest = hashlib.sha256(len(relative).to_bytes(8, "big") + relative)
-        try:
-            if path.is_file():
-                with path.open("rb") as stream:
-                    digest.update(b"file" + hashlib.file_digest(stream, "sha256").digest())
-            else:
-                digest.update(b"no regular file")
-        except OSError:
-            digest.update(b"unreadable")
-        return digest.digest()
+    A single file is the one that the user named: a link may lead anywhere.
+    """
+    place = {path.relative_to(root).as_posix(): path for path in paths}
+    if len(place) == 1:
+        place = {name: path.resolve() for name, path in place.items()}
+        return hash_contents(place, lambda name: content_hash(place[name].parent, place[name].name))
+    return hash_contents(place, lambda name: content_hash(root, name))
 
-    total = hashlib.sha256(b"coti pool 1")
+
+def hash_contents(names: Iterable[str], content: Callable[[str], bytes]) -> str:
+    """sha256 over names and what ``content`` says of each: its hash, or why there is none."""
+
+    def one(name: str) -> bytes:
+        relative = name.encode(errors="surrogateescape")
+        return hashlib.sha256(len(relative).to_bytes(8, "big") + relative + content(name)).digest()
+
+    total = hashlib.sha256(b"coti pool 2")
     with ThreadPoolExecutor(4) as pool:
-        for part in pool.map(one, paths, chunksize=64):
+        for part in pool.map(one, names, chunksize=64):
             total.update(part)
     return total.hexdigest()
+
+
+def content_hash(root: str | Path, name: str) -> bytes:
+    """What :func:`hash_contents` takes: a file's sha256, or the reason why it is not read."""
+    try:
+        with open_inside(root, name) as stream:
+            return b"file" + hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
+    except FileRefused as refused:
+        return refused.reason.encode()
+    except OSError:
+        return b"unreadable"
 
 
 def temporary_folder(owner: object, prefix: str) -> Path:

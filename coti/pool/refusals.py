@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from coti.pool.untrusted_text import as_number, as_text, printable
+from coti.pool.untrusted_text import as_number, leaves, printable
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -123,7 +123,7 @@ def _usage(values: Iterable[str], settings: FetchSettings) -> str:
 
 def refusals_of_row(values: Mapping[str, Any]) -> str:
     """What a row says in :data:`REFUSAL_COLUMNS`, ``name: value; …`` as the manifest has it."""
-    said = {name: printable(as_text(values.get(name)))[:500] for name in REFUSAL_COLUMNS}
+    said = {name: printable(", ".join(leaves(values.get(name))))[:500] for name in REFUSAL_COLUMNS}
     return "; ".join(f"{name}: {text}" for name, text in said.items() if text.strip())
 
 
@@ -141,7 +141,7 @@ def refusal_in_columns(said: str, settings: FetchSettings) -> bool:
             refused = bool(_usage([value], settings))
         else:
             words = re.split(r"[\s,;:]+", value.lower())
-            refused = _says_yes(value) or not _refused(settings).isdisjoint(words)
+            refused = any(map(_says_yes, words)) or not _refused(settings).isdisjoint(words)
         if refused:
             return True
     return False

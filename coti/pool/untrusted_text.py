@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["as_number", "as_text", "clean_caption", "decode_text", "printable"]
+from coti.core.text_files import decode_text, valid_text
+
+__all__ = ["as_number", "as_text", "clean_caption", "leaves", "printable"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-
-
-def decode_text(data: bytes, notes: list[str], name: str) -> str:
-    """Text of a file of unknown encoding: UTF-8, UTF-16 with a mark, else Windows-1252."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        notes.append(f"{name} is not UTF-8; read as Windows-1252")
-        return data.decode("cp1252", errors="replace")
+_ESCAPED_BYTES = re.compile("[\udc80-\udcff]")
+"""How Python has bytes of a file's name that are no text."""
+_NOT_SHOWN = re.compile(f"{_CONTROL.pattern}|[\t\n]|[\ud800-\udfff]+")
 
 
 def as_text(value: Any) -> str:
-    """A cell as text; empty for null, NaN and what is no text."""
+    """A cell as text; of a list the first that is some, empty for null, NaN and what is none."""
     if isinstance(value, str):
-        return value
+        return valid_text(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    if isinstance(value, bool | int):
-        return str(value)
+        return decode_text(value).text
     if isinstance(value, float):
+        if value.is_integer() and abs(value) < 1e15:
+            return str(int(value))  # a column of numbers with gaps comes as floats
         return "" if math.isnan(value) else str(value)
-    return ""
+    if isinstance(value, list):
+        return next(filter(None, map(as_text, value)), "")
+    return str(value) if isinstance(value, int) else ""
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Every text in a cell, however nested; of a mapping the names of what is true, too.
+
+    >>> list(leaves({"noai": True, "robots": ["noindex"], "other": False}))
+    ['noai', 'True', 'robots', 'noindex']
+    """
+    waiting = [value]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, dict):
+            waiting[:0] = [part for name, said in one.items() if said for part in (name, said)]
+        elif isinstance(one, list):
+            waiting[:0] = one
+        elif text := as_text(one).strip():
+            yield text
 
 
 def as_number(value: Any) -> float | None:
@@ -55,14 +68,12 @@ def clean_caption(text: str, longest: int) -> tuple[str, int]:
     surrogates, cut at ``longest`` characters.
     """
     length = len(text)
-    text = text[: 4 * longest]
-    text = text.encode("utf-8", errors="replace").decode("utf-8")
+    text = valid_text(text[: 4 * longest])
     text = unicodedata.normalize("NFC", _CONTROL.sub(" ", text))
     return " ".join(text.split())[:longest].rstrip(), length
 
 
 def printable(name: str) -> str:
     """A name as it can be stored and shown: control characters and lone surrogates escaped."""
-    raw = name.encode(sys.getfilesystemencoding(), errors="surrogateescape")
-    text = raw.decode("utf-8", errors="backslashreplace")
-    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+    text = _ESCAPED_BYTES.sub(lambda m: f"\\x{ord(m.group()) - 0xDC00:02x}", name)
+    return _NOT_SHOWN.sub(lambda m: m.group().encode("unicode_escape").decode(), text)

@@ -6,7 +6,6 @@ and on what the run itself knows to be good: the seeds, and the images it select
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from coti.core.errors import ModelError, PoolError
+from coti.core.text_files import read_records
 from coti.encoders.protocol import ImageEncoder, normalized
 from coti.scores.degradations import graded_copies
 from coti.scores.formulas import TOP, smooth_clamp
@@ -197,7 +197,7 @@ def _load_tensors(path: str | Path, what: str) -> dict[str, torch.Tensor]:
 
 
 def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) -> Ratings:
-    """Read a user's CSV, UTF-8, with the columns ``file_name`` and ``rating`` (0 to 10).
+    """Read a user's CSV of any encoding with the columns ``file_name`` and ``rating`` (0 to 10).
 
     ``features`` are [d] each, of the pool and the seeds, by file name.
 
@@ -209,31 +209,24 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
         raise PoolError(f"user ratings: {path} does not exist; check aesthetic.user_ratings.")
     rows: list[torch.Tensor] = []
     ratings: list[float] = []
-    with Path(path).open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if not {"file_name", "rating"} <= set(reader.fieldnames or ()):
+    for line, record in read_records(path, ("file_name", "rating"), "user ratings", PoolError):
+        name, text = record.get("file_name", ""), record.get("rating", "")
+        try:
+            rating = float(text.replace(",", "."))
+        except ValueError:
+            rating = -1.0
+        if not 0.0 <= rating <= TOP:
             raise PoolError(
-                f"user ratings: {path} must have the columns file_name and rating, got "
-                f"{list(reader.fieldnames or ())}."
+                f"user ratings: {path}, line {line}: rating must be a number from 0 to 10, got "
+                f"{text!r}."
             )
-        for record in reader:
-            name, text = record["file_name"], record["rating"]
-            try:
-                rating = float(text)
-            except (TypeError, ValueError):
-                rating = -1.0
-            if not 0.0 <= rating <= TOP:
-                raise PoolError(
-                    f"user ratings: {path}, line {reader.line_num}: rating must be a number from "
-                    f"0 to 10, got {text!r}."
-                )
-            if name not in features:
-                raise PoolError(
-                    f"user ratings: {path}, line {reader.line_num}: {name!r} is neither an "
-                    "accepted image of the pool nor a seed."
-                )
-            rows.append(features[name])
-            ratings.append(rating)
+        if name not in features:
+            raise PoolError(
+                f"user ratings: {path}, line {line}: {name!r} is neither an accepted image of the "
+                "pool nor a seed."
+            )
+        rows.append(features[name])
+        ratings.append(rating)
     if not rows:
         raise PoolError(f"user ratings: {path} has no row; set aesthetic.user_ratings to null.")
     return Ratings(torch.stack(rows), torch.tensor(ratings))

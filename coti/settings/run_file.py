@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from coti.core import text_files
 from coti.core.errors import ConfigError, CotiError
 from coti.settings.run import RunSettings
 
@@ -21,10 +21,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or is no mapping.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    content = text_files.read_yaml(path)
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from coti.core.errors import ConfigError
+from coti.core.text_files import read_yaml
 
 __all__ = ["Component", "StackFile", "read_stack", "stack_names"]
 
@@ -99,7 +98,7 @@ def read_stack(
         text = _VARIABLE.sub(one, value)
         return {"true": True, "false": False}.get(text, text)
 
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path, "the stack")
     secrets, temporary = {}, set()
     for secret, keys in (content.get("secrets") or {}).items():
         values = {key: environment.get(variable, "") for key, variable in keys.items()}

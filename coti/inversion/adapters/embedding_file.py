@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from coti.core.errors import EmbeddingError
+from coti.core.weights import is_safetensors
 from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
 
@@ -77,7 +78,7 @@ def _read(path: Path) -> FileContent:
             f"{path} is an image: AUTOMATIC1111 hides embeddings in some, which are not read "
             "here. Have it write the embedding as a .pt or .safetensors file."
         )
-    if path.suffix != ".safetensors":
+    if path.suffix != ".safetensors" and not is_safetensors(path):
         raise EmbeddingError(
             f"{path} is no safetensors file; .pt and .bin embeddings can run code when they are "
             f"loaded: `coti weights embedding {path.name} {path.stem}.safetensors` converts them, "

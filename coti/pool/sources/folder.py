@@ -8,8 +8,8 @@ from pathlib import Path
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
-from coti.pool.layout import tree_entries
-from coti.pool.local_files import existing, hash_files
+from coti.pool.layout import is_shard, tree_entries
+from coti.pool.local_files import existing
 from coti.settings import PoolSettings
 
 __all__ = ["FolderSource"]
@@ -23,10 +23,13 @@ class FolderSource:
     def __init__(
         self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
     ) -> None:
-        self._root, self._settings = existing(source), settings
-        if not self._root.is_dir():
+        path, self._said, self._settings = existing(source), source, settings
+        if path.is_dir():
+            self._tree = FileTree(path)
+        elif is_shard(path.name):
+            self._tree = FileTree(path.parent, only=path.name)
+        else:
             raise PoolError(f"The pool {source!r} is a single file: give a folder of images.")
-        self._tree = FileTree(self._root)
         self.notes: list[str] = []
 
     @classmethod
@@ -35,9 +38,9 @@ class FolderSource:
         return Path(source).expanduser().is_dir()
 
     def fingerprint(self) -> str:
-        """Hash of every file's name and bytes."""
-        return hash_files(self._root, [self._root / name for name in self._tree.listed])
+        """Hash of every file's name and bytes; of those that were read, as they were then."""
+        return self._tree.fingerprint()
 
     def entries(self) -> Iterator[Entry]:
         """Every file but sidecars and tables, then the table rows without a file."""
-        yield from tree_entries(self._tree, str(self._root), self._settings, self.notes)
+        yield from tree_entries(self._tree, self._said, self._settings, self.notes)

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import posixpath
+import os
 import tarfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import stand_in
 from coti.pool.entry import Entry
-from coti.pool.file_tree import files_below
-from coti.pool.local_files import existing, hash_files, read_bounded
-from coti.pool.sidecars import SIDECAR_LIMIT, SIDECARS, from_sidecars
+from coti.pool.file_tree import FileTree
+from coti.pool.layout import Said, file_entries, is_shard
+from coti.pool.reasons import Rejected
+from coti.pool.sources.folder import FolderSource
 from coti.pool.untrusted_text import printable
 from coti.settings import PoolSettings
 
-__all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "sample_entries"]
+__all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "shard_entries"]
 
-# fmt: off
-IMAGE_SUFFIXES = frozenset((
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic",
-    "heif", "jxl", "jp2", "svg", "ppm", "pgm", "psd", "ico",
-))
-# fmt: on
-"""Members that are images, opened or not; others are parts of a sample."""
+_LARGEST_HEADER = 1_000_000
+"""Bytes of an extended header, which is read whole; a name or two take a few hundred."""
+_PACKED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ\0": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Member:
     """A member of a shard: where its bytes lie, or why they are not read."""
 
     name: str
+    part: int
+    """Of archives written one behind the other, and from each name that comes again."""
     offset: int
     size: int
     reason: str = ""
@@ -41,108 +47,176 @@ class Member:
 
 @dataclass
 class Shard:
-    """A tar archive's members by sample key, in the archive's order."""
+    """A tar archive's members by name, ``#2`` behind one that comes again, in their order."""
 
-    path: Path
-    samples: dict[str, list[Member]] = field(default_factory=dict)
+    stream: BinaryIO | None = None
+    members: dict[str, Member] = field(default_factory=dict)
     broken: str = ""
     """What is wrong with the archive's end, where something is."""
 
-    def read(self, member: Member, largest: int) -> bytes:
+    def __post_init__(self) -> None:
+        if self.stream is not None:
+            weakref.finalize(self, self.stream.close)
+
+    def refused(self, name: str, largest: int | None = None) -> tuple[str, str]:
+        """Reason and detail where a member must not be read, else two empty strings."""
+        member = self.members[name]
+        if not member.reason and largest is not None and member.size > largest:
+            return "file_too_large", f"{member.size} bytes"
+        return member.reason, member.detail
+
+    def read(self, name: str, largest: int) -> bytes:
         """A member's bytes; raises :class:`Rejected`."""
-        return read_bounded(self.path, largest, offset=member.offset, size=member.size)
+        member = self.members[name]
+        if member.size > largest:
+            raise Rejected("file_too_large", f"{member.size} bytes")
+        assert self.stream is not None
+        try:
+            data = os.pread(self.stream.fileno(), member.size, member.offset)
+        except OSError as error:
+            raise Rejected("unreadable", error.strerror or type(error).__name__) from error
+        if len(data) < member.size:
+            raise Rejected("broken_shard", f"{len(data)} of {member.size} bytes are there")
+        return data
 
 
-class WebDatasetSource:
-    """A ``.tar`` file or a folder with some: images with captions beside them."""
+class WebDatasetSource(FolderSource):
+    """A ``.tar`` file or a folder with some: images with captions beside them.
+
+    What else lies in the folder is read as in any folder.
+    """
 
     kind = "webdataset"
 
     def __init__(
         self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
     ) -> None:
-        path, self._settings = existing(source), settings
-        self.notes: list[str] = []
-        self._root = path if path.is_dir() else path.parent
-        files = files_below(path) if path.is_dir() else [path]
-        self._shards = [file for file in files if file.name.endswith((".tar", ".tar.gz", ".tgz"))]
-        others = len(files) - len(self._shards)
-        if not self._shards:
-            raise PoolError(f"The pool {str(path)!r} has no .tar shards.")
-        if others:
-            self.notes.append(f"{others} files beside the shards are no part of the pool")
+        super().__init__(source, settings, cache_dir)
+        if not any(map(is_shard, self._tree.listed)):
+            raise PoolError(f"The pool {source!r} has no .tar shards.")
 
     @classmethod
     def claims(cls, source: str) -> bool:
-        """A ``.tar`` file, or a folder with one."""
+        """A ``.tar`` file, or a folder with one somewhere in it."""
         path = Path(source).expanduser()
-        files = path.iterdir() if path.is_dir() else [path] if path.is_file() else ()
-        return any(file.suffix.lower() == ".tar" for file in files)
-
-    def fingerprint(self) -> str:
-        """Hash of every shard's name and bytes."""
-        return hash_files(self._root, self._shards)
-
-    def entries(self) -> Iterator[Entry]:
-        """Every image of every shard; a sample without one, and a broken end, are rows too."""
-        for path in self._shards:
-            name = printable(path.relative_to(self._root).as_posix())
-            yield from sample_entries(index_shard(path), name, self._settings)
+        if path.is_dir():
+            return any(is_shard(name) for _, _, names in os.walk(path) for name in names)
+        return path.is_file() and is_shard(path.name)
 
 
-def sample_entries(shard: Shard, name: str, settings: PoolSettings) -> Iterator[Entry]:
-    """The images of a shard with the captions of their samples."""
-    seen: dict[str, int] = {}
-    for key, members in shard.samples.items():
-        images = [m for m in members if m.reason or _suffix(m.name) in IMAGE_SUFFIXES]
-        beside = [
-            (f".{_suffix(member.name)}", partial(shard.read, member, SIDECAR_LIMIT))
-            for member in members
-            if not member.reason and f".{_suffix(member.name)}" in SIDECARS
-        ]
-        caption, extra = from_sidecars(beside, settings.caption_language)
-        if not images:
-            place = f"{name}/{printable(key)}"
-            yield Entry(place, caption, None, "missing_file", "a sample without an image", extra)
-        for member in images:
-            place = f"{name}/{printable(member.name)}"
-            seen[place] = seen.get(place, 0) + 1
-            place = place if seen[place] == 1 else f"{place}#{seen[place]}"
-            if member.reason:
-                yield Entry(place, caption, None, member.reason, member.detail, extra)
-            else:
-                read = partial(shard.read, member, settings.max_bytes)
-                yield Entry(place, caption, read, "", "", extra)
+def shard_entries(
+    tree: FileTree,
+    name: str,
+    settings: PoolSettings,
+    shard: Shard | None = None,
+    said: Mapping[str, Said] | None = None,
+    unsaid: Said | None = None,
+) -> Iterator[Entry]:
+    """The images of a shard with the captions of their samples; a broken end is a row, too.
+
+    ``shard`` is its index where there is one, ``said`` and ``unsaid`` are what tables say as
+    :func:`coti.pool.layout.file_entries` takes it.
+    """
+    shard = shard or index_shard(tree, name)
+    names = {identity: (member.name, member.part) for identity, member in shard.members.items()}
+    place = printable(name)
+    yield from file_entries(
+        shard, names, settings, said or {}, unsaid or Said(), f"{place}/", sampled=True
+    )
     if shard.broken:
-        yield Entry(name, "", None, "broken_shard", shard.broken)
+        yield Entry(place, "", None, "broken_shard", shard.broken)
 
 
-def index_shard(path: Path) -> Shard:
+def index_shard(tree: FileTree, name: str) -> Shard:
     """List a tar archive's members without unpacking anything.
 
     Folders are passed over; links, devices and sparse files, and names that lead out, become
-    members with a reason. A cut or damaged archive keeps what comes before the damage.
+    members with a reason. Archives that were written one behind the other are one. A cut or damaged
+    archive keeps what comes before the damage.
     """
-    shard = Shard(path)
     try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
+        shard = Shard(tree.open(name))
+    except Rejected as rejected:
+        return Shard(broken=rejected.detail)
+    stream = shard.stream
+    assert stream is not None
+    try:
+        head = stream.read(512)
+        packed = next((how for mark, how in _PACKED.items() if head.startswith(mark)), None)
+        if packed is not None:
+            shard.broken = f"packed with {packed[0]}: unpack it first ({packed[1]})"
+        elif said := stand_in(head):
+            shard.broken = said
+        else:
+            _index(stream, shard)
+    except Exception as error:  # a parser's bug is the archive's fault, and its row says so
+        shard.broken = f"{type(error).__name__}: {printable(str(error))}"[:200]
+    return shard
+
+
+def _index(stream: BinaryIO, shard: Shard) -> None:
+    part, inside = 0, set[str]()
+    start = 0
+    while True:
+        stream.seek(start)
+        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_BoundedHeader) as archive:
+            before = -1
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep all
+                if archive.offset <= before:
+                    raise tarfile.ReadError(f"a member that ends before byte {before}")
+                before = archive.offset
                 if member.isdir():
                     continue
-                reason, detail = _refused(member)
-                own = Member(member.name, member.offset_data, member.size, reason, detail)
-                shard.samples.setdefault(_key(member.name), []).append(own)
+                if member.name in inside:
+                    part, inside = part + 1, set()
+                inside.add(member.name)
+                own = Member(member.name, part, member.offset_data, member.size, *_refused(member))
+                identity, number = member.name, 2
+                while identity in shard.members:
+                    identity, number = f"{member.name}#{number}", number + 1
+                shard.members[identity] = own
             end = archive.offset
-        with path.open("rb") as stream:
-            stream.seek(end)
-            block = stream.read(512)
+        stream.seek(end)
+        block = stream.read(512)
         if len(block) < 512:
             shard.broken = "the archive's end is missing: it was cut off"
-        elif any(block):
+            return
+        if any(block):
             shard.broken = f"damaged from byte {end}"
-    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
-        shard.broken = f"{type(error).__name__}: {error}"[:200]
-    return shard
+            return
+        start = _behind_zeros(stream, end)
+        if start < 0:
+            return
+        part, inside = part + 1, set()
+
+
+def _behind_zeros(stream: BinaryIO, start: int) -> int:
+    """Where the next block that is not all zeros begins; -1 where there is none."""
+    stream.seek(start)
+    while block := stream.read(1 << 20):
+        if rest := block.lstrip(b"\0"):
+            return (start + len(block) - len(rest)) // 512 * 512
+        start += len(block)
+    return -1
+
+
+class _BoundedHeader(tarfile.TarInfo):
+    """A header that refuses to be followed by more of itself than fits a name."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED and not 0 <= self.size <= _LARGEST_HEADER:
+            raise tarfile.ReadError(f"an extended header of {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 def _refused(member: tarfile.TarInfo) -> tuple[str, str]:
@@ -154,12 +228,3 @@ def _refused(member: tarfile.TarInfo) -> tuple[str, str]:
     if not member.isreg() or member.issparse() or member.size < 0:
         return "not_regular", "not a regular file"
     return "", ""
-
-
-def _key(name: str) -> str:
-    folder, base = posixpath.split(name)
-    return posixpath.join(folder, base.split(".", 1)[0])
-
-
-def _suffix(name: str) -> str:
-    return posixpath.basename(name).rpartition(".")[2].lower()

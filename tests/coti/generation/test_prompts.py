@@ -36,7 +36,7 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no prompt"):
         read_prompts(tmp_path / "empty.txt")
     for name in ("binary.txt", "missing.txt"):
-        with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+        with pytest.raises(ConfigError, match=f"{name}. cannot be read"):
             read_prompts(tmp_path / name)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from coti.core.errors import EmbeddingError
+from coti.core.errors import EmbeddingError, ModelError
+from coti.core.weights import read_pickled
 from coti.inversion.adapters.embedding import Embedding, describe_embedding
 from coti.inversion.adapters.embedding_file import embedding_file_name
 
@@ -36,6 +37,15 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         assert back.token == "<t>"
         assert all(torch.equal(a, b) for a, b in zip(back.parts, embedding.parts, strict=True))
         assert back.metadata["step"] == "3"
+
+
+def test_safetensors_by_another_name_are_read(tmp_path: Path) -> None:
+    """What a file holds counts, not that somebody called it .pt; converting it says so."""
+    path = Embedding("<t>", (torch.ones(2, 8),)).save(tmp_path / "t.safetensors")
+    other = path.rename(tmp_path / "t.pt")
+    assert torch.equal(Embedding.load(other).parts[0], torch.ones(2, 8))
+    with pytest.raises(ModelError, match=r"by another name: name it t\.safetensors"):
+        read_pickled(other)
 
 
 def test_equal_embeddings_make_equal_bytes(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry
+from coti.pool.ingest import ingest
 from coti.pool.open_source import detect_kind, fingerprint_source, open_source
 from coti.pool.sidecars import caption_of
 from coti.settings import PoolSettings
+from tests.coti.pool.test_shards import write_tar
 
 PoolOf = Callable[..., Path]
 
@@ -46,7 +48,7 @@ def test_captions_come_from_sidecars(pool_of: PoolOf) -> None:
 
 def test_translated_captions_are_taken_by_language() -> None:
     """Of Tux Paint's lines the untranslated one is taken, or that of the language asked for."""
-    text = b"A frog.\nde.utf8=Ein Frosch.\npt_br.utf8=Um sapo.\n"
+    text = "A frog.\nde.utf8=Ein Frosch.\npt_br.utf8=Um sapo.\n"
     assert caption_of(text) == "A frog."
     assert caption_of(text, "de") == "Ein Frosch."
     assert caption_of(text, "xx") == "A frog."
@@ -86,6 +88,71 @@ def test_a_table_without_file_names_is_refused(pool_of: PoolOf) -> None:
     root = pool_of({"a.jpg": 1, "metadata.csv": b"caption,score\nx,1\n"})
     with pytest.raises(PoolError, match=r"metadata\.csv.*no column of file names"):
         entries(root)
+
+
+def test_one_odd_row_stops_nothing(pool_of: PoolOf) -> None:
+    """A first line without a file name is a row of its own; a Windows path finds its file."""
+    lines = ['{"text": "no name"}', '{"file_name": "train\\1.png", "text": "one"}']
+    root = pool_of({"train/1.png": 1, "metadata.jsonl": "\n".join(lines).encode()})
+    assert {name: (e.caption, e.reason) for name, e in entries(root).items()} == {
+        "train/1.png": ("one", ""),
+        "metadata.jsonl#0": ("no name", "bad_row"),
+    }
+
+
+def test_a_snapshot_of_the_hub_is_a_pool(pool_of: PoolOf) -> None:
+    """Its files are links to the blobs beside it, and a pointer says how to get the file."""
+    repository = pool_of(
+        {"blobs/ff": 1, "snapshots/12/lfs.png": b"version https://git-lfs.github.com/"}
+    )
+    (repository / "snapshots/12/a.png").symlink_to("../../blobs/ff")
+    pool = ingest(str(repository / "snapshots/12"), PoolSettings(workers=1), 16)
+    rows = pool.manifest.set_index("source")[["reason", "detail"]].to_dict("index")
+    assert rows["a.png"]["reason"] == ""
+    assert rows["lfs.png"]["reason"] == "not_an_image"
+    assert "git lfs pull" in rows["lfs.png"]["detail"]
+
+
+def test_what_systems_leave_behind_is_no_image(pool_of: PoolOf) -> None:
+    """A row that says so, never opened."""
+    left = ["Thumbs.db", "._a.png", "__MACOSX/a.png", ".git/a.png"]
+    found = entries(pool_of({"a.png": 1, **dict.fromkeys(left, 2)}))
+    assert {name for name, entry in found.items() if not entry.reason} == {"a.png"}
+    assert {found[name].reason for name in left} == {"other_file"}
+
+
+def test_a_changed_pool_is_not_what_was_hashed(pool_of: PoolOf) -> None:
+    """The fingerprint after reading is of what was read: any change on the way is seen."""
+    files: dict[str, bytes | int] = {"a.png": 1, "b.png": 2, "b.txt": b"x", "c.mp3": b"x"}
+    for number, change in enumerate(("a.png", "b.txt", "c.mp3", "0.tar")):
+        tar = {"0.tar": write_tar(pool_of({}, "t") / "0", {"x.png": b"x"}).read_bytes()}
+        root = pool_of({**files, **tar}, f"p{number}")
+        before = fingerprint_source(str(root))
+        source = open_source(str(root), PoolSettings())
+        first = iter(source.entries())
+        for entry in first:
+            if entry.read:
+                entry.read()
+        assert source.fingerprint() == before
+        source = open_source(str(root), PoolSettings())
+        for entry in source.entries():
+            if entry.name == "a.png":  # read before it changes, and back again when it is hashed
+                data = (root / change).read_bytes()
+                (root / change).write_bytes(data + b"2")
+            if entry.read:
+                entry.read()
+            if entry.name == "a.png" and change == "a.png":
+                (root / change).write_bytes(data)
+        assert source.fingerprint() != before
+
+
+def test_a_pool_that_changes_is_not_ingested(pool_of: PoolOf) -> None:
+    """Nothing goes into a cache under another pool's hash."""
+    root = pool_of({"a.png": 1, "b.png": 2})
+    before = fingerprint_source(str(root))
+    (root / "b.png").unlink()
+    with pytest.raises(PoolError, match="changed while it was read: run again"):
+        ingest(str(root), PoolSettings(workers=1), 16, fingerprint=before)
 
 
 def test_names_match_across_unicode_forms(pool_of: PoolOf) -> None:

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from coti.core.errors import PoolError
+from coti.pool import parquet_process
 from coti.pool.decode.decoder import FORMATS
 from coti.pool.entry import Entry
 from coti.pool.ingest import ingest
@@ -234,6 +235,17 @@ def entries_or_refusal(root: Path) -> tuple[list[Entry], str]:
     return [], sentence
 
 
+@pytest.fixture
+def parquet_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parquet is read by the same code in this process: one of its own for each table is slow."""
+    monkeypatch.setattr(
+        parquet_process,
+        "parquet_batches",
+        lambda stream, said: parquet_process.answers(parquet_process.read_parquet(stream), said),
+    )
+
+
+@pytest.mark.usefixtures("parquet_here")
 @pytest.mark.parametrize("seed", range(40))
 def test_hostile_tables_are_read_or_refused_in_one_sentence(tmp_path: Path, seed: int) -> None:
     """Tables with damaged bytes, wrong types, odd columns: rows or a PoolError, nothing else."""
@@ -318,6 +330,7 @@ WRONG_COLUMNS: dict[str, pa.Array] = {
 }
 
 
+@pytest.mark.usefixtures("parquet_here")
 @pytest.mark.parametrize("role", ["file_name", "text", "url", "punsafe"])
 @pytest.mark.parametrize("wrong", list(WRONG_COLUMNS))
 def test_parquet_with_wrong_types_is_rows_or_one_sentence(

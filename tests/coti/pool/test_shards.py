@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -63,7 +64,7 @@ def test_samples_are_images_with_their_captions(tmp_path: Path) -> None:
     assert [(e.name, e.caption, e.reason) for e in found] == [
         ("00000.tar/a/000.jpg", "Stiefel", ""),
         ("00000.tar/a/001.png", "second", ""),
-        ("00000.tar/a/002", "nothing to see", "missing_file"),
+        ("00000.tar/a/002.txt", "", "other_file"),
     ]
     assert found[0].read is not None
     assert found[0].read() == IMAGE
@@ -121,6 +122,41 @@ def test_something_that_is_no_archive_is_a_broken_shard(tmp_path: Path) -> None:
     assert [e.reason for e in entries(tmp_path, "webdataset")] == ["broken_shard"]
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_monstrous_header_is_a_broken_shard(tmp_path: Path, kind: bytes) -> None:
+    """An extended header is read whole, so one of 8 GB is not; what is before it is."""
+    tar = write_tar(tmp_path / "0.tar", {"a.jpg": IMAGE})
+    head = special("x", kind)
+    head.size = 8 << 30
+    data = tar.read_bytes().rstrip(b"\0")
+    data += bytes(-len(data) % 512)
+    tar.write_bytes(data + head.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    found = entries(tmp_path, "webdataset")
+    assert [(e.name, e.reason) for e in found] == [("0.tar/a.jpg", ""), ("0.tar", "broken_shard")]
+    assert "an extended header of 8589934592 bytes" in found[1].detail
+
+
+def test_shards_by_any_name_and_what_lies_beside_them(tmp_path: Path) -> None:
+    """`.TAR`, a folder down; packed ones and pointers say what to do; other files are rows."""
+    write_tar(tmp_path / "train/0.TAR", {"./a.jpg": IMAGE, "./a.cls": b"1", "._a.jpg": b"x"})
+    (tmp_path / "train/1.tar.gz").write_bytes(gzip.compress(b"x" * 9000))
+    (tmp_path / "train/2.tar").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid x")
+    (tmp_path / "beside.png").write_bytes(IMAGE)
+    (tmp_path / "beside.txt").write_bytes(b"of beside")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    found = {e.name: e for e in entries(tmp_path, "webdataset")}
+    assert {name: (entry.caption, entry.reason) for name, entry in found.items()} == {
+        "Thumbs.db": ("", "other_file"),
+        "beside.png": ("of beside", ""),
+        "train/0.TAR/./a.jpg": ("", ""),
+        "train/0.TAR/._a.jpg": ("", "other_file"),
+        "train/1.tar.gz": ("", "broken_shard"),
+        "train/2.tar": ("", "broken_shard"),
+    }
+    assert "gunzip" in found["train/1.tar.gz"].detail
+    assert "git lfs pull" in found["train/2.tar"].detail
+
+
 def stats(path: Path, count: int) -> None:
     """What img2dataset writes when a shard is done."""
     path.write_text(json.dumps({"count": count, "successes": count, "failed_to_download": 0}))
@@ -148,17 +184,16 @@ def test_img2dataset_rows_are_accounted_for(tmp_path: Path) -> None:
     ).to_parquet(tmp_path / "00000.parquet")
     stats(tmp_path / "00000_stats.json", 5)
     found = entries(tmp_path, "img2dataset")
-    assert [(e.name, e.caption, e.reason) for e in found] == [
-        ("00000/000000000", "c0", ""),
-        ("00000/000000001", "c1", ""),
-        ("00000/000000002", "c2", "download_failed"),
-        ("00000/000000003", "c3", "opt_out"),
-        ("00000/000000004", "c4", "missing_file"),
-        ("00000/000000009.jpg", "", ""),
+    assert [(e.name, e.caption, e.reason, e.detail) for e in found] == [
+        ("00000/000000002", "c2", "download_failed", "HTTP Error 404"),
+        ("00000/000000003", "c3", "opt_out", "Use of image disallowed by X-Robots"),
+        ("00000/000000004", "c4", "missing_file", "img2dataset says success, but it is not there"),
+        ("00000/000000000", "c0", "", ""),
+        ("00000/000000001", "c1", "", ""),
+        ("00000.tar/000000009.jpg", "", "", "no row in the table"),
     ]
-    assert found[2].detail == "HTTP Error 404"
-    assert found[1].read is not None
-    assert found[1].read() == IMAGE
+    assert found[4].read is not None
+    assert found[4].read() == IMAGE
 
 
 def test_img2dataset_files_and_parquet_outputs_are_read(tmp_path: Path) -> None:
@@ -179,6 +214,22 @@ def test_img2dataset_files_and_parquet_outputs_are_read(tmp_path: Path) -> None:
         assert (entry.name, entry.caption) == ("00000/000000000", "boot")
         assert entry.read is not None
         assert entry.read() == IMAGE
+
+
+def test_img2dataset_without_its_table_keeps_captions_and_neighbours(tmp_path: Path) -> None:
+    """Its file output has captions and refusals beside the images; other files are rows, too."""
+    root = tmp_path / "deeper"
+    (root / "00000").mkdir(parents=True)
+    (root / "00000/000.jpg").write_bytes(IMAGE)
+    (root / "00000/000.txt").write_text("boot")
+    (root / "00000/000.json").write_text('{"caption": "no", "x_robots_tag": "noai"}')
+    (root / "beside.jpg").write_bytes(IMAGE)
+    stats(root / "00000_stats.json", 1)
+    found = entries(tmp_path, "img2dataset")
+    assert [(e.name, e.caption, e.extra) for e in found] == [
+        ("deeper/00000/000.jpg", "boot", {"opt_out": "x_robots_tag: noai"}),
+        ("deeper/beside.jpg", "", {}),
+    ]
 
 
 def test_unfinished_img2dataset_shards_are_noted(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
+from coti.pool import parquet_process
 from coti.pool.input_tables import Table, match_columns
-from coti.pool.untrusted_text import as_number, as_text, clean_caption
+from coti.pool.sidecars import row_extra
+from coti.pool.untrusted_text import as_number, as_text, clean_caption, printable
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -78,6 +80,38 @@ def test_short_rows_nul_bytes_and_huge_fields_are_rows(tmp_path: Path) -> None:
     assert len(rows[2].values["caption"]) == 1_000_000
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_the_header_says_what_separates(tmp_path: Path, delimiter: str, suffix: str) -> None:
+    """Whatever the table's suffix."""
+    text = f"file_name{delimiter}text{delimiter}noai\na.jpg{delimiter}a boot{delimiter}1\n"
+    (row,) = Table(write(tmp_path / f"t.{suffix}", text)).rows()
+    assert row.values == {"file_name": "a.jpg", "caption": "a boot", "noai": "1"}
+
+
+def test_commas_that_nobody_quoted_are_the_captions(tmp_path: Path) -> None:
+    """The columns behind the caption stay what they are, above all a refusal, and it is noted."""
+    text = "file_name,text,noai\na.jpg,red, of leather, new,true\nb.jpg,x,\n"
+    table = Table(write(tmp_path / "t.csv", text))
+    values = [row.values for row in table.rows()]
+    assert values[0] == {"file_name": "a.jpg", "caption": "red, of leather, new", "noai": "true"}
+    assert values[1] == {"file_name": "b.jpg", "caption": "x", "noai": ""}
+    assert "1 rows have more cells" in table.notes[0]
+
+
+def test_every_column_that_refuses_counts(tmp_path: Path) -> None:
+    """Two that mean the same are one value, the strictest."""
+    text = "file_name,opt_out,robots,punsafe,nsfw_score\na.jpg,,noai,0.9,0.1\n"
+    (row,) = Table(write(tmp_path / "t.csv", text)).rows()
+    assert row_extra(row) == {"opt_out": "robots: noai", "punsafe": 0.9}
+
+
+def test_windows_paths_in_json_lines_are_read(tmp_path: Path) -> None:
+    """A backslash that escapes nothing is a backslash."""
+    path = write(tmp_path / "t.jsonl", '{"file_name": "train\\1.png", "text": "a \\"b\\" \\u00fc"}')
+    assert next(Table(path).rows()).values == {"file_name": "train\\1.png", "caption": 'a "b" ü'}
+
+
 def test_json_lines_that_are_none_are_problems(tmp_path: Path) -> None:
     """A bad line is a row with a problem; the lines around it are read."""
     lines = [json.dumps({"file_name": "a.jpg", "text": "x"}), "{broken", "[1]"]
@@ -87,12 +121,46 @@ def test_json_lines_that_are_none_are_problems(tmp_path: Path) -> None:
 
 
 def test_parquet_with_wrong_types_keeps_its_rows(tmp_path: Path) -> None:
-    """Numbers for names and lists for captions are values, not errors."""
+    """Numbers for names are values, of a list of captions the first is."""
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"file_name": [1, 2], "text": [["a"], None]}), path)
     rows = list(Table(path).rows())
     assert [as_text(row.values["file_name"]) for row in rows] == ["1", "2"]
-    assert [as_text(row.values["caption"]) for row in rows] == ["", ""]
+    assert [as_text(row.values["caption"]) for row in rows] == ["a", ""]
+
+
+def test_parquet_text_that_is_none_costs_a_character(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 in a column of strings are read as any file's are."""
+    raw = pa.array([b"a.jpg", "Bär.jpg".encode("cp1252"), b"\xff\xfe"], pa.binary())
+    pq.write_table(pa.table({"file_name": raw.view(pa.string())}), tmp_path / "t.parquet")
+    names = [row.values["file_name"] for row in Table(tmp_path / "t.parquet").rows()]
+    assert names == ["a.jpg", "Bär.jpg", ""]
+
+
+def test_parquet_that_claims_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes that stand for gigabytes, or for rows without end."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"file_name": ["a"] * 100_000}), path, compression="zstd")
+    with pytest.raises(PoolError, match=r"t\.parquet is not .* \(it claims 100000 rows in"):
+        list(Table(path).rows())
+    names, texts = [str(n) for n in range(40)], ["y" * 100_000] * 40
+    pq.write_table(pa.table({"file_name": names, "text": texts}), path, compression="zstd")
+    monkeypatch.setattr(parquet_process, "_UNPACKED", (1_000_000, 10))
+    with path.open("rb") as stream:
+        assert "unpacks to more" in list(parquet_process.read_parquet(stream))[-1][0]["error"]
+
+
+def test_a_parquet_reader_that_dies_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory or taken over: the process goes, the pool is refused by name."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"file_name": ["a"]}), path)
+    monkeypatch.setattr("coti.pool.parquet_process.sys.executable", "/bin/false")
+    with pytest.raises(PoolError, match=r"t\.parquet.*ended its reader"):
+        list(Table(path).rows())
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
@@ -119,6 +187,14 @@ def test_captions_are_one_clean_line(text: str, longest: int) -> None:
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()))
 def test_cells_become_text_and_finite_numbers(value: object) -> None:
     """Any cell is some text, and either a finite number or none."""
-    assert isinstance(as_text(value), str)
+    as_text(value).encode("utf-8")
     number = as_number(value)
     assert number is None or abs(number) < float("inf")
+
+
+@given(st.text(st.characters()))
+def test_any_name_can_be_shown(name: str) -> None:
+    """Half characters, bytes that are no text, controls: escaped, and so no two are one."""
+    shown = printable(name)
+    shown.encode("utf-8")
+    assert not any(ord(c) < 32 for c in shown)

@@ -175,6 +175,13 @@ def test_user_ratings(tmp_path: Path) -> None:
     assert ratings.features.tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
+def test_user_ratings_of_a_german_spreadsheet(tmp_path: Path) -> None:
+    """Windows-1252, semicolons, decimal commas: what a spreadsheet writes there is read."""
+    (tmp_path / "r.csv").write_bytes("file_name;rating\nBär.png;7,5\n".encode("cp1252"))
+    ratings = load_user_ratings(tmp_path / "r.csv", {"Bär.png": torch.tensor([1.0])})
+    assert ratings.ratings.tolist() == [7.5]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -182,7 +189,7 @@ def test_user_ratings(tmp_path: Path) -> None:
         ("file_name,rating\na.png,good\n", "line 2: rating must be a number from 0 to 10, got 'go"),
         ("file_name,rating\na.png,11\n", "line 2: rating must be .* got '11'"),
         ("file_name,rating\na.png,nan\n", "got 'nan'"),
-        ("file_name,rating\na.png\n", "got None"),
+        ("file_name,rating\na.png\n", "got ''"),
         ("file_name,rating\nx.png,3\n", "line 2: 'x.png' is neither an accepted image"),
         ("file_name,rating\n", "has no row"),
     ],

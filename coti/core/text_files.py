@@ -1,0 +1,320 @@
+"""Text of any origin, by one set of rules: encodings, marks, line ends, what is no character.
+
+Captions, tables, prompts, ratings and run files are read here. Whatever bytes come end as text that
+every file, page and store takes, with a note of what was assumed, or in one sentence.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import logging
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from coti.core.errors import ConfigError, CotiError
+
+__all__ = [
+    "LARGEST_TEXT",
+    "CsvRow",
+    "Decoded",
+    "decode_text",
+    "read_csv",
+    "read_json",
+    "read_records",
+    "read_text",
+    "read_yaml",
+    "valid_text",
+]
+
+LARGEST_TEXT = 100_000_000
+"""Bytes of a text file that somebody names."""
+
+# fmt: off
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""The longer ones first: UTF-32's begins like UTF-16's."""
+_LEGACY = {
+    "cp1252": "Windows-1252", "cp1251": "Windows-1251", "cp932": "Shift JIS", "gb18030": "GB 18030",
+    "cp949": "EUC-KR", "big5": "Big5", "euc_jp": "EUC-JP",
+}
+# fmt: on
+_SAMPLE = 8_192
+_BLOCKS = b"\x00\x03\x04\x05\x06\x0e\x30"
+"""High bytes of Latin, Greek, Cyrillic, Hebrew, Arabic, Thai and Kana."""
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f]")
+_EVIDENCE = {2: 1, 3: 3, 4: 4}
+"""Bytes of a character in UTF-8: how much one speaks for UTF-8."""
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_ODD_IN_1252 = re.compile(rb"[\x81\x83\x86-\x88\x8d\x8f\x90\x98\x9d]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_DELIMITERS = ",\t;|"
+_LONGEST_FIELD = 1 << 27
+
+
+class Decoded(NamedTuple):
+    """Text and what was assumed to get it; an empty note where there was no doubt."""
+
+    text: str
+    note: str = ""
+
+
+def decode_text(data: bytes) -> Decoded:
+    """Text of unknown encoding; never fails.
+
+    In this order: a byte-order mark; UTF-16 and UTF-32 without one, known by their zero bytes;
+    UTF-8; mostly UTF-8, the odd bytes replaced; what charset-normalizer takes it for among
+    Windows-1252, Windows-1251, Shift JIS, EUC-JP, GB 18030, EUC-KR and Big5. Marks are dropped,
+    lines end in ``\\n``.
+
+    >>> decode_text("Über".encode("utf-16")), decode_text(b"caf\\xe9")
+    (Decoded(text='Über', note=''), Decoded(text='café', note='not UTF-8: read as Windows-1252'))
+    """
+    text, note = _decoded(data)
+    if "\ufeff" in text:
+        text = text.replace("\ufeff", "")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return Decoded(text, note)
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            text = data.decode(encoding, "replace")
+            return text, "damaged: some of it is no text" if "\ufffd" in text else ""
+    plain = _without_error(data, "utf-8")
+    if plain is None or _CONTROL.search(data):
+        for encoding in _wide_encodings(data):
+            wide = _without_error(data, encoding)
+            if wide is not None and all(map(_plausible, wide[:_SAMPLE])):
+                return wide, f"without a mark: read as {encoding.upper()}"
+    if plain is not None:
+        return plain, ""
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    # other encodings give a valid pair of bytes here and there, rarely three, rarely a letter
+    if sum(_EVIDENCE[len(c.encode())] for c in text if c > "\xbf" and _plausible(c)) > bad:
+        return text, f"not UTF-8 in {bad} places, which are replaced"
+    encoding = _legacy_encoding(data)
+    return data.decode(encoding, "replace"), f"not UTF-8: read as {_LEGACY[encoding]}"
+
+
+def _without_error(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _wide_encodings(data: bytes) -> Iterator[str]:
+    """UTF-32 and UTF-16 without a mark, as far as the bytes' places speak for one."""
+    sample = data[: 2 * _SAMPLE]
+    if len(data) % 4 == 0 and sample.count(0) * 2 >= len(sample):
+        yield from ("utf-32-le", "utf-32-be")
+    if len(data) % 2 == 0:
+        for encoding, low, high in (
+            ("utf-16-le", sample[::2], sample[1::2]),
+            ("utf-16-be", sample[1::2], sample[::2]),
+        ):
+            # half of the characters are of one alphabet, or spaces and line ends stand between
+            # those of none; no byte of another encoding is where a zero is
+            one = max(_BLOCKS, key=high.count)
+            spaces = [place for place in range(len(high)) if high[place] == 0]
+            if high.count(one) * 2 >= len(high) or (
+                spaces and all(low[place] in b"\t\n\r ,." for place in spaces)
+            ):
+                yield encoding
+
+
+def _plausible(character: str) -> bool:
+    return character in "\t\n\r\ufeff" or (
+        character != "\ufffd" and unicodedata.category(character) not in ("Cc", "Cn", "Co")
+    )
+
+
+def _legacy_encoding(data: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    # plain ASCII lines say nothing; line ends are never part of another character
+    sample = b"\n".join(line for line in data.split(b"\n") if _HIGH.search(line))
+    found_at = _HIGH.search(sample)
+    start = max(found_at.start() - 100, 0) if found_at else 0
+    sample = sample[start : start + _SAMPLE]
+    runs = _HIGH.findall(sample)
+    letters = sum(map(str.isalpha, sample.decode("ascii", "ignore")))
+    # single marked letters among plain ones: a Western language, which short text is too little
+    # for the library to see
+    if (
+        sum(map(len, runs)) * 2 <= letters
+        and max(map(len, runs), default=0) <= 2
+        and not _ODD_IN_1252.search(sample)
+    ):
+        return "cp1252"
+    found = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
+    return found.encoding if found is not None and found.encoding in _LEGACY else "cp1252"
+
+
+def valid_text(text: str) -> str:
+    """The text without lone surrogates, which no file takes: each becomes U+FFFD.
+
+    >>> valid_text("a\\ud800b")
+    'a\\ufffdb'
+    """
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def read_json(text: str) -> Any:
+    """JSON whose strings are :func:`valid_text`.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return _valid(value) if _SURROGATE_ESCAPE.search(text) else value
+
+
+def _valid(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid_text(value)
+    if isinstance(value, list):
+        return [_valid(one) for one in value]
+    if isinstance(value, dict):
+        return {valid_text(str(name)): _valid(one) for name, one in value.items()}
+    return value
+
+
+class CsvRow(NamedTuple):
+    """A row of a table: the line it ends on, from 1, and its cells or what is wrong with it."""
+
+    line: int
+    cells: list[str]
+    problem: str = ""
+
+
+def read_csv(text: str, known: Collection[str]) -> Iterator[CsvRow]:
+    """Rows of cells, the header first; blank lines are passed over.
+
+    Commas, tabs, semicolons or bars: that with which the header has most ``known`` names (in small
+    letters), then most names. A cell may be long; NULs are dropped. A quote that is never closed
+    does not swallow the rows that follow.
+    """
+    if csv.field_size_limit() < _LONGEST_FIELD:
+        csv.field_size_limit(_LONGEST_FIELD)
+    lines = text.replace("\0", "").split("\n")
+    header = next((line for line in lines if line.strip()), "")
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = [cell.strip(" \"'").lower() for cell in header.split(delimiter)]
+        return sum(name in known for name in names), len(names)
+
+    delimiter, start = max(_DELIMITERS, key=fit), 0
+    while start < len(lines):
+        reader = csv.reader(
+            (line + "\n" for line in lines[start:]), delimiter=delimiter, strict=True
+        )
+        first = start
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:  # its quotes are not those of CSV: the line for itself
+                start += 1
+                try:
+                    (cells,) = csv.reader([lines[start - 1]], delimiter=delimiter)
+                    yield CsvRow(start, cells)
+                except csv.Error as error:
+                    yield CsvRow(start, [], f"not CSV: {error}")
+                break
+            start = first + reader.line_num
+            if cells:
+                yield CsvRow(start, cells)
+
+
+def read_records(
+    path: str | Path, needed: Collection[str], what: str, error: type[CotiError]
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a small table that the user names: each one's line, and its cells by column.
+
+    Args:
+        path: the table, in any encoding that :func:`decode_text` knows, with any delimiter.
+        needed: columns that it must have.
+        what: it is, for messages.
+        error: class of what is raised.
+
+    Raises:
+        CotiError: it cannot be read, lacks a column, or a row is no CSV; names the line.
+    """
+    rows = read_csv(read_text(path, what, error), needed)
+    names = [name.strip() for name in next(rows, CsvRow(1, [])).cells]
+    if not set(needed) <= set(names):
+        columns = " and ".join([", ".join([*needed][:-1]), [*needed][-1]])
+        raise error(f"{what} {str(path)!r} must have the columns {columns}, got {names}.")
+    records = []
+    for row in rows:
+        if row.problem:
+            raise error(f"{what} {str(path)!r}, line {row.line}: {row.problem}.")
+        records.append((row.line, dict(zip(names, row.cells, strict=False))))
+    return records
+
+
+def read_text(path: str | Path, what: str, error: type[CotiError] = ConfigError) -> str:
+    """The text of a file that the user names; what was assumed of its encoding is logged.
+
+    Args:
+        path: the file.
+        what: it is, for messages: ``the prompts``.
+        error: class of what is raised.
+
+    Raises:
+        CotiError: it cannot be read, is no text, or has more than :data:`LARGEST_TEXT` bytes.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(LARGEST_TEXT + 1)
+    except (OSError, ValueError) as fault:
+        said = getattr(fault, "strerror", None) or fault
+        raise error(f"{what} {str(path)!r} cannot be read ({said}): check the path.") from fault
+    if len(data) > LARGEST_TEXT:
+        raise error(f"{what} {str(path)!r} has more than {LARGEST_TEXT} bytes: is it the file?")
+    text, note = decode_text(data)
+    if note.startswith("damaged") or _NO_TEXT.search(text):
+        raise error(f"{what} {str(path)!r} cannot be read: it is no text. Give a UTF-8 text file.")
+    if note:
+        logging.getLogger(__name__).warning("%s: %s; save it as UTF-8", path, note)
+    return text
+
+
+def read_yaml(path: str | Path, what: str = "the run file") -> Any:
+    """What a YAML file says, as plain values; None for an empty one.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or holds what is no text.
+    """
+    text = read_text(path, what)
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        said = str(error) or type(error).__name__
+        raise ConfigError(f"{path}: cannot be read as YAML: {said}") from error
+    if "\\" in text and _has_surrogates(content):
+        raise ConfigError(f"{path}: an escape (\\\\ud800 …) is half a character: write the whole.")
+    return content
+
+
+def _has_surrogates(content: Any) -> bool:
+    return _LONE_SURROGATE.search(json.dumps(content, ensure_ascii=False, default=str)) is not None

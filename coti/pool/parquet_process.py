@@ -1,0 +1,252 @@
+"""A stranger's Parquet file, parsed in a process of its own.
+
+    python -m coti.pool.parquet_process < FILE
+
+The format is one more large parser in C++, and a few kilobytes of it may claim gigabytes. The child
+gets the open file and nothing else, is confined as the decoding workers are, and answers with JSON
+and the bytes of image cells. Rows, cells and all that is unpacked are bounded by the file's size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import coti
+from coti.core.errors import PoolError
+from coti.core.text_files import decode_text, valid_text
+
+__all__ = ["Batch", "answers", "parquet_batches", "read_parquet"]
+
+_FRAME = struct.Struct("!II")
+"""Bytes of the JSON and of the image cells that follow."""
+_MEMORY = 2_000_000_000
+_TIMEOUT = 120.0
+"""Seconds without an answer."""
+_LARGEST_FRAME = 1_000_000_000
+_BATCH_BYTES = 8_000_000
+_BATCH_ROWS = 4_096
+_LARGEST_CELL = 100_000_000
+_UNPACKED = (64_000_000, 1_000)
+"""Bytes that a file may unpack to: so many, and so many times its own size more."""
+_MOST_VALUES = 100
+
+
+@dataclass
+class Batch:
+    """Rows of cells in the columns' order, and what is wrong with each; empty where nothing is."""
+
+    rows: list[list[Any]]
+    problems: list[str]
+
+
+def parquet_batches(stream: BinaryIO, said: str) -> Iterator[list[str] | Batch]:
+    """The columns' names, then the rows of those that are ours, in batches.
+
+    ``stream`` is an open file of this machine, ``said`` its name for messages. Raises
+    :class:`PoolError` where it is no Parquet file, or one that claims too much.
+    """
+    root = str(Path(coti.__file__).resolve().parent.parent)
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", __name__],
+        stdin=stream,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={
+            **kept,
+            "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            yield from answers(_frames(process.stdout), said)
+        except (EOFError, OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            slow = isinstance(error, TimeoutError)
+            why = f"takes more than {_TIMEOUT:g} s" if slow else "ended its reader, out of memory?"
+            raise PoolError(
+                f"The table {said} is not a readable Parquet file ({why}): write it anew."
+            ) from error
+        finally:
+            process.kill()
+
+
+def answers(
+    frames: Iterable[tuple[dict[str, Any], bytes]], said: str
+) -> Iterator[list[str] | Batch]:
+    """What :func:`read_parquet` says, as :func:`parquet_batches` gives it."""
+    for header, cells in frames:
+        if "error" in header:
+            raise PoolError(
+                f"The table {said} is not a readable Parquet file ({header['error']}): write it "
+                "anew."
+            )
+        if "names" in header:
+            yield [str(name) for name in header["names"]]
+        elif "rows" in header:
+            rows = [[_whole(cell, cells) for cell in row] for row in header["rows"]]
+            yield Batch(rows, [str(problem) for problem in header["problems"]])
+        else:
+            return
+
+
+def _frames(stream: Any) -> Iterator[tuple[dict[str, Any], bytes]]:
+    while True:
+        sizes = _FRAME.unpack(_exactly(stream, _FRAME.size))
+        if sum(sizes) > _LARGEST_FRAME:
+            raise ValueError("too much at once")
+        header = json.loads(_exactly(stream, sizes[0]))
+        yield dict(header), _exactly(stream, sizes[1])
+
+
+def _exactly(stream: Any, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0:
+        if not select.select([stream], [], [], _TIMEOUT)[0]:
+            raise TimeoutError
+        part = os.read(stream.fileno(), min(size, 1 << 20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _whole(cell: Any, cells: bytes) -> Any:
+    """A cell as it was; what encoding it has is found out here, not in the confined process."""
+    if isinstance(cell, list):
+        return [_whole(one, cells) for one in cell]
+    if isinstance(cell, dict):
+        start, size = int(cell["at"]), int(cell["size"])
+        data = cells[start : start + size]
+        return data if cell["image"] else decode_text(data).text
+    return cell
+
+
+def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """What the child answers, frame by frame: names, rows, end; or an error."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from coti.pool.input_tables import match_columns
+
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    try:
+        file = pq.ParquetFile(stream, pre_buffer=False)
+        metadata, names = file.metadata, list(file.schema_arrow.names)
+        ours = match_columns(names)
+        yield {"names": [valid_text(name) for name in names]}, b""
+        if metadata.num_rows > size:
+            raise ValueError(f"it claims {metadata.num_rows} rows in {size} bytes")
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        weight = sum(group.total_byte_size for group in groups) // max(metadata.num_rows, 1)
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(weight, 1)))
+        left = _UNPACKED[0] + _UNPACKED[1] * size
+        columns = list(dict.fromkeys(ours.values()))
+        for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+            values, problems, cells = [], [""] * batch.num_rows, bytearray()
+            for name, theirs in ours.items():
+                column = _cells(batch.column(batch.schema.names.index(theirs)), problems, theirs)
+                values.append([_sent(cell, name == "image", cells) for cell in column])
+            said = {"rows": list(zip(*values, strict=True)), "problems": problems}
+            if not values:
+                said["rows"] = [[] for _ in range(batch.num_rows)]
+            left -= len(cells) + sum(_size(cell) for column in values for cell in column)
+            if left < 0:
+                raise ValueError(f"it unpacks to more than {_UNPACKED[1]} times its size")
+            yield said, bytes(cells)
+        yield {}, b""
+    except MemoryError:
+        yield {"error": f"it needs more than {_MEMORY} bytes of memory"}, b""
+    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError, OverflowError) as error:
+        yield {"error": " ".join(str(error).split())[:160]}, b""
+
+
+def _cells(column: Any, problems: list[str], name: str) -> list[Any]:
+    """Values of a column; text as bytes, since nothing made sure that it is text."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())
+    try:
+        return list(column.to_pylist())
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        values: list[Any] = []
+        for place, cell in enumerate(column):
+            try:
+                values.append(cell.as_py())
+            except (UnicodeDecodeError, ValueError, OverflowError):
+                values.append(None)
+                problems[place] = f"a cell that cannot be read under {valid_text(name)[:100]}"
+        return values
+
+
+def _sent(cell: Any, image: bool, cells: bytearray) -> Any:
+    """A cell as it stands in the JSON; an image's bytes, and what is no UTF-8, beside it."""
+    if isinstance(cell, bytes):
+        if len(cell) > _LARGEST_CELL:
+            raise ValueError(f"it has a cell of {len(cell)} bytes")
+        if not image:
+            with contextlib.suppress(UnicodeDecodeError):
+                return cell.decode()
+        cells += cell
+        return {"at": len(cells) - len(cell), "size": len(cell), "image": image}
+    if isinstance(cell, str):
+        return valid_text(cell)
+    if isinstance(cell, list):
+        return [_sent(one, False, cells) for one in cell[:_MOST_VALUES]]
+    if isinstance(cell, dict) and image and isinstance(cell.get("bytes"), bytes):
+        return _sent(cell["bytes"], True, cells)  # the Hugging Face image type
+    return cell if isinstance(cell, bool | int | float) else None
+
+
+def _size(cell: Any) -> int:
+    return len(cell) if isinstance(cell, str) else 8
+
+
+def main() -> None:
+    """Answer on standard output what the Parquet file on standard input says."""
+    from coti.pool.decode.worker import _confine
+
+    _load_libraries()
+    _confine(_MEMORY)
+    try:
+        with os.fdopen(0, "rb") as stream, os.fdopen(1, "wb") as out:
+            for header, cells in read_parquet(stream):
+                text = json.dumps(header).encode()
+                out.write(_FRAME.pack(len(text), len(cells)) + text + cells)
+                out.flush()
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _load_libraries() -> None:
+    """Import and use everything once: a confined process cannot open a file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"file_name": [b"\xff", b"a"], "text": ["a", None]}), stream)
+    list(read_parquet(stream))
+
+
+if __name__ == "__main__":
+    main()

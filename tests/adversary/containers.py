@@ -1,0 +1,204 @@
+"""Hostile containers, endless and from a seed: pools whose files contradict each other."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.adversary.strings import hostile_strings
+
+__all__ = ["hostile_containers"]
+
+_STEMS = (
+    "22",
+    "22.05",
+    "22.06",
+    "x",
+    "x.left",
+    "x.seg",
+    "ü",
+    "u\u0308",
+    "a b",
+    "sub/22",
+    "-",
+    "x.y.z",
+)
+_SUFFIXES = (
+    *(".png", ".png", ".jpg", ".PNG", ".txt", ".TXT", ".json", ".png.json", ".png.txt", ".caption"),
+    *(".cls", ".npy", ".seg.png", "", ".mp3"),
+)
+_SYSTEM = ("Thumbs.db", "._x.png", "__MACOSX/._x.png", ".DS_Store", "desktop.ini", ".git/x.png")
+
+
+def _png(random: random.Random) -> bytes:
+    """A PNG of one colour, 20 to 40 pixels a side, or something else by that name."""
+    if random.random() < 0.1:
+        return random.choice(
+            (b"", b"version https://git-lfs.github.com/spec/v1\n", random.randbytes(50), b"GIF89a")
+        )
+    side, row = random.randint(20, 40), b""
+    row = b"\0" + random.randbytes(3) * side
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(row * side))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+def _json(random: random.Random, strings: Iterator[str | bytes]) -> bytes:
+    said = next(strings)
+    text = said if isinstance(said, str) else said.decode("latin-1")
+    value: object = random.choice(
+        (
+            {"caption": text, "opt_out": random.choice((True, False, "noai", ["noai"], text))},
+            {"TEXT": [text, text], "punsafe": random.choice((0.1, 0.9, "0.9", "nan", text))},
+            [text, text],
+            [{"caption": text}, text, None],
+            text,
+            {text: text},
+        )
+    )
+    data = json.dumps(value, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
+    return data if random.random() < 0.9 else data[: len(data) // 2]
+
+
+def _files(random: random.Random) -> dict[str, bytes]:
+    strings = hostile_strings(random)
+    found: dict[str, bytes] = {}
+    for _ in range(random.randint(1, 14)):
+        name = random.choice(_STEMS) + random.choice(_SUFFIXES)
+        if name.lower().endswith(".json"):
+            found[name] = _json(random, strings)
+        elif name.lower().endswith((".txt", ".caption")):
+            found[name] = _as_bytes(next(strings))
+        else:
+            found[name] = _png(random)
+    return found
+
+
+def _folder(random: random.Random, root: Path) -> None:
+    """Images, sidecars and a table, with links, pipes, system files and odd names among them."""
+    files = _files(random)
+    for name in random.sample(_SYSTEM, random.randint(0, 3)):
+        files[name] = _png(random)
+    if random.random() < 0.5:
+        files[f"metadata{random.choice(('.csv', '.tsv', '.jsonl', '.parquet'))}"] = _table(
+            random, [*files, "gone.png", "..\\x.png", "sub\\22.png"]
+        )
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (root / os.fsdecode(random.randbytes(8).translate(None, b"/\0.") + b".png")).write_bytes(b"x")
+    for number, target in enumerate(("/etc/passwd", "..", "none", "link1.png", root.name)):
+        if random.random() < 0.2:
+            (root / f"link{number}.png").symlink_to(target)
+    if random.random() < 0.2:
+        os.mkfifo(root / "pipe.png")
+
+
+def _table(random: random.Random, names: list[str]) -> bytes:
+    strings = hostile_strings(random)
+    delimiter = random.choice((",", ";", "\t"))
+    rows = [["file_name", "text", "noai"]]
+    for name in random.choices(names, k=random.randint(0, 8)):
+        said = next(strings)
+        text = said if isinstance(said, str) else said.decode("latin-1")
+        rows.append([name, text[:200], random.choice(("", "true", "noai"))])
+    if random.random() < 0.4:
+        lines = [json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:]]
+        lines.insert(0, random.choice(("{}", "{", "null", '{"text": "\\ud800"}')))
+        text = "\n".join(lines)
+    else:
+        text = "\n".join(delimiter.join(row) for row in rows)
+    encoding = random.choice(("utf-8", "utf-8-sig", "utf-16", "cp1251", "cp932", "utf-16-le"))
+    return text.encode(encoding, "replace")
+
+
+def _tar(random: random.Random, files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=random.choice((0, 1, 2))) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(random.choice(("", "", "", "./", "/", "../")) + name)
+            member.size = len(data)
+            if random.random() < 0.1:
+                member.type = random.choice((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE))
+                member.linkname, member.size = "/etc/passwd", 0
+            archive.addfile(member, io.BytesIO(data) if member.isreg() else None)
+    return stream.getvalue()
+
+
+def _shards(random: random.Random, root: Path) -> None:
+    """Tar archives: whole, one behind the other, cut, changed, packed, with monstrous headers."""
+    deep = root / random.choice(("", "train"))
+    deep.mkdir(exist_ok=True)
+    for number in range(random.randint(1, 3)):
+        data = bytearray(_tar(random, _files(random)))
+        how = random.randrange(7)
+        if how == 0:
+            data += _tar(random, _files(random))
+        elif how == 1:
+            del data[random.randrange(len(data)) :]
+        elif how == 2:
+            for _ in range(random.randint(1, 9)):
+                data[random.randrange(len(data))] = random.randrange(256)
+        elif how == 3:
+            data = bytearray(gzip.compress(data))
+        elif how == 4:
+            member = tarfile.TarInfo("x")
+            member.type = random.choice((tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME))
+            member.size = random.choice((8 << 30, (1 << 62), 5))
+            data[:0] = member.tobuf(tarfile.GNU_FORMAT)
+        name = f"{number:05d}{random.choice(('.tar', '.tar', '.TAR', '.tar.gz'))}"
+        (deep / name).write_bytes(data)
+    for name, data in _files(random).items() if random.random() < 0.5 else ():
+        path = deep / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _img2dataset(random: random.Random, root: Path) -> None:
+    """img2dataset's files with statuses, without its table, with files beside it."""
+    for name, data in _files(random).items():
+        path = root / random.choice(("00000", "00000", "beside")) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (root / "00000_stats.json").write_bytes(
+        random.choice((b'{"count": 3}', b"{", b"[]", b'{"count": 1e999}', b'{"count": "\\ud800"}'))
+    )
+    if random.random() < 0.5:
+        (root / "00000.tar").write_bytes(_tar(random, _files(random)))
+
+
+_KINDS: tuple[Callable[[random.Random, Path], None], ...] = (_folder, _shards, _img2dataset)
+
+
+def hostile_containers(random: random.Random, folder: Path) -> Iterator[Path]:
+    """Pools in new folders below ``folder``, small enough to be read in a second each."""
+    number = 0
+    while True:
+        root = folder / f"{number:06d}"
+        root.mkdir(parents=True)
+        random.choice(_KINDS)(random, root)
+        yield root
+        number += 1
