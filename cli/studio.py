@@ -5,25 +5,31 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import click
 
 from coti.core.errors import ConfigError
-from ops.quiet import ROOT, quiet_terminal
+from ops.quiet import quiet_terminal
 
 __all__ = ["command_of", "studio"]
-
-PAGE = ROOT / "cli" / "studio_page.py"
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8501, show_default=True, help="Port on this machine.")
-def studio(host: str, port: int) -> None:
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="Host name or address by which other machines reach it. May be repeated.",
+)
+def studio(host: str, port: int, names: tuple[str, ...]) -> None:
     """Serve the studio: a concept's versions side by side, its training, what it picked.
 
-    On this machine alone, unless --host says otherwise; it has no log-in.
+    On this machine alone, unless --host says otherwise; it has no log-in. It answers only to the
+    address that it listens on and to each --name.
     """
     quiet_terminal()
     if find_spec("streamlit") is None:
@@ -34,23 +40,20 @@ def studio(host: str, port: int) -> None:
         click.echo(f"Note: {host} can be reached from other machines, with no log-in.", err=True)
     click.echo(f"Studio: http://{host}:{port}  (Ctrl-C ends it)")
     sys.stdout.flush()
-    os.execv(sys.executable, command_of(host, port))
+    os.execv(sys.executable, command_of(host, port, names))
 
 
-def command_of(host: str, port: int) -> list[str]:
-    """The command that serves the page: no browser opened, nothing sent home, no file watcher."""
-    options = {
-        "server.address": host,
-        "server.port": str(port),
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.toolbarMode": "minimal",
-        "client.showErrorDetails": "none",
-        "logger.level": "error",
-    }
-    words = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(PAGE), *words]
+def command_of(host: str, port: int, names: Sequence[str] = ()) -> list[str]:
+    """The command that serves the page.
+
+    Args:
+        host: the address to listen on.
+        port: on this machine.
+        names: host names and addresses that it answers to beside this one and the loopback's.
+    """
+    own = f"[{host}]" if ":" in host else host
+    allowed = dict.fromkeys([own, "127.0.0.1", "localhost", "[::1]", *names])
+    return [sys.executable, "-m", "cli.studio_app", host, str(port), *allowed]
 
 
 def _is_loopback(host: str) -> bool:

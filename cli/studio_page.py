@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
+from cli.studio_app import plain
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.generation.png_metadata import embedding_hash
@@ -119,7 +120,7 @@ def page() -> None:
     champion = next((each for each in versions.values() if "champion" in each.label), None)
 
     left, right = st.columns(2)
-    left.subheader(version.label)
+    left.subheader(plain(version.label))
     left.image(_generated(version.embedding, *how), width="stretch")
     if champion is None:
         right.subheader("No champion yet")
@@ -137,7 +138,7 @@ def page() -> None:
         st.columns(max(1, len(metrics))), metrics.items(), strict=False
     ):
         column.metric(name, f"{value:.4g}")
-    st.image(_generated(cycle.embedding, *how), caption=f"{label}, the same noise")
+    st.image(_generated(cycle.embedding, *how), caption=f"{plain(label)}, the same noise")
 
     for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):
         sheet = _sheet(cycle.run_id, which)
@@ -152,4 +153,4 @@ quiet_terminal()
 try:
     page()
 except CotiError as error:
-    st.error(str(error))
+    st.error(plain(str(error)))

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coti.core.html_page import render_page
 from coti.pool.manifest import ACCEPTED, QUARANTINED, counts, manifest_hash
 from coti.pool.pool_images import PoolImages
 from coti.pool.reasons import REASONS
+from coti.pool.suite_runs import expectation_rows
 from coti.pool.validation import Validation
 
 if TYPE_CHECKING:
@@ -42,15 +44,9 @@ def render_report(
     notes: Sequence[str] = (),
 ) -> str:
     """The report as HTML. Text of strangers is escaped; images are ours, embedded as JPEG."""
-    import jinja2
-
     manifest = validation.manifest
     number = counts(manifest)
     rows: list[Any] = manifest.to_dict("records")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(
-        (Path(__file__).with_name("pool_report.html.j2")).read_text("utf-8")
-    )
     show = _Images(images)
     good = [row for row in rows if row["status"] == ACCEPTED]
     step = max(1, len(good) // _SAMPLE)
@@ -66,7 +62,8 @@ def render_report(
         if code in REASONS
     ]
     others = number.get("other_file", 0)
-    return template.render(
+    return render_page(
+        Path(__file__).with_name("pool_report.html.j2"),
         source=source,
         kind=kind,
         version=manifest_hash(manifest),
@@ -81,7 +78,7 @@ def render_report(
         sample=good[::step][:_SAMPLE],
         charts=_charts(validation.accepted),
         tallies=_tallies(validation.accepted),
-        expectations=_expectations(validation.result),
+        expectations=expectation_rows(validation.result),
         image=show,
         small=show.side < 96,
         imaged=lambda found: any(row["id"] in images for row in found),
@@ -184,25 +181,3 @@ def _tallies(accepted: pd.DataFrame) -> list[tuple[str, int]]:
     flags = accepted["quality"].str.split(",").explode()
     flagged = [(str(k), int(v)) for k, v in flags[flags != ""].value_counts().items()]
     return [*formats, *modes, *flagged]
-
-
-def _expectations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for suite, outcome in result["suites"].items():
-        for one in outcome["results"]:
-            config = one["expectation_config"]
-            kwargs = {
-                name: value
-                for name, value in config["kwargs"].items()
-                if name not in ("batch_id", "column_set")
-            }
-            rows.append(
-                {
-                    "suite": suite,
-                    "type": config["type"],
-                    "on": ", ".join(f"{name}={value}" for name, value in kwargs.items()),
-                    "success": one["success"],
-                    "unexpected": one["result"].get("unexpected_count", ""),
-                }
-            )
-    return rows

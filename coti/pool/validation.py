@@ -15,7 +15,7 @@ from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
 from coti.pool.refusals import refusal_in_columns
-from coti.pool.suite_runs import as_html, ephemeral_context, run_suite
+from coti.pool.suite_runs import ephemeral_context, results_page, run_suite
 from coti.pool.untrusted_text import as_number
 from coti.settings import PoolSettings
 
@@ -36,7 +36,7 @@ class Validation:
     result: dict[str, Any]
     """Great Expectations' results of both suites, as JSON; counts; profile; drift."""
     html: str
-    """Great Expectations' own page on both suites."""
+    """A page on the suites, for a person."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -83,17 +83,13 @@ def validate(
     parts = [part for part in (rows, pool, drift) if part is not None]
     missed = [r for r in (drift.results if drift else ()) if not r.success]
     notes = [_drift_sentence(result, previous or {}) for result in missed]
-    validation = Validation(
-        manifest,
-        {
-            "suites": {part.suite_name: part.to_json_dict() for part in parts},
-            "counts": number,
-            "profile": now,
-            "drift": notes,
-        },
-        as_html(parts),
-        notes,
-    )
+    result = {
+        "suites": {part.suite_name: part.to_json_dict() for part in parts},
+        "counts": number,
+        "profile": now,
+        "drift": notes,
+    }
+    validation = Validation(manifest, result, results_page(result), notes)
     problem = _pool_problem(pool, number, settings)
     if problem is None and notes and settings.drift == "stop":
         problem = f"The pool has drifted: {'; '.join(notes)}. Check it, or raise pool.max_drift."

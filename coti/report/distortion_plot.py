@@ -58,10 +58,12 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
             capsize=2,
             label=str(row["label"]),
         )
-    axes.legend(fontsize=8, frameon=False)
+    # A title or a label with two dollar signs is no formula.
+    for text in axes.legend(fontsize=8, frameon=False).get_texts():
+        text.set_parse_math(False)
     axes.set_xlabel("editability: cosine of images and prompt  →")
     axes.set_ylabel("reconstruction: cosine to the concept's images  →")
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     axes.margins(0.18)
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):

@@ -8,7 +8,6 @@ nothing from a pool is ever put into script or style.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from coti.core.html_page import render_page
 from coti.core.images import read_image
 from coti.core.whole_files import write_whole
 from coti.metrics.table import METRICS
@@ -114,30 +114,25 @@ def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -
     """
     path = Path(path)
     html = _render(report, path, max_cards)
-    write_whole(path, html.encode(errors="replace"))  # names may hold stray surrogates
+    write_whole(path, html.encode())
     return path
 
 
 def _render(report: RunReport, path: Path, max_cards: int) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=format_number, duration=format_duration, value=format_value, metric=format_metric
-    )
-    script = (TEMPLATES / "script.js.j2").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     names = [f"cycle {cycle['cycle']}" for cycle in report.cycles]
     stops = _stops(report, names)
     best_stops = [index for index, stop in enumerate(stops) if stop["best"]]
-    return environment.get_template("page.html.j2").render(
+    return render_page(
+        TEMPLATES / "page.html.j2",
+        script=(TEMPLATES / "script.js.j2").read_text(encoding="utf-8"),
+        filters={
+            "number": format_number,
+            "duration": format_duration,
+            "value": format_value,
+            "metric": format_metric,
+        },
         report=report,
         metrics=shown_metrics(report.cycles),
         tiles=_headline(report),
@@ -154,8 +149,6 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         files=[(name, *_link(file, path)) for name, file in report.files.items()],
         validation=_link(report.validation_html, path)[0] if report.validation_html else "",
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        digest=digest,
     )
 
 

@@ -33,23 +33,23 @@ def free_port() -> int:
                 return port
 
 
-def client(endpoint: str, secret: str = SECRET) -> Any:
+def client(endpoint: str, secret: str = SECRET, access: str = ACCESS) -> Any:
     """A boto3 client for the server."""
     import boto3
 
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
-        aws_access_key_id=ACCESS,
+        aws_access_key_id=access,
         aws_secret_access_key=secret,
         region_name="us-east-1",
     )
 
 
 @contextlib.contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
-    """The endpoint of a SeaweedFS server with one identity, stopped afterwards."""
-    identities = {
+def s3_server(folder: Path, identities: dict[str, Any] | None = None) -> Iterator[str]:
+    """The endpoint of a SeaweedFS server with one identity or those given, stopped afterwards."""
+    identities = identities or {
         "identities": [
             {
                 "name": "tests",
