@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-UV_VERSION := 0.13.9
 # Tests run in this many processes of one thread each, a file's tests all in the same one, the long
 # files first (tests/conftest.py).
 WORKERS ?= 2
@@ -19,19 +18,21 @@ quickstart: stack  ## Install everything and learn the bundled concept: zenml pi
 
 install: $(STAMP)  ## Make .venv with the exact lock.
 
-# uv installs the lock in seconds; where it can't be had, pip does it in a minute or two.
+# uv installs the lock in seconds; where it can't be had, pip does it in a minute or two. Nothing is
+# installed but files whose hashes the lock has: uv is in it, too, and so is what builds this project.
 $(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v[0]}.{v[1]} is not supported: use 3.11, 3.12 or 3.13, as in make PYTHON=python3.11 quickstart")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) || true
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock || true
 	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
 	  $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python \
-	    -r requirements.lock && \
-	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	    --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@$(BIN)/python -m ops.stack.local_state
 	@touch $@
@@ -61,17 +62,19 @@ docs: $(STAMP)  ## The site, into outputs/site; strictly: a broken link or refer
 	$(BIN)/python -m tools.architecture_picture --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock and the image's own again.
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra pipeline --extra server --extra experiments \
-	  --extra dev -c configs/constraints.txt \
-	  pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra pipeline \
-	  --extra server -c requirements.lock pyproject.toml -o k8s/requirements.lock
+UPGRADE ?=
+COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --generate-hashes --python-version 3.11 --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links
+
+lock: $(STAMP)  ## Resolve pyproject.toml into the locks again; UPGRADE=--upgrade for newer versions.
+	$(COMPILE) --universal --extra pipeline --extra server --extra experiments --extra dev \
+	  -c configs/constraints.txt pyproject.toml -o requirements.lock
+	$(COMPILE) --python-platform x86_64-manylinux_2_28 --extra pipeline --extra server \
+	  -c requirements.lock pyproject.toml -o k8s/requirements.lock
+	$(COMPILE) --universal .github/audit.in -o .github/audit.lock
 
 wheel: $(STAMP)  ## Build the library's wheel, without the ZenML project, into dist/.
-	$(BIN)/uv build --wheel
+	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python
 
 assets: $(STAMP)  ## Build pools and images again from Fashion-MNIST, the same bytes; models are frozen.
 	$(BIN)/python -m assets.build.make_pool --concept "ankle boot" --seed 0 \

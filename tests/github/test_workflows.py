@@ -17,6 +17,19 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
+WRITES = {
+    ("promote", "promote"): {"id-token"},
+    ("retrain", "retrain"): {"id-token"},
+    ("locks", "propose"): {"contents", "pull-requests"},
+    ("image", "publish"): {"id-token", "packages", "attestations"},
+}
+"""Workflow and job -> what it may write; all others only read."""
+INSTALLS = re.compile(
+    r"\bmake\b|\bpip\b|\buvx?\b|\bapt(-get)?\b|\bnpm\b|docker (buildx )?build|setup-python"
+)
+"""What runs other people's code to put something into place."""
+
+
 def _read(path: Path) -> dict[str, Any]:
     # YAML 1.1 takes the key `on` for true.
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -35,11 +48,15 @@ def test_they_are_valid() -> None:
         "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FILES)
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    bot = str(ROOT / ".github" / "dependabot.yml")
+    done = _tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", bot)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_security_linter_finds_nothing() -> None:
     """zizmor: template injection, credentials left behind, dangerous triggers, unpinned uses."""
-    done = _tool("zizmor", "--offline", "--no-progress", "--no-config", *map(str, FILES))
+    files = [*FILES, ROOT / ".github" / "dependabot.yml"]
+    done = _tool("zizmor", "--offline", "--no-progress", "--no-config", *map(str, files))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -50,9 +67,9 @@ def test_least_rights(path: Path) -> None:
     assert content["permissions"] == {}
     assert "pull_request_target" not in content["on"]
     assert "workflow_run" not in content["on"]
-    for job in content["jobs"].values():
-        assert set(job["permissions"]) <= {"contents", "id-token"}
-        assert job["permissions"]["contents"] == "read"
+    for name, job in content["jobs"].items():
+        written = {name for name, right in job["permissions"].items() if right == "write"}
+        assert written <= WRITES.get((path.stem, name), set())
         assert job["timeout-minutes"]
         for step in job["steps"]:
             if "uses" in step:
@@ -67,7 +84,34 @@ def test_secrets_are_kept_from_pull_requests() -> None:
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         assert not ("secrets." in text and "pull_request" in _read(path)["on"])
-        assert "AWS_SECRET_ACCESS_KEY" not in text
+        assert not re.search(r"AWS_SECRET_ACCESS_KEY\s*[:=]|secrets\.AWS", text), "a long-lived key"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_job_that_installs_holds_no_secret(path: Path) -> None:
+    """Nor an identity, nor a right to write: what a package runs could take any of them along."""
+    for name, job in _read(path)["jobs"].items():
+        steps = [f"{step.get('run', '')}{step.get('uses', '')}" for step in job["steps"]]
+        if any(INSTALLS.search(step) for step in steps):
+            assert job["permissions"] == {"contents": "read"}, name
+            assert "environment" not in job, name
+            assert not re.search(r"secrets\.|github\.token", json.dumps(job)), name
+
+
+def test_only_hashed_files_are_installed() -> None:
+    """Wherever pip or uv is called: the makefile, the image, the workflows."""
+    places = [*FILES, ROOT / "Makefile", ROOT / "k8s" / "Dockerfile"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in places).replace("\\\n", " ")
+    calls = [line for line in text.splitlines() if re.search(r"\bpip install\b", line)]
+    assert len(calls) >= 4
+    for call in calls:
+        for one in re.split(r"\bpip install\b", call)[1:]:
+            hashed = "--require-hashes" in one or "--no-deps --no-build-isolation -e ." in one
+            assert hashed, one
+    for lock in ("requirements.lock", "k8s/requirements.lock", ".github/audit.lock"):
+        entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text(encoding="utf-8"))
+        assert len(entries) > 40
+        assert all(re.match(r"\S+==\S+", e) and "--hash=sha256:" in e for e in entries), lock
 
 
 def test_the_clouds_key_lasts_as_long_as_training() -> None:
@@ -113,13 +157,15 @@ def test_only_run_files_that_exist_are_taken(wanted: str, said: str | None) -> N
 @pytest.mark.parametrize("code", [0, 1, 3])
 @pytest.mark.parametrize("action", ["promote", "rollback"])
 def test_what_came_of_a_promotion_is_in_the_summary(tmp_path: Path, action: str, code: int) -> None:
-    """A refusal, too; the job then ends with its code. A stand-in says which words it was given."""
-    command = tmp_path / ".venv" / "bin" / "coti"
-    command.parent.mkdir(parents=True)
-    command.write_text(
-        f'#!/bin/bash\n[ "$1" = stack ] && exit 0\nprintf "<%s>" "$@"\necho why >&2\nexit {code}\n'
-    )
-    command.chmod(0o755)
+    """A refusal, too; the job then ends with its code. Stand-ins say which words were given."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in {
+        "coti": f'[ "$1" = stack ] && exit 0\nprintf "<%s>" "$@"\necho why >&2\nexit {code}\n',
+        "docker": 'while [ "$1" != "$COTI_IMAGE" ]; do shift; done\nshift\nexec "$@"\n',
+    }.items():
+        (programs / name).write_text(f"#!/bin/bash\n{script}")
+        (programs / name).chmod(0o755)
     steps = _read(ROOT / ".github/workflows/promote.yml")["jobs"]["promote"]["steps"]
     (script,) = (each for each in steps if "ACTION" in each.get("env", {}))
     assert script["shell"] == "bash"
@@ -131,6 +177,8 @@ def test_what_came_of_a_promotion_is_in_the_summary(tmp_path: Path, action: str,
             cwd=tmp_path,
             env={
                 **os.environ,
+                "PATH": f"{programs}:{os.environ['PATH']}",
+                "COTI_IMAGE": "ghcr.io/o/coti@sha256:0",
                 "CONCEPT": "ankle boot",
                 "ACTION": action,
                 "VERSION": version,
