@@ -1,4 +1,4 @@
-"""Does the cluster answer, with the namespace and the GPUs that the steps need."""
+"""Does the cluster answer, with the namespaces and the GPUs that the steps need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from ops.stack.pods import STEP_NAMESPACES
 from ops.stack.said import SECONDS, Said
 
 __all__ = ["look_at_cluster"]
@@ -44,9 +45,11 @@ def look_at_cluster(orchestrator: Any, gpu: bool | None) -> Iterator[Said]:
         yield "FAIL", f"{said} ({error}): {remedy} and repeat `coti stack up`."
         return
     core = k8s.CoreV1Api(api)
+    names = [namespace, *(STEP_NAMESPACES.values() if namespace == "coti-run" else ())]
     try:
-        core.read_namespace(namespace, _request_timeout=SECONDS)
-        yield "ok", f"the cluster answers and has the namespace {namespace!r}."
+        for namespace in names:
+            core.read_namespace(namespace, _request_timeout=SECONDS)
+        yield "ok", f"the cluster answers and has the namespace {' and '.join(map(repr, names))}."
         nodes = core.list_node(_request_timeout=SECONDS).items
     except ApiException as error:
         if error.status == 404:

@@ -129,9 +129,11 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    from ops.tracking.active_tracker import share_credentials
+
     uri = str(tracker.get_tracking_uri())
     if uri.startswith("http"):
-        tracker.configure_mlflow()
+        share_credentials(tracker)
         host = urlsplit(uri)
         said = f"{host.scheme}://{host.hostname}:{host.port or ''}"
         try:

@@ -5,22 +5,34 @@ there come keys in Python's spelling with nothing in them (``run_as_user: null``
 them with a warning, a strict validation refuses them. On Kubeflow it asks for a step's GPU only
 where the pod settings select an accelerator, and loses all pod settings before it looks there.
 It gives the controller's pod the run's ZenML token from a Kubernetes secret, and step pods the same
-in plain sight. A dynamic pipeline that failed in its Docker container ends here as if it had
-succeeded.
+in plain sight; a token that is there already it would `patch`, and who may do that reads every
+secret. It starts all pods in one namespace, where who may start one mounts what they like: steps go
+into that of their role (``STEP_NAMESPACES``). A dynamic pipeline that failed in its Docker
+container ends here as if it had succeeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import click
 import wrapt
 
-__all__ = ["mend_pods"]
+__all__ = ["ROLE", "STEP_NAMESPACES", "mend_pods"]
 
+ROLE = "coti.dev/role"
+"""Label of our pods, in a run file's pod settings."""
+STEP_NAMESPACES = {"ingest": "coti-ingest", "train": "coti-train"}
+"""Role -> where its pods run; all others run where the orchestrator's stack component says."""
+
+_KUBE_UTILS = "zenml.integrations.kubernetes.kube_utils"
 _KUBERNETES = "zenml.integrations.kubernetes.orchestrators.kubernetes_orchestrator"
 _MANIFESTS = "zenml.integrations.kubernetes.manifest_utils"
 _KUBEFLOW = "zenml.integrations.kubeflow.orchestrators.kubeflow_orchestrator"
@@ -34,6 +46,7 @@ _ACCELERATOR = ("accelerator", "nvidia.com/gpu")
 def mend_pods() -> None:
     """Mend all, as soon as ZenML loads the orchestrator; most runs load none of them."""
     wrapt.register_post_import_hook(_mend_manifests, _MANIFESTS)
+    wrapt.register_post_import_hook(_mend_secrets, _KUBE_UTILS)
     wrapt.register_post_import_hook(_mend_kubernetes, _KUBERNETES)
     wrapt.register_post_import_hook(_mend_kubeflow, _KUBEFLOW)
     wrapt.register_post_import_hook(_mend_local_docker, _LOCAL_DOCKER)
@@ -43,11 +56,20 @@ def _mend_manifests(module: ModuleType) -> None:
     wrapt.wrap_function_wrapper(module, "add_pod_settings", _without_empty_keys)
 
 
+def _mend_secrets(module: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(module, "update_secret", _making_it_anew)
+
+
 def _mend_kubernetes(module: ModuleType) -> None:
-    name = "KubernetesOrchestrator.submit_isolated_step_with_allocation"
-    wrapt.wrap_function_wrapper(module, name, _hiding_the_token)
-    name = "KubernetesOrchestrator._prepare_job_manifest"
-    wrapt.wrap_function_wrapper(module, name, _with_the_token_from_its_secret)
+    for name, mended in (
+        ("submit_isolated_step_with_allocation", _hiding_the_token),
+        ("get_isolated_step_status", _where_the_step_runs),
+        ("stop_isolated_step", _where_the_step_runs),
+        ("_stop_run", _in_every_namespace),
+        ("_create_auth_secret_if_necessary", _with_the_token_in_every_namespace),
+        ("_prepare_job_manifest", _with_the_token_from_its_secret),
+    ):
+        wrapt.wrap_function_wrapper(module, f"KubernetesOrchestrator.{name}", mended)
 
 
 def _mend_kubeflow(module: ModuleType) -> None:
@@ -70,10 +92,73 @@ def _without_empty_keys(
             container.security_context = known
 
 
-def _hiding_the_token(
-    submit: Callable[..., Any], instance: Any, args: Any, kwargs: dict[str, Any]
+def _making_it_anew(
+    update: Callable[..., None], instance: object, args: Any, kwargs: dict[str, Any]
+) -> None:
+    """A secret that is there already is deleted and made anew: nothing of it is answered."""
+    from zenml.integrations.kubernetes import kube_utils
+
+    given = inspect.signature(update).bind(*args, **kwargs).arguments
+    data = {key: value for key, value in given.pop("data").items() if value is not None}
+    kube_utils.delete_secret(**given)
+    kube_utils.create_secret(**given, data=data)
+
+
+def _elsewhere(orchestrator: Any, namespace: str) -> Any:
+    """The same orchestrator with another namespace; steps are submitted side by side in threads."""
+    other = copy.copy(orchestrator)
+    other._config = orchestrator.config.model_copy(update={"kubernetes_namespace": namespace})
+    return other
+
+
+def _of_its_role(orchestrator: Any, step: Any) -> Any:
+    """The orchestrator for a step run, in the namespace of the role that its pod's labels name."""
+    pod = orchestrator.get_settings(step).pod_settings
+    namespace = STEP_NAMESPACES.get((pod.labels or {}).get(ROLE, "")) if pod else None
+    return _elsewhere(orchestrator, namespace) if namespace else orchestrator
+
+
+def _where_the_step_runs(look: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    step = inspect.signature(look).bind(*args, **kwargs).arguments["step_run"]
+    return look.__func__(_of_its_role(instance, step), *args, **kwargs)
+
+
+def _in_every_namespace(stop: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    stop(*args, **kwargs)
+    for namespace in STEP_NAMESPACES.values():
+        stop.__func__(_elsewhere(instance, namespace), *args, **kwargs)
+
+
+def _with_the_token_in_every_namespace(
+    create: Callable[..., Any], instance: Any, args: Any, kwargs: dict[str, Any]
 ) -> Any:
-    """A step's pod takes the token from the secret that was made for the controller's."""
+    """A pod mounts secrets of its own namespace alone, so a step's holds the run's token, too."""
+    from zenml.integrations.kubernetes import kube_utils
+    from zenml.integrations.kubernetes.constants import KUBERNETES_SECRET_TOKEN_KEY_NAME
+
+    given = inspect.signature(create).bind(*args, **kwargs).arguments
+    token = given["environment"].get(_TOKEN)
+
+    @contextmanager
+    def created() -> Iterator[None]:
+        with create(*args, **kwargs):
+            if instance.config.pass_zenml_token_as_secret and token:
+                for namespace in STEP_NAMESPACES.values():
+                    kube_utils.create_or_update_secret(
+                        core_api=instance._k8s_core_api,
+                        namespace=namespace,
+                        secret_name=instance.get_token_secret_name(given["snapshot"].id),
+                        data={KUBERNETES_SECRET_TOKEN_KEY_NAME: token},
+                    )
+            yield
+
+    return created()
+
+
+def _hiding_the_token(submit: Any, instance: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """A step's pod is in its role's namespace and takes the token from the secret that is there."""
+    step = inspect.signature(submit).bind(*args, **kwargs).arguments["step_run_info"]
+    submit = partial(submit.__func__, _of_its_role(instance, step))
 
     def submit_hiding(
         step_run_info: Any, environment: dict[str, str], allocated_resource_request: Any

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from cli.studio import studio
 from coti.core.errors import ConfigError
 from tests.coti.report.test_closed_pages import HOSTILE, elsewhere_server
 from tests.coti.report.test_report import png
-from tools.studio_screenshot import HOST, browser_page, chromium, free_port, wait_until_served
+from tools.screenshots import HOST, browser_page, chromium, serving
 
 SERVE = """
 import sys
@@ -43,16 +42,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list
         markdown = f"![x]({elsewhere}/m) $x$ " + HOSTILE.replace("ELSEWHERE", elsewhere)
         page = tmp_path_factory.mktemp("studio") / "page.py"
         page.write_text(f"TEXT, PNG = {markdown!r}, {png(0)!r}\n{PAGE}", encoding="utf-8")
-        port = free_port()
-        address = f"http://{HOST}:{port}"
-        words = [sys.executable, "-c", SERVE, str(port), str(page)]
-        process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-        try:
-            wait_until_served(process, f"{address}/_stcore/health", "The studio", 120)
+        with serving(
+            lambda host, port: [sys.executable, "-c", SERVE, str(port), str(page)],
+            "/_stcore/health",
+        ) as address:
             yield address, asked
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def _status(address: str, path: str, headers: dict[str, str]) -> int:

@@ -51,8 +51,14 @@ class _Recorder:
     def __init__(self) -> None:
         self.jobs: list[Any] = []
 
+        self.secrets: list[tuple[str, str]] = []
+
     def create_namespaced_job(self, namespace: str, body: Any, **options: Any) -> None:
+        body.metadata.namespace = namespace
         self.jobs.append(body)
+
+    def create_namespaced_secret(self, namespace: str, body: Any, **options: Any) -> None:
+        self.secrets.append((namespace, body["metadata"]["name"]))
 
 
 def main(kind: str, folder: Path) -> None:
@@ -109,6 +115,8 @@ def _submit(kind: str, folder: Path) -> None:
     from zenml.stack import Stack
 
     Client().activate_root(folder)
+    stored = [secret.name for secret in Client().list_secrets().items]
+    (folder / "stored.json").write_text(json.dumps(stored))
     with mock.patch.object(Stack, "requires_remote_server", False):
         if kind == "kubernetes":
             for overlay in ("gpu", "dev"):
@@ -137,7 +145,7 @@ def _kubernetes(folder: Path, overlay: str) -> None:
 
     with (
         mock.patch.object(Orchestrator, "_k8s_batch_api", recorder),
-        mock.patch.object(Orchestrator, "_k8s_core_api", mock.MagicMock()),
+        mock.patch.object(Orchestrator, "_k8s_core_api", recorder),
         mock.patch.object(Orchestrator, "submit_dynamic_pipeline", remember),
     ):
         try:
@@ -165,6 +173,7 @@ def _kubernetes(folder: Path, overlay: str) -> None:
             _launched(info, {"NAME": name}, {"ZENML_STORE_API_TOKEN": "planted-token"})
             retries[name] = 0 if step.config.retry is None else step.config.retry.max_retries
     (folder / f"{overlay}.retries.json").write_text(json.dumps(retries))
+    (folder / f"{overlay}.tokens.json").write_text(json.dumps(recorder.secrets))
     from kubernetes.client import ApiClient
 
     # The client leaves out what the address it posts to says.

@@ -13,6 +13,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from ops.stack.pods import STEP_NAMESPACES
+from tests.k8s.access import run_file_pods, secrets_of
 from tests.k8s.capture import CPU_IMAGE, GPU_STEPS, IMAGE, PLANTED, captured_by
 from tests.k8s.restricted import pod_specs, problems
 
@@ -120,22 +122,42 @@ def test_a_step_is_started_again(captured: Path, overlay: str) -> None:
 
 
 def test_roles_and_identities(jobs: dict[str, dict[str, Any]]) -> None:
-    """The network policies' labels; only the controller may start pods."""
+    """The network policies' labels, an identity and a namespace by role; none may start pods but
+    the controller."""
     for name, job in jobs.items():
         ((meta, spec),) = pod_specs(job)
-        role = {"controller": "controller", "ingest_pool": "ingest"}.get(name, "step")
+        role = {"controller": "controller", "ingest_pool": "ingest"}.get(name, "train")
         assert meta["labels"]["coti.dev/role"] == role
-        account = "coti-controller" if name == "controller" else "coti-step"
-        assert spec["serviceAccountName"] == account
+        assert spec["serviceAccountName"] == f"coti-{role}"
+        where = STEP_NAMESPACES.get(role, "coti-run")
+        assert job["metadata"]["namespace"] == where
         if name != "controller":
             assert spec["automountServiceAccountToken"] is False
 
 
 def test_no_secret_is_in_a_job(jobs: dict[str, dict[str, Any]]) -> None:
-    """Keys stay in ZenML's secret store; a run's ZenML token in a Kubernetes secret."""
+    """Only names of Kubernetes secrets: a run's ZenML token, and what its role is given."""
     assert not any(word in json.dumps(jobs) for word in PLANTED)
+    pods = {pod.role: pod.secrets for pod in run_file_pods("gpu")}
     for name, job in jobs.items():
-        ((_, spec),) = pod_specs(job)
+        ((meta, spec),) = pod_specs(job)
         env = {each["name"]: each for each in spec["containers"][0]["env"]}
         reference = env["ZENML_STORE_API_TOKEN"]["valueFrom"]["secretKeyRef"]
         assert reference["name"], name
+        wanted = pods[meta["labels"]["coti.dev/role"]]
+        assert set(secrets_of(spec)) - {reference["name"]} == wanted, name
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "dev"])
+def test_the_runs_token_is_where_its_pods_are(captured: Path, overlay: str) -> None:
+    """In each of their namespaces, under the name that they refer to; ZenML's store has nothing."""
+    tokens = {tuple(each) for each in json.loads((captured / f"{overlay}.tokens.json").read_text())}
+    needed = set()
+    for job in _jobs(captured, overlay).values():
+        ((_, spec),) = pod_specs(job)
+        env = {each["name"]: each for each in spec["containers"][0]["env"]}
+        name = env["ZENML_STORE_API_TOKEN"]["valueFrom"]["secretKeyRef"]["name"]
+        needed.add((job["metadata"]["namespace"], name))
+    assert tokens == needed
+    assert len(tokens) == 3
+    assert json.loads((captured / "stored.json").read_text()) == []

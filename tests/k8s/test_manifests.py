@@ -19,6 +19,7 @@ import yaml
 from kubernetes.utils import parse_quantity
 from mlflow.server.security_utils import is_allowed_host_header
 
+from ops.stack.pods import ROLE, STEP_NAMESPACES
 from ops.stack.stack_files import read_stack
 from tests.k8s.capture import GPU_STEPS, ROOT, RUN_FILES
 from tests.k8s.restricted import pod_specs, problems
@@ -27,7 +28,10 @@ K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = ("dev", "gpu", "kubeflow")
 FILES = sorted(path for path in K8S.rglob("*.yaml") if path.name != "kustomization.yaml")
 VERSION = "1.32"
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
+PRIVATE = (
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8"),
+    *("168.63.129.16/32", "192.0.0.192/32", "192.88.99.0/24", "100.64.0.0/10"),
+)
 
 
 def _plain(path: Path) -> Iterator[dict[str, Any]]:
@@ -37,7 +41,9 @@ def _plain(path: Path) -> Iterator[dict[str, Any]]:
 
 def test_a_container_may_use_all_of_its_pods_volumes() -> None:
     """The kubelet counts them as ephemeral storage; above the limit, or the default, it evicts."""
-    (ranges,) = (m for m in _plain(K8S / "base" / "namespace.yaml") if m["kind"] == "LimitRange")
+    (ranges,) = (
+        m for m in _plain(K8S / "base" / "closed" / "namespace.yaml") if m["kind"] == "LimitRange"
+    )
     default = ranges["spec"]["limits"][0]["default"]
     seen = 0
     for path in FILES:
@@ -53,7 +59,7 @@ def test_a_container_may_use_all_of_its_pods_volumes() -> None:
 
 
 @cache
-def _built(overlay: str) -> list[dict[str, Any]]:
+def built(overlay: str) -> list[dict[str, Any]]:
     """The overlay as kustomize builds it."""
     if shutil.which("kubectl") is None:
         pytest.skip(
@@ -69,7 +75,7 @@ def _built(overlay: str) -> list[dict[str, Any]]:
 
 
 def _named(overlay: str, kind: str) -> Iterator[dict[str, Any]]:
-    return (each for each in _built(overlay) if each["kind"] == kind)
+    return (each for each in built(overlay) if each["kind"] == kind)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -82,15 +88,15 @@ def test_every_file_is_valid_as_it_stands(path: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_manifest_is_valid(overlay: str) -> None:
     """Against the API's own schema, strictly: an unknown key fails."""
-    assert len(_built(overlay)) > 20
-    for manifest in _built(overlay):
+    assert len(built(overlay)) > 20
+    for manifest in built(overlay):
         kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_is_within_restricted(overlay: str) -> None:
     """And has a read-only root, requests, limits, and an identity of ours."""
-    pods = [(m, *pod) for m in _built(overlay) for pod in pod_specs(m)]
+    pods = [(m, *pod) for m in built(overlay) for pod in pod_specs(m)]
     assert len(pods) >= 5
     for manifest, meta, spec in pods:
         assert problems(spec) == [], manifest["metadata"]["name"]
@@ -98,17 +104,35 @@ def test_every_pod_is_within_restricted(overlay: str) -> None:
         assert "coti.dev/role" in meta["labels"]
 
 
-def test_the_namespace_enforces_restricted() -> None:
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_namespace_enforces_restricted_and_begins_closed(overlay: str) -> None:
     """Not only our own manifests: anything that is started there."""
-    (namespace,) = _named("gpu", "Namespace")
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    namespaces = {m["metadata"]["name"]: m["metadata"] for m in _named(overlay, "Namespace")}
+    assert set(namespaces) == {"coti", "coti-run", "coti-ingest", "coti-train"}
+    for name, meta in namespaces.items():
+        assert meta["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        (deny,) = (
+            m["spec"]
+            for m in _named(overlay, "NetworkPolicy")
+            if m["metadata"] == {"name": "default-deny", "namespace": name}
+        )
+        assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_image_is_named_by_its_digest(overlay: str) -> None:
+    """Ours and the databases'; until somebody has looked it up, by one that no image has."""
+    images = [c["image"] for m in built(overlay) for _, s in pod_specs(m) for c in s["containers"]]
+    assert len(images) >= 5
+    for image in images:
+        assert re.fullmatch(r"[\w./:-]+@sha256:[0-9a-f]{64}", image), image
 
 
 def test_no_secret_is_written_down() -> None:
     """Secrets are referred to by name; no manifest holds one."""
     for overlay in OVERLAYS:
         assert not list(_named(overlay, "Secret"))
-        for manifest in _built(overlay):
+        for manifest in built(overlay):
             for _, spec in pod_specs(manifest):
                 for container in spec["containers"]:
                     for each in container.get("env", []):
@@ -117,18 +141,17 @@ def test_no_secret_is_written_down() -> None:
                         assert not (secret and "value" in each), each["name"]
 
 
-def test_the_network_is_closed_by_default_and_opened_by_role() -> None:
-    """Default deny both ways; only ingestion reaches the internet, and never a private range."""
-    policies = {each["metadata"]["name"]: each["spec"] for each in _named("gpu", "NetworkPolicy")}
-    deny = policies["default-deny"]
-    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    for name, spec in policies.items():
+def test_only_ingestion_reaches_the_internet_and_never_a_private_range() -> None:
+    """Nor the addresses of a cloud's own that count as public."""
+    for policy in _named("gpu", "NetworkPolicy"):
+        name, spec = policy["metadata"]["name"], policy["spec"]
         for rule in spec.get("egress", []):
             assert rule.get("to"), f"{name} opens everything"
             for peer in rule["to"]:
                 block = peer.get("ipBlock")
                 if block is None or block["cidr"] != "0.0.0.0/0":
                     continue
+                assert policy["metadata"]["namespace"] == "coti-ingest"
                 assert spec["podSelector"]["matchLabels"] == {"coti.dev/role": "ingest"}
                 refused = [ipaddress.ip_network(each) for each in block["except"]]
                 for private in PRIVATE:
@@ -137,8 +160,9 @@ def test_the_network_is_closed_by_default_and_opened_by_role() -> None:
 
 
 DNS = {"kube-system/kube-dns:53", "kube-system/kube-dns:53/UDP"}
-CLIENTS = {"mlflow:5000", "zenml:8080"} | DNS
-STORE = {"dev": "seaweedfs:8333", "gpu": "192.0.2.0/24:443", "kubeflow": "192.0.2.0/24:443"}
+ZENML = {"coti/zenml:8080"} | DNS
+MLFLOW = {"coti/mlflow:5000"}
+STORE = {"dev": "coti/seaweedfs:8333", "gpu": "192.0.2.0/24:443", "kubeflow": "192.0.2.0/24:443"}
 API = {"10.96.0.1/32:443", "10.96.0.1/32:6443"}
 INTERNET = {"0.0.0.0/0:80", "0.0.0.0/0:443"}
 
@@ -148,10 +172,10 @@ def _egress(overlay: str) -> dict[str, set[str]]:
     store = STORE[overlay]
     kubeflow = {"kubeflow/ml-pipeline:8888"} if overlay == "kubeflow" else set()
     return {
-        "step": CLIENTS | {store},
-        "ingest": CLIENTS | {store} | INTERNET,
-        "controller": CLIENTS | {store} | API,
-        "retrain": CLIENTS | {store} | API | kubeflow,
+        "train": ZENML | {store},
+        "ingest": ZENML | {store} | INTERNET,
+        "controller": ZENML | MLFLOW | {store} | API,
+        "retrain": ZENML | MLFLOW | {store} | API | kubeflow,
         "mlflow": DNS | {store, "postgres:5432"},
         "zenml": DNS | {"mysql:3306"},
         "postgres": DNS,
@@ -160,17 +184,28 @@ def _egress(overlay: str) -> dict[str, set[str]]:
     }
 
 
-def _pods(overlay: str) -> dict[str, dict[str, str]]:
-    """Role, or a server's name -> its pods' labels; ZenML starts the first three."""
-    roles = {role: {"coti.dev/role": role} for role in ("step", "ingest", "controller")}
-    found = [meta["labels"] for m in _built(overlay) for meta, _ in pod_specs(m)]
-    return roles | {labels["app.kubernetes.io/name"]: labels for labels in found}
+def _pods(overlay: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """Role, or a server's name -> its pods' namespace and labels; ZenML starts the first three."""
+    roles = {
+        role: (STEP_NAMESPACES.get(role, "coti-run"), {ROLE: role})
+        for role in ("train", "ingest", "controller")
+    }
+    found = [
+        (m["metadata"]["namespace"], meta["labels"])
+        for m in built(overlay)
+        for meta, _ in pod_specs(m)
+    ]
+    return roles | {labels["app.kubernetes.io/name"]: (where, labels) for where, labels in found}
 
 
-def _reached(policies: Iterable[dict[str, Any]], labels: dict[str, str]) -> set[str]:
-    """Where a pod with these labels may go, all policies together."""
+def _reached(
+    policies: Iterable[dict[str, Any]], namespace: str, labels: dict[str, str]
+) -> set[str]:
+    """Where a pod with these labels may go, all policies of its namespace together."""
     found = set()
     for policy in policies:
+        if policy["metadata"]["namespace"] != namespace:
+            continue
         if not _selects(policy["spec"]["podSelector"], labels):
             continue
         for rule in policy["spec"].get("egress", []):
@@ -194,6 +229,9 @@ def _place(peer: dict[str, Any]) -> str:
     return "/".join(names)
 
 
+NAME = "kubernetes.io/metadata.name"
+
+
 def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
     for each in selector.get("matchExpressions", []):
@@ -206,21 +244,48 @@ def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 def test_every_role_reaches_what_it_needs_and_nothing_else(overlay: str) -> None:
     """All that any policy of the overlay opens, by role."""
     policies = list(_named(overlay, "NetworkPolicy"))
-    assert {name: _reached(policies, pod) for name, pod in _pods(overlay).items()} == _egress(
+    assert {name: _reached(policies, *pod) for name, pod in _pods(overlay).items()} == _egress(
         overlay
     )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("selector", [{}, {"matchLabels": {"coti.dev/role": "step"}}])
+@pytest.mark.parametrize("selector", [{}, {"matchLabels": {"coti.dev/role": "train"}}])
 def test_one_more_policy_would_be_seen(overlay: str, selector: dict[str, Any]) -> None:
-    """A private range opened to steps, or to all: the test above would fail."""
+    """A private range opened to training, or to all: the test above would fail."""
     peer = {"ipBlock": {"cidr": "10.0.0.0/8"}}
     rule = {"to": [peer], "ports": [{"protocol": "TCP", "port": 443}]}
-    wider = {"spec": {"podSelector": selector, "egress": [rule]}}
+    place = {"name": "wider", "namespace": "coti-train"}
+    wider = {"metadata": place, "spec": {"podSelector": selector, "egress": [rule]}}
     policies = [*_named(overlay, "NetworkPolicy"), wider]
-    reached = _reached(policies, _pods(overlay)["step"])
-    assert reached == _egress(overlay)["step"] | {"10.0.0.0/8:443"}
+    reached = _reached(policies, *_pods(overlay)["train"])
+    assert reached == _egress(overlay)["train"] | {"10.0.0.0/8:443"}
+
+
+@pytest.mark.parametrize("overlay", ["dev", "gpu"])
+def test_mlflow_and_the_store_let_in_whom_they_must_and_nobody_else(overlay: str) -> None:
+    """The other side of each policy above: from which namespace and role."""
+    policies = list(_named(overlay, "NetworkPolicy"))
+    for server in ("mlflow", "zenml", "postgres", "mysql", *(["seaweedfs"] * (overlay == "dev"))):
+        where, labels = _pods(overlay)[server]
+        allowed = {
+            name
+            for name, (namespace, theirs) in _pods(overlay).items()
+            for policy in policies
+            if policy["metadata"]["namespace"] == where
+            and _selects(policy["spec"]["podSelector"], labels)
+            for rule in policy["spec"].get("ingress", [])
+            for peer in rule["from"]
+            if _selects(peer["podSelector"], theirs)
+            and _selects(
+                peer.get("namespaceSelector", {"matchLabels": {NAME: where}}), {NAME: namespace}
+            )
+        }
+        reaching = {
+            name for name, places in _egress(overlay).items()
+            if any(re.match(rf"(coti/)?{server}:", place) for place in places)
+        }  # fmt: skip
+        assert allowed == reaching, server
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -247,7 +312,8 @@ def test_retraining_can_submit(overlay: str) -> None:
     stack = read_stack(folder, kind, given, {"root": "/app", "stores": "/tmp"})
     (orchestrator,) = (each for each in stack.components if each.kind == "orchestrator")
     assert orchestrator.config["incluster" if kind == "kubernetes" else "synchronous"] is True
-    assert set(stack.secrets) == {f"coti-s3-{kind}", f"coti-mlflow-{kind}"}
+    kept = {"coti-s3-kubeflow", "coti-mlflow-kubeflow"} if kind == "kubeflow" else set()
+    assert set(stack.secrets) == kept, "pods on Kubernetes have their own"
 
 
 def test_a_job_by_hand_is_the_cronjobs_with_other_words_and_who_acts(tmp_path: Path) -> None:
@@ -257,7 +323,7 @@ def test_a_job_by_hand_is_the_cronjobs_with_other_words_and_who_acts(tmp_path: P
     text = (K8S.parent / "docs" / "operations.md").read_text(encoding="utf-8")
     function = text[text.index("    coti_job() {") :]
     function = function[: function.index("\n    }\n") + 7]
-    (cronjob,) = _plain(K8S / "base" / "retrain.yaml")
+    (cronjob,) = _plain(K8S / "base" / "coti-run" / "retrain.yaml")
     before = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -337,19 +403,17 @@ def test_the_development_store_is_reached_from_other_pods() -> None:
     assert "-ip.bind=0.0.0.0" in container["args"]
 
 
-def test_steps_have_no_rights_in_the_cluster_and_the_others_few() -> None:
-    """No wildcard, no cluster role, no rights at all for coti-step and coti-server."""
-    assert not list(_named("gpu", "ClusterRole"))
-    assert not list(_named("gpu", "ClusterRoleBinding"))
-    for role in _named("gpu", "Role"):
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_rights_are_few_and_written_out(overlay: str) -> None:
+    """No wildcard, no cluster role, no right to widen one's own; steps, servers have no token."""
+    assert not list(_named(overlay, "ClusterRole"))
+    assert not list(_named(overlay, "ClusterRoleBinding"))
+    for role in _named(overlay, "Role"):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
-            if "secrets" in rule["resources"]:
-                assert not {"get", "list", "watch"} & set(rule["verbs"]), "nobody reads secrets"
-    bound = {s["name"] for b in _named("gpu", "RoleBinding") for s in b["subjects"]}
-    assert bound == {"coti-controller", "coti-retrain"}
-    for account in _named("gpu", "ServiceAccount"):
-        if account["metadata"]["name"] in ("coti-step", "coti-server"):
+            assert set(rule["resources"]) <= {"jobs", "pods", "pods/log", "secrets"}
+    for account in _named(overlay, "ServiceAccount"):
+        if account["metadata"]["name"] in ("coti-ingest", "coti-train", "coti-server"):
             assert account["automountServiceAccountToken"] is False
 
 

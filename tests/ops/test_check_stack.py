@@ -152,7 +152,7 @@ def _said(host: str, folder: Path, gpu: bool | None, monkeypatch: pytest.MonkeyP
     path.write_text(json.dumps(config))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
     settings = SimpleNamespace(
-        kubernetes_namespace="coti", kubernetes_context="test", incluster=False
+        kubernetes_namespace="coti-run", kubernetes_context="test", incluster=False
     )
     return list(look_at_cluster(SimpleNamespace(config=settings), gpu))
 
@@ -163,7 +163,7 @@ def _said(host: str, folder: Path, gpu: bool | None, monkeypatch: pytest.MonkeyP
         (200, 2, None, ["ok", "ok"], "2 GPUs on 1 nodes"),
         (200, 0, None, ["ok", "FAIL"], "no node offers nvidia.com/gpu"),
         (200, 0, False, ["ok", "skip"], "none is wanted"),
-        (404, 0, None, ["FAIL"], "no namespace 'coti'"),
+        (404, 0, None, ["FAIL"], "no namespace 'coti-train'"),
         (403, 0, None, ["FAIL"], "the cluster refuses (403"),
     ],
 )
@@ -176,9 +176,10 @@ def test_a_clusters_namespace_and_gpus(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is missing is said with the remedy."""
+    """What is missing is said with the remedy: of the run, and of the steps, too."""
     answers = {
-        "/api/v1/namespaces/coti": (namespace, {"metadata": {"name": "coti"}}),
+        **{f"/api/v1/namespaces/{name}": (200, {}) for name in ("coti-run", "coti-ingest")},
+        "/api/v1/namespaces/coti-train": (namespace, {}),
         "/api/v1/nodes": (200, {"items": [_node(gpus)]}),
     }
     with _server(answers) as host:

@@ -119,9 +119,18 @@ def test_temporary_keys_are_never_kept() -> None:
     assert found.secrets["coti-mlflow"]["username"] == "planted-user"
 
 
-@pytest.mark.parametrize("name", ["kubernetes", "kubeflow"])
-def test_a_submitters_temporary_key_takes_pods_none(name: str) -> None:
+@pytest.mark.parametrize("stored", [frozenset({"coti-s3-kubernetes"}), frozenset[str]()])
+def test_the_kubernetes_stack_keeps_no_key(stored: frozenset[str]) -> None:
+    """Any pod of a run can read ZenML's store: pods have theirs from Kubernetes, by role."""
+    found = _definition("kubernetes", WHOLE, PLACES, stored)
+    assert found.secrets == {}
+    assert "planted" not in repr([each.config for each in found.components])
+    assert "{{" not in repr([each.config for each in found.components])
+
+
+def test_a_submitters_temporary_key_takes_pods_none() -> None:
     """The component is the pods', too: what is stored for them stays, the temporary key doesn't."""
+    name = "kubeflow"
     taken = {**WHOLE, "AWS_SESSION_TOKEN": "planted-token"}
     for stored in (frozenset({f"coti-s3-{name}"}), frozenset[str]()):
         found = _definition(name, taken, PLACES, stored)

@@ -40,9 +40,13 @@ RUNS = (
     "print(json.dumps([[r.status.value, sorted(r.steps), [a.uri for a in"
     " r.steps['train_cycle'].outputs['embedding']]] for r in runs]))"
 )
+LOGIN = {
+    "MLFLOW_TRACKING_USERNAME": "coti",
+    "MLFLOW_TRACKING_PASSWORD": "planted-password-of-runs",
+}
 
 
-def test_a_run_on_both_servers(tmp_path: Path) -> None:
+def test_a_run_on_both_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run, its images and the registered word are on the servers, the files in the bucket."""
     with mariadb(tmp_path) as port, postgres(tmp_path) as other, s3_server(tmp_path) as store:
         client(store).create_bucket(Bucket=BUCKET)
@@ -64,17 +68,26 @@ def test_a_run_on_both_servers(tmp_path: Path) -> None:
             "COTI_S3_BUCKET": BUCKET,
             "MLFLOW_S3_ENDPOINT_URL": store,
             "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*",
+            "MLFLOW_AUTH_ADMIN_PASSWORD": "planted-admin-password",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "planted-secret-key",
+            "COTI_MLFLOW_USERNAME": "coti",
+            "COTI_MLFLOW_PASSWORD": LOGIN["MLFLOW_TRACKING_PASSWORD"],
             **keys,
         }
         with (
             application("zenml", tmp_path, zenml, "/health") as address,
             application("mlflow", tmp_path, mlflow, "/health") as tracking,
         ):
-            _run_and_look(tmp_path, address, tracking, store, keys)
+            _run_and_look(tmp_path, address, tracking, store, keys, monkeypatch)
 
 
 def _run_and_look(
-    folder: Path, address: str, tracking: str, store: str, keys: dict[str, str]
+    folder: Path,
+    address: str,
+    tracking: str,
+    store: str,
+    keys: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     space = make_checkout(folder)
     space.extra.update(
@@ -83,8 +96,7 @@ def _run_and_look(
             "COTI_S3_BUCKET": BUCKET,
             "COTI_S3_ENDPOINT": store,
             "MLFLOW_TRACKING_URI": tracking,
-            "MLFLOW_TRACKING_USERNAME": "coti",
-            "MLFLOW_TRACKING_PASSWORD": "unset",
+            **LOGIN,
         }
     )
     log_in(space, address, api_key(address, ADMIN))
@@ -98,6 +110,8 @@ def _run_and_look(
     assert status == "completed"
     assert "register_embedding" in steps
     assert all(uri.startswith(f"s3://{BUCKET}/") for uri in uris)
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
     found = MlflowClient(tracking_uri=tracking)
     (version,) = found.search_model_versions("name = 'ankle-boot'")
     assert "champion" in found.get_model_version("ankle-boot", version.version).aliases

@@ -40,6 +40,14 @@ pytestmark = [
 ]
 
 BUCKET = "coti-tracking"
+ACCOUNTS = {
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "planted-admin-password",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "planted-secret-key",
+    "COTI_MLFLOW_USERNAME": "runs",
+    "COTI_MLFLOW_PASSWORD": "planted-%run/password",
+}
+ADMIN = ("admin", ACCOUNTS["MLFLOW_AUTH_ADMIN_PASSWORD"])
+READER = ("reader", "planted-reader-password")
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +62,21 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
             "COTI_S3_BUCKET": BUCKET,
             "MLFLOW_S3_ENDPOINT_URL": endpoint,
             "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*",
+            **ACCOUNTS,
             "AWS_ACCESS_KEY_ID": ACCESS,
             "AWS_SECRET_ACCESS_KEY": SECRET,
         }
 
 
 def test_a_registry_outlives_its_server_and_its_database(
-    settings: dict[str, str], tmp_path: Path
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written through the server, files in the bucket; dumped, restored elsewhere: the same."""
+    """Written through the server, files in the bucket; dumped, restored elsewhere: the same.
+
+    Nobody gets anything without an account; the account of runs writes, another's only reads.
+    """
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ACCOUNTS["COTI_MLFLOW_USERNAME"])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ACCOUNTS["COTI_MLFLOW_PASSWORD"])
     with application("mlflow", tmp_path, settings, "/health") as address:
         _fill(address, tmp_path)
         before = _content(address, tmp_path / "before")
@@ -72,6 +86,7 @@ def test_a_registry_outlives_its_server_and_its_database(
             timeout=30,
         )
         assert stranger.status_code == 403
+        _only_accounts_get_in(address)
     assert before["aliases"] == {"champion": "1"}
     assert before["audit"] == ["promote version 1", "refuse version 2"]
     stored = client(settings["MLFLOW_S3_ENDPOINT_URL"]).list_objects_v2(Bucket=BUCKET)
@@ -89,6 +104,27 @@ def test_a_registry_outlives_its_server_and_its_database(
     with application("mlflow", tmp_path, again, "/health") as address:
         assert _content(address, tmp_path / "after") == before
     _no_secret(tmp_path)
+
+
+def _only_accounts_get_in(address: str) -> None:
+    """Neither to read nor to move the champion; who only reads cannot move it either."""
+    made = {"username": READER[0], "password": READER[1]}
+    users = f"{address}/api/2.0/mlflow/users/create"
+    assert requests.post(users, json=made, auth=ADMIN, timeout=30).ok
+    alias = f"{address}/api/2.0/mlflow/registered-models/alias"
+    moved = {"name": "boots", "alias": "champion", "version": "2"}
+    asked = f"{address}/api/2.0/mlflow/registered-models/get?name=boots"
+    artifacts = f"{address}/api/2.0/mlflow-artifacts/artifacts/planted"
+    for login in (None, ("runs", "wrong"), ("admin", "password"), ("nobody", "")):
+        for request in (
+            lambda **more: requests.get(asked, **more),
+            lambda **more: requests.post(alias, json=moved, **more),
+            lambda **more: requests.put(artifacts, data=b"x", **more),
+            lambda **more: requests.post(users, json={"username": "x", "password": "y"}, **more),
+        ):
+            assert request(auth=login, timeout=30).status_code == 401
+    assert requests.get(asked, auth=READER, timeout=30).ok
+    assert requests.post(alias, json=moved, auth=READER, timeout=30).status_code == 403
 
 
 def _fill(address: str, folder: Path) -> None:
@@ -220,3 +256,4 @@ def _no_secret(folder: Path) -> None:
     log = (folder / "mlflow.log").read_text(encoding="utf-8", errors="replace")
     assert PASSWORD not in log
     assert SECRET not in log
+    assert "planted-" not in log

@@ -12,6 +12,10 @@ GIVEN = {
     "COTI_DB_PASSWORD": "p@ss/word",
     "COTI_S3_BUCKET": "bucket",
     "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "admin's word",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "word of sessions",
+    "COTI_MLFLOW_USERNAME": "runs",
+    "COTI_MLFLOW_PASSWORD": "word of runs",
     "PATH": "/bin",
 }
 
@@ -43,6 +47,13 @@ def test_what_is_missing_is_named(missing: str) -> None:
     given = {name: value for name, value in GIVEN.items() if name != missing}
     with pytest.raises(ConfigError, match=f"{missing} is not set: the mlflow server needs it"):
         server_environment("mlflow", given)
+
+
+def test_mlflow_asks_who_is_there() -> None:
+    """Its app with accounts, whose administrator has a name that everybody knows and no default."""
+    words = server_command("mlflow", GIVEN)
+    assert words[words.index("--app-name") + 1] == "basic-auth"
+    assert server_environment("mlflow", GIVEN)["MLFLOW_AUTH_ADMIN_USERNAME"] == "admin"
 
 
 def test_there_are_two_servers() -> None:

@@ -23,7 +23,7 @@ from coti.pool.validation import Validation, validate
 from coti.report import Card, RunReport, write_report
 from coti.settings import PoolSettings
 from tests.coti.report.test_report import Page, cycle, png
-from tools.studio_screenshot import browser_page, chromium
+from tools.screenshots import browser_page, chromium
 
 ROWS = ("id", "source", "caption", "detail", "format", "mode", "quality", "url", "license")
 HOSTILE = (
