@@ -70,10 +70,17 @@ def tiny() -> bytes:
 
 def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
     """Each page that the product writes, with ``text`` wherever one is shown."""
-    cards = [[Card(tiny(), text, 9.1, 8.2, 11.3, 1, text)]]
+    cards = [[Card(tiny(), text, 9.1, 8.2, 11.3, 1)]]
     curve = {"step": 1, "loss": 0.1, "learning_rate": 1e-2, "stage": text, "phi": 5.0}
     run = RunReport(
-        *(text, [cycle(0)], text, text, text, text, text, 0, text),
+        text,
+        [cycle(0)],
+        title=text,
+        placeholder_token=text,
+        strategy=text,
+        finished=text,
+        best_cycle=0,
+        stop_reason=text,
         curves=[[curve, {**curve, "step": 2}]],
         picked=cards,
         refused=cards,
@@ -94,7 +101,7 @@ def shape(html: str) -> list[tuple[str, list[str]]]:
     return [(tag, sorted(attributes)) for tag, attributes in Page(html).tags]
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(texts)
 def test_no_text_adds_a_tag_or_an_attribute(tmp_path_factory: Any, text: str) -> None:
     """All three have the tags of the same pages with an ordinary word, and encode as UTF-8."""
@@ -120,6 +127,7 @@ def verdict_of(text: str) -> Validation:
     frame = judged_word().manifest.copy()
     for name in ("source", "caption", "detail", "format", "mode", "quality", "url", "license"):
         frame[name] = text.encode("utf-8", "replace").decode()  # Arrow holds no surrogates
+    frame["quality"] = frame["quality"].str.replace(",", ";")  # of flags a comma makes two
     result = replaced(judged_word().result, "word", text)
     return Validation(frame, result, results_page(result))
 
