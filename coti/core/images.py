@@ -6,33 +6,37 @@ A batch of images is a uint8 tensor ``[n, 3, h, w]``, 0 to 255, RGB.
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from coti.core.decoding import MOST_PIXELS, decode, fitted, to_rgb
 from coti.core.errors import PoolError
+from coti.core.file_rules import FileRefused, kind_of_file, list_files, read_inside
 
 __all__ = [
-    "IMAGE_FORMATS",
     "check_images",
     "encode_png",
     "from_pil",
+    "image_names",
     "read_image",
     "read_image_folder",
     "to_pil",
+    "unusable_image",
 ]
 
-IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""Formats of Pillow that are read; every other decoder stays out of a stranger's reach."""
-
-_SIDE_FILES = {".csv", ".json", ".jsonl", ".md", ".parquet", ".tsv", ".txt", ".yaml", ".yml"}
-_SYSTEM_FILES = {"desktop.ini", "thumbs.db"}
-_WHITE = (255, 255, 255, 255)
+_REMEDIES = {
+    "animated": "save the frame that is meant as an image of its own",
+    "too_many_pixels": "make it smaller",
+    "file_too_large": "make it smaller",
+    "unsupported_format": "save it as PNG or JPEG",
+    "missing_file": "check the path",
+}
 
 
 def check_images(images: Tensor) -> None:
@@ -64,15 +68,14 @@ def from_pil(images: Sequence[Image.Image], size: int | tuple[int, int]) -> Tens
         raise ValueError(f"size is {size}: at least 1 pixel a side.")
     batch = torch.empty((len(images), 3, height, width), dtype=torch.uint8)
     for row, image in zip(batch, images, strict=True):
-        upright = _to_rgb(ImageOps.exif_transpose(image))
-        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
-        row.copy_(torch.from_numpy(np.array(fitted)).permute(2, 0, 1))
+        whole = fitted(to_rgb(ImageOps.exif_transpose(image)), (width, height))
+        row.copy_(torch.from_numpy(np.array(whole)).permute(2, 0, 1))
     return batch
 
 
 def encode_png(image: Tensor | Image.Image) -> bytes:
     """An image, a uint8 tensor ``[3, h, w]`` or Pillow's, as PNG bytes without metadata."""
-    pil_image = to_pil(image[None])[0] if isinstance(image, Tensor) else _to_rgb(image)
+    pil_image = to_pil(image[None])[0] if isinstance(image, Tensor) else to_rgb(image)
     clean = Image.new("RGB", pil_image.size)
     clean.paste(pil_image)
     buffer = io.BytesIO()
@@ -80,72 +83,73 @@ def encode_png(image: Tensor | Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def read_image(source: Path | bytes, *, max_pixels: int = 50_000_000) -> Image.Image:
-    """Decode an image file, or its bytes, to upright RGB; of an animation the first frame.
+def read_image(source: Path | bytes, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
+    """Decode an image file, or its bytes, to upright sRGB by the rules of a pool's images.
 
     Raises:
-        PoolError: it is none of :data:`IMAGE_FORMATS`, damaged, or of more than ``max_pixels``
-            pixels; the message names the file.
+        PoolError: it cannot be used (:func:`coti.core.decoding.decode`); the message names the
+            file.
     """
-    name = "the image" if isinstance(source, bytes) else str(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            stream = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(stream, formats=IMAGE_FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise Image.DecompressionBombError(
-                        f"{image.width}x{image.height} is more than {max_pixels} pixels"
-                    )
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # decoders raise nearly anything on a damaged file
-        reason = str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            reason = "in none of the formats " + ", ".join(IMAGE_FORMATS)
-        raise PoolError(
-            f"{name} cannot be read as an image ({reason}): replace it or take it out."
-        ) from error
+    if isinstance(source, bytes):
+        return _decoded("the image", lambda: source, max_pixels)
+    return _decoded(str(source), partial(_named_file, source), max_pixels)
 
 
 def read_image_folder(path: str | Path, resolution: int) -> tuple[list[str], Tensor]:
     """Names, sorted, and images ``[n, 3, resolution, resolution]`` uint8 of a folder.
 
-    Made for seeds and references, which must all be good: hidden files, subfolders and side files
-    (captions, tables) are passed over, any other file that is no image is an error. Images
-    are fitted as in :func:`from_pil`.
+    Made for references and images to train on, which must all be good: :func:`image_names` says
+    which files are meant, and one that cannot be used is an error.
 
     Raises:
         PoolError: there is no such folder, it holds no image, or a file in it is none.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise PoolError(f"{folder} is no folder: give the path of a folder of images.")
-    files = sorted(
-        (
-            file
-            for file in folder.iterdir()
-            if file.is_file()
-            and not file.name.startswith(".")
-            and file.name.lower() not in _SYSTEM_FILES
-            and file.suffix.lower() not in _SIDE_FILES
-        ),
-        key=lambda file: file.name,
-    )
-    if not files:
-        raise PoolError(f"{folder} holds no image: put at least one PNG, JPEG or WebP into it.")
-    batches = [from_pil([read_image(file)], resolution) for file in files]
-    return [file.name for file in files], torch.cat(batches)
+    names = image_names(path)
+    batches = [
+        from_pil([_decoded(str(Path(path, name)), partial(read_inside, path, name))], resolution)
+        for name in names
+    ]
+    return names, torch.cat(batches)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB of any mode: 16 bits scaled to 8 (Pillow would clip them), transparency on white."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        top = 65535.0 if image.mode != "F" and values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image.convert("RGB")
+def image_names(path: str | Path) -> list[str]:
+    """The images of a folder of chosen ones (seeds, references) and below it, by folder and name.
+
+    Side files (captions, tables, notes) and what systems leave behind are passed over; anything
+    else is meant as an image.
+
+    Raises:
+        PoolError: there is no such folder, or it holds no image.
+    """
+    if not Path(path).is_dir():
+        raise PoolError(f"{path} is no folder: give the path of a folder of images.")
+    names = [name for name in list_files(path) if kind_of_file(name) in ("image", "other")]
+    if not names:
+        raise PoolError(f"{path} holds no image: put at least one PNG, JPEG or WebP into it.")
+    return names
+
+
+def unusable_image(name: str, reason: str, detail: str) -> PoolError:
+    """The sentence for a chosen file that cannot be used."""
+    remedy = _REMEDIES.get(reason, "replace it or take it out")
+    return PoolError(f"{name} cannot be read as an image ({reason}: {detail}): {remedy}.")
+
+
+def _decoded(
+    name: str, read: Callable[[], bytes], max_pixels: int = MOST_PIXELS
+) -> Image.Image:
+    try:
+        return decode(read(), max_pixels=max_pixels).image
+    except FileRefused as refused:
+        raise unusable_image(name, refused.reason, refused.detail) from refused
+    except MemoryError as error:
+        raise unusable_image(name, "decode_memory", "out of memory") from error
+
+
+def _named_file(path: Path) -> bytes:
+    """A file that the user named: a link to it is followed."""
+    try:
+        whole = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise FileRefused("missing_file", "there is no such file") from error
+    return read_inside(whole.parent, whole.name)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from coti.core.errors import PoolError
-from coti.core.file_rules import kind_of_file, stand_in
+from coti.core.file_rules import FileRefused, read_inside, stand_in
 from coti.core.redaction import redacted
 from coti.core.text_files import valid_text
 from coti.pool.decode.decoder import Decoded, Limits
@@ -199,23 +198,19 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
 def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str], torch.Tensor]:
     """Seed images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
 
-    Seeds are chosen by hand, so one that cannot be read is an error that names the file; text
-    files and metadata tables beside the images are passed over.
+    As :func:`coti.core.images.read_image_folder` reads them, but in the sandbox.
+
+    Raises:
+        PoolError: there is no such folder, it holds no image, or a file in it is none.
     """
     import numpy as np
     import torch
 
+    from coti.core.images import image_names, unusable_image
+
     folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise PoolError(f"The seed folder {str(path)!r} does not exist: put the seeds into it.")
+    names = image_names(folder)
     settings = PoolSettings()
-    entries = [
-        entry
-        for entry in open_source(str(folder), PoolSettings(kind="folder")).entries()
-        if kind_of_file(entry.name) not in ("side", "system")
-    ]
-    if not entries:
-        raise PoolError(f"The seed folder {str(path)!r} holds no images: about ten are needed.")
     ids: list[str] = []
     images: list[Any] = []
     with DecodePool(
@@ -224,18 +219,14 @@ def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str],
         timeout=settings.decode_timeout,
         memory=settings.decode_memory,
     ) as decoders:
-        for entry in entries:
+        for name in names:
             try:
-                if entry.reason or entry.read is None:
-                    raise Rejected(entry.reason, entry.detail)
-                data = entry.read()
+                data = read_inside(folder, name)
                 pixels = decoders.decode(data).pixels
-            except Rejected as rejected:
-                raise PoolError(
-                    f"The seed {str(folder / entry.name)!r} is not an image that can be used "
-                    f"({rejected.reason}: {rejected.detail}): replace or remove it."
-                ) from rejected
+            except (FileRefused, Rejected) as refused:
+                said = str(folder / name)
+                raise unusable_image(said, refused.reason, refused.detail) from refused
             ids.append(hashlib.sha256(data).hexdigest()[:20])
             images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
     tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, [entry.name for entry in entries], tensor
+    return ids, names, tensor

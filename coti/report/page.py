@@ -45,7 +45,7 @@ class Card:
     """An image of the pool with its scores, as picked or refused in a cycle."""
 
     png: bytes
-    """The image in any format of :data:`coti.core.images.IMAGE_FORMATS`."""
+    """The image in any format of :data:`coti.core.decoding.FORMATS`."""
     id: str
     s_aes: float | None = None
     """0 to 10."""

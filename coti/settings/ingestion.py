@@ -69,8 +69,8 @@ class PoolSettings(Strict):
     untranslated line."""
     min_side: int = 16
     """Pixels of the shorter side."""
-    max_pixels: int = 50_000_000
-    """More pixels than this is a decompression bomb."""
+    max_pixels: int = 120_000_000
+    """Images of more pixels are not decoded; each takes four bytes while it is."""
     max_bytes: int = 50_000_000
     """Larger files are not opened."""
     max_aspect_ratio: float = 3.0

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coti.pool.decode.decoder import FORMATS, Limits, decode_image, sanitized
+from coti.core.decoding import FORMATS, fitted
+from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.reasons import Rejected
 from tests.coti.pool.conftest import bomb, encoded, image
 
@@ -84,7 +85,7 @@ def test_transparency_is_laid_on_white() -> None:
         (encoded(image(2))[:-40], "truncated"),
         (encoded(image(2, (200, 200)), "JPEG")[:-800], "truncated"),
         (bomb(), "decompression_bomb"),
-        (encoded(image(3, (300, 300))), "decompression_bomb"),
+        (encoded(image(3, (300, 300))), "too_many_pixels"),
     ],
 )
 def test_bad_bytes_have_their_reason(data: bytes, reason: str) -> None:
@@ -116,7 +117,7 @@ def test_sanitised_images_are_square_whatever_came_in(
     width: int, height: int, resolution: int
 ) -> None:
     """Any size ends as ``resolution`` by ``resolution``, and a plain colour stays that colour."""
-    out = sanitized(Image.new("RGB", (width, height), (10, 200, 60)), resolution)
+    out = fitted(Image.new("RGB", (width, height), (10, 200, 60)), (resolution, resolution))
     assert out.size == (resolution, resolution)
     assert np.abs(np.asarray(out).astype(int) - (10, 200, 60)).max() <= 1
 

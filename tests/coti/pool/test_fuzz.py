@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from coti.core.decoding import FORMATS
 from coti.core.errors import PoolError
 from coti.pool import parquet_process
-from coti.pool.decode.decoder import FORMATS
 from coti.pool.entry import Entry
 from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source

@@ -1,0 +1,68 @@
+"""An image's own colour profile brought to sRGB by Little CMS.
+
+Relative colorimetric with black point compensation, as image editors and browsers do it.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+__all__ = ["LAB", "ProfileError", "to_srgb"]
+
+LAB = b"CIELAB"
+"""Stands for a profile where the image's mode is ``LAB``, which needs none."""
+
+_SAME = 2
+"""Levels by which the profiles that call themselves sRGB differ from each other."""
+
+
+class ProfileError(Exception):
+    """The profile is damaged, or not one of the image's colours."""
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """An image of mode ``L``, ``RGB``, ``CMYK`` or ``LAB`` with an ICC profile, in sRGB.
+
+    What is sRGB already, within two levels of 255, comes back as it is.
+
+    Raises:
+        ProfileError: the profile cannot be used on it.
+    """
+    transform = _transform(profile, image.mode)
+    if transform is None:
+        return image
+    result = transform.apply(image)
+    result.info.clear()
+    return result
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """To sRGB; None where there is nothing to do. Kept, since a pool's images share profiles."""
+    try:
+        source = (
+            ImageCms.createProfile("LAB")
+            if profile == LAB
+            else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        )
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+        raise ProfileError(str(error)) from error
+    if mode == "RGB":
+        steps = np.linspace(0, 255, 9).astype(np.uint8)
+        probe = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(81, 9, 3)
+        changed = np.asarray(transform.apply(Image.fromarray(probe))).astype(np.int16)
+        if np.abs(changed - probe).max() <= _SAME:
+            return None
+    return transform
