@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import queue
 import signal
@@ -33,6 +34,13 @@ __all__ = ["DecodePool"]
 
 _START_TIMEOUT = 120.0
 _HEADER_LIMIT = 1 << 20
+_ENVIRONMENT = (
+    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"),
+    *("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"),
+)
+"""All that Python and the libraries need to start; what else there is, is none of a decoder's."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -50,6 +58,7 @@ class DecodePool:
     def __init__(self, limits: Limits, *, workers: int, timeout: float, memory: int) -> None:
         self._limits, self._timeout, self._memory = limits, timeout, memory
         self._lock = threading.Lock()
+        self._warned = False
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._idle.put(None)  # forked when first needed
@@ -137,7 +146,7 @@ class DecodePool:
         settings = {"limits": dataclasses.asdict(self._limits), "memory": self._memory}
         root = str(Path(coti.__file__).resolve().parent.parent)
         environment = {
-            **{k: v for k, v in os.environ.items() if not _secret(k)},
+            **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
@@ -170,6 +179,7 @@ class DecodePool:
                 try:
                     socket.send_fds(self._control, [FORK], [theirs.fileno()])
                     (pid,) = PID.unpack(receive(self._control, PID.size))
+                    self._warn(ours)
                     return _Worker(ours, pid)
                 except (EOFError, OSError) as error:
                     ours.close()
@@ -183,6 +193,19 @@ class DecodePool:
                 finally:
                     theirs.close()
         raise AssertionError("unreachable")
+
+    def _warn(self, connection: socket.socket) -> None:
+        """Say, once, where a new worker is less confined than it should be."""
+        deadline = time.monotonic() + _START_TIMEOUT
+        size = ANSWER.unpack(_receive_until(connection, ANSWER.size, deadline))[0]
+        found = _receive_until(connection, min(size, _HEADER_LIMIT), deadline).decode()
+        if found and not self._warned:
+            self._warned = True
+            logger.warning(
+                "images are decoded in processes that are less confined than they should be (%s): "
+                "decode what you do not trust on another machine",
+                found,
+            )
 
     def _end(self, worker: _Worker) -> int:
         """Kill and reap; the wait status, or 0 where the whole program is gone."""
@@ -217,7 +240,3 @@ def _how(status: int) -> str:
         return f"its process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"its process ended with status {os.waitstatus_to_exitcode(status)}"
 
-
-def _secret(name: str) -> bool:
-    """Environment variables that a taken-over worker should not find."""
-    return any(word in name.upper() for word in ("SECRET", "TOKEN", "PASSWORD", "CREDENTIAL"))

@@ -2,23 +2,25 @@
 
 It loads the libraries once and forks a child for every worker, so that a worker that had to be
 killed is replaced in milliseconds. A child reads images from its socket and answers with JSON
-and raw pixels: nothing that a taken-over child sends is unpickled or parsed as an image. It may
-write no file, and its memory is bounded; the time is watched from outside.
+and raw pixels: nothing that a taken-over child sends is unpickled or parsed as an image. It is
+confined (:mod:`coti.pool.decode.confinement`), its memory bounded, its time watched from outside.
+A new child first says what could not be confined.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
+import io
 import json
 import os
-import resource
 import signal
 import socket
 import struct
 import sys
 
+from coti.core.decoding import FORMATS
+from coti.pool.decode.confinement import confine
 from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.reasons import Rejected
 
@@ -89,7 +91,8 @@ def _end(pid: int) -> int:
 def _work(connection: socket.socket, limits: Limits, memory: int) -> None:
     """Decode what comes until the other side closes, then end without cleaning up."""
     try:
-        _confine(memory)
+        open_ways = confine(memory).encode()
+        connection.sendall(ANSWER.pack(len(open_ways), 0) + open_ways)
         while True:
             (size,) = LENGTH.unpack(receive(connection, LENGTH.size))
             header, pixels = _answer(receive(connection, size), limits)
@@ -117,30 +120,29 @@ def _answer(data: bytes, limits: Limits) -> tuple[dict[str, object], bytes]:
 
 
 def _load_libraries(limits: Limits) -> None:
-    """Import and use everything once before the forks, so that children share it."""
-    import io
+    """Import and use everything once before the forks: a confined child cannot open a file."""
+    import encodings.idna
+    import encodings.latin_1
+    import encodings.utf_16
+    import encodings.utf_32
     import logging
 
-    from PIL import Image
+    from PIL import Image, ImageCms
 
     logging.disable(logging.CRITICAL)
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
     Image.init()
-    stream = io.BytesIO()
-    Image.new("RGB", (40, 40), (200, 10, 10)).save(stream, "JPEG")
-    decode_image(stream.getvalue(), limits)
-
-
-def _confine(memory: int) -> None:
-    """No files, no core dumps, bounded memory, and death with the parent (Linux)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes its warnings there
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError, ValueError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/statm") as statm:
-            used = int(statm.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in FORMATS:
+        stream = io.BytesIO()
+        Image.new("RGB", (40, 40), (200, 10, 10)).save(
+            stream, kind, exif=exif, icc_profile=profile
+        )
+        for data in (stream.getvalue(), stream.getvalue()[:60]):
+            with contextlib.suppress(Rejected):
+                decode_image(data, limits)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from coti.pool.decode.decoder import Limits
+from coti.core.decoding import FORMATS
+from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.reasons import Rejected
 from tests.coti.pool.conftest import encoded, image
@@ -140,3 +145,110 @@ def test_many_threads_share_the_workers(started: Callable[..., DecodePool]) -> N
     with ThreadPoolExecutor(8) as threads:
         widths = [decoded.width for decoded in threads.map(pool.decode, data)]
     assert widths == [20 + seed for seed in range(60)]
+
+
+TAKEN_OVER = """
+import coti.pool.decode.confinement as confinement
+import coti.pool.decode.decoder as decoder
+from coti.pool.reasons import Rejected
+
+def decode_image(data, limits, good=decoder.decode_image):
+    if not data.startswith(b"return "):
+        return good(data, limits)
+    scope = {}
+    exec("def attack():\\n " + data.decode(), scope)
+    try:
+        raise Rejected("corrupt", repr(scope["attack"]()))
+    except (OSError, ValueError) as error:
+        raise Rejected("decode_crashed", repr(error))
+
+decoder.decode_image = decode_image
+"""
+"""A decoder that runs what the image says: put before the worker's own start."""
+
+NO_FILTER = TAKEN_OVER + "confinement._ARCHITECTURES.clear()"
+
+SECRETS = [
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN"),
+    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "ZENML_STORE_URL", "ZENML_STORE_API_KEY"),
+    *("DATABASE_URL", "GITHUB_PAT", "SSH_AUTH_SOCK", "HTTPS_PROXY", "KUBECONFIG", "SIGNED_URL"),
+    "COTI_ANYTHING",
+]
+
+FILES_AND_NETWORK = [
+    "open('/etc/passwd').read()",
+    "open({folder!r} + '/written', 'w')",
+    "__import__('os').listdir('/')",
+    "open('/proc/self/environ', 'rb').read()",
+    "open('/proc/{main}/environ', 'rb').read()",
+    "open('/proc/{main}/mem', 'r+b')",
+    "__import__('socket').socket()",
+    "__import__('socket').socketpair()",
+    "__import__('socket').create_connection(('127.0.0.1', {port}), 1)",
+    "__import__('os').pipe()",
+    "__import__('resource').setrlimit(7, (100, 100)) or open('/etc/passwd')",
+]
+PROCESSES = [
+    "__import__('os').fork()",
+    "__import__('os').kill({main}, 0)",
+    "__import__('os').execv('/bin/true', ['true'])",
+    "__import__('os').unlink({folder!r} + '/kept')",
+    "__import__('os').mkdir({folder!r} + '/made')",
+    "__import__('os').getcwd()",
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces and filters are Linux's")
+@pytest.mark.parametrize("how", [TAKEN_OVER, NO_FILTER], ids=["filter", "no filter"])
+def test_a_taken_over_decoder_finds_no_secret_and_reaches_nothing(
+    how: str,
+    started: Callable[..., DecodePool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither environment nor file nor network nor process; without the filter, which is said,
+    namespace and limits keep files and network away.
+    """
+    (tmp_path / "sitecustomize.py").write_text(how)
+    (tmp_path / "kept").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in SECRETS:
+        monkeypatch.setenv(name, "planted-value")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pool = started()
+        filled = {
+            "folder": str(tmp_path),
+            "main": os.getpid(),
+            "port": server.getsockname()[1],
+        }
+        with pytest.raises(Rejected) as caught:
+            pool.decode(b"return dict(__import__('os').environ)")
+        assert caught.value.reason == "corrupt"
+        assert "planted-value" not in caught.value.detail
+        assert not set(SECRETS) & set(ast.literal_eval(caught.value.detail))
+        for attack in FILES_AND_NETWORK + PROCESSES * (how == TAKEN_OVER):
+            with pytest.raises(Rejected) as caught:
+                pool.decode(f"return {attack.format_map(filled)}".encode())
+            assert caught.value.reason == "decode_crashed", (attack, caught.value.detail)
+    assert pool.decode(GOOD).width == 48
+    assert (tmp_path / "kept").exists()
+    assert not (tmp_path / "written").exists()
+    assert ("less confined" in caplog.text) == (how == NO_FILTER)
+
+
+def test_every_format_is_decoded_with_all_that_a_file_may_carry(
+    started: Callable[..., DecodePool],
+) -> None:
+    """Whatever a decoder loads late is there before the child is confined: profile, EXIF, alpha,
+    threads.
+    """
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pool = started()
+    for kind in FORMATS:
+        for mode in ("RGB", "RGBA", "L"):
+            whole = image(1, (600, 24)).convert("RGB" if (kind, mode) == ("JPEG", "RGBA") else mode)
+            data = encoded(whole, kind, icc_profile=profile, exif=exif)
+            assert pool.decode(data) == decode_image(data, Limits(32, measure=False))
