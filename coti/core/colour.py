@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-__all__ = ["LAB", "ProfileError", "to_srgb"]
+__all__ = ["LAB", "ProfileError", "grey_table", "to_srgb"]
 
 LAB = b"CIELAB"
 """Stands for a profile where the image's mode is ``LAB``, which needs none."""
@@ -32,6 +32,8 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     Raises:
         ProfileError: the profile cannot be used on it.
     """
+    if image.mode == "L":
+        return Image.merge("RGB", [image.point(band) for band in grey_table(profile)])
     transform = _transform(profile, image.mode)
     if transform is None:
         return image
@@ -41,7 +43,24 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 @lru_cache(maxsize=8)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def grey_table(profile: bytes) -> tuple[list[int], ...]:
+    """Red, green and blue, 256 levels each, of the grey levels of a profile.
+
+    Little CMS's own tables are too coarse for the shadows of linear light, so they are not used.
+
+    Raises:
+        ProfileError: it is damaged, or not one of greys.
+    """
+    transform = _transform(profile, "L", ImageCms.Flags.NOOPTIMIZE)
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    assert transform is not None
+    return tuple(band.tolist() for band in np.asarray(transform.apply(ramp))[0].T)
+
+
+@lru_cache(maxsize=8)
+def _transform(
+    profile: bytes, mode: str, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> ImageCms.ImageCmsTransform | None:
     """To sRGB; None where there is nothing to do. Kept, since a pool's images share profiles."""
     try:
         source = (
@@ -55,7 +74,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            flags | ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
         raise ProfileError(str(error)) from error

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from coti.core.colour import LAB, ProfileError, to_srgb
+from coti.core.colour import LAB, ProfileError, grey_table, to_srgb
 from coti.core.file_rules import FileRefused
 
 __all__ = ["FORMATS", "MOST_PIXELS", "DecodedImage", "decode", "fitted", "to_rgb"]
@@ -33,8 +33,8 @@ _BOMB = 10_000
 """Pixels a byte above which no file describes what it declares: deflate packs at most 1,032 bytes
 into one, eight pixels of one bit each."""
 
-_MAX_SAMPLE_VALUE = 281
-"""TIFF's tag."""
+_BITS, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
+"""TIFF's tags."""
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -93,7 +93,7 @@ def decode(
         image, kind, mode = _without_metadata(data, max_pixels, first_frame)
         notes.append("metadata of more than 1 MB ignored")
     try:
-        _mend_transparency(image, kind, data)
+        _mend(image, kind, data)
         try:
             image = ImageOps.exif_transpose(image)
         except MemoryError:
@@ -201,11 +201,12 @@ def _without_metadata(
     raise last
 
 
-def _mend_transparency(image: Image.Image, kind: str, data: bytes) -> None:
+def _mend(image: Image.Image, kind: str, data: bytes) -> None:
     """What Pillow leaves as it stands in the file.
 
-    A PNG's transparent value is of the file's bit depth, the pixels are of 8 bits; a BMP whose
-    alpha is 0 everywhere has none: its writer left the byte alone.
+    A PNG's transparent value is of the file's bit depth, the pixels are of 8 bits. A BMP whose
+    alpha is 0 everywhere has none: its writer left the byte alone. A TIFF's tags say which value
+    of more than 8 bits is white, and are lost when the image is turned.
     """
     value = image.info.get("transparency")
     if kind == "PNG" and value is not None and data[12:16] == b"IHDR":
@@ -216,6 +217,8 @@ def _mend_transparency(image: Image.Image, kind: str, data: bytes) -> None:
             image.info["transparency"] = value * 255 // (2**depth - 1)
     if kind == "BMP" and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
         image.putalpha(255)
+    if kind == "TIFF":
+        image.info["tags"] = dict(getattr(image, "tag_v2", {}))
 
 
 def _colours(image: Image.Image, layer: Image.Image | None) -> Image.Image:
@@ -235,18 +238,16 @@ def _levels(image: Image.Image, profile: bytes) -> tuple[Image.Image, bytes]:
     like, else the least is black and the most white.
     """
     values = np.asarray(image)
-    tags = getattr(image, "tag_v2", {})
-    inverted = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    tags = image.info.get("tags", {})
+    inverted = tags.get(_PHOTOMETRIC) == 0
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         levels = np.clip(np.arange(65536) * (255 / _most(values, tags)), 0, 255)
         if inverted:
             levels = 255 - levels
         table = np.rint(levels).astype(np.uint8)
         if profile:
-            ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
             with contextlib.suppress(ProfileError):  # said where it is tried again
-                srgb = np.asarray(to_srgb(ramp, profile), dtype=np.float64)[0]
-                bands = [np.interp(levels, np.arange(256), srgb[:, band]) for band in range(3)]
+                bands = [np.interp(levels, range(256), band) for band in grey_table(profile)]
                 table, profile = np.rint(np.stack(bands, -1)).astype(np.uint8), b""
         result = Image.fromarray(table[values])
     else:
@@ -261,17 +262,16 @@ def _levels(image: Image.Image, profile: bytes) -> tuple[Image.Image, bytes]:
 
 def _most(values: np.ndarray[Any, Any], tags: Mapping[int, Any]) -> int:
     """The value of 16-bit pixels that is white."""
-    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
-    said = tags.get(_MAX_SAMPLE_VALUE, (0,))[0]
-    most = said if 255 < said < 65536 else 2 ** min(bits, 16) - 1
-    return most if most >= values.max(initial=0) else 65535
+    said = [*np.ravel(tags.get(_MAX_SAMPLE_VALUE, 0)), 2 ** tags.get(_BITS, (16,))[0] - 1]
+    largest = max(int(values.max(initial=0)), 256)
+    return next((int(most) for most in said if largest <= most <= 65535), 65535)
 
 
 def _guessed(levels: np.ndarray[Any, Any], mode: str) -> np.ndarray[Any, Any]:
     if not np.isfinite(levels).all():
         raise FileRefused("corrupt", "pixels that are not numbers")
     low, high = float(levels.min()), float(levels.max())
-    if mode == "F" and 0 <= low and high <= 1:
+    if mode == "F" and low >= 0 and high <= 1:
         return levels * 255
     if mode != "F" and 255 < high <= 65535:
         return np.clip(levels, 0, None) / 257

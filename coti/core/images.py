@@ -135,9 +135,7 @@ def unusable_image(name: str, reason: str, detail: str) -> PoolError:
     return PoolError(f"{name} cannot be read as an image ({reason}: {detail}): {remedy}.")
 
 
-def _decoded(
-    name: str, read: Callable[[], bytes], max_pixels: int = MOST_PIXELS
-) -> Image.Image:
+def _decoded(name: str, read: Callable[[], bytes], max_pixels: int = MOST_PIXELS) -> Image.Image:
     try:
         return decode(read(), max_pixels=max_pixels).image
     except FileRefused as refused:

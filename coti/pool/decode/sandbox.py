@@ -239,4 +239,3 @@ def _how(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"its process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"its process ended with status {os.waitstatus_to_exitcode(status)}"
-

@@ -121,10 +121,6 @@ def _answer(data: bytes, limits: Limits) -> tuple[dict[str, object], bytes]:
 
 def _load_libraries(limits: Limits) -> None:
     """Import and use everything once before the forks: a confined child cannot open a file."""
-    import encodings.idna
-    import encodings.latin_1
-    import encodings.utf_16
-    import encodings.utf_32
     import logging
 
     from PIL import Image, ImageCms
@@ -137,9 +133,7 @@ def _load_libraries(limits: Limits) -> None:
     exif[0x0112] = 6
     for kind in FORMATS:
         stream = io.BytesIO()
-        Image.new("RGB", (40, 40), (200, 10, 10)).save(
-            stream, kind, exif=exif, icc_profile=profile
-        )
+        Image.new("RGB", (40, 40), (200, 10, 10)).save(stream, kind, exif=exif, icc_profile=profile)
         for data in (stream.getvalue(), stream.getvalue()[:60]):
             with contextlib.suppress(Rejected):
                 decode_image(data, limits)
