@@ -52,7 +52,15 @@ def find_embeddings(concepts: Sequence[str], files: Sequence[str]) -> list[Embed
         path = _file_of(name)
         from coti.inversion.adapters.embedding import Embedding  # torch comes with it
 
-        embedding = _renamed(Embedding.load(path), token)
+        found_here = Embedding.load(path)
+        said = found_here.metadata.get("token_in_file")
+        if said is not None and token is None:
+            click.echo(
+                f"Note: {name} calls its token {said}; tokenizers read small letters, so here it "
+                f"is {found_here.token}.",
+                err=True,
+            )
+        embedding = _renamed(found_here, token)
         folder = path if path.is_dir() else path.parent
         sources.append(EmbeddingSource(embedding, _label_of(path), folder=folder.resolve()))
     return sources

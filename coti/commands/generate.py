@@ -15,6 +15,7 @@ from coti.commands.generation_options import (
 )
 from coti.commands.project import project
 from coti.core.errors import ConfigError
+from coti.core.tokens import holds_token
 
 if TYPE_CHECKING:
     from coti.commands.project import EmbeddingSource
@@ -111,7 +112,7 @@ def _say_unused(sources: list[EmbeddingSource], prompts: list[str]) -> None:
     """An embedding that no prompt uses has no effect; people wonder why."""
     for source in sources:
         token = source.embedding.token
-        if not any(token in prompt for prompt in prompts):
+        if not any(holds_token(prompt, token) for prompt in prompts):
             click.echo(
                 f"Note: no prompt holds {token} ({source.label}), so it has no effect; write it "
                 "into --prompt.",

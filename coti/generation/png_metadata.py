@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from coti import __version__
 from coti.core.errors import PoolError
 from coti.core.images import to_pil
+from coti.core.tokens import holds_token
 from coti.core.whole_files import tensor_hash, write_whole
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
@@ -102,7 +103,7 @@ def metadata_of(
     used = tuple(
         EmbeddingRecord(each.token, embedding_hash(each), each.num_vectors, dict(each.metadata))
         for each in embeddings
-        if each.token in prompt or each.token in negative_prompt
+        if any(holds_token(text, each.token) for text in (prompt, negative_prompt))
     )
     return GenerationMetadata(
         prompt=prompt,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coti.core.errors import ConfigError, EmbeddingError
 from coti.core.text_files import read_text
+from coti.core.tokens import folded, replace_token
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 
@@ -103,8 +104,8 @@ def check_tokens(
     given = [embedding.token for embedding in embeddings]
     vocabulary = model.tokenizers[0].get_vocab()
     for prompt in prompts:
-        for token in _TOKEN.findall(prompt):
-            if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
+        for token in _TOKEN.findall(folded(prompt)):
+            if token in vocabulary or f"{token}</w>" in vocabulary:
                 continue
             if not any(own in token for own in given):
                 known = f"the tokens here are {', '.join(given)}" if given else "none is given"
@@ -122,5 +123,6 @@ def plain_prompt(prompt: str, embeddings: Sequence[Embedding], word: str | None 
     """
     for place, embedding in enumerate(embeddings):
         own = embedding.metadata.get("concept", "")
-        prompt = prompt.replace(embedding.token, word if word is not None and place == 0 else own)
+        said = word if word is not None and place == 0 else own
+        prompt = replace_token(prompt, embedding.token, said)
     return " ".join(prompt.split())

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from coti.core.errors import EmbeddingError
+from coti.core.tokens import token_of
 from coti.core.weights import read_pickled
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.adapters.embedding_file import parts_of_tensors
+from coti.inversion.adapters.embedding_file import parts_of_tensors, renamed
 
 __all__ = ["convert_embedding"]
 
@@ -34,13 +35,12 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
     if "string_to_param" in found:
         found = found["string_to_param"]
     tensors = {
-        str(key): value.detach().float()
-        for key, value in found.items()
-        if isinstance(value, torch.Tensor)
+        str(key): value.detach() for key, value in found.items() if isinstance(value, torch.Tensor)
     }
     parts, keys, key = parts_of_tensors(tensors, source)
     # The web UI's own name for a token is the file's; "*" stands for whatever the prompt calls it.
     label = token or key or f"<{name if isinstance(name, str) and name else source.stem}>"
-    converted = Embedding("".join(label.split()), parts, {"converted_from": source.name}, keys)
+    metadata = {"converted_from": source.name} | ({} if token else renamed(label))
+    converted = Embedding(token or token_of(label), parts, metadata, keys)
     converted.save(target)
     return converted

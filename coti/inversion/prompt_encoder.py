@@ -18,6 +18,7 @@ from torch import nn
 
 from coti.core.errors import EmbeddingError
 from coti.core.quiet_libraries import quiet_libraries
+from coti.core.tokens import fault_of_token, folded
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
 
@@ -33,7 +34,8 @@ class PromptEncoder:
             given; may be empty.
 
     Raises:
-        EmbeddingError: a token is in the vocabulary already or inside another one.
+        EmbeddingError: a token is in the vocabulary already, inside another one, or such as a
+            tokenizer takes apart.
     """
 
     def __init__(self, model: TextToImageModel, tokens: Mapping[str, int]) -> None:
@@ -58,6 +60,14 @@ class PromptEncoder:
                         f"Some of {_names(token, count)} are in the vocabulary of {model.name} "
                         "already; choose another placeholder_token."
                     )
+            for token, count in tokens.items():
+                names = _names(token, count)
+                whole = extended(" ".join(names), add_special_tokens=False).input_ids
+                if whole != extended.convert_tokens_to_ids(names):
+                    raise EmbeddingError(
+                        f"The tokenizer of {model.name} does not keep {token!r} whole; choose "
+                        "another placeholder_token, such as <my-concept>."
+                    )
             self._tokenizers.append(extended)
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -73,6 +83,7 @@ class PromptEncoder:
 
     def _ids(self, tokenizer: Any, encoder: Any, prompts: Sequence[str]) -> torch.Tensor:
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        prompts = [folded(prompt) for prompt in prompts]  # as the tokenizer reads them
         expanded = [self._expand(prompt) for prompt in prompts]
         ids: torch.Tensor = tokenizer(
             expanded, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
@@ -156,13 +167,11 @@ def _names(token: str, count: int) -> list[str]:
 
 
 def refuse_known_token(tokenizer: Any, token: str) -> None:
-    """Raise EmbeddingError where ``token`` is in the vocabulary already."""
-    if not token or any(character.isspace() for character in token):
-        raise EmbeddingError(
-            f"placeholder_token {token!r} must be one word without spaces, such as <my-concept>."
-        )
+    """Raise EmbeddingError where ``token`` is in the vocabulary already, or no token at all."""
+    if fault := fault_of_token(token):
+        raise EmbeddingError(f"placeholder_token {fault}.")
     vocabulary = tokenizer.get_vocab()
-    if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
+    if token in vocabulary or f"{token}</w>" in vocabulary:
         raise EmbeddingError(
             f"placeholder_token {token!r} is in the model's vocabulary already; choose one that "
             f"is not, such as <my-{token.strip('<>')}>."

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from coti.core.tokens import fault_of_token
+from coti.inversion.adapters.embedding_file import faults_of_vectors
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
@@ -57,8 +59,8 @@ def vocabulary_of(model: TextToImageModel) -> Vocabulary:
 def inspect_embedding(path: Path | str, vocabulary: Vocabulary | None = None) -> list[str]:
     """What is wrong with an embedding file, a sentence each; nothing if it may be promoted.
 
-    One key, or those of a family with several text encoders; float32 ``[num_vectors, width]``,
-    finite, and each vector's L2 norm within the vocabulary's range, give or take 5 %. Without a
+    One key, a token that tokenizers keep whole, or those of a family with several text encoders;
+    float32 ``[num_vectors, width]``, finite, and each vector's L2 norm within the vocabulary's range, give or take 5 %. Without a
     vocabulary, width and norms are not looked at.
     """
     try:
@@ -69,16 +71,15 @@ def inspect_embedding(path: Path | str, vocabulary: Vocabulary | None = None) ->
     keys = [each for each in map(embedding_keys, families()) if set(each) == set(tensors)]
     if len(tensors) != 1 and not keys:
         return [f"the file has {len(tensors)} keys, one is allowed: the token"]
+    if not keys and (fault := fault_of_token(next(iter(tensors)))):
+        return [f"the token {fault}"]
     parts = {key: tensors[key] for key in (keys[0] if keys else tensors)}
     faults = []
     for key, part in parts.items():
         if part.dtype != torch.float32:
             faults.append(f"{key} is {part.dtype}, float32 is allowed")
-        elif part.ndim != 2 or 0 in part.shape:
-            shape = list(part.shape)
-            faults.append(f"{key} has shape {shape}, [num_vectors, width] is allowed")
-        elif not bool(part.isfinite().all()):
-            faults.append(f"{key} has numbers that are not finite")
+        else:
+            faults += faults_of_vectors(key, part)
     if not faults and len({len(part) for part in parts.values()}) > 1:
         return ["its text encoders have different numbers of vectors"]
     if faults or vocabulary is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from coti.core.tokens import fault_of_token
 from coti.settings._base import Strict, require
 
 
@@ -38,7 +39,8 @@ class TokenSettings(Strict):
     """The new token."""
 
     placeholder_token: str = "<concept>"
-    """The token to be learned; must not be in the vocabulary yet."""
+    """The token to be learned, in small letters, as tokenizers read it; must not be in the
+    vocabulary yet."""
     initializer: str = "object"
     """Where it starts: a word (one token of the model), or the path of an
     embedding file of the same width. A word near the concept saves steps."""
@@ -51,11 +53,8 @@ class TokenSettings(Strict):
     vocabulary's mean; a longer one shouts down the rest of a prompt."""
 
     def __post_init__(self) -> None:
-        token = self.placeholder_token
-        require(
-            bool(token) and not any(c.isspace() for c in token),
-            f"placeholder_token {token!r} must be one word without spaces, such as <my-concept>.",
-        )
+        fault = fault_of_token(self.placeholder_token)
+        require(not fault, f"placeholder_token {fault}.")
         require(
             1 <= self.num_vectors <= 64,
             f"num_vectors is {self.num_vectors}: choose 1 to 64 (the paper's code uses 8).",

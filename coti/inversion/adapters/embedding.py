@@ -13,8 +13,13 @@ import torch
 
 from coti.core.errors import EmbeddingError
 from coti.core.seeding import generator
+from coti.core.tokens import fault_of_token
 from coti.core.whole_files import tensor_bytes, write_whole
-from coti.inversion.adapters.embedding_file import embedding_file_name, read_embedding_file
+from coti.inversion.adapters.embedding_file import (
+    embedding_file_name,
+    faults_of_vectors,
+    read_embedding_file,
+)
 from coti.inversion.adapters.norms import NormControl
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.registry import families
@@ -34,7 +39,7 @@ class Embedding:
     """
 
     token: str
-    """The placeholder, such as ``<ankle-boot>``."""
+    """The placeholder, such as ``<ankle-boot>``; see :mod:`coti.core.tokens`."""
     parts: tuple[torch.Tensor, ...]
     """float32 [num_vectors, width], one a text encoder, in the order they stand in a prompt."""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -43,6 +48,8 @@ class Embedding:
     """Of the parts in a file; () for one part: its key is the token."""
 
     def __post_init__(self) -> None:
+        if fault := fault_of_token(self.token):
+            raise EmbeddingError(f"The token {fault}.")
         for part in self.parts:
             if part.ndim != 2 or part.dtype != torch.float32 or len(part) != self.num_vectors:
                 raise EmbeddingError(
@@ -167,7 +174,7 @@ class Embedding:
 
         Raises:
             EmbeddingError: the name has spaces or angle brackets, which some tools stumble over, or
-                the vectors are not finite.
+                the vectors are such as no reader takes.
         """
         path = Path(path)
         if re.search(r"[\s<>]", path.name):
@@ -175,8 +182,9 @@ class Embedding:
                 f"An embedding file cannot be named {path.name!r}: no spaces, no angle brackets "
                 f"({embedding_file_name(self.token)} would do)."
             )
-        if not all(bool(part.isfinite().all()) for part in self.parts):
-            raise EmbeddingError(f"The vectors of {self.token} are not finite; nothing is saved.")
+        faults = [f for key, part in self.named_parts.items() for f in faults_of_vectors(key, part)]
+        if faults:
+            raise EmbeddingError(f"{faults[0]}; nothing is saved.")
         tensors = {key: self.parts[0]} if key and not self.keys else self.named_parts
         header = {
             "format": "pt",

@@ -12,11 +12,22 @@ from safetensors import SafetensorError, safe_open
 
 from coti.core.errors import EmbeddingError
 from coti.core.weights import is_safetensors
+from coti.core.tokens import token_of
 from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
 
-__all__ = ["FileContent", "embedding_file_name", "parts_of_tensors", "read_embedding_file"]
+__all__ = [
+    "FileContent",
+    "embedding_file_name",
+    "faults_of_vectors",
+    "parts_of_tensors",
+    "read_embedding_file",
+    "renamed",
+]
 
+_LARGEST = 10_000.0
+"""Of a vector's numbers; CLIP's words have 0.1, trained ones have been seen with 30, and with
+float16's 65,504 an image is black."""
 _MOST_KEYS = 64
 """More tensors than any embedding file has."""
 _NO_TOKEN = ("*", "clip_l", "clip_g", "clip_h")
@@ -31,6 +42,7 @@ class FileContent(NamedTuple):
     keys: tuple[str, ...]
     """Of the parts; () where the one key is the token."""
     token: str
+    """In the form that tokenizers keep; ``token_in_file`` of the metadata is another one."""
     metadata: dict[str, str]
 
 
@@ -52,7 +64,8 @@ def read_embedding_file(path: Path) -> FileContent:
             example writes them.
 
     Raises:
-        EmbeddingError: no such file, another format, or tensors that are no embedding's.
+        EmbeddingError: no such file, another format, or tensors that are no embedding's or that no
+            model can use.
     """
     if path.is_dir():
         first = _read(path / "learned_embeds.safetensors")
@@ -92,40 +105,78 @@ def _read(path: Path) -> FileContent:
                     "not an embedding."
                 )
             metadata = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise EmbeddingError(f"{path} is damaged or no safetensors file: {error}.") from error
     parts, keys, token = parts_of_tensors(tensors, path)
     metadata = {name: value for name, value in metadata.items() if name != "format"}
     token = metadata.get("placeholder_token") or token or path.stem
-    return FileContent(parts, keys, token, metadata)
+    return FileContent(parts, keys, token_of(token), metadata | renamed(token))
+
+
+def renamed(token: str) -> dict[str, str]:
+    """For an embedding's metadata: the token that its file gave, where ours is another."""
+    return {} if token_of(token) == token else {"token_in_file": token}
+
+
+def faults_of_vectors(key: str, vectors: torch.Tensor) -> list[str]:
+    """What makes vectors unusable in any model, in words; nothing if they will do.
+
+    Floating point [num_vectors, width], finite, none all zeros (which nobody trained), no number
+    beyond what half precision can add up.
+    """
+    if vectors.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        return [f"{key} is {vectors.dtype}, floating point of 16 bits or more is allowed"]
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        return [f"{key} has shape {list(vectors.shape)}, [num_vectors, width] is allowed"]
+    if not bool(vectors.isfinite().all()):
+        return [f"{key} has numbers that are not finite"]
+    largest = vectors.abs().amax(dim=1)
+    if float(largest.max()) > _LARGEST:
+        return [f"{key} has numbers as large as {float(largest.max()):.3g}, no word's are"]
+    if float(largest.min()) == 0:
+        return [f"{key} has a vector of zeros"]
+    return []
 
 
 def parts_of_tensors(
     tensors: Mapping[str, torch.Tensor], path: Path
 ) -> tuple[tuple[torch.Tensor, ...], tuple[str, ...], str | None]:
-    """The parts in a file, [num_vectors, width] each, their keys, and the token if it names one.
+    """The parts in a file, float32 [num_vectors, width] each, their keys, and the token if it
+    names one.
 
     Besides our own: AUTOMATIC1111's ``emb_params`` and ``string_to_param.*`` (its dictionary,
     flattened), ComfyUI's ``clip_l``, ``clip_g`` or ``clip_h`` alone, diffusers' token.
 
     Raises:
-        EmbeddingError: it holds something else.
+        EmbeddingError: it holds something else, or vectors that no model can use.
     """
     tensors = {key.removeprefix("string_to_param."): value for key, value in tensors.items()}
     tensors = {
         key: value.reshape(1, -1) if value.ndim == 1 else value for key, value in tensors.items()
     }
+    chosen, keys, token = _chosen(tensors, path)
+    faults = [fault for key in chosen for fault in faults_of_vectors(key, tensors[key])]
+    if faults:
+        raise EmbeddingError(
+            f"{path} holds no usable embedding ({faults[0]}): train or fetch it again."
+        )
+    return tuple(tensors[key].float() for key in chosen), keys, token
+
+
+def _chosen(
+    tensors: Mapping[str, torch.Tensor], path: Path
+) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+    """Which tensors are the parts, their keys in our files, and the token if there is one."""
     for family in families():
         keys = embedding_keys(family)
         if keys and all(key in tensors for key in keys):
-            return tuple(tensors[key] for key in keys), keys, None
+            return keys, keys, None
     if "emb_params" in tensors:
-        return (tensors["emb_params"],), (), None
+        return ("emb_params",), (), None
     if len(tensors) == 1:
-        key, vectors = next(iter(tensors.items()))
-        if vectors.ndim == 2:
-            return (vectors,), (), None if key in _NO_TOKEN else key
+        (key,) = tensors
+        return (key,), (), None if key in _NO_TOKEN else key
     raise EmbeddingError(
         f"{path} holds {sorted(tensors)[:4]}, not one embedding: expected one key with "
         "[num_vectors, width], emb_params, or a key for each text encoder, such as clip_l and "

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import logging
 import os
 import queue
 import signal
@@ -23,6 +22,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from tqdm import tqdm
 
 import coti
 from coti.core.errors import PoolError
@@ -39,8 +40,6 @@ _ENVIRONMENT = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"),
 )
 """All that Python and the libraries need to start; what else there is, is none of a decoder's."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -201,10 +200,10 @@ class DecodePool:
         found = _receive_until(connection, min(size, _HEADER_LIMIT), deadline).decode()
         if found and not self._warned:
             self._warned = True
-            logger.warning(
-                "images are decoded in processes that are less confined than they should be (%s): "
-                "decode what you do not trust on another machine",
-                found,
+            tqdm.write(
+                "Images are decoded in processes that are less confined than they should be "
+                f"({found}): decode what you do not trust on another machine.",
+                file=sys.stderr,
             )
 
     def _end(self, worker: _Worker) -> int:

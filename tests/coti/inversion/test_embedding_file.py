@@ -14,6 +14,8 @@ from coti.core.errors import EmbeddingError, ModelError
 from coti.core.weights import read_pickled
 from coti.inversion.adapters.embedding import Embedding, describe_embedding
 from coti.inversion.adapters.embedding_file import embedding_file_name
+from coti.inversion.convert_embedding import convert_embedding
+from coti.inversion.safety import inspect_embedding
 
 
 def test_the_file_has_one_key_the_token_and_a_header(tmp_path: Path) -> None:
@@ -148,3 +150,72 @@ def test_several_parts_need_a_key_each() -> None:
     """Under the token alone the second would overwrite the first."""
     with pytest.raises(EmbeddingError, match=r"2 text encoders and keys .*a key of its own"):
         Embedding("<t>", (torch.ones(1, 2), torch.ones(1, 3)))
+
+
+UNUSABLE: dict[str, tuple[torch.Tensor, str]] = {
+    "not a number": (torch.tensor([[1.0] * 767 + [torch.nan]]), "not finite"),
+    "infinite": (torch.full((2, 768), -torch.inf), "not finite"),
+    "zero": (torch.cat([torch.ones(1, 768), torch.zeros(1, 768)]), "a vector of zeros"),
+    "huge": (torch.full((1, 768), 1e20), "as large as 1e\\+20"),
+    "whole numbers": (torch.ones(1, 768, dtype=torch.int32), "int32, floating point"),
+    "truth values": (torch.ones(1, 768, dtype=torch.bool), "bool, floating point"),
+    "eight bits": (torch.ones(1, 768).to(torch.float8_e4m3fn), "float8_e4m3fn, floating point"),
+    "no vector": (torch.ones(0, 768), r"shape \[0, 768\]"),
+    "three dimensions": (torch.ones(1, 2, 768), r"shape \[1, 2, 768\]"),
+    "past float32": (torch.full((1, 768), 1e300, dtype=torch.float64), "as large as 1e\\+300"),
+}
+"""Vectors that were generated with as black images, or ended in a traceback."""
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+@pytest.mark.parametrize("keys", ["<t>", "emb_params", "clip_l clip_g", "string_to_param.*"])
+def test_vectors_that_no_model_can_use_are_refused_by_every_reader(
+    what: str, keys: str, tmp_path: Path
+) -> None:
+    """File, folder of several, converted pickle, promotion: one sentence with the file's name; and
+    what is refused on reading is refused on writing.
+    """
+    vectors, said = UNUSABLE[what]
+    good = torch.ones(len(vectors), 1280)
+    tensors = dict(zip(keys.split(), (vectors, good), strict=False))
+    path = tmp_path / "learned_embeds.safetensors"
+    save_file(tensors, path)
+    torch.save(tensors, tmp_path / "old.pt")
+    for read in (
+        lambda: Embedding.load(path),
+        lambda: Embedding.load(tmp_path),
+        lambda: convert_embedding(tmp_path / "old.pt", tmp_path / "new.safetensors"),
+    ):
+        with pytest.raises(EmbeddingError, match=f"(embeds|old).* no usable embedding .*{said}"):
+            read()
+    assert inspect_embedding(path)
+    if vectors.ndim == 2 and vectors.dtype == torch.float32:
+        parts = tuple(tensors.values())
+        names = tuple(tensors) if len(parts) > 1 else ()
+        with pytest.raises(EmbeddingError, match=f"{said}.*nothing is saved"):
+            Embedding("<t>", parts, {}, names).save(tmp_path / "again.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("given", "token"),
+    [("<Ankle-Boot>", "<ankle-boot>"), ("AnkleBoot", "ankleboot"), ("cafe\u0301", "café")],
+)
+def test_a_token_that_tokenizers_take_apart_is_another_one_here(
+    given: str, token: str, tmp_path: Path
+) -> None:
+    """On reading, with the file's own in the metadata; where the user names it, it is refused; a
+    file that says it is not promoted.
+    """
+    path = tmp_path / "t.safetensors"
+    save_file({given: torch.ones(4, 768)}, path)
+    found = Embedding.load(path)
+    assert (found.token, found.metadata["token_in_file"]) == (token, given)
+    assert list(found.named_parts) == [token]
+    assert "tokenizers read it" in inspect_embedding(path)[0]
+    torch.save({given: torch.ones(4, 768)}, tmp_path / "t.pt")
+    assert convert_embedding(tmp_path / "t.pt", tmp_path / "new.safetensors").token == token
+    assert Embedding.load(tmp_path / "new.safetensors").token == token
+    with pytest.raises(EmbeddingError, match=f"must be in small letters.*{token}"):
+        Embedding.load(path, token=given)
+    save_file({"emb_params": torch.ones(1, 768)}, tmp_path / "My Boot.safetensors")
+    assert Embedding.load(tmp_path / "My Boot.safetensors").token == "my-boot"

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from coti.core.errors import EmbeddingError
+from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.prompt_encoder import PromptEncoder
-from coti.settings import TokenSettings
+from coti.settings import GenerationSettings, TokenSettings
 
 
 def settings(**changes: object) -> TokenSettings:
@@ -38,7 +40,7 @@ def test_the_seed_decides_the_start(model: TextToImageModel) -> None:
     assert not torch.equal(first.parts[0], other.parts[0])
 
 
-@pytest.mark.parametrize("token", ["boot", "Boot", "<|endoftext|>"])
+@pytest.mark.parametrize("token", ["boot", "<|endoftext|>"])
 def test_a_token_in_the_vocabulary_is_refused(model: TextToImageModel, token: str) -> None:
     """The message names the token and proposes another one."""
     with pytest.raises(EmbeddingError, match=r"is in the model's vocabulary already; choose"):
@@ -75,7 +77,7 @@ def test_a_file_of_the_wrong_width_says_which_model_it_is_for(
     model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The width of a known base model is named."""
-    path = Embedding("<old>", (torch.zeros(2, 768),)).save(tmp_path / "old.safetensors")
+    path = Embedding("<old>", (torch.ones(2, 768),)).save(tmp_path / "old.safetensors")
     with pytest.raises(
         EmbeddingError, match=r"old.safetensors has vectors of width 768, made for Stable Diff"
     ):
@@ -86,7 +88,7 @@ def test_a_file_with_another_number_of_vectors_is_refused(
     model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The remedy is the number to set."""
-    path = Embedding("<old>", (torch.zeros(5, 32),)).save(tmp_path / "old.safetensors")
+    path = Embedding("<old>", (torch.ones(5, 32),)).save(tmp_path / "old.safetensors")
     with pytest.raises(EmbeddingError, match="set num_vectors: 5"):
         Embedding.initial(model, settings(initializer=str(path)))
 
@@ -130,3 +132,25 @@ def test_several_tokens_keep_their_order(model: TextToImageModel) -> None:
     alone = PromptEncoder(model, {"<y>": 1, "<x>": 2})
     same = alone(alone.tokenize(["<y> a <x>"]), [vectors[[2, 0, 1]]]).hidden
     assert torch.equal(both, same)
+
+
+@pytest.mark.parametrize("written", ["<BOOT-a> photo", "a <Boot-A>, Boot", "x <boot-a> y"])
+def test_a_prompt_may_write_the_token_in_capitals(model: TextToImageModel, written: str) -> None:
+    """The ids are those of the prompt in small letters, all of the token's vectors among them."""
+    encoder = PromptEncoder(model, {"<boot-a>": 3})
+    (found,) = encoder.tokenize([written])
+    assert torch.equal(found, encoder.tokenize([written.lower()])[0])
+    assert sum(int(number) >= len(model.tokenizers[0]) for number in found[0]) == 3
+
+
+def test_two_tokens_that_differ_in_capitals_alone_are_one(
+    model: TextToImageModel, tmp_path: Path
+) -> None:
+    """It was called a prompt that is too long."""
+    vectors = torch.randn(2, 32)
+    both = []
+    for token in ("Anna", "anna"):
+        save_file({token: vectors}, tmp_path / f"{token}.safetensors")
+        both.append(Embedding.load(tmp_path / f"{token}.safetensors"))
+    with pytest.raises(EmbeddingError, match="Two embeddings share the token anna; rename one"):
+        generate(model, ["a photo of Anna"], both, GenerationSettings(num_inference_steps=1), 0)

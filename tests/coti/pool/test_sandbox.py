@@ -205,7 +205,7 @@ def test_a_taken_over_decoder_finds_no_secret_and_reaches_nothing(
     started: Callable[..., DecodePool],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Neither environment nor file nor network nor process; without the filter, which is said,
     namespace and limits keep files and network away.
@@ -234,7 +234,7 @@ def test_a_taken_over_decoder_finds_no_secret_and_reaches_nothing(
     assert pool.decode(GOOD).width == 48
     assert (tmp_path / "kept").exists()
     assert not (tmp_path / "written").exists()
-    assert ("less confined" in caplog.text) == (how == NO_FILTER)
+    assert ("less confined" in capsys.readouterr().err) == (how == NO_FILTER)
 
 
 def test_every_format_is_decoded_with_all_that_a_file_may_carry(
