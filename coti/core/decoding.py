@@ -13,13 +13,16 @@ import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from coti.core.colour import LAB, ProfileError, grey_table, to_srgb
 from coti.core.file_rules import FileRefused
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["FORMATS", "MOST_PIXELS", "DecodedImage", "decode", "fitted", "to_rgb"]
 
@@ -100,7 +103,10 @@ def decode(
             raise
         except Exception as error:
             notes.append(f"EXIF ignored: {type(error).__name__}")
-        return DecodedImage(to_rgb(image, notes), kind, mode, notes)
+            image = image.copy()
+        whole = to_rgb(image, notes)
+        whole.info.clear()  # nobody applies a profile or a rotation again
+        return DecodedImage(whole, kind, mode, notes)
     except (FileRefused, MemoryError):
         raise
     except Exception as error:  # a parser's bug is the image's fault
@@ -133,7 +139,10 @@ def to_rgb(image: Image.Image, notes: list[str] | None = None) -> Image.Image:
     if layer is not None:
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+        image.info.pop("icc_profile", None)  # it was of other colours
+    return image
 
 
 def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -215,7 +224,7 @@ def _mend(image: Image.Image, kind: str, data: bytes) -> None:
             image.info["transparency"] = tuple(part >> 8 for part in value)
         elif image.mode == "L" and isinstance(value, int) and depth < 8:
             image.info["transparency"] = value * 255 // (2**depth - 1)
-    if kind == "BMP" and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+    if kind == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         image.putalpha(255)
     if kind == "TIFF":
         image.info["tags"] = dict(getattr(image, "tag_v2", {}))
@@ -260,14 +269,14 @@ def _levels(image: Image.Image, profile: bytes) -> tuple[Image.Image, bytes]:
     return result, profile
 
 
-def _most(values: np.ndarray[Any, Any], tags: Mapping[int, Any]) -> int:
+def _most(values: NDArray[Any], tags: Mapping[int, Any]) -> int:
     """The value of 16-bit pixels that is white."""
     said = [*np.ravel(tags.get(_MAX_SAMPLE_VALUE, 0)), 2 ** tags.get(_BITS, (16,))[0] - 1]
     largest = max(int(values.max(initial=0)), 256)
     return next((int(most) for most in said if largest <= most <= 65535), 65535)
 
 
-def _guessed(levels: np.ndarray[Any, Any], mode: str) -> np.ndarray[Any, Any]:
+def _guessed(levels: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
     if not np.isfinite(levels).all():
         raise FileRefused("corrupt", "pixels that are not numbers")
     low, high = float(levels.min()), float(levels.max())

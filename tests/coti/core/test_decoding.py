@@ -141,6 +141,15 @@ def test_a_damaged_or_foreign_profile_costs_the_profile_alone(profile: bytes) ->
     assert not profile or any("profile ignored" in note for note in found.notes)
 
 
+def test_an_ignored_profile_is_not_applied_later() -> None:
+    """Inks with a profile of light: the decoded image is light, and the profile no longer its."""
+    found = decode(
+        encoded(plain((0, 90, 200, 9), "CMYK"), "TIFF", icc_profile=PROFILES["ProPhoto"])
+    )
+    again = from_pil([found.image], 8)[0, :, 0, 0].tolist()
+    assert tuple(again) == found.image.getpixel((0, 0))
+
+
 def test_pixels_that_are_srgb_already_stay_bit_for_bit() -> None:
     """The many profiles that are sRGB by another name change nothing."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
