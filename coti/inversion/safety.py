@@ -60,8 +60,8 @@ def inspect_embedding(path: Path | str, vocabulary: Vocabulary | None = None) ->
     """What is wrong with an embedding file, a sentence each; nothing if it may be promoted.
 
     One key, a token that tokenizers keep whole, or those of a family with several text encoders;
-    float32 ``[num_vectors, width]``, finite, and each vector's L2 norm within the vocabulary's range, give or take 5 %. Without a
-    vocabulary, width and norms are not looked at.
+    float32 ``[num_vectors, width]``, finite, and each vector's L2 norm within the vocabulary's
+    range, give or take 5 %. Without a vocabulary, width and norms are not looked at.
     """
     try:
         with safe_open(str(path), framework="pt") as file:

@@ -9,6 +9,7 @@ A new child first says what could not be confined.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import io
@@ -125,6 +126,8 @@ def _load_libraries(limits: Limits) -> None:
 
     from PIL import Image, ImageCms
 
+    for encoding in ("ascii", "latin-1", "cp1252", "utf-16", "utf-32"):  # of metadata
+        codecs.lookup(encoding)
     logging.disable(logging.CRITICAL)
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     Image.init()

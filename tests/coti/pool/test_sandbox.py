@@ -159,7 +159,7 @@ def decode_image(data, limits, good=decoder.decode_image):
     exec("def attack():\\n " + data.decode(), scope)
     try:
         raise Rejected("corrupt", repr(scope["attack"]()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise Rejected("decode_crashed", repr(error))
 
 decoder.decode_image = decode_image
