@@ -87,30 +87,11 @@ def decode(
         FileRefused: with one of the byte-level reasons of :mod:`coti.pool.reasons`.
         MemoryError: there is not enough.
     """
-    notes: list[str] = []
-    try:
-        image, kind, mode = _loaded(data, max_pixels, first_frame)
-    except FileRefused as refused:
-        if "MAX_TEXT" not in refused.detail:
-            raise
-        image, kind, mode = _without_metadata(data, max_pixels, first_frame)
-        notes.append("metadata of more than 1 MB ignored")
-    try:
-        _mend(image, kind, data)
-        try:
-            image = ImageOps.exif_transpose(image)
-        except MemoryError:
-            raise
-        except Exception as error:
-            notes.append(f"EXIF ignored: {type(error).__name__}")
-            image = image.copy()
-        whole = to_rgb(image, notes)
-        whole.info.clear()  # nobody applies a profile or a rotation again
-        return DecodedImage(whole, kind, mode, notes)
-    except (FileRefused, MemoryError):
-        raise
-    except Exception as error:  # a parser's bug is the image's fault
-        raise _broken(error) from error
+    with warnings.catch_warnings():
+        # Of damaged EXIF, and of more pixels, which are counted here: whoever makes errors of
+        # warnings gets the same image.
+        warnings.simplefilter("ignore")
+        return _decode(data, max_pixels, first_frame)
 
 
 def to_rgb(image: Image.Image, notes: list[str] | None = None) -> Image.Image:
@@ -157,6 +138,33 @@ def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
 
 
+def _decode(data: bytes, max_pixels: int, first_frame: bool) -> DecodedImage:
+    notes: list[str] = []
+    try:
+        image, kind, mode = _loaded(data, max_pixels, first_frame)
+    except FileRefused as refused:
+        if "MAX_TEXT" not in refused.detail:
+            raise
+        image, kind, mode = _without_metadata(data, max_pixels, first_frame)
+        notes.append("metadata of more than 1 MB ignored")
+    try:
+        _mend(image, kind, data)
+        try:
+            image = ImageOps.exif_transpose(image)
+        except MemoryError:
+            raise
+        except Exception as error:
+            notes.append(f"EXIF ignored: {type(error).__name__}")
+            image = image.copy()
+        whole = to_rgb(image, notes)
+        whole.info.clear()  # nobody applies a profile or a rotation again
+        return DecodedImage(whole, kind, mode, notes)
+    except (FileRefused, MemoryError):
+        raise
+    except Exception as error:  # a parser's bug is the image's fault
+        raise _broken(error) from error
+
+
 def _loaded(data: bytes, max_pixels: int, first_frame: bool) -> tuple[Image.Image, str, str]:
     """The loaded image, its format and its stored mode, or :class:`FileRefused`.
 
@@ -165,27 +173,25 @@ def _loaded(data: bytes, max_pixels: int, first_frame: bool) -> tuple[Image.Imag
     """
     if not data:
         raise FileRefused("empty_file", "0 bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of more pixels, too: they are counted here
-        try:
-            first = Image.open(io.BytesIO(data), formats=FORMATS)
-            kind, mode, (width, height) = first.format or "", first.mode, first.size
-            if width * height > max_pixels:
-                raise _too_many(f"{width}x{height}", width * height, len(data), max_pixels)
-            if kind != "MPO" and getattr(first, "is_animated", False) and not first_frame:
-                raise FileRefused("animated", f"{kind}, {getattr(first, 'n_frames', 2)} frames")
-            first.verify()
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            image.load()
-        except (FileRefused, MemoryError):
-            raise
-        except UnidentifiedImageError as error:
-            raise _unidentified(data) from error
-        except Image.DecompressionBombError as error:
-            pixels = int(re.findall(r"\d+", str(error))[0])
-            raise _too_many(f"{pixels} pixels", pixels, len(data), max_pixels) from error
-        except Exception as error:
-            raise _broken(error) from error
+    try:
+        first = Image.open(io.BytesIO(data), formats=FORMATS)
+        kind, mode, (width, height) = first.format or "", first.mode, first.size
+        if width * height > max_pixels:
+            raise _too_many(f"{width}x{height}", width * height, len(data), max_pixels)
+        if kind != "MPO" and getattr(first, "is_animated", False) and not first_frame:
+            raise FileRefused("animated", f"{kind}, {getattr(first, 'n_frames', 2)} frames")
+        first.verify()
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image.load()
+    except (FileRefused, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except Image.DecompressionBombError as error:
+        pixels = int(re.findall(r"\d+", str(error))[0])
+        raise _too_many(f"{pixels} pixels", pixels, len(data), max_pixels) from error
+    except Exception as error:
+        raise _broken(error) from error
     return image, kind, mode
 
 

@@ -129,7 +129,8 @@ def _load_libraries(limits: Limits) -> None:
     for encoding in ("ascii", "latin-1", "cp1252", "utf-16", "utf-32"):  # of metadata
         codecs.lookup(encoding)
     logging.disable(logging.CRITICAL)
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    # Pillow's own limit is twice this: out of the way, and else the same as outside of the sandbox.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, limits.max_pixels // 2)
     Image.init()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
