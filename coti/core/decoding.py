@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from coti.core.colour import LAB, ProfileError, grey_table, to_srgb
-from coti.core.file_rules import FileRefused
+from coti.core.file_rules import FileRefused, stand_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -302,6 +302,8 @@ def _too_many(size: str, pixels: int, length: int, max_pixels: int) -> FileRefus
 
 def _unidentified(data: bytes) -> FileRefused:
     """Say what the bytes are instead, as far as their beginning tells."""
+    if said := stand_in(data):
+        return FileRefused("not_an_image", said)
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for signature, reason, what in _SIGNATURES:
         if data.startswith(signature):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from coti.core.file_rules import FileRefused, read_inside, stand_in
+from coti.core.errors import PoolError
+from coti.core.file_rules import FileRefused, read_inside
 from coti.core.redaction import redacted
 from coti.core.text_files import valid_text
 from coti.pool.decode.decoder import Decoded, Limits
@@ -149,8 +150,6 @@ def _process(
         return result
     try:
         data = entry.read()
-        if said := stand_in(data):
-            raise Rejected("not_an_image", said)
         result.sha256, result.size = hashlib.sha256(data).hexdigest(), len(data)
         if refusal := refusal_in_image(data, settings.fetch):
             raise Rejected("opt_out", refusal)

@@ -224,10 +224,10 @@ def _size(cell: Any) -> int:
 
 def main() -> None:
     """Answer on standard output what the Parquet file on standard input says."""
-    from coti.pool.decode.worker import _confine
+    from coti.pool.decode.confinement import confine
 
     _load_libraries()
-    _confine(_MEMORY)
+    confine(_MEMORY)
     try:
         with os.fdopen(0, "rb") as stream, os.fdopen(1, "wb") as out:
             for header, cells in read_parquet(stream):

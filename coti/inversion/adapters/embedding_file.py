@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from coti.core.errors import EmbeddingError
-from coti.core.weights import is_safetensors
 from coti.core.tokens import token_of
+from coti.core.weights import is_safetensors
 from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
 

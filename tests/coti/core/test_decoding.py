@@ -328,6 +328,9 @@ def test_damaged_and_foreign_files_are_called_what_they_are(
     assert (found.reason, said in found.detail) == (reason, True), found.detail
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
 def sparse(path: Path) -> None:
     """A file of 60 MB that takes no space."""
     path.touch()
@@ -371,6 +374,7 @@ def test_folders_of_chosen_images_have_one_rule(tmp_path: Path, read: Callable[.
         ("link.avif", lambda path: path.symlink_to(tmp_path / "outside.avif"), "copy the file"),
         ("moving.gif", lambda path: path.write_bytes(animation), "save the frame"),
         ("pipe.png", lambda path: os.mkfifo(path), "not a regular file"),
+        ("lfs.png", lambda path: path.write_bytes(LFS), "git lfs pull"),
         ("sound.mp3", lambda path: path.write_bytes(b"ID3" + bytes(80)), "an MP3 sound"),
         ("huge.png", sparse, "file_too_large.*smaller"),
         ("cut.avif", lambda path: path.write_bytes(good[:150]), "corrupt|truncated"),
