@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 
 import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from coti.core.determinism import deterministic
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 
@@ -31,14 +32,19 @@ def batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch.
         yield images[first : first + batch_size]
 
 
-def looking_at(name: str, batch_size: int, what: str = "images") -> AbstractContextManager[None]:
-    """Out of memory inside: say which setting to turn; activations are in proportion to it."""
-    return out_of_memory_at(
-        ModelError,
-        f"looking at {batch_size} {what} at once with {name}",
+@contextmanager
+def looking_at(name: str, batch_size: int, what: str = "images") -> Iterator[None]:
+    """Deterministic inside; out of memory: say which setting to turn.
+
+    Activations are in proportion to it.
+    """
+    remedy = (
         "lower its batch_size, in scorer, concept_score or evaluation (try "
-        f"{max(1, batch_size // 2)}, which takes half as much beside the weights)",
+        f"{max(1, batch_size // 2)}, which takes half as much beside the weights)"
     )
+    doing = f"looking at {batch_size} {what} at once with {name}"
+    with deterministic(), out_of_memory_at(ModelError, doing, remedy):
+        yield
 
 
 def fit(pixels: torch.Tensor, side: int, mode: str, fill: float) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from coti.core.determinism import deterministic
 from coti.core.errors import ConfigError, EmbeddingError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
@@ -121,6 +122,7 @@ def generate(
     )
     with out_of_memory_at(ConfigError, f"generating {settings.batch_size} images at once", remedy):
         with (
+            deterministic(model.deterministic),
             ExitStack() as applied,
             tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
         ):
@@ -136,7 +138,7 @@ def generate(
                     bar,
                 )  # fmt: skip
                 latents.append(part)
-        return decode_latents(model, torch.cat(latents), settings.batch_size)
+            return decode_latents(model, torch.cat(latents), settings.batch_size)
 
 
 class _Text:

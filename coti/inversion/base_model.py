@@ -52,6 +52,8 @@ class TextToImageModel:
     """Changes with any weight or setting of the model."""
     empty_prompt_is_zero: bool = False
     """Guidance takes zeros in place of an encoded empty negative prompt."""
+    deterministic: bool = True
+    """Whether training and generating take torch's deterministic algorithms."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """What else finds it again beside its name: ``revision``, ``sha256``, ``config``, as given."""
 
@@ -163,6 +165,7 @@ def _frozen(
         dtype=dtype,
         fingerprint=parts.fingerprint,
         empty_prompt_is_zero=parts.family.empty_prompt_is_zero(parts.index),
+        deterministic=settings.deterministic,
         origin=origin_of(settings),
     )
 

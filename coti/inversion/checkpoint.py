@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_bytes, write_whole
+from coti.core.whole_files import sealed_bytes, unsealed, write_whole
 
 __all__ = [
     "Checkpoint",
     "CheckpointStore",
+    "DamagedCheckpointError",
     "FolderCheckpointStore",
     "KeyedCheckpointStore",
     "left_behind",
     "read_checkpoint",
     "write_checkpoint",
 ]
+
+
+class DamagedCheckpointError(TrainingError):
+    """A checkpoint is not what was written: nothing may go on from it."""
 
 
 class CheckpointStore(Protocol):
@@ -93,7 +96,7 @@ def write_checkpoint(store: CheckpointStore, checkpoint: Checkpoint) -> None:
         "identity": json.dumps(checkpoint.identity, sort_keys=True),
         "state": json.dumps(checkpoint.state, sort_keys=True),
     }
-    content = tensor_bytes(checkpoint.tensors, header)
+    content = sealed_bytes(checkpoint.tensors, header)
     try:
         store.write(content)
     except OSError as error:
@@ -107,7 +110,8 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
     """The checkpoint to go on from, or None where there is none yet.
 
     Raises:
-        TrainingError: it is damaged, or it belongs to another training; what differs is named.
+        DamagedCheckpointError: one byte of it differs from what was written.
+        TrainingError: it belongs to another training; what differs is named.
     """
     try:
         content = store.read()
@@ -121,9 +125,9 @@ def read_checkpoint(store: CheckpointStore, identity: Mapping[str, str]) -> Chec
     place = f" ({store.path})" if isinstance(store, FolderCheckpointStore) else ""
     try:
         found = _decoded(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"The training checkpoint{place} is damaged: delete it to start this cycle anew."
+    except ValueError as error:
+        raise DamagedCheckpointError(
+            f"The training checkpoint{place} is damaged, {error}: this cycle starts at step 0."
         ) from error
     differences = _differences(found.identity, identity)
     if differences:
@@ -148,7 +152,7 @@ def left_behind(store: CheckpointStore, identity: Mapping[str, str]) -> str | No
     for content in store.others():
         try:
             found = _decoded(content)
-        except (SafetensorError, ValueError, KeyError):
+        except ValueError:
             continue
         if _token_of(found.identity) != _token_of(identity):
             continue
@@ -169,13 +173,10 @@ def _token_of(identity: Mapping[str, str]) -> str:
 
 
 def _decoded(content: bytes) -> Checkpoint:
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])["__metadata__"]
-    return Checkpoint(
-        identity=json.loads(header["identity"]),
-        state=json.loads(header["state"]),
-        tensors=tensors_from_bytes(content),
-    )
+    tensors, header = unsealed(content)
+    if not {"identity", "state"} <= header.keys():
+        raise ValueError("it is no checkpoint")
+    return Checkpoint(json.loads(header["identity"]), json.loads(header["state"]), tensors)
 
 
 def _differences(checkpoint: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 
-from coti.core.whole_files import tensor_bytes, write_whole
+from coti.core.whole_files import sealed_bytes, unsealed, write_whole
 
 __all__ = ["FolderLatentStore", "LatentStore", "keep", "read_kept"]
 
@@ -49,11 +47,15 @@ def read_kept(
     """Kept latents, or None where there are none that can be used: encoding makes them anew."""
     try:
         content = store.read(key)
-        found = tensors_from_bytes(content) if content is not None else None
-    except (OSError, SafetensorError, ValueError) as error:
-        logging.getLogger(__name__).warning("kept latents cannot be read (%s): encoding", error)
+        if content is None:
+            return None
+        found, metadata = unsealed(content)
+    except (OSError, ValueError) as error:
+        logging.getLogger(__name__).warning(
+            "Kept latents cannot be used: %s. They are encoded anew.", error
+        )
         return None
-    fits = found is not None and all(
+    fits = metadata.get("key") == key and all(
         name in found and found[name].shape == shape for name in ("mean", "std")
     )
     return found if fits else None
@@ -62,6 +64,6 @@ def read_kept(
 def keep(store: LatentStore, key: str, tensors: dict[str, torch.Tensor]) -> None:
     """Keep latents; a store that is full or away costs a later run time, not this one its end."""
     try:
-        store.write(key, tensor_bytes(tensors, {"format": "pt"}))
+        store.write(key, sealed_bytes(tensors, {"format": "pt", "key": key}))
     except OSError as error:
         logging.getLogger(__name__).warning("latents could not be kept: %s", error)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from coti.core.errors import TrainingError
+from coti.core.errors import CotiError, TrainingError
 
 __all__ = ["Processes"]
 
@@ -63,13 +63,24 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     def from_main(self, produce: Callable[[], T]) -> T:
-        """What the main process computes, on all of them."""
+        """What the main process computes, on all of them.
+
+        Raises:
+            CotiError: the main process raised it; the others do not wait for what never comes.
+        """
         if self._state is None:
             return produce()
         from accelerate.utils import broadcast_object_list
 
-        box: list[Any] = [produce() if self.is_main else None]
+        box: list[Any] = [None, None]
+        if self.is_main:
+            try:
+                box[0] = produce()
+            except CotiError as error:
+                box[1] = error
         broadcast_object_list(box, from_process=0)
+        if box[1] is not None:
+            raise box[1]
         value: T = box[0]
         return value
 
@@ -80,8 +91,3 @@ class Processes:
         from accelerate.utils import gather_object
 
         return any(gather_object([flag]))
-
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self._state is not None:
-            self._state.wait_for_everyone()

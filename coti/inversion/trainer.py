@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,13 +15,16 @@ from typing import Generic, TypeVar
 import torch
 from tqdm import tqdm
 
+from coti.core.determinism import deterministic
 from coti.core.errors import TrainingError
 from coti.core.seeding import derived_seed
 from coti.inversion.adapters.protocol import Adapter
 from coti.inversion.base_model import TextToImageModel, training_attention
 from coti.inversion.batches import Batch, BatchPlan
 from coti.inversion.checkpoint import (
+    Checkpoint,
     CheckpointStore,
+    DamagedCheckpointError,
     KeyedCheckpointStore,
     left_behind,
     read_checkpoint,
@@ -84,8 +87,10 @@ def train_cycle(
 ) -> TrainResult[A]:
     """Train an adapter's tensors, and nothing else, on X_T (Gal et al. 2022, Eq. 2).
 
-    Deterministic: on a CPU the same inputs give the same bytes for one number of threads, and a
-    run that was killed and goes on from its checkpoint gives what an undisturbed one gives.
+    Deterministic: on a CPU the same inputs give the same bytes for one number of threads, whatever
+    runs beside (``model.deterministic``), and a run that was killed and goes on from its checkpoint
+    gives what an undisturbed one gives. One byte of a checkpoint that differs from what was
+    written is said, and the cycle starts at step 0.
     Started by ``accelerate launch``, the processes share each step: the effective batch is
     ``batch_size × gradient_accumulation_steps × processes``, and one process with that many
     accumulation steps gives the same tensors up to rounding.
@@ -107,25 +112,21 @@ def train_cycle(
     )
     if isinstance(checkpoint, KeyedCheckpointStore):
         identity |= checkpoint.inputs
-    saved = read_checkpoint(checkpoint, identity) if checkpoint is not None else None
-    if checkpoint is not None and saved is None and group.is_main:
-        said = left_behind(checkpoint, identity)
-        if said is not None:
-            tqdm.write(said)
-    group.wait()
+    saved = group.from_main(partial(_goes_on_from, checkpoint, identity))
 
     encoder = PromptEncoder(model, init.tokens)
     denoising_loss = DenoisingLoss(_compiled(model) if settings.compile else model)
     shape, timesteps = model.latent_shape, denoising_loss.timesteps
     plan = BatchPlan(len(images), captions, settings, token, shape, timesteps, seed)
     prompt_ids = [ids.to(model.device) for ids in encoder.tokenize(plan.prompts)]
-    latents = encode_latents(
-        model,
-        images,
-        mirrored=settings.horizontal_flip,
-        store=latent_store if group.is_main else None,
-        keep_from=settings.keep_latents_from << 20,
-    )
+    with deterministic(model.deterministic):
+        latents = encode_latents(
+            model,
+            images,
+            mirrored=settings.horizontal_flip,
+            store=latent_store if group.is_main else None,
+            keep_from=settings.keep_latents_from << 20,
+        )
 
     parts = [part.to(model.device, copy=True).requires_grad_() for part in init.parts]
     optimizer = torch.optim.AdamW(
@@ -167,6 +168,7 @@ def train_cycle(
     bar = tqdm(total=settings.max_steps, initial=step, desc="training", leave=False, disable=None)
     with (
         bar,
+        deterministic(model.deterministic),
         _terminations() as received,
         out_of_memory_explained(settings, model),
         _gradient_checkpointing(model, settings.gradient_checkpointing),
@@ -235,6 +237,23 @@ def train_cycle(
         else f"All {settings.max_steps} steps are done.",
         compile_seconds=compile_seconds,
     )
+
+
+def _goes_on_from(
+    checkpoint: CheckpointStore | None, identity: Mapping[str, str]
+) -> Checkpoint | None:
+    """The checkpoint, or None; why nothing goes on from one that is there is said."""
+    if checkpoint is None:
+        return None
+    try:
+        saved = read_checkpoint(checkpoint, identity)
+    except DamagedCheckpointError as error:
+        tqdm.write(str(error))
+        return None
+    said = left_behind(checkpoint, identity) if saved is None else None
+    if said is not None:
+        tqdm.write(said)
+    return saved
 
 
 def _phi_interval(settings: TrainSettings, images: int, processes: int) -> int:

@@ -43,6 +43,7 @@ def identity_of(
         "base model": model.fingerprint[:12],
         "dtype": model.dtype,
         "device": model.device.type,
+        "deterministic": model.deterministic,
         "images": tensor_hash(*images),
         "captions": tensor_hash(torch.tensor(list("\n".join(captions or ()).encode()))),
         "initial embedding": f"{init.token} {tensor_hash(*init.parts)}",

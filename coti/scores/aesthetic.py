@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from coti.core.determinism import deterministic
 from coti.core.errors import ModelError, PoolError
 from coti.core.text_files import read_records
 from coti.encoders.protocol import ImageEncoder, normalized
@@ -247,6 +248,7 @@ def degraded_ratings(
     return Ratings(encoder.encode_images(degraded), ratings)
 
 
+@deterministic()
 def finetune_aesthetic_head(
     head: AestheticHead,  # θ_0; it is left as it is
     ratings: Sequence[Ratings],  # empty ones are passed over

@@ -32,6 +32,10 @@ class ModelSettings(Strict):
     on a GPU that computes in it and on a CPU with AMX tiles (which then trains and generates more
     than half again as fast), float16 on an older GPU, float32 on any other CPU: with AVX-512's
     bfloat16 alone a step takes longer than in float32."""
+    deterministic: bool = True
+    """The same embedding and images, bit for bit on a CPU, whatever else the machine does. Off,
+    threads add up gradients in any order: two trainings side by side, the same in everything,
+    learn different embeddings. Scores are computed so in any case."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from coti.core.determinism import deterministic
 from coti.scores.degradations import graded_copies
 
 __all__ = ["RatedImages", "fit_head", "graded_degradations"]
@@ -34,6 +35,7 @@ def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> R
     )
 
 
+@deterministic()
 def fit_head(
     model: torch.nn.Module,  # its parameters are trained; left in evaluation mode, frozen
     predict: Callable[[torch.Tensor], torch.Tensor],  # rows, int64 [b], to ratings, float [b]

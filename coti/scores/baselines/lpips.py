@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from coti.core.determinism import deterministic
 from coti.core.errors import ModelError
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
@@ -55,6 +56,7 @@ class PerceptualDistance:
         return -self.distances(pool, seeds).mean(dim=1)
 
 
+@deterministic()
 def fitted_lpips(
     trunk: EfficientNetLite0, rated: RatedImages, steps: int, seed: int
 ) -> PerceptualDistance:

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_hash
+from coti.core.whole_files import sealed_bytes, tensor_bytes, tensor_hash
 from coti.inversion.checkpoint import (
     Checkpoint,
+    DamagedCheckpointError,
     FolderCheckpointStore,
     left_behind,
     read_checkpoint,
@@ -49,14 +50,16 @@ def test_another_identity_is_refused_naming_the_difference(tmp_path: Path) -> No
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    """Cut files, foreign files, empty files."""
+    """Cut files, foreign files, empty files; tensors that were never sealed."""
     store = FolderCheckpointStore(tmp_path)
     write_checkpoint(store, CHECKPOINT)
     whole = store.read()
     assert whole is not None
-    for content in (whole[:-3], whole[:20], b"", b"garbage" * 10):
+    foreign = tensor_bytes(CHECKPOINT.tensors, {"state": "{}", "identity": "{}"})
+    sealed = sealed_bytes(CHECKPOINT.tensors, {})
+    for content in (whole[:-3], whole[:20], b"", b"garbage" * 10, foreign, sealed):
         store.path.write_bytes(content)
-        with pytest.raises(TrainingError, match=r"is damaged: delete it"):
+        with pytest.raises(DamagedCheckpointError, match=r"is damaged, it .*starts at step 0"):
             read_checkpoint(store, CHECKPOINT.identity)
 
 

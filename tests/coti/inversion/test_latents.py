@@ -21,6 +21,7 @@ from coti.inversion.latents import (
     encode_latents,
     fit_to_resolution,
 )
+from tests.adversary.bit_flips import flip_bit
 from tests.coti.inversion.test_failures import largest_file
 from tests.coti.small_disk import small_disk
 
@@ -96,9 +97,15 @@ def test_many_latents_are_kept_and_found_again(
     monkeypatch.setattr(model.vae, "encode", encode)
     encode_latents(model, images.flip(0), store=store, keep_from=1)
     assert len(list(tmp_path.iterdir())) == 2
-    for path in tmp_path.iterdir():
-        path.write_bytes(path.read_bytes()[:100])
-    assert torch.equal(encode_latents(model, images, store=store, keep_from=1).std, first.std)
+    one, other = sorted(tmp_path.iterdir())
+    swapped = one.read_bytes(), other.read_bytes()
+    for damage in (
+        lambda: [flip_bit(path, seed=0) for path in (one, other)],
+        lambda: [path.write_bytes(path.read_bytes()[:100]) for path in (one, other)],
+        lambda: [other.write_bytes(swapped[0]), one.write_bytes(swapped[1])],
+    ):
+        damage()
+        assert torch.equal(encode_latents(model, images, store=store, keep_from=1).std, first.std)
 
 
 def test_few_latents_are_not_kept(

@@ -15,18 +15,28 @@ import torch
 from safetensors import safe_open
 
 from coti.core.errors import EmbeddingError, TrainingError
+from coti.generation.sampler import generate
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.checkpoint import FolderCheckpointStore
 from coti.inversion.trainer import TrainResult, train_cycle
 from coti.scores.formulas import PhiValue
-from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainSettings
+from coti.settings import (
+    GenerationSettings,
+    ModelSettings,
+    ScheduleSettings,
+    TokenSettings,
+    TrainSettings,
+)
+from tests.adversary.bit_flips import flipped
+from tests.adversary.contention import side_by_side
 from tests.warm_start import warm_start
 
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=2)
 TRAIN = TrainSettings(
     batch_size=4, max_steps=8, phi_every=2, checkpoint_every=3, learning_rates=(0.05, 0.01)
 )
+GENERATION = GenerationSettings(num_inference_steps=2)
 
 
 def rising_phi(embedding: Embedding, step: int) -> PhiValue:
@@ -120,6 +130,18 @@ def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor
     assert torch.equal(first.embedding.parts[0], again.embedding.parts[0])
     assert first.curve == again.curve
     assert not torch.equal(first.embedding.parts[0], other.embedding.parts[0])
+
+
+def test_trainings_side_by_side_are_equal(model: TextToImageModel, images: torch.Tensor) -> None:
+    """On two threads, three at once: the same bytes as one alone, of what they generate, too."""
+    many = replace(TRAIN, batch_size=32, max_steps=3, learning_rates=(0.05,))
+
+    def learned() -> bytes:
+        embedding = train(model, images, None, many).embedding
+        generated = generate(model, ["a <t>"] * 4, [embedding], GENERATION, 0)
+        return bytes(embedding.parts[0].numpy().tobytes() + generated.numpy().tobytes())
+
+    assert len(set(side_by_side(learned, 3) + side_by_side(learned, 1))) == 1
 
 
 def test_half_precision_trains_alike(
@@ -243,6 +265,30 @@ def test_a_resumed_training_equals_an_undisturbed_one(
     undisturbed = train(model, images)
     assert torch.equal(resumed.embedding.parts[0], undisturbed.embedding.parts[0])
     assert resumed.curve == undisturbed.curve
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_goes_on_from_a_checkpoint_with_a_flipped_bit(
+    seed: int,
+    model: TextToImageModel,
+    images: torch.Tensor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor from one whose step was edited: it is said, and what is learned is the undisturbed's."""
+    store = FolderCheckpointStore(tmp_path)
+    undisturbed = train(model, images, checkpoint=store)
+    whole = store.read()
+    assert whole is not None
+    edited = whole.replace(rb'\"step\": 8}', rb'\"step\": 6}')
+    assert edited != whole
+    store.write(edited if seed == 0 else flipped(whole, seed))
+    again = train(model, images, checkpoint=store)
+    assert torch.equal(again.embedding.parts[0], undisturbed.embedding.parts[0])
+    assert again.curve == undisturbed.curve
+    said = capsys.readouterr().out
+    assert f"The training checkpoint ({store.path}) is damaged" in said
+    assert "this cycle starts at step 0." in said
 
 
 def test_a_finished_training_is_not_done_again(

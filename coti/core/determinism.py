@@ -1,0 +1,64 @@
+"""The same bits whatever else the machine does.
+
+On several threads torch adds up some gradients (of a tensor that was indexed) in whichever order
+the threads come to it: under load, two trainings that are the same in everything learn different
+embeddings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+import torch
+import torch.utils.deterministic
+
+__all__ = ["deterministic"]
+
+_lock = Lock()
+_inside = 0
+_before = (False, False, True)
+
+
+@contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
+    """Torch's deterministic algorithms inside, in every thread; as before once all have left.
+
+    On a CPU every result is then the same bits for the same number of threads. On a GPU an
+    operation that has no such algorithm warns and does it as it can.
+
+    Args:
+        wanted: without, nothing is changed.
+
+    >>> with deterministic():
+    ...     torch.are_deterministic_algorithms_enabled()
+    True
+    """
+    global _inside, _before
+    if not wanted:
+        yield
+        return
+    with _lock:
+        if _inside == 0:
+            _before = (
+                torch.are_deterministic_algorithms_enabled(),
+                torch.is_deterministic_algorithms_warn_only_enabled(),
+                torch.utils.deterministic.fill_uninitialized_memory,
+            )
+            # Read when cuBLAS is used for the first time.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+            # It finds reads of memory that nothing was written to, and costs a write of all memory.
+            torch.utils.deterministic.fill_uninitialized_memory = False
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                enabled, warn_only, fill = _before
+                torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+                torch.utils.deterministic.fill_uninitialized_memory = fill
