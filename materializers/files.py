@@ -1,60 +1,151 @@
-"""Between an artifact store (local or S3) and libraries that want a file on disk."""
+"""Artifacts as files, between an artifact store (local or S3) and libraries that want them on disk.
+
+ZenML keeps a hash with every artifact version and hands it back when one is loaded; here it is
+compared, for all artifacts of ours. Whatever changed in the store since it was written is said, and
+is computed anew: no step reads it, and the cache gives it to no later run.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import torch
 from zenml.materializers.base_materializer import BaseMaterializer
 
-__all__ = ["fetch", "hash_of_tensors", "store"]
+from coti.core.errors import StoreError
+
+__all__ = ["DamagedArtifactError", "FileMaterializer", "damaged", "hash_of_tensors"]
 
 
-@contextmanager
-def fetch(materializer: BaseMaterializer, name: str) -> Iterator[Path]:
-    """One file of the artifact where it lies, or a copy for as long as the context lasts.
+class DamagedArtifactError(StoreError):
+    """An artifact is not what its step wrote."""
 
-    Either may be mapped into memory: a mapping outlives the file's name.
+    def __init__(self, what: str) -> None:
+        """``what``: a clause that names it."""
+        super().__init__(f"{what}: run the pipeline again, which computes it anew.")
+        self.what = what
+
+
+class FileMaterializer(BaseMaterializer):
+    """Stores files of the names :attr:`FILES`; their hash is the artifact's."""
+
+    SKIP_REGISTRATION: ClassVar[bool] = True
+    FILES: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def read(self, data_type: type[Any], *paths: Path) -> Any:
+        """The object in the files, which may be mapped into memory: that outlives their names."""
+
+    @abstractmethod
+    def write(self, data: Any, *paths: Path) -> None:
+        """Fill the files; the same object, the same bytes."""
+
+    def load(self, data_type: type[Any]) -> Any:
+        """Read it, if it is what was written.
+
+        Raises:
+            DamagedArtifactError: it is not.
+        """
+        with self._fetched() as paths:
+            self._compare(paths)
+            return self.read(data_type, *paths)
+
+    def verify(self) -> None:
+        """Compare it with what was written, without reading it.
+
+        Raises:
+            DamagedArtifactError: it differs.
+        """
+        with self._fetched() as paths:
+            self._compare(paths)
+
+    def save(self, data: Any) -> None:
+        """Write it."""
+        with TemporaryDirectory(prefix="coti-") as folder:
+            paths = [Path(folder) / name for name in self.FILES]
+            self.write(data, *paths)
+            self._written = _hash_of_files(paths)
+            for path in paths:
+                with (
+                    path.open("rb") as source,
+                    self.artifact_store.open(f"{self.uri}/{path.name}", "wb") as target,
+                ):
+                    shutil.copyfileobj(source, target, 1 << 20)
+
+    def compute_content_hash(self, data: Any) -> str | None:
+        """Hash of the files that were saved."""
+        return self._written
+
+    @contextmanager
+    def _fetched(self) -> Iterator[list[Path]]:
+        """The files where they lie, or copies for as long as the context lasts."""
+        local = [Path(self.uri) / name for name in self.FILES]
+        if all(path.is_file() for path in local):
+            yield local
+            return
+        with TemporaryDirectory(prefix="coti-") as folder:
+            paths = [Path(folder) / name for name in self.FILES]
+            try:
+                for path in paths:
+                    with (
+                        self.artifact_store.open(f"{self.uri}/{path.name}", "rb") as source,
+                        path.open("wb") as target,
+                    ):
+                        shutil.copyfileobj(source, target, 1 << 20)
+            except FileNotFoundError as error:
+                raise damaged(self.uri, "is gone") from error
+            yield paths
+
+    def _compare(self, paths: Sequence[Path]) -> None:
+        expected = self.expected_content_hash
+        if expected is not None and _hash_of_files(paths) != expected:
+            raise damaged(self.uri)
+
+
+def damaged(uri: str, how: str = "is not what was written") -> DamagedArtifactError:
+    """What is said of the artifact at ``uri``; the cache does not give it any more.
+
+    Args:
+        uri: of the artifact.
+        how: what is wrong with it.
     """
-    local = Path(materializer.uri) / name
-    if local.is_file():
-        yield local
-        return
-    with TemporaryDirectory(prefix="coti-") as folder:
-        path = Path(folder) / name
-        with (
-            materializer.artifact_store.open(f"{materializer.uri}/{name}", "rb") as source,
-            path.open("wb") as target,
-        ):
-            shutil.copyfileobj(source, target, 1 << 20)
-        yield path
+    from zenml.client import Client
+    from zenml.utils.time_utils import utc_now
+
+    client = Client()
+    name, whose = "an artifact", ""
+    for version in client.list_artifact_versions(uri=uri).items:
+        name = f"the artifact {version.artifact.name!r}"
+        if version.producer_step_run_id is not None:
+            step = client.get_run_step(version.producer_step_run_id)
+            client.update_step_run(step.id, cache_expires_at=utc_now())
+            whose = f" of step {step.name!r}"
+    return DamagedArtifactError(f"{name}{whose} {how} ({uri})")
 
 
-def store(materializer: BaseMaterializer, name: str, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a local file and put it into the artifact."""
-    with TemporaryDirectory(prefix="coti-") as folder:
-        path = Path(folder) / name
-        write(path)
-        with (
-            path.open("rb") as source,
-            materializer.artifact_store.open(f"{materializer.uri}/{name}", "wb") as target,
-        ):
-            shutil.copyfileobj(source, target, 1 << 20)
-
-
-def hash_of_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
-    """One hash over names, shapes, dtypes, bytes and text, in order of name."""
+def hash_of_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """One hash over names, shapes, dtypes and bytes, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         if tensor.numel():
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    for name in sorted(metadata):
-        digest.update(f"{name}={metadata[name]}".encode())
     return digest.hexdigest()
+
+
+def _hash_of_files(paths: Sequence[Path]) -> str:
+    """One hash over names and bytes."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            total.update(path.name.encode() + b"\0")
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()

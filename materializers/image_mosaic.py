@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from zenml.enums import ArtifactType, VisualizationType
-from zenml.materializers.base_materializer import BaseMaterializer
 
 from coti.core.image_set import ImageSet
-from materializers.files import fetch, hash_of_tensors, store
+from materializers.files import FileMaterializer
 
 __all__ = ["ImageSetMaterializer"]
 
 
-class ImageSetMaterializer(BaseMaterializer):
+class ImageSetMaterializer(FileMaterializer):
     """Stores ``mosaic.png`` and ``names.json``; the mosaic is what the dashboard shows."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ImageSet,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
-    MOSAIC = "mosaic.png"
-    NAMES = "names.json"
+    FILES = ("mosaic.png", "names.json")
 
-    def load(self, data_type: type[Any]) -> ImageSet:
+    def read(self, data_type: type[Any], *paths: Path) -> ImageSet:
         """Cut the mosaic into its images."""
-        with fetch(self, self.NAMES) as path:
-            names, columns, height, width = json.loads(path.read_text(encoding="utf-8"))
-        with fetch(self, self.MOSAIC) as path, Image.open(path) as file:
+        names, columns, height, width = json.loads(paths[1].read_text(encoding="utf-8"))
+        with Image.open(paths[0]) as file:
             mosaic = torch.from_numpy(np.array(file.convert("RGB")))
         rows = mosaic.shape[0] // height
         cells = mosaic.reshape(rows, height, columns, width, 3).permute(0, 2, 4, 1, 3)
         images = cells.reshape(rows * columns, 3, height, width)
         return ImageSet(names, images[: len(names)].contiguous())
 
-    def save(self, data: ImageSet) -> None:
+    def write(self, data: ImageSet, *paths: Path) -> None:
         """Lay the images side by side."""
         count, _, height, width = data.images.shape
         columns = max(1, math.ceil(math.sqrt(count)))
@@ -46,18 +44,13 @@ class ImageSetMaterializer(BaseMaterializer):
         cells[:count] = data.images
         mosaic = cells.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
         image = Image.fromarray(mosaic.reshape(rows * height, columns * width, 3).numpy())
-        names = json.dumps([data.names, columns, height, width])
-        store(self, self.MOSAIC, lambda path: image.save(path, compress_level=4))
-        store(self, self.NAMES, lambda path: path.write_text(names, encoding="utf-8"))
+        image.save(paths[0], compress_level=4)
+        paths[1].write_text(json.dumps([data.names, columns, height, width]), encoding="utf-8")
 
     def save_visualizations(self, data: ImageSet) -> dict[str, VisualizationType]:
         """The mosaic itself."""
-        return {f"{self.uri}/{self.MOSAIC}": VisualizationType.IMAGE}
+        return {f"{self.uri}/{self.FILES[0]}": VisualizationType.IMAGE}
 
     def extract_metadata(self, data: ImageSet) -> dict[str, Any]:
         """How many images of which size."""
         return {"images": len(data.names), "size": str(tuple(data.images.shape[2:]))}
-
-    def compute_content_hash(self, data: ImageSet) -> str | None:
-        """Hash of names and pixels."""
-        return hash_of_tensors({"images": data.images}, {"names": json.dumps(data.names)})

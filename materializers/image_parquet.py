@@ -4,42 +4,72 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from zenml.enums import ArtifactType
-from zenml.materializers.base_materializer import BaseMaterializer
 
 from coti.pool.pool_images import PoolImages
-from materializers.files import store
+from materializers.files import DamagedArtifactError, FileMaterializer, damaged
 
 __all__ = ["PoolImagesMaterializer"]
 
 
-class PoolImagesMaterializer(BaseMaterializer):
-    """Stores ``images.parquet``."""
+class PoolImagesMaterializer(FileMaterializer):
+    """Stores ``images.parquet``; of a remote one only what is asked for travels.
+
+    The hash is of ids and the images' hashes, which stand beside them. So the images themselves can
+    be compared one by one, when they are read.
+    """
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (PoolImages,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
-    FILE = "images.parquet"
+    FILES = ("images.parquet",)
 
     def load(self, data_type: type[Any]) -> PoolImages:
-        """Open the file where it lies; of a remote one only what is asked for travels."""
-        local = Path(self.uri) / self.FILE
-        if local.is_file():
-            return PoolImages(local)
-        return PoolImages(self.artifact_store.open(f"{self.uri}/{self.FILE}", "rb"))
+        """Open the file where it lies, if ids and hashes are what was written.
 
-    def save(self, data: PoolImages) -> None:
+        Raises:
+            DamagedArtifactError: they are not; or, when it is read, an image is not.
+        """
+        images = PoolImages(self._place(), self._damaged)
+        expected = self.expected_content_hash
+        if expected is not None and _hash_of(images) != expected:
+            raise self._damaged()
+        return images
+
+    def verify(self) -> None:
+        """Compare ids and hashes; the images, too, where that does not have to fetch them."""
+        images = self.load(PoolImages)
+        if isinstance(self._place(), Path):
+            images.check()
+
+    def write(self, data: PoolImages, *paths: Path) -> None:
         """Write all images."""
-        store(self, self.FILE, data.write)
+        data.write(paths[0])
 
     def extract_metadata(self, data: PoolImages) -> dict[str, Any]:
         """How many images."""
         return {"images": len(data)}
 
     def compute_content_hash(self, data: PoolImages) -> str | None:
-        """Hash of ids and PNG bytes."""
-        digest = hashlib.sha256()
-        for name, png in zip(data.ids, data.png(data.ids), strict=True):
-            digest.update(name.encode() + b"\0" + hashlib.sha256(png).digest())
-        return digest.hexdigest()
+        """Hash of ids and the images' hashes."""
+        return _hash_of(data)
+
+    def _place(self) -> Path | BinaryIO:
+        local = Path(self.uri) / self.FILES[0]
+        if local.is_file():
+            return local
+        try:
+            return self.artifact_store.open(f"{self.uri}/{self.FILES[0]}", "rb")  # type: ignore[no-any-return]
+        except FileNotFoundError as error:
+            raise damaged(self.uri, "is gone") from error
+
+    def _damaged(self) -> DamagedArtifactError:
+        return damaged(self.uri)
+
+
+def _hash_of(images: PoolImages) -> str:
+    digest = hashlib.sha256()
+    for name in images.ids:
+        digest.update(name.encode() + b"\0" + images.hashes[name])
+    return digest.hexdigest()

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 from zenml.enums import ArtifactType
-from zenml.materializers.base_materializer import BaseMaterializer
 
-from materializers.files import fetch, store
+from materializers.files import FileMaterializer
 
 __all__ = ["TableMaterializer"]
 
 
-class TableMaterializer(BaseMaterializer):
+class TableMaterializer(FileMaterializer):
     """Stores ``table.parquet``."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (pd.DataFrame,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
     SKIP_REGISTRATION: ClassVar[bool] = True
-    FILE = "table.parquet"
+    FILES = ("table.parquet",)
 
-    def load(self, data_type: type[Any]) -> pd.DataFrame:
+    def read(self, data_type: type[Any], *paths: Path) -> pd.DataFrame:
         """Read the table."""
-        with fetch(self, self.FILE) as path:
-            return pd.read_parquet(path)
+        return pd.read_parquet(paths[0])
 
-    def save(self, data: pd.DataFrame) -> None:
+    def write(self, data: pd.DataFrame, *paths: Path) -> None:
         """Write the table."""
-        store(self, self.FILE, lambda path: data.to_parquet(path, index=False))
+        data.to_parquet(paths[0], index=False)
 
     def extract_metadata(self, data: pd.DataFrame) -> dict[str, Any]:
         """Rows and columns."""
         return {"rows": len(data), "columns": [str(column) for column in data.columns]}
-
-    def compute_content_hash(self, data: pd.DataFrame) -> str | None:
-        """Hash of column names and rows."""
-        digest = hashlib.sha256("\x1f".join(map(str, data.columns)).encode())
-        digest.update(data.to_json(orient="values", double_precision=15).encode())
-        return digest.hexdigest()

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType
-from zenml.materializers.base_materializer import BaseMaterializer
 
 from coti.core.tensors import TensorBundle
-from materializers.files import fetch, hash_of_tensors, store
+from materializers.files import FileMaterializer
 
 __all__ = ["TensorBundleMaterializer"]
 
 
-class TensorBundleMaterializer(BaseMaterializer):
+class TensorBundleMaterializer(FileMaterializer):
     """Stores ``bundle.safetensors``; its metadata lists names and shapes."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (TensorBundle,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
-    FILE = "bundle.safetensors"
+    FILES = ("bundle.safetensors",)
 
-    def load(self, data_type: type[Any]) -> TensorBundle:
-        """Read the bundle."""
-        with fetch(self, self.FILE) as path:
-            return TensorBundle.load(path)
+    def read(self, data_type: type[Any], *paths: Path) -> TensorBundle:
+        """Map the bundle."""
+        return TensorBundle.load(paths[0])
 
-    def save(self, data: TensorBundle) -> None:
+    def write(self, data: TensorBundle, *paths: Path) -> None:
         """Write the bundle."""
-        store(self, self.FILE, data.save)
+        data.save(paths[0])
 
     def extract_metadata(self, data: TensorBundle) -> dict[str, Any]:
         """Names and shapes of the tensors."""
         return {"shapes": {name: str(tuple(tensor.shape)) for name, tensor in data.tensors.items()}}
-
-    def compute_content_hash(self, data: TensorBundle) -> str | None:
-        """Hash of names, bytes and text."""
-        return hash_of_tensors(data.tensors, data.metadata)

@@ -17,6 +17,7 @@ from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
+from ops.stack.verified_cache import verify_cache
 from ops.terminal import announce_pool, announce_result, user_errors
 from ops.tracking.lineage import fingerprints_of, params_of, tags_of
 from ops.tracking.pool_history import last_profile
@@ -47,6 +48,7 @@ __all__ = ["STEPS", "coti_concept", "wire"]
 mend_pods()
 hash_sources_once()
 remember_schema()
+verify_cache()
 
 STEPS = [
     ingest_pool,

@@ -30,6 +30,7 @@ from ops.stack.input_hashes import fingerprint_optional, fingerprint_pool
 from ops.stack.loaded_models import text_to_image
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
+from ops.stack.verified_cache import verify_cache
 from ops.terminal import user_errors
 from ops.tracking.lineage import (
     base_model_fingerprint,
@@ -54,6 +55,7 @@ __all__ = ["STEPS", "coti_experiments"]
 
 hash_sources_once()
 remember_schema()
+verify_cache()
 
 STEPS = [
     ingest_pool,

@@ -65,7 +65,7 @@ def register_embedding(
     version = registry.register(
         source=f"{artifact}/embedding",
         run_id=record.parent_id,
-        key=hash_of_tensors(best_embedding.named_parts, {}),
+        key=hash_of_tensors(best_embedding.named_parts),
         metrics=metrics,
         tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
     )

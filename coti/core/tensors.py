@@ -43,10 +43,11 @@ class TensorBundle:
         return TensorBundle({**self.tensors, name + _STRINGS: text}, self.metadata)
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file."""
+        """Write one safetensors file; the same bundle, the same bytes."""
         tensors = {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()}
         # Without both tensors and metadata, safetensors writes a header that it cannot read.
         save_file(tensors, str(path), metadata=self.metadata or {"format": "pt"})
+        _sort_metadata(path)
 
     @classmethod
     def load(cls, path: Path) -> TensorBundle:
@@ -57,3 +58,15 @@ class TensorBundle:
                 return cls(tensors, dict(file.metadata() or {}))
         except Exception as error:  # safetensors raises a type of its own for every fault
             raise ModelError(f"{path}: not a safetensors file that can be read: {error}") from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """The library writes metadata in an order that changes from call to call."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size
+        file.seek(8)
+        file.write(text.ljust(size))

@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import sealed_bytes, unsealed, write_whole
+from coti.core.sealed import sealed_bytes, unsealed
+from coti.core.whole_files import write_whole
 
 __all__ = [
     "Checkpoint",

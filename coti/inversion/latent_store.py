@@ -8,7 +8,8 @@ from typing import Protocol
 
 import torch
 
-from coti.core.whole_files import sealed_bytes, unsealed, write_whole
+from coti.core.sealed import sealed_bytes, unsealed
+from coti.core.whole_files import write_whole
 
 __all__ = ["FolderLatentStore", "LatentStore", "keep", "read_kept"]
 

@@ -1,12 +1,14 @@
-"""The sanitised images in one Parquet file, columns ``id`` and ``png``.
+"""The sanitised images in one Parquet file, columns ``id``, ``png`` and its ``sha256``.
 
 Later steps read images from here alone and never touch a stranger's bytes again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -37,7 +39,9 @@ class ImageWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._schema = pa.schema([("id", pa.string()), ("png", pa.binary())])
+        self._schema = pa.schema(
+            [("id", pa.string()), ("png", pa.binary()), ("sha256", pa.binary(32))]
+        )
         self._writer = pq.ParquetWriter(path, self._schema, compression="none")
         self._ids: list[str] = []
         self._images: list[bytes] = []
@@ -60,7 +64,8 @@ class ImageWriter:
         import pyarrow as pa
 
         if self._ids:
-            columns = [pa.array(self._ids, pa.string()), pa.array(self._images, pa.binary())]
+            hashes = [hashlib.sha256(png).digest() for png in self._images]
+            columns = [self._ids, self._images, hashes]
             self._writer.write_table(pa.table(columns, schema=self._schema))
         self._ids, self._images, self._bytes = [], [], 0
 
@@ -69,28 +74,35 @@ class PoolImages:
     """Images by id. Opens :func:`ImageWriter`'s file and reads row groups when needed.
 
     ``source`` is a path, or an open file of a remote store: of that, only what is asked for
-    travels, so that a shard's pod doesn't copy the whole pool.
+    travels, so that a shard's pod doesn't copy the whole pool. ``damaged`` makes the error where
+    the file or an image in it is not what was written.
     """
 
-    def __init__(self, source: str | Path | BinaryIO) -> None:
-        import pyarrow as pa
+    def __init__(
+        self, source: str | Path | BinaryIO, damaged: Callable[[], Exception] | None = None
+    ) -> None:
         import pyarrow.parquet as pq
 
         local = isinstance(source, str | Path)
         self._said = str(source if local else getattr(source, "name", "a remote file"))
-        try:
-            self._file = pq.ParquetFile(source, memory_map=local)
-            self.ids: list[str] = self._file.read(columns=["id"]).column("id").to_pylist()
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise PoolError(
-                f"{self._said!r} is not a file of pool images: run the ingestion again."
-            ) from error
+        self._damaged = damaged or (
+            lambda: PoolError(
+                f"{self._said!r} is not a file of pool images, or no longer the one that was "
+                "written: run the ingestion again."
+            )
+        )
         self._place: dict[str, tuple[int, int]] = {}
-        row = 0
-        for group in range(self._file.num_row_groups):
-            for offset in range(self._file.metadata.row_group(group).num_rows):
-                self._place[self.ids[row]] = (group, offset)
-                row += 1
+        with self._whole():
+            self._file = pq.ParquetFile(source, memory_map=local)
+            index = self._file.read(columns=["id", "sha256"])
+            self.ids: list[str] = index.column("id").to_pylist()
+            hashes = index.column("sha256").to_pylist()
+            self.hashes: dict[str, bytes] = dict(zip(self.ids, hashes, strict=True))
+            row = 0
+            for group in range(self._file.num_row_groups):
+                for offset in range(self._file.metadata.row_group(group).num_rows):
+                    self._place[self.ids[row]] = (group, offset)
+                    row += 1
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,6 +133,11 @@ class PoolImages:
             return torch.empty((0, 3, 0, 0), dtype=torch.uint8)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
+    def check(self) -> None:
+        """Look at every image; raises where one is not what was written."""
+        for _ in self._read(self.ids):
+            pass
+
     def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
         """Write all images, or those of ``ids`` in their order, whole or not at all."""
         path = Path(path)
@@ -143,6 +160,20 @@ class PoolImages:
             group, offset = self._place[identity]
             wanted.setdefault(group, []).append((position, offset))
         for group in sorted(wanted):
-            column = self._file.read_row_group(group, columns=["png"]).column("png")
-            for position, offset in wanted[group]:
-                yield position, column[offset].as_py()
+            with self._whole():
+                column = self._file.read_row_group(group, columns=["png"]).column("png")
+                found = [(position, column[offset].as_py()) for position, offset in wanted[group]]
+            for position, data in found:
+                if hashlib.sha256(data).digest() != self.hashes[ids[position]]:
+                    raise self._damaged()
+                yield position, data
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What pyarrow says of a file that is none, or has been cut or changed."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, pa.ArrowException, KeyError, IndexError, TypeError, ValueError) as error:
+            raise self._damaged() from error

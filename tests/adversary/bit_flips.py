@@ -1,4 +1,4 @@
-"""One bit, flipped where a seed says: what a disk, a cable or memory does to a file once in a while.
+"""One bit, flipped where a seed says: what a disk, a cable or memory does to a file one day.
 
 ``python -m tests.adversary.bit_flips FOLDER SEED`` flips one of some file below FOLDER.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(folder: Path, state: Path, shard: int = 3, device: str = "cpu") -> dict[str, Any]:
+def run(folder: Path, state: Path, *more: str, device: str = "cpu") -> dict[str, Any]:
     """One pipeline run in a process of its own."""
     done = warm_start().run(
-        ["-m", "tests.steps.pool_pipeline", str(folder), str(shard), device],
+        ["-m", "tests.steps.pool_pipeline", str(folder), "3", device, *more],
         ROOT,
         {
             **os.environ,
@@ -30,8 +31,9 @@ def run(folder: Path, state: Path, shard: int = 3, device: str = "cpu") -> dict[
         },
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    *said, last = done.stdout.strip().splitlines()
+    found: dict[str, Any] = json.loads(last)
+    return {**found, "said": [line for line in said if line.endswith("it is computed anew.")]}
 
 
 def shards_of(found: dict[str, Any]) -> list[str]:
@@ -42,7 +44,8 @@ def shards_of(found: dict[str, Any]) -> list[str]:
 def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_path: Path) -> None:
     """Seven different images and one that only its bytes tell from another: three shards, one
     near duplicate by embedding, sums that add up. The same pool is a cache hit in every step, a
-    changed one is ingested again, and its drift from the last version is said.
+    changed one is ingested again, and its drift from the last version is said. What was damaged in
+    the artifact store is computed again.
     """
     pool = tmp_path / "pool"
     pool.mkdir()
@@ -64,11 +67,21 @@ def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_
 
     for number in range(7):
         (pool / f"{number}.png").write_bytes(encoded(image(number, (400, 400))))
-    third = run(pool, tmp_path)
+    third = run(pool, tmp_path, "--damage")
     assert third["steps"]["ingest_pool"] == "completed"
     assert third["source"]["version"] != first["source"]["version"]
     assert any(line.startswith("mean width was 64 and is 3") for line in third["drift"])
 
+    # A bit of every artifact was flipped since: none is read, and each step runs again by itself.
+    assert len(third["damaged"]) == 7
+    for said in third["damaged"]:
+        assert re.fullmatch(
+            r"the artifact '\w+' of step '\w+' is not what was written \(.*\)", said
+        )
     fourth = run(pool, tmp_path)
-    assert set(fourth["steps"].values()) == {"cached"}
-    assert fourth["drift"] == third["drift"]
+    assert set(fourth["steps"].values()) == {"completed"}
+    assert {line.split("'")[3] for line in fourth["said"]} == {
+        name for name in fourth["steps"] if name not in ("ingest_pool", "validate_pool")
+    }
+    for same in ("drift", "ids", "accepted", "quarantined"):
+        assert fourth[same] == third[same]

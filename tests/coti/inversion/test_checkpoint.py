@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import sealed_bytes, tensor_bytes, tensor_hash
+from coti.core.sealed import sealed_bytes
+from coti.core.whole_files import tensor_bytes, tensor_hash
 from coti.inversion.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,

@@ -280,7 +280,7 @@ def test_nothing_goes_on_from_a_checkpoint_with_a_flipped_bit(
     undisturbed = train(model, images, checkpoint=store)
     whole = store.read()
     assert whole is not None
-    edited = whole.replace(rb'\"step\": 8}', rb'\"step\": 6}')
+    edited = whole.replace(rb"\"step\": 8}", rb"\"step\": 6}")
     assert edited != whole
     store.write(edited if seed == 0 else flipped(whole, seed))
     again = train(model, images, checkpoint=store)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from coti.core.whole_files import sealed_bytes, unsealed
+from coti.core.sealed import sealed_bytes, unsealed
 
 TENSORS = {"a": torch.arange(3.0), "empty": torch.empty(0)}
 METADATA = {"state": '{"step": 7, "sha256":"0"}', "format": "pt"}
@@ -25,5 +25,5 @@ def test_every_flipped_bit_is_seen() -> None:
         with pytest.raises(ValueError, match=r"^it (cannot be read|is not what was written)"):
             unsealed(bytes(changed))
     for end in range(len(content)):
-        with pytest.raises(ValueError, match="^it "):
+        with pytest.raises(ValueError, match=r"^it "):
             unsealed(content[:end])
