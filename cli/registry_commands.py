@@ -79,7 +79,7 @@ def list_(concept: str | None, as_json: bool) -> None:
     if concept:
         found = [Registry.find(client, concept)]
     else:
-        found = [Registry(client, name) for name in registered_concepts(client)]
+        found = [Registry.find(client, name) for name in registered_concepts(client)]
     rows = []
     for entry in found:
         for version in reversed(entry.versions()):

@@ -19,6 +19,7 @@ from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
 from ops.terminal import announce_pool, announce_result, user_errors
+from ops.tracking.killed_runs import close_killed_runs
 from ops.tracking.lineage import fingerprints_of, params_of, tags_of
 from ops.tracking.pool_history import last_profile
 from pipelines.loops import Loop
@@ -78,6 +79,7 @@ STEPS = [
 def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
+    close_killed_runs()
     with user_errors():
         wire(config or load_settings(), Loop())
 

@@ -32,6 +32,7 @@ from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
 from ops.terminal import user_errors
+from ops.tracking.killed_runs import close_killed_runs
 from ops.tracking.lineage import (
     base_model_fingerprint,
     judge_fingerprint,
@@ -76,6 +77,7 @@ STEPS = [
 @zenml.pipeline(name="coti_experiments", dynamic=True, depends_on=STEPS, enable_cache=True)
 def coti_experiments(config: ExperimentConfig | None = None) -> None:
     """Run all runs of an experiment that are not done yet, and write its results."""
+    close_killed_runs()
     with user_errors():
         if config is None:
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -48,6 +49,7 @@ def register_embedding(
     record = open_record(concept, params, tags)
     with TemporaryDirectory(prefix="coti-") as folder:
         path = best_embedding.save(Path(folder) / FILE)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
             pil_image = Path(folder) / f"{number}.png"
@@ -66,6 +68,7 @@ def register_embedding(
         source=f"{artifact}/embedding",
         run_id=record.parent_id,
         key=hash_of_tensors(best_embedding.named_parts),
+        sha256=sha256,
         metrics=metrics,
         tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
     )

@@ -218,7 +218,7 @@ def load_base_model(how: GenerationOptions, sources: Sequence[EmbeddingSource]) 
         if not origin and source.embedding.metadata.get("base_model") == name:
             origin = origin_of_embedding(source.embedding)
     settings = ModelSettings(
-        base_model=name, device=how.device, dtype=cast(Any, how.dtype), **origin
+        base_model=name, device=how.device, dtype=cast(Any, how.dtype), **cast(Any, origin)
     )
     naming = [s for s in sources if s.embedding.metadata.get("base_model")]
     if how.model is None and naming:

@@ -11,12 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 import torch
-import torch.utils.deterministic
+from torch.utils import deterministic as _module
 
 __all__ = ["deterministic"]
 
+_rules: Any = _module
 _lock = Lock()
 _inside = 0
 _before = (False, False, True)
@@ -45,13 +47,13 @@ def deterministic(wanted: bool = True) -> Iterator[None]:
             _before = (
                 torch.are_deterministic_algorithms_enabled(),
                 torch.is_deterministic_algorithms_warn_only_enabled(),
-                torch.utils.deterministic.fill_uninitialized_memory,
+                _rules.fill_uninitialized_memory,
             )
             # Read when cuBLAS is used for the first time.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
             # It finds reads of memory that nothing was written to, and costs a write of all memory.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            _rules.fill_uninitialized_memory = False
         _inside += 1
     try:
         yield
@@ -61,4 +63,4 @@ def deterministic(wanted: bool = True) -> Iterator[None]:
             if _inside == 0:
                 enabled, warn_only, fill = _before
                 torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-                torch.utils.deterministic.fill_uninitialized_memory = fill
+                _rules.fill_uninitialized_memory = fill

@@ -7,6 +7,7 @@ One registered model a concept. Every best embedding of a run is a version with 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -20,16 +21,19 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary, inspect_embedding
 from ops.registry.audit import actor
 from ops.registry.lease import lease
-from ops.tracking.tracked_embeddings import TrackedEmbedding, fetch_file, fetched_embedding
+from ops.registry.zenml_champion import mirrored_champion
+from ops.tracking.tracked_embeddings import TrackedEmbedding, fetch_file
 from ops.tracking.tracker import is_absence, slug
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "METRICS_TAG",
+    "SHA256_TAG",
     "VOCABULARY_TAG",
     "Registry",
     "metrics_of",
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 METRICS_TAG = "coti.metrics"
+SHA256_TAG = "coti.embedding_sha256"
 KEY_TAG = "coti.embedding_key"
 VOCABULARY_TAG = "coti.vocabulary"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -56,27 +61,30 @@ class Registry:
     concept: str
     locked: Lock = lease
     """Holds the entry; takes its name, who holds it, and how many seconds to wait."""
+    name: str = ""
+    """What MLflow calls the entry; by the concept, where it is not given."""
+    remembered: Callable[[str], str | None] = mirrored_champion
+    """The champion of the entry of this name as it is known beside MLflow."""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or slug(self.concept)
 
     @classmethod
     def find(cls, client: MlflowClient, concept: str) -> Registry:
-        """The entry of a concept that is registered.
+        """The entry of a concept that is registered, by the concept's name or the entry's own.
 
         Raises:
             RegistryError: it is not.
         """
-        entry = cls(client, concept)
-        if not entry.versions():
-            there = ", ".join(registered_concepts(client)) or "none yet"
-            raise RegistryError(
-                f"the registry has no concept {concept!r} (registered: {there}): name one of "
-                "these, or run the pipeline for it."
-            )
-        return entry
-
-    @property
-    def name(self) -> str:
-        """What MLflow calls the entry."""
-        return slug(self.concept)
+        for name in (slug(concept), concept):
+            entry = cls(client, concept, name=name)
+            if entry.versions():
+                return entry
+        there = ", ".join(registered_concepts(client)) or "none yet"
+        raise RegistryError(
+            f"the registry has no concept {concept!r} (registered: {there}): name one of "
+            "these, or run the pipeline for it."
+        )
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first; MLflow fills in no aliases here."""
@@ -102,6 +110,10 @@ class Registry:
         """The present champion."""
         return self._asked(CHAMPION)
 
+    def vanished(self) -> str | None:
+        """The champion that is known beside MLflow, where MLflow's registry has none."""
+        return None if self.champion() is not None else self.remembered(self.name)
+
     def aliases(self, version: ModelVersion) -> list[str]:
         """The version's aliases, now."""
         held = self.client.get_registered_model(self.name).aliases
@@ -116,18 +128,25 @@ class Registry:
         """A version's embedding.
 
         Raises:
-            RegistryError: the artifact store does not give it.
+            RegistryError: the artifact store does not give it, or gives another.
         """
         label = f"{self.name} v{self._said(version)}"
-        embedding = fetched_embedding(self.client, str(version.source), label)
+        with TemporaryDirectory(prefix="coti-") as folder:
+            embedding = Embedding.load(self.download(version, Path(folder)))
         return TrackedEmbedding(label, embedding, str(version.run_id))
 
     def download(self, version: ModelVersion, folder: Path) -> Path:
         """Copy a version's embedding file into ``folder``.
 
         Raises:
-            RegistryError: the artifact store does not give it.
+            RegistryError: the artifact store does not give it, or gives another than was measured.
         """
+        path = self._fetched(version, folder)
+        if (altered := _altered(path, version.tags.get(SHA256_TAG))) is not None:
+            raise RegistryError(f"{self.name} version {version.version}: {altered}.")
+        return path
+
+    def _fetched(self, version: ModelVersion, folder: Path) -> Path:
         label = f"{self.name} version {version.version}"
         return fetch_file(self.client, str(version.source), label, folder)
 
@@ -135,7 +154,10 @@ class Registry:
         """What is wrong with the registered file itself, a sentence each."""
         tag = version.tags.get(VOCABULARY_TAG)
         with TemporaryDirectory(prefix="coti-") as folder:
-            path = self.download(version, Path(folder))
+            path = self._fetched(version, Path(folder))
+            altered = _altered(path, version.tags.get(SHA256_TAG))
+            if altered is not None:
+                return [altered]
             return inspect_embedding(path, Vocabulary.from_json(tag) if tag else None)
 
     def register(
@@ -144,6 +166,7 @@ class Registry:
         source: str,
         run_id: str,
         key: str,
+        sha256: str,
         metrics: Mapping[str, Any],
         tags: Mapping[str, str],
         seconds: float = 30.0,
@@ -157,13 +180,19 @@ class Registry:
             source: the folder with the embedding's file.
             run_id: MLflow's run.
             key: says which embedding it is.
+            sha256: of the embedding's file that was measured.
             metrics: of the judge.
             tags: further ones.
             seconds: how long to wait for somebody else's change of the entry to end.
 
         Raises:
-            RegistryError: somebody else holds the entry for longer.
+            RegistryError: somebody else holds the entry for longer, or the file in the folder is
+                not the one that was measured.
         """
+        with TemporaryDirectory(prefix="coti-") as folder:
+            path = fetch_file(self.client, source, f"the new version of {self.name}", Path(folder))
+            if (altered := _altered(path, sha256)) is not None:
+                raise RegistryError(f"nothing is registered: {altered} ({source}).")
         with self.locked(self.name, actor(), seconds) as still_mine:
             version = self._version_of(key)
             still_mine()
@@ -173,7 +202,12 @@ class Registry:
                     self.name,
                     source,
                     run_id,
-                    tags={KEY_TAG: key, METRICS_TAG: json.dumps(dict(metrics)), **tags},
+                    tags={
+                        KEY_TAG: key,
+                        SHA256_TAG: sha256,
+                        METRICS_TAG: json.dumps(dict(metrics)),
+                        **tags,
+                    },
                 )
             if not self.has_alias(version, CHAMPION):
                 self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
@@ -212,6 +246,17 @@ class Registry:
 def metrics_of(version: ModelVersion | None) -> dict[str, Any]:
     """What the judge measured of a version; nothing for none."""
     return {} if version is None else dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
+
+
+def _altered(path: Path, sha256: str | None) -> str | None:
+    """What is said of an embedding's file that is not the one of this hash; versions of an earlier
+    release have none."""
+    if sha256 is None or hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        return None
+    return (
+        "the embedding's file is not the one that was measured (its sha256 differs); the run's "
+        "cycles have it, and running the pipeline again registers it anew"
+    )
 
 
 def registered_concepts(client: MlflowClient) -> list[str]:

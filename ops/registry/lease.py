@@ -72,7 +72,8 @@ def hold(
             yield lambda: None
     except Timeout as error:
         beside = folder / f"{name}.holder"
-        other = (beside.read_text(encoding="utf-8") if beside.is_file() else "") or "somebody"
+        there = beside.read_bytes() if beside.is_file() else b""
+        other = there.decode(errors="replace") or "somebody"
         raise RegistryError(
             f"another change of {name!r} is under way (by {other}); try again when it has ended."
         ) from error
@@ -147,7 +148,7 @@ class S3Lease:
             return None if self._put(IfNoneMatch="*") else "somebody"
         if present.get("token") == self._token:
             return None  # the answer to our own request was lost, and its repetition refused
-        if float(present["ends"]) < time.time() and self._put(IfMatch=tag):
+        if present["ends"] < time.time() and self._put(IfMatch=tag):
             return None
         return str(present.get("holder") or "somebody")
 
@@ -181,7 +182,16 @@ class S3Lease:
                 if _code(error) in _ABSENT:
                     return {}, ""
                 raise
-        return dict(json.loads(content)), tag
+        try:
+            found = json.loads(content)
+            return {
+                "holder": str(found["holder"]),
+                "token": str(found["token"]),
+                "ends": float(found["ends"]),
+            }, tag
+        except (ValueError, KeyError, TypeError):
+            # Cut or changed: it can be held by nobody, whose token would be in it.
+            return {"holder": "somebody", "token": "", "ends": 0.0}, tag
 
     def _check(self) -> None:
         """Right before the write: a store that can't be asked now may be able to a little later."""
@@ -199,7 +209,7 @@ class S3Lease:
                 f"the lease of {self.name!r} was lost to another change; nothing was changed here: "
                 "try again."
             )
-        if float(present["ends"]) < time.time():
+        if present["ends"] < time.time():
             raise RegistryError(
                 f"the lease of {self.name!r} was lost: it ended after {self.life:.0f} s; nothing "
                 "was changed: try again."

@@ -55,8 +55,16 @@ def promote(
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
         faults = registry.faults(version)
+        lost = registry.vanished()
         if faults:
             verdict = Verdict(False, f"not promoted: {faults[0]}.")
+        elif lost is not None:
+            verdict = Verdict(
+                False,
+                f"not promoted: ZenML remembers {lost} as the champion of {registry.name!r}, and "
+                "MLflow's registry has none: put its database back, or, if it is gone for good, "
+                f"`zenml model delete {registry.name}` and promote again.",
+            )
         else:
             best = None if champion is None else metrics_of(champion)
             verdict = judge_promotion(metrics_of(version), best, settings)

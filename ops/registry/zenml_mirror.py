@@ -15,6 +15,8 @@ def mirror_to_zenml(registry: Registry) -> None:
     is done again, so that whoever ends last leaves what MLflow says.
     """
     mirrored: dict[str, str] | None = None
+    if registry.vanished() is not None:
+        return  # ZenML's copy is what tells that there was another registry
     while (held := registry.client.get_registered_model(registry.name).aliases) != mirrored:
         for alias in (CHALLENGER, CHAMPION):
             if alias in held:

@@ -75,4 +75,11 @@ def open_record(
         timestamp=int(run.created.timestamp() * 1000),
         params=params,
         tags=tags,
+        ended=_has_ended,
     )
+
+
+def _has_ended(run_name: str) -> bool:
+    """What ZenML says of a pipeline run; of one that it does not know, that it is not known."""
+    runs = Client().list_pipeline_runs(name=f"equals:{run_name}").items
+    return bool(runs) and all(run.status.is_finished for run in runs)

@@ -8,7 +8,7 @@ artifacts, is as whole as an undisturbed one's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
+from ops.tracking.killed_runs import has_ended, this_process
 from ops.tracking.tracker import Tracker, tag_is
 
 __all__ = ["RunRecord"]
@@ -24,6 +25,7 @@ __all__ = ["RunRecord"]
 PARENT_TAG = "coti.pipeline_run"
 CYCLE_TAG = "coti.cycle"
 KEY_TAG = "coti.run_key"
+PROCESS_TAG = "coti.process"
 BATCH = 900
 """Metrics a request; MLflow takes 1,000."""
 
@@ -49,12 +51,16 @@ class RunRecord:
         timestamp: int,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
+        ended: Callable[[str], bool] = lambda _run_name: False,
     ) -> RunRecord:
-        """Find this pipeline run's parent, or make it with params and tags."""
+        """Find this pipeline run's parent, or make it with params and tags.
+
+        ``ended`` says of another run's name whether it is known to have ended.
+        """
         client, experiment_id = tracker.client, tracker.experiment(experiment)
         found = _search(client, experiment_id, {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
         if found is None:
-            _close_interrupted(client, experiment_id, run_key, run_name)
+            _close_killed(client, experiment_id, run_key, run_name, ended)
             found = client.create_run(
                 experiment_id,
                 start_time=timestamp,
@@ -63,6 +69,7 @@ class RunRecord:
                     PARENT_TAG: run_name,
                     CYCLE_TAG: "parent",
                     KEY_TAG: run_key,
+                    PROCESS_TAG: this_process(),
                     "mlflow.source.name": "coti_concept",
                     **tags,
                 },
@@ -128,13 +135,21 @@ def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -
     return runs[0] if runs else None
 
 
-def _close_interrupted(
-    client: MlflowClient, experiment_id: str, run_key: str, run_name: str
+def _close_killed(
+    client: MlflowClient,
+    experiment_id: str,
+    run_key: str,
+    run_name: str,
+    ended: Callable[[str], bool],
 ) -> None:
-    """A killed run of the same configuration stays as it is, marked killed and by whom resumed."""
+    """A killed run stays as it is, marked killed and by whom resumed; what lives is let be."""
     running = "attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], f"{tag_is(KEY_TAG, run_key)} and {running}"):
-        client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
+    for run in client.search_runs([experiment_id], f"{tag_is(CYCLE_TAG, 'parent')} and {running}"):
+        tags = run.data.tags
+        if not has_ended(tags.get(PROCESS_TAG, "")) and not ended(tags[PARENT_TAG]):
+            continue
+        if tags.get(KEY_TAG) == run_key:
+            client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
         client.set_terminated(run.info.run_id, "KILLED")
         below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {running}"
         for child in client.search_runs([experiment_id], below):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,24 @@ from mlflow.exceptions import MlflowException
 __all__ = ["Tracker", "is_absence", "slug", "tag_is"]
 
 _LOCAL = "sqlite:///"
+_LONGEST = 100
+"""Characters of a name before its hash."""
 
 
 def slug(name: str) -> str:
-    """A concept's name as a registry and a file system take it."""
-    kept = "".join(c if c.isalnum() else "-" for c in name.lower())
-    return "-".join(part for part in kept.split("-") if part) or "concept"
+    """A concept's name as a registry and a file system take it; two concepts never share one.
+
+    Lower-case words of ASCII letters and digits are joined by hyphens. Any other name has a hash.
+
+    >>> slug("ankle boot"), slug("Ankle-Boot!")
+    ('ankle-boot', 'ankle-boot--3093450505cb')
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+    plain = "-".join(part for part in kept.split("-") if part)[:_LONGEST].strip("-")
+    if plain and plain.replace("-", " ") == name:
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain or 'concept'}--{digest[:12]}"
 
 
 def tag_is(key: str, value: str) -> str:

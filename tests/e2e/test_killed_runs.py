@@ -47,6 +47,14 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert status["ingest_pool"] == "cached"
     assert killed.registered() == 1
     assert killed.audit() == [("promote", 1)]
+    assert killed.query(STATUSES) == ["failed"] * len(POINTS) + ["completed"]
+
+
+STATUSES = (
+    "import json; from zenml.client import Client\n"
+    "runs = Client().list_pipeline_runs(sort_by='created').items\n"
+    "print(json.dumps([run.status.value for run in runs]))"
+)
 
 
 def test_a_spot_node_that_is_taken_away(tmp_path_factory: pytest.TempPathFactory) -> None:

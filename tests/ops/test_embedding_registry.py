@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -27,12 +31,18 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
-from ops.registry.embedding_registry import VOCABULARY_TAG, Registry, registered_concepts
+from ops.registry.embedding_registry import (
+    SHA256_TAG,
+    VOCABULARY_TAG,
+    Registry,
+    registered_concepts,
+)
 from ops.registry.lease import hold
 from ops.registry.promotion import GATE_TAG, kept_gate, promote, rollback
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracked_embeddings import cycle_runs
 from ops.tracking.tracker import Tracker, slug
+from tests.adversary.bit_flips import flip_bit
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,12 +100,22 @@ def test_writing_a_cycle_twice_leaves_the_record_as_it_was(uri: str, tmp_path: P
     assert client.get_run(run_id).data.metrics == {"phi": 1.5, "train_loss": 1.0}
 
 
-def test_a_killed_runs_record_is_closed_by_its_successor(uri: str, tmp_path: Path) -> None:
-    """The interrupted parent and its cycles end as killed, with the name of who goes on."""
+def test_a_killed_runs_record_is_closed_by_the_next(uri: str, tmp_path: Path) -> None:
+    """The interrupted parent and its cycles end as killed, with the name of who goes on; a run that
+    lives, as one of the same settings may, is left alone."""
     first = _record(uri, tmp_path, "killed", "run-1")
     child = first.cycle_run(0, {})
-    _record(uri, tmp_path, "killed", "run-2")
     client = MlflowClient(tracking_uri=uri)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        began = psutil.Process(other.pid).create_time()
+        process = f"{socket.gethostname()} {other.pid} {began:.2f}"
+        client.set_tag(first.parent_id, "coti.process", process)
+        live = _record(uri, tmp_path, "killed", "run-live")
+        assert client.get_run(first.parent_id).info.status == "RUNNING"
+        other.kill()
+    _record(uri, tmp_path, "killed", "run-2")
+    _record(uri, tmp_path, "killed", "run-3", key="another")
+    assert client.get_run(live.parent_id).info.status == "RUNNING"
     assert client.get_run(first.parent_id).info.status == "KILLED"
     assert client.get_run(first.parent_id).data.tags["coti.resumed_by"] == "run-2"
     assert client.get_run(child).info.status == "KILLED"
@@ -108,7 +128,10 @@ class _Concept:
         self.record = _record(uri, folder, concept, "run-1")
         self.folder = folder
         self.entry = Registry(
-            MlflowClient(tracking_uri=uri), concept, partial(hold, folder=folder / "locks")
+            MlflowClient(tracking_uri=uri),
+            concept,
+            partial(hold, folder=folder / "locks"),
+            remembered=lambda _name: None,
         )
 
     def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
@@ -123,6 +146,7 @@ class _Concept:
             source=f"{root}/{key}",
             run_id=self.record.parent_id,
             key=key,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             metrics=metrics,
             tags=tags,
         )
@@ -139,9 +163,9 @@ SETTINGS = PromotionSettings(r_precision_floor=0.5)
 
 def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
     """First champion by the floor; a worse challenger stays one; a better one takes over."""
-    concept = _Concept(uri, tmp_path, "Gate concept!")
+    concept = _Concept(uri, tmp_path, "gate concept")
     entry = concept.entry
-    assert entry.name == slug("Gate concept!") == "gate-concept"
+    assert entry.name == slug("gate concept") == "gate-concept"
     first = concept.add("a", 10.0, 0.8)
     assert promote(entry, first, SETTINGS).promoted
     worse = concept.add("b", 11.0, 0.9)
@@ -230,7 +254,8 @@ def test_other_models_in_the_same_mlflow_are_left_out(
 
 def test_zenml_mirrors_each_concept_by_itself(uri: str, tmp_path: Path) -> None:
     """In a real ZenML store, where one name begins with the other and both have a version 1; an
-    alias that somebody moves meanwhile is followed."""
+    alias that somebody moves meanwhile is followed. It remembers a champion that MLflow has lost.
+    """
     concepts = [_Concept(uri, tmp_path / name, name) for name in ("mirror red", "mirror")]
     for concept in concepts:
         for number in range(2):
@@ -240,7 +265,7 @@ def test_zenml_mirrors_each_concept_by_itself(uri: str, tmp_path: Path) -> None:
     script.write_text(_MIRROR, encoding="utf-8")
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, str(script), uri],
+        [sys.executable, str(script), uri, str(tmp_path), json.dumps(_metrics(5.0, 0.8))],
         env={
             **os.environ,
             "ZENML_CONFIG_PATH": str(tmp_path / "zenml"),
@@ -255,18 +280,28 @@ def test_zenml_mirrors_each_concept_by_itself(uri: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     stages = {"mlflow-2": "production", "mlflow-3": "staging"}
     moved = {"mlflow-1": "production", "mlflow-2": "archived", "mlflow-3": "staging"}
-    assert json.loads(done.stdout.splitlines()[-1]) == {"mirror-red": stages, "mirror": moved}
+    found, lost = json.loads(done.stdout.splitlines()[-1])
+    assert found == {"mirror-red": stages, "mirror": moved}
+    assert lost[0] == lost[1]
+    assert "ZenML remembers mlflow-1 as the champion of 'mirror', and MLflow's registry" in lost[0]
+    assert lost[2].startswith("promoted as the first champion: ")
 
 
 _MIRROR = """
 import json, sys
 from mlflow import MlflowClient
 from zenml.client import Client
+from functools import partial
+from pathlib import Path
+from coti.settings import PromotionSettings
 from ops.registry import zenml_mirror
+from ops.registry.embedding_registry import METRICS_TAG
+from ops.registry.lease import hold
+from ops.registry.promotion import promote
 from ops.registry.embedding_registry import Registry
 from ops.registry.zenml_mirror import mirror_to_zenml
 client = MlflowClient(tracking_uri=sys.argv[1])
-mirror_to_zenml(Registry(client, "mirror-red"))
+mirror_to_zenml(Registry(client, "mirror red"))
 once = zenml_mirror._mirror
 def moving(entry, number, alias):
     once(entry, number, alias)
@@ -278,7 +313,21 @@ found = {
     model.name: {each.name: each.stage for each in Client().list_model_versions(model=model.id)}
     for model in Client().list_models()
 }
-print(json.dumps(found))
+# The registry is lost: the new version is no first champion, until somebody says that it may be.
+zenml_mirror._mirror = once
+client.delete_registered_model("mirror")
+version = client.create_registered_model("mirror")
+folder = next(Path(sys.argv[2]).rglob("0/learned_embeds.safetensors")).parent
+metrics = {METRICS_TAG: json.dumps(json.loads(sys.argv[3]))}
+version = client.create_model_version("mirror", str(folder), tags=metrics)
+entry = Registry(client, "mirror", partial(hold, folder=Path(sys.argv[2])))
+said = []
+for turn in range(3):
+    if turn == 2:
+        Client().delete_model("mirror")
+    said.append(promote(entry, version, PromotionSettings(r_precision_floor=0.5)).reason)
+    mirror_to_zenml(entry)
+print(json.dumps([found, said]))
 """
 
 
@@ -314,6 +363,31 @@ def test_a_file_that_is_not_sound_is_not_promoted(uri: str, tmp_path: Path) -> N
     assert concept.entry.champion() is None
 
 
+def test_a_file_that_is_not_the_measured_one_is_neither_registered_nor_promoted(
+    uri: str, tmp_path: Path
+) -> None:
+    """One bit of the file in the artifact store: it is said, and nobody is given it."""
+    concept = _Concept(uri, tmp_path, "flipped")
+    entry, version = concept.entry, concept.add("a", 0.1, 1.0)
+    stored = Path(str(version.source).removeprefix("file://")) / "learned_embeds.safetensors"
+    flip_bit(stored, seed=1)
+    verdict = promote(entry, version, SETTINGS)
+    assert not verdict.promoted
+    assert "not the one that was measured" in verdict.reason
+    with pytest.raises(RegistryError, match=r"flipped version 1: .* not the one that was measured"):
+        entry.embedding(version)
+    with pytest.raises(RegistryError, match=r"nothing is registered: .* was measured"):
+        entry.register(
+            source=str(version.source),
+            run_id=concept.record.parent_id,
+            key="b",
+            sha256=version.tags[SHA256_TAG],
+            metrics={},
+            tags={},
+        )
+    assert len(entry.versions()) == 1
+
+
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,7 +396,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
     concept = _Concept(uri, tmp_path, "race")
     one, two = concept.add("a", 10.0, 0.8), concept.add("b", 5.0, 0.9)
     inside, go_on = threading.Event(), threading.Event()
-    slow = Registry(concept.entry.client, "race", concept.entry.locked)
+    slow = replace(concept.entry)
     look = slow.faults
 
     def look_slowly(version: ModelVersion) -> list[str]:
@@ -403,7 +477,7 @@ def test_by_hand_the_version_is_judged_by_its_own_gate(
 def test_of_equal_runs_at_once_one_registers(uri: str, tmp_path: Path) -> None:
     """All look before any creates, if nothing holds them back: it is one version for all."""
     concept = _Concept(uri, tmp_path, "twins")
-    concept.add("first", 1.0, 0.9)
+    first = concept.add("first", 1.0, 0.9)
     barrier = threading.Barrier(3)
 
     class Slow(Registry):
@@ -414,13 +488,14 @@ def test_of_equal_runs_at_once_one_registers(uri: str, tmp_path: Path) -> None:
 
     def register(_: int) -> int:
         entry = concept.entry
-        mine = Slow(MlflowClient(tracking_uri=uri), entry.name, entry.locked)
+        mine = Slow(MlflowClient(tracking_uri=uri), entry.concept, entry.locked)
         barrier.wait(60)
         return int(
             mine.register(
-                source="file:/x",
+                source=str(first.source),
                 run_id=concept.record.parent_id,
                 key="same",
+                sha256=first.tags[SHA256_TAG],
                 metrics={},
                 tags={},
             ).version

@@ -77,6 +77,15 @@ def test_a_dead_holders_lease_is_taken_over_and_the_dead_is_told(endpoint: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("content", [b"", b'{"token": "x"', b"[1]", b'{"token": 1, "ends": null}'])
+def test_a_lease_that_cannot_be_read_is_nobodys(endpoint: str, content: bytes) -> None:
+    """Cut or changed in the store: the next takes it over."""
+    client(endpoint).put_object(Bucket=BUCKET, Key="cut.json", Body=content)
+    with _lease(endpoint, "cut.json", "bob").held(0) as still_mine:
+        still_mine()
+
+
+@pytest.mark.slow
 def test_a_lease_is_held_though_the_answer_was_lost(proxy: Proxy) -> None:
     """The object was made; asked again, the store says that there is one: it is the holder's."""
     proxy.plan = {f"/{BUCKET}/lost.json": ["lose"]}
