@@ -147,7 +147,7 @@ class Registry:
         return path
 
     def _fetched(self, version: ModelVersion, folder: Path) -> Path:
-        label = f"{self.name} version {version.version}"
+        label = f"{self.name} v{self._said(version)}"
         return fetch_file(self.client, str(version.source), label, folder)
 
     def faults(self, version: ModelVersion) -> list[str]:

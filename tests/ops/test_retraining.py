@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -46,8 +47,15 @@ def _record(tracker: Tracker, name: str, folder: Path) -> str:
     record.log_file(record.parent_id, page, "report")
     # No stack is active here: the lease is a lock in the test's folder.
     locked = partial(hold, folder=folder / "locks")
+    path = folder / "learned_embeds.safetensors"
+    path.write_bytes(b"an embedding")
     version = Registry(record.client, "ankle boot", locked).register(
-        source=f"file:{folder}", run_id=record.parent_id, key=name, metrics=METRICS, tags={}
+        source=folder.as_uri(),
+        run_id=record.parent_id,
+        key=name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        metrics=METRICS,
+        tags={},
     )
     record.set_tags(record.parent_id, {"coti.version": str(version.version)})
     record.finish(record.parent_id)

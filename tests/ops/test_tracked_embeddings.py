@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
             source=f"{artifact}/embedding{number}",
             run_id=record.parent_id,
             key=f"key {number}",
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             metrics={},
             tags={},
         )
@@ -57,7 +59,8 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 def test_a_version_is_found_by_alias_or_number(tracker: Tracker) -> None:
     """The label says which it is; versions come in the order in which they were made."""
-    registry = Registry.find(tracker.client, "Ankle Boot")
+    registry = Registry.find(tracker.client, "ankle boot")
+    assert Registry.find(tracker.client, "ankle-boot").name == registry.name
     champion = registry.embedding(registry.version("champion"))
     assert float(champion.embedding.parts[0][0, 0]) == 10
     assert champion.label == "ankle-boot v1 (champion)"
@@ -104,7 +107,16 @@ def test_a_file_that_is_gone_is_one_sentence(tracker: Tracker, tmp_path: Path) -
     """It names the version and where its file should be."""
     folder = tmp_path / "gone"
     registry = Registry(tracker.client, "gone", partial(hold, folder=tmp_path))
-    version = registry.register(source=folder.as_uri(), run_id="", key="key", metrics={}, tags={})
+    path = embedding(1.0).save(folder / "learned_embeds.safetensors")
+    version = registry.register(
+        source=folder.as_uri(),
+        run_id="",
+        key="key",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        metrics={},
+        tags={},
+    )
+    path.unlink()
     with pytest.raises(RegistryError, match=r"file of gone v1 \(challenger\) cannot be fetched"):
         registry.embedding(version)
 
