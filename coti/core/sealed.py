@@ -38,7 +38,7 @@ def unsealed(content: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         header, body = _parts(content)
         metadata: dict[str, str] = dict(json.loads(header[8:])["__metadata__"])
-        seal = metadata.pop(_SEAL)
+        seal = metadata.pop(_SEAL, "")
         if _hash(header.replace(_field(seal), _field(_BLANK), 1), body) == seal:
             return load(content), metadata
     except (SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -42,7 +42,10 @@ class ImageWriter:
         self._schema = pa.schema(
             [("id", pa.string()), ("png", pa.binary()), ("sha256", pa.binary(32))]
         )
-        self._writer = pq.ParquetWriter(path, self._schema, compression="none")
+        # Statistics of images are copies of the least and the greatest one.
+        self._writer = pq.ParquetWriter(
+            path, self._schema, compression="none", use_dictionary=False, write_statistics=False
+        )
         self._ids: list[str] = []
         self._images: list[bytes] = []
         self._bytes = 0

@@ -15,6 +15,7 @@ from coti.pool.manifest import COLUMNS, diff, manifest_hash, read_manifest, writ
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.validation import validate
 from coti.settings import PoolSettings
+from tests.adversary.bit_flips import flipped
 from tests.coti.pool.conftest import bomb, encoded, image
 
 PoolOf = Callable[..., Path]
@@ -185,3 +186,27 @@ def test_a_seed_that_is_no_image_is_named(pool_of: PoolOf, tmp_path: Path) -> No
     (tmp_path / "void").mkdir()
     with pytest.raises(PoolError, match="void holds no image"):
         read_seeds(tmp_path / "void", 16)
+
+
+def test_an_image_with_a_flipped_bit_is_not_given(tmp_path: Path) -> None:
+    """Wherever it is in the file: it is said, or it is where nothing is read from."""
+    path = tmp_path / "p.parquet"
+    writer = ImageWriter(path)
+    for number in range(3):
+        writer.add(str(number), encoded(image(number, (32, 32))))
+    writer.close()
+    whole, content = PoolImages(path), path.read_bytes()
+    said = 0
+    for seed in range(150):
+        path.write_bytes(flipped(content, seed))
+        try:
+            found = PoolImages(path)
+            if (found.ids, found.hashes) == (
+                whole.ids,
+                whole.hashes,
+            ):  # as the artifact's hash says
+                assert found.png(whole.ids) == PoolImages(io.BytesIO(content)).png(whole.ids)
+        except PoolError as error:
+            said += 1
+            assert "run the ingestion again" in str(error)
+    assert said > 130
