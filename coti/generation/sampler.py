@@ -120,25 +120,24 @@ def generate(
         f"lower generation.batch_size (try {max(1, settings.batch_size // 2)}, which takes half as "
         "much beside the weights)"
     )
-    with out_of_memory_at(ConfigError, f"generating {settings.batch_size} images at once", remedy):
-        with (
-            deterministic(model.deterministic),
-            ExitStack() as applied,
-            tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
-        ):
-            for adapter in adapters:
-                adapter.check_fits(model)
-                parts = [part.to(model.device) for part in adapter.parts]
-                applied.enter_context(adapter.applied(model, parts))
-            text = _encode(model, prompts, adapters, negative_prompt)
-            for first in starts:
-                chosen = slice(first, first + settings.batch_size)
-                part = _denoise(
-                    model, noise[chosen], text, chosen, numbers[chosen], settings, seed, after_step,
-                    bar,
-                )  # fmt: skip
-                latents.append(part)
-            return decode_latents(model, torch.cat(latents), settings.batch_size)
+    with (
+        out_of_memory_at(ConfigError, f"generating {settings.batch_size} images at once", remedy),
+        deterministic(model.deterministic),
+        ExitStack() as applied,
+        tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
+    ):
+        for adapter in adapters:
+            adapter.check_fits(model)
+            parts = [part.to(model.device) for part in adapter.parts]
+            applied.enter_context(adapter.applied(model, parts))
+        text = _encode(model, prompts, adapters, negative_prompt)
+        for first in starts:
+            chosen = slice(first, first + settings.batch_size)
+            part = _denoise(
+                model, noise[chosen], text, chosen, numbers[chosen], settings, seed, after_step, bar
+            )
+            latents.append(part)
+        return decode_latents(model, torch.cat(latents), settings.batch_size)
 
 
 class _Text:
