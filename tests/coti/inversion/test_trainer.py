@@ -132,6 +132,7 @@ def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor
     assert not torch.equal(first.embedding.parts[0], other.embedding.parts[0])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers'; threads share the filters
 def test_trainings_side_by_side_are_equal(model: TextToImageModel, images: torch.Tensor) -> None:
     """On two threads, three at once: the same bytes as one alone, of what they generate, too."""
     many = replace(TRAIN, batch_size=32, max_steps=3, learning_rates=(0.05,))
