@@ -80,8 +80,8 @@ def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_
         )
     fourth = run(pool, tmp_path)
     assert set(fourth["steps"].values()) == {"completed"}
-    assert {line.split("'")[3] for line in fourth["said"]} == {
-        name for name in fourth["steps"] if name not in ("ingest_pool", "validate_pool")
-    }
+    # Two were found when they were read; the seeds of the last follow the folder that has changed.
+    unsaid = ("ingest_pool", "validate_pool", "gather_features")
+    assert {line.split("'")[3] for line in fourth["said"]} == fourth["steps"].keys() - {*unsaid}
     for same in ("drift", "ids", "accepted", "quarantined"):
         assert fourth[same] == third[same]
