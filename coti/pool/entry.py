@@ -21,7 +21,8 @@ class Entry:
     caption: str = ""
     """As it came."""
     read: Callable[[], bytes] | None = None
-    """The bytes; raises :class:`coti.pool.reasons.Rejected` where they cannot be had."""
+    """The bytes; raises :class:`coti.pool.reasons.Rejected` where they cannot be had. Called from
+    several threads."""
     reason: str = ""
     """A reason code where there is nothing to read."""
     detail: str = ""

@@ -168,8 +168,8 @@ def _chosen(
     tensors: Mapping[str, torch.Tensor], path: Path
 ) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     """Which tensors are the parts, their keys in our files, and the token if there is one."""
-    for family in families():
-        keys = embedding_keys(family)
+    # The most keys first: another family's may be some of them.
+    for keys in sorted(map(embedding_keys, families()), key=len, reverse=True):
         if keys and all(key in tensors for key in keys):
             return keys, keys, None
     if "emb_params" in tensors:

@@ -34,7 +34,8 @@ class TextEncoderPart(NamedTuple):
     tokenizer: str
     """The tokenizer's folder."""
     key: str | None = None
-    """Key of its vectors in an embedding file; None: the placeholder token."""
+    """Key of its vectors in an embedding file; None: the placeholder token, for a family of one
+    text encoder."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ class ModelFamily(Protocol):
     """Which models an embedding is for, by the widths of its parts."""
 
     def reads(self, index: Mapping[str, Any]) -> bool:
-        """Whether a folder with this ``model_index.json`` holds one of its models."""
+        """Whether a folder with this ``model_index.json`` holds one of its models.
+
+        Of one of :attr:`architectures` it is asked, too: with the parts alone, each its whole
+        configuration. A part that a saved pipeline goes without is there as ``[None, None]``.
+        """
 
     def recognise(self, shapes: Mapping[str, Sequence[int]], name: str) -> str | None:
         """Which of ``architectures`` a single file is, from its tensors' shapes; None: none.

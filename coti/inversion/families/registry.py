@@ -31,8 +31,8 @@ FAMILIES = Registry[type[ModelFamily]](
 def families() -> list[ModelFamily]:
     """One of each family, the latest registered first, as it is asked first.
 
-    >>> [family.pipeline for family in families()]
-    ['StableDiffusionXLPipeline', 'StableDiffusionPipeline']
+    >>> families()[-1].pipeline
+    'StableDiffusionPipeline'
     """
     return [FAMILIES.get(name)() for name in reversed(FAMILIES.names())]
 

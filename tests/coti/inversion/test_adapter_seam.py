@@ -131,5 +131,5 @@ def test_an_adapter_from_outside_goes_on_from_its_checkpoint(
 
 def test_an_unknown_adapter_is_named() -> None:
     """With those that there are."""
-    with pytest.raises(ConfigError, match="no adapter 'lora': take one of embedding"):
-        ADAPTERS.get("lora")
+    with pytest.raises(ConfigError, match="no adapter 'nowhere': take one of embedding"):
+        ADAPTERS.get("nowhere")

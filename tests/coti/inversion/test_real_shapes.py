@@ -26,6 +26,8 @@ from coti.settings import ModelSettings, ScheduleSettings, TokenSettings, TrainS
 from tests.coti.inversion.ldm import write_single_file
 
 KINDS = ("sd15", "sd2", "sdxl")
+SINGLE_FILES = KINDS
+"""Of which there are single files."""
 WIDTHS = {"sd15": (192,), "sd2": (256,), "sdxl": (192, 320)}
 TOKEN = TokenSettings(placeholder_token="<t>", initializer="penguin", num_vectors=2)
 
@@ -50,6 +52,14 @@ def load(folder: Path, **changes: Any) -> TextToImageModel:
     """The model on the CPU."""
     settings = ModelSettings(base_model=str(folder), device="cpu", dtype="float32")
     return load_text_to_image(replace(settings, **changes))
+
+
+def text_parts(pipe: Any, model: TextToImageModel) -> list[tuple[Any, Any]]:
+    """The pipeline's tokenizers and text encoders, in the order of an embedding's parts."""
+    return [
+        (getattr(pipe, part.tokenizer), getattr(pipe, part.folder))
+        for part in model.family.text_encoders
+    ]
 
 
 def test_the_published_sizes_are_met() -> None:
@@ -110,11 +120,8 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
     with quiet_libraries():
         pipe = DiffusionPipeline.from_pretrained(str(shaped(kind)), torch_dtype=torch.float64)
     scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    encoders = [(pipe.tokenizer, pipe.text_encoder)]
-    if kind == "sdxl":
-        encoders.append((pipe.tokenizer_2, pipe.text_encoder_2))
     tables = []
-    for (tokenizer, text), part in zip(encoders, embedding.parts, strict=True):
+    for (tokenizer, text), part in zip(text_parts(pipe, model), embedding.parts, strict=True):
         tokenizer.add_tokens(["<t>", "<t>_1"])
         with quiet_libraries():
             text.resize_token_embeddings(len(tokenizer))
@@ -122,7 +129,7 @@ def test_loss_and_gradient_are_diffusers(kind: str, shaped: Callable[[str], Path
         table.data[-2:] = part
         tables.append(table)
     added = None
-    if kind == "sdxl":
+    if model.family.pipeline == "StableDiffusionXLPipeline":
         hidden, _, pooled, _ = pipe.encode_prompt(
             prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
         )
@@ -165,23 +172,22 @@ def test_each_trains_and_its_file_loads_in_diffusers(
 
     with quiet_libraries():
         pipe = DiffusionPipeline.from_pretrained(str(shaped(kind)))
-        if kind == "sdxl":
-            embedding = Embedding.load(path)
-            for vectors, suffix in zip(embedding.parts, ("", "_2"), strict=True):
-                pipe.load_textual_inversion(
-                    {"<t>": vectors},
-                    text_encoder=getattr(pipe, f"text_encoder{suffix}"),
-                    tokenizer=getattr(pipe, f"tokenizer{suffix}"),
-                )
+        texts = text_parts(pipe, model)
+        if len(texts) == 1:
+            tokenizer, text = texts[0]
+            pipe.load_textual_inversion(str(path), text_encoder=text, tokenizer=tokenizer)
         else:
-            pipe.load_textual_inversion(str(path))
-    for part, suffix in zip(result.embedding.parts, ("", "_2"), strict=False):
-        table = getattr(pipe, f"text_encoder{suffix}").get_input_embeddings().weight
-        assert torch.equal(table[-2:], part)
+            parts = Embedding.load(path).parts
+            for vectors, (tokenizer, text) in zip(parts, texts, strict=True):
+                pipe.load_textual_inversion(
+                    {"<t>": vectors}, text_encoder=text, tokenizer=tokenizer
+                )
+    for part, (_, text) in zip(result.embedding.parts, texts, strict=True):
+        assert torch.equal(text.get_input_embeddings().weight[-2:], part)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SINGLE_FILES)
 def test_a_single_file_is_the_same_model(
     kind: str, shaped: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from tests.coti.pool.conftest import encoded, image
 class ZipSource:
     """The images in a zip archive, in order of name."""
 
-    kind = "zip"
+    kind = "own"
 
     def __init__(
         self, source: str, settings: PoolSettings, cache_dir: str | Path | None = None
@@ -62,15 +62,15 @@ def archive(tmp_path: Path) -> str:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind ``zip``, forgotten afterwards."""
+    """The kind ``own``, forgotten afterwards."""
     monkeypatch.setattr(POOL_SOURCES, "targets", dict(POOL_SOURCES.targets))
-    POOL_SOURCES.register("zip", OWN)
+    POOL_SOURCES.register("own", OWN)
 
 
 def captions(archive: str, settings: PoolSettings) -> dict[str, str]:
     """What is ingested, by caption, with the reason against it."""
     ingested = ingest(archive, settings, 16)
-    assert ingested.kind == "zip"
+    assert ingested.kind == "own"
     assert ingested.notes == ["from a zip archive"]
     return dict(zip(ingested.manifest["caption"], ingested.manifest["reason"], strict=True))
 
@@ -79,9 +79,9 @@ def captions(archive: str, settings: PoolSettings) -> dict[str, str]:
 def test_a_registered_source_is_found_ingested_and_listed(archive: str) -> None:
     """It claims its pool, is a valid kind, is fingerprinted, and stands in the command's help."""
     found = {"boot": "", "shoe": "", "text": "not_an_image"}
-    assert detect_kind(archive) == "zip"
+    assert detect_kind(archive) == "own"
     assert captions(archive, PoolSettings()) == found
-    assert captions(archive, PoolSettings(kind="zip")) == found
+    assert captions(archive, PoolSettings(kind="own")) == found
     assert fingerprint_source(archive).startswith("boot.png:")
     shown = CliRunner().invoke(pool, ["check", "--help"]).output
     assert all(kind in shown for kind in POOL_SOURCES.names())
@@ -94,8 +94,8 @@ def test_a_source_may_be_named_by_its_class(archive: str) -> None:
 
 def test_kinds_that_are_none_are_refused(archive: str) -> None:
     """The error names the kinds there are; a class that cannot be imported is named."""
-    with pytest.raises(ConfigError, match=r"no kind of pool 'zip': take one of folder, .*s3"):
-        ingest(archive, PoolSettings(kind="zip"), 16)
+    with pytest.raises(ConfigError, match=r"no kind of pool 'own': take one of folder, .*s3"):
+        ingest(archive, PoolSettings(kind="own"), 16)
     with pytest.raises(ConfigError, match=r"'nowhere:Source' cannot be imported"):
         ingest(archive, PoolSettings(kind="nowhere:Source"), 16)
 
