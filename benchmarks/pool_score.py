@@ -39,6 +39,7 @@ import torch
 
 from coti.core.tensors import TensorBundle
 from coti.loop.score import fit_concept_scorer
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
@@ -67,12 +68,12 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
     ids = features.strings("pool_ids")
     candidates = torch.ones(len(ids), dtype=torch.bool)
     chosen = ids[SEEDS : SEEDS + train_size - SEEDS]
-    train = TrainingSet(tuple(features.strings("seed_ids"))).plus(chosen, 1)
+    state = LoopState(TrainingSet(tuple(features.strings("seed_ids"))).plus(chosen, 1))
     affine = AestheticHead.fresh(WIDTH, seed=0, hidden=None)
     hidden = AestheticHead.fresh(WIDTH, seed=0, hidden=64)
     settings = RunSettings()
     start = time.process_time()
-    classifier = fit_concept_scorer(features, train, settings)
+    classifier = fit_concept_scorer(state, features, settings)
     fit = time.process_time() - start
 
     def cycle(
@@ -81,7 +82,7 @@ def measure(path: Path, batch: int, train_size: int, rounds: int) -> dict[str, f
         concept: ConceptScorer | None = None,
     ) -> torch.Tensor:
         printed = replace(settings, concept_score=ConceptScoreSettings(kind="min_cosine"))
-        concept = concept or fit_concept_scorer(features, train, printed)
+        concept = concept or fit_concept_scorer(state, features, printed)
         joined = chosen[-batch:]
         scores = score_candidates(
             features, head, concept, 4.0, 6.0, 0.3, least=least, joined=joined

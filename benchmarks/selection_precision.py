@@ -33,6 +33,7 @@ from coti.core.tensors import TensorBundle
 from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
 from coti.loop.inputs import Encoders
 from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.metrics.frechet import frechet_distance
 from coti.scores.scoring import embed_images
@@ -147,16 +148,16 @@ def pick(
             case.features.metadata,
         )
     )
-    training_set = TrainingSet(tuple(case.seeds.names))
-    for cycle in range(1, CYCLES + 1):
-        head = finetune_aesthetic_scorer(
-            features, {}, case.seeds, training_set, cycle, case.encoders, settings
+    state = LoopState(TrainingSet(tuple(case.seeds.names)), cycle=1, gammas=gammas)
+    for _ in range(CYCLES):
+        state = state.with_head(
+            finetune_aesthetic_scorer(state, features, {}, case.seeds, case.encoders, settings)
         )
-        scorer = fit_concept_scorer(features, training_set, settings)
-        pool = score_pool(features, head, scorer, training_set, cycle, gammas, settings)
-        training_set, _ = select_batch(pool, training_set)
+        state = state.with_concept(fit_concept_scorer(state, features, settings))
+        grown = select_batch(state, score_pool(state, features, settings))
+        state = replace(state, training_set=grown).next_cycle(gammas, kept=None)
     place = {name: row for row, name in enumerate(features.strings("pool_ids"))}
-    return [place[name] for name in training_set.selected]
+    return [place[name] for name in state.training_set.selected]
 
 
 def measure(case: Case, picked: list[int]) -> tuple[float, float]:

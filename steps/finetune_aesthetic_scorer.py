@@ -10,6 +10,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.loop.score import finetune_aesthetic_scorer as finetune
+from coti.loop.state import LoopState
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -34,11 +35,10 @@ def finetune_aesthetic_scorer(
 ) -> Annotated[TensorBundle, "aesthetic_head"]:
     """θ of this cycle, always fine-tuned from the same start."""
     head = finetune(
+        state=LoopState(training_set_of(training_set), cycle),
         features=features,
         sources=sources_of(accepted, training_set),
         seeds=seed_images,
-        training_set=training_set_of(training_set),
-        cycle=cycle,
         encoders=encoders_of(settings),
         settings=located(settings),
     )

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.tensors import TensorBundle
 from coti.loop.score import fit_concept_scorer as fit
+from coti.loop.state import LoopState
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -25,4 +26,5 @@ def fit_concept_scorer(
     features: TensorBundle, training_set: pd.DataFrame, settings: RunSettings
 ) -> Annotated[TensorBundle, "concept_scorer"]:
     """The fitted scorer as tensors."""
-    return TensorBundle(fit(features, training_set_of(training_set), settings).to_tensors())
+    state = LoopState(training_set_of(training_set))
+    return TensorBundle(fit(state, features, settings).to_tensors())

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.loop.state import LoopState
 from coti.loop.steer import score_generations as score
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
@@ -42,15 +43,17 @@ def score_generations(
     ``kept_features`` are those of what the embedding generated that was kept before this cycle.
     """
     scored = score(
+        state=LoopState(
+            training_set_of(training_set),
+            head=AestheticHead.from_tensors(aesthetic_head.tensors),
+            first_head=AestheticHead.from_tensors(first_aesthetic_head.tensors),
+            concept=ConceptScorer.from_tensors(concept_scorer.tensors),
+            seeds_concept=ConceptScorer.from_tensors(seeds_concept_scorer.tensors),
+            kept=None if kept_features is None else kept_features["generated"],
+        ),
         generated=generated.images,
         encoders=encoders_of(on_device(settings, device)),
-        head=AestheticHead.from_tensors(aesthetic_head.tensors),
-        concept=ConceptScorer.from_tensors(concept_scorer.tensors),
-        first_head=AestheticHead.from_tensors(first_aesthetic_head.tensors),
-        seeds_concept=ConceptScorer.from_tensors(seeds_concept_scorer.tensors),
         features=features,
-        training_set=training_set_of(training_set),
-        kept=None if kept_features is None else kept_features["generated"],
     )
     return (
         TensorBundle({"generated": scored.features}),

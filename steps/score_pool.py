@@ -10,6 +10,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.loop.score import score_pool as score
+from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
@@ -43,14 +44,16 @@ def score_pool(
     metrics = (scored or {}).get("metrics", {})
     ids = features.strings("pool_ids")
     view = score(
+        state=LoopState(
+            training_set_of(training_set),
+            cycle,
+            head=AestheticHead.from_tensors(aesthetic_head.tensors),
+            concept=ConceptScorer.from_tensors(concept_scorer.tensors),
+            columns=None if previous is None else columns_of(previous, ids),
+            gammas=(metrics.get("gamma_aes", 0.0), metrics.get("gamma_con", 0.0)),
+        ),
         features=features,
-        head=AestheticHead.from_tensors(aesthetic_head.tensors),
-        concept=ConceptScorer.from_tensors(concept_scorer.tensors),
-        training_set=training_set_of(training_set),
-        cycle=cycle,
-        gammas=(metrics.get("gamma_aes", 0.0), metrics.get("gamma_con", 0.0)),
         settings=located(settings),
-        previous=None if previous is None else columns_of(previous, ids),
         sources=sources_of(accepted, training_set),
         images=pool_images,
         seeds=seed_images,

@@ -13,6 +13,7 @@ from coti.core.tensors import TensorBundle
 from coti.loop.controller import Decision, stopped_for_want_of_images
 from coti.loop.plan import strategy_of
 from coti.loop.score import select_batch as select
+from coti.loop.state import LoopState
 from coti.selection import PoolView
 from coti.settings import RunSettings
 from materializers.table import TableMaterializer
@@ -62,10 +63,10 @@ def select_batch(
         sources=[sources[name] for name in ids],
     )
     ground_truth = ground_truth_of(settings) if strategy_of(settings).sees_ground_truth else None
-    _, places = select(view, training_set_of(training_set), ground_truth)
-    names = [ids[place] for place in places]
+    grown = select(LoopState(training_set_of(training_set), cycle), view, ground_truth)
+    names = list(grown.added_in(cycle))
     picked = scores.set_index("id").loc[names].reset_index()
     decision = last or {"go_on": True, "reason": "", "best_cycle": cycle}
-    if last is not None and not places:
+    if last is not None and not names:
         decision = asdict(stopped_for_want_of_images(Decision(**last), cycle))
     return training_table(training_set, names, cycle), picked, decision

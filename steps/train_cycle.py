@@ -10,6 +10,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.inversion.adapters.embedding import Embedding
+from coti.loop.state import LoopState
 from coti.loop.train import train_cycle as train
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
@@ -58,12 +59,14 @@ def train_cycle(
     settings = on_device(settings, device)
     with checkpoint_store("train_cycle") as store:
         trained = train(
+            state=LoopState(
+                training_set_of(training_set),
+                cycle,
+                head=AestheticHead.from_tensors(aesthetic_head.tensors),
+                concept=ConceptScorer.from_tensors(concept_scorer.tensors),
+            ),
             model=text_to_image(settings.model),
             encoders=encoders_of(settings),
-            head=AestheticHead.from_tensors(aesthetic_head.tensors),
-            concept=ConceptScorer.from_tensors(concept_scorer.tensors),
-            training_set=training_set_of(training_set),
-            cycle=cycle,
             seeds=seed_images,
             pool=pool_images,
             captions=captions_of(accepted),

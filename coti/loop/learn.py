@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from coti.loop.judge_generated import judge_cycle
 from coti.loop.plan import effective, selects_at
 from coti.loop.record import CycleRecord, record_of, with_verdicts
 from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
+from coti.loop.state import LoopState
 from coti.loop.steer import score_generations
 from coti.loop.train import train_cycle
 from coti.loop.training_set import TrainingSet
@@ -68,54 +69,64 @@ def learn(
     initial = Embedding.initial(
         models.base, settings.token, derived_seed(settings.seed, "initializer"), settings.concept
     )
-    training_set = TrainingSet(tuple(data.seeds.names))
-    seeds_concept = concept = fit_concept_scorer(data.features, training_set, settings)
     embedding = kept = initial
-    kept_set, kept_features, first_head = training_set, None, None
-    gammas, columns = (0.0, 0.0), None
+    state = LoopState(TrainingSet(tuple(data.seeds.names)))
+    state = state.with_concept(fit_concept_scorer(state, data.features, settings))
+    kept_set = state.training_set
     history: list[CycleRecord] = []
     verdicts: list[dict[str, Any]] = []
     samples, curves = [], []
     decision: Decision | None = None
-    cycle = 0
     while decision is None or decision.go_on:
         began = time.monotonic()
         head = finetune_aesthetic_scorer(
-            data.features, data.sources, data.seeds, training_set, cycle, models.encoders, settings
+            state, data.features, data.sources, data.seeds, models.encoders, settings
         )
-        first_head = first_head or head
-        if selects_at(cycle, settings):
+        state = state.with_head(head)
+        if selects_at(state.cycle, settings):
             pool = score_pool(
-                data.features, head, concept, training_set, cycle, gammas, settings,
-                previous=columns, sources=data.sources, images=data.pool, seeds=data.seeds,
+                state,
+                data.features,
+                settings,
+                sources=data.sources,
+                images=data.pool,
+                seeds=data.seeds,
                 efficientnet=models.reference_judge,
-            )  # fmt: skip
-            columns = pool.columns
-            training_set, picked = select_batch(pool, training_set, data.ground_truth)
-            if decision is not None and not picked:
-                decision = stopped_for_want_of_images(decision, cycle)
+            )
+            grown = select_batch(state, pool, data.ground_truth)
+            if decision is not None and not grown.added_in(state.cycle):
+                decision = stopped_for_want_of_images(decision, state.cycle)
                 break
-            concept = fit_concept_scorer(data.features, training_set, settings)
+            state = replace(state, training_set=grown, columns=pool.columns)
+            state = state.with_concept(fit_concept_scorer(state, data.features, settings))
         trained = train_cycle(
-            models.base, models.encoders, head, concept, training_set, cycle, data.seeds, data.pool,
-            data.captions, initial if settings.train.reinitialize else embedding, settings,
-        )  # fmt: skip
+            state,
+            models.base,
+            models.encoders,
+            seeds=data.seeds,
+            pool=data.pool,
+            captions=data.captions,
+            start=initial if settings.train.reinitialize else embedding,
+            settings=settings,
+        )
         embedding = trained.embedding
-        scored = score_generations(
-            trained.generated, models.encoders, head, concept, first_head, seeds_concept,
-            data.features, training_set, kept_features,
-        )  # fmt: skip
-        gammas = (scored.metrics["gamma_aes"], scored.metrics["gamma_con"])
+        scored = score_generations(state, trained.generated, models.encoders, data.features)
         if models.judge is not None and data.references is not None:
             verdict = judge_cycle(
-                trained.generated, data.references, training_set, data.sources, settings,
-                models.judge, models.inception, data.ground_truth,
-            )  # fmt: skip
+                generated=trained.generated,
+                references=data.references,
+                training_set=state.training_set,
+                sources=data.sources,
+                settings=settings,
+                judge=models.judge,
+                inception=models.inception,
+                ground_truth=data.ground_truth,
+            )
             verdicts.append(verdict)
         record = record_of(
-            cycle=cycle,
+            cycle=state.cycle,
             before=history,
-            training_set=training_set,
+            training_set=state.training_set,
             accepted=data.features.strings("pool_ids"),
             generated=len(trained.generated),
             training=trained.summary,
@@ -126,12 +137,13 @@ def learn(
         samples.append(trained.samples)
         curves.append(trained.curve)
         decision = decide(history, settings.controller)
-        if decision.best_cycle == cycle:
-            kept, kept_set, kept_features = embedding, training_set, scored.features
+        features = state.kept
+        if decision.best_cycle == state.cycle:
+            kept, kept_set, features = embedding, state.training_set, scored.features
         if on_cycle is not None:
             shown = with_verdicts(history, verdicts)[-1] if verdicts else record
             on_cycle(shown, decision, embedding)
-        cycle += 1
+        state = state.next_cycle(scored.gammas, kept=features)
     assert decision is not None
     records = with_verdicts(history, verdicts) if verdicts else history
     return LearnResult(kept, kept_set, records, decision, samples, curves)

@@ -13,6 +13,7 @@ from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
 from coti.loop.inputs import Encoders, Images
 from coti.loop.plan import strategy_of
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores import concept_score
 from coti.scores.aesthetic import (
@@ -35,16 +36,15 @@ __all__ = ["finetune_aesthetic_scorer", "fit_concept_scorer", "score_pool", "sel
 
 
 def finetune_aesthetic_scorer(
+    state: LoopState,  # X_T before this cycle selects
     features: TensorBundle,  # of coti.scores.scoring.embed_images
     sources: Mapping[str, str],  # id to file name of pool and seeds, for the user's ratings
     seeds: ImageSet,  # rated 10
-    training_set: TrainingSet,  # X_T before this cycle selects
-    cycle: int,
     encoders: Encoders,  # the scorer, for degraded seeds
     settings: RunSettings,  # its files found
 ) -> AestheticHead:
     """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now."""
-    rules, seed = settings.aesthetic, derived_seed(settings.seed, "aesthetic", cycle)
+    rules, seed = settings.aesthetic, derived_seed(settings.seed, "aesthetic", state.cycle)
     if rules.head is None:
         head = AestheticHead.fresh(features["pool"].shape[1], derived_seed(seed, "fresh head"))
     else:
@@ -63,21 +63,22 @@ def finetune_aesthetic_scorer(
         degraded = degraded_ratings(seeds.images, encoders.scorer, derived_seed(seed, "degrade"))
         sets.append(degraded)
     seed_ids = set(features.strings("seed_ids"))
-    chosen = {name: when for name, when in training_set.since().items() if name not in seed_ids}
+    since = state.training_set.since()
+    chosen = {name: when for name, when in since.items() if name not in seed_ids}
     if chosen:
-        ratings = [rate_selected(when, cycle, rules) for when in chosen.values()]
+        ratings = [rate_selected(when, state.cycle, rules) for when in chosen.values()]
         sets.append(Ratings(rows_of(features, list(chosen)), torch.tensor(ratings)))
     return finetune_aesthetic_head(head, sets, rules, seed)
 
 
 def fit_concept_scorer(
-    features: TensorBundle, training_set: TrainingSet, settings: RunSettings
+    state: LoopState, features: TensorBundle, settings: RunSettings
 ) -> ConceptScorer:
     """S_con (Eq. 8) against X_T, once for each X_T there is; the same for the same X_T."""
     kind = concept_suffix(features)
     return concept_score.fit_concept_scorer(
         settings.concept_score,
-        rows_of(features, training_set.ids, kind),
+        rows_of(features, state.training_set.ids, kind),
         features[f"seeds{kind}"],
         features[f"pool{kind}"],
         features.tensors.get("distractors"),
@@ -86,15 +87,10 @@ def fit_concept_scorer(
 
 
 def score_pool(
+    state: LoopState,
     features: TensorBundle,  # of coti.scores.scoring.embed_images
-    head: AestheticHead,  # θ of this cycle
-    concept: ConceptScorer,  # S_con against X_T so far
-    training_set: TrainingSet,  # X_T so far
-    cycle: int,
-    gammas: tuple[float, float],  # γ_aes, γ_con of the last generations (Eq. 9, 10), or zeros
     settings: RunSettings,  # of coti.loop.plan.effective
     *,
-    previous: Mapping[str, torch.Tensor] | None = None,  # the columns of the cycle before
     sources: Mapping[str, str] | None = None,  # id to file name
     # For strategies that look at images:
     images: Images | None = None,  # the pool's
@@ -103,28 +99,28 @@ def score_pool(
 ) -> PoolView:
     """S_aes, S_con, S_int (Eq. 7, 8, 11) and the strategy's own score of every pool image.
 
-    With ``previous``, of Eq. 8 only what joined X_T since is new, and a score that stays is not
-    computed again.
+    With the columns of the cycle before, of Eq. 8 only what joined X_T since is new, and a score
+    that stays is not computed again.
     """
-    selection = settings.selection
+    selection, previous = settings.selection, state.columns
     least = None if previous is None else previous.get("least_cosine")
+    since = state.training_set.since()
     columns = score_candidates(
         features,
-        head,
-        concept,
-        *(gammas if selection.combine == "intelligent" else (0.0, 0.0)),
+        *state.scorers,
+        *(state.gammas if selection.combine == "intelligent" else (0.0, 0.0)),
         selection.weight_floor,
         least=least,
-        joined=[name for name, when in training_set.since().items() if when >= cycle - 1],
+        joined=[name for name, when in since.items() if when >= state.cycle - 1],
     )
     ids = features.strings("pool_ids")
-    members = set(training_set.ids)
+    members = set(state.training_set.ids)
     view = PoolView(
         settings=settings,
         features=features,
         candidates=torch.tensor([name not in members for name in ids], dtype=torch.bool),
         columns=columns,
-        cycle=cycle,
+        cycle=state.cycle,
         sources=[(sources or {}).get(name, name) for name in ids],
         images=None if images is None else (lambda: images.tensor(ids)),
         seed_images=None if seeds is None else seeds.images,
@@ -137,9 +133,9 @@ def score_pool(
 
 
 def select_batch(
-    pool: PoolView, training_set: TrainingSet, ground_truth: Mapping[str, bool] | None = None
-) -> tuple[TrainingSet, list[int]]:
-    """X_T with this cycle's images, and their places in the pool, best first.
+    state: LoopState, pool: PoolView, ground_truth: Mapping[str, bool] | None = None
+) -> TrainingSet:
+    """X_T with this cycle's images, best first.
 
     ``ground_truth``, file name to whether an image is right, is handed only to what
     ``sees_ground_truth``.
@@ -148,6 +144,6 @@ def select_batch(
     strategy = strategy_of(settings)
     if strategy.sees_ground_truth:
         pool = replace(pool, ground_truth=ground_truth)
-    places = strategy.pick(pool, derived_seed(settings.seed, "select", pool.cycle)).tolist()
+    places = strategy.pick(pool, derived_seed(settings.seed, "select", state.cycle)).tolist()
     ids = pool.features.strings("pool_ids")
-    return training_set.plus([ids[place] for place in places], pool.cycle), places
+    return state.training_set.plus([ids[place] for place in places], state.cycle)

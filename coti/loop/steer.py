@@ -9,10 +9,8 @@ import torch
 
 from coti.core.tensors import TensorBundle
 from coti.loop.inputs import Encoders
-from coti.loop.training_set import TrainingSet
+from coti.loop.state import LoopState
 from coti.metrics.training_distance import distance_to_training
-from coti.scores.aesthetic import AestheticHead
-from coti.scores.concept_score import ConceptScorer
 
 __all__ = ["ScoredGenerations", "score_generations"]
 
@@ -26,30 +24,31 @@ class ScoredGenerations:
     metrics: dict[str, float]
     seconds: float
 
+    @property
+    def gammas(self) -> tuple[float, float]:
+        """γ_aes and γ_con, which weigh the next selection."""
+        return self.metrics["gamma_aes"], self.metrics["gamma_con"]
+
 
 def score_generations(
+    state: LoopState,
     generated: torch.Tensor,  # X_TI, uint8 [n, 3, h, w]
     encoders: Encoders,  # what is scored on
-    head: AestheticHead,  # θ of this cycle
-    concept: ConceptScorer,  # S_con against this X_T
-    first_head: AestheticHead,  # θ_0
-    seeds_concept: ConceptScorer,  # S_con against the seeds alone
     features: TensorBundle,  # of coti.scores.scoring.embed_images
-    training_set: TrainingSet,  # X_T
-    kept: torch.Tensor | None,  # features of what the embedding kept before generated, or none
 ) -> ScoredGenerations:
     """γ_aes, γ_con, φ with this cycle's scorers, φ_ref with the first; the distance to X_T."""
     began = time.monotonic()
-    scorer = encoders.with_scores(head, concept)
+    scorer = encoders.with_scores(*state.scorers)
+    members = state.training_set.ids
     encoded = scorer.encode(generated)
     value = scorer.indicator(encoded)
     metrics = {
         "gamma_aes": value.gamma_aes,
         "gamma_con": value.gamma_con,
         "phi": value.phi,
-        "phi_ref": encoders.with_scores(first_head, seeds_concept).indicator(encoded).phi,
-        "kid_train": distance_to_training(encoded.features, features, training_set.ids),
+        "phi_ref": encoders.with_scores(*state.first_scorers).indicator(encoded).phi,
+        "kid_train": distance_to_training(encoded.features, features, members),
     }
-    if kept is not None:
-        metrics["kid_kept"] = distance_to_training(kept, features, training_set.ids)
+    if state.kept is not None:
+        metrics["kid_kept"] = distance_to_training(state.kept, features, members)
     return ScoredGenerations(encoded.features, metrics, time.monotonic() - began)

@@ -18,9 +18,7 @@ from coti.inversion.checkpoint import CheckpointStore
 from coti.inversion.latent_store import LatentStore
 from coti.inversion.trainer import train_cycle as train_embedding
 from coti.loop.inputs import Encoders, Images
-from coti.loop.training_set import TrainingSet
-from coti.scores.aesthetic import AestheticHead
-from coti.scores.concept_score import ConceptScorer
+from coti.loop.state import LoopState
 from coti.scores.formulas import PhiValue
 from coti.settings import RunSettings
 
@@ -44,12 +42,9 @@ class TrainedCycle:
 
 
 def train_cycle(
+    state: LoopState,
     model: TextToImageModel,
     encoders: Encoders,  # of the scores that make φ
-    head: AestheticHead,  # θ of this cycle
-    concept: ConceptScorer,  # S_con against this X_T
-    training_set: TrainingSet,  # X_T
-    cycle: int,
     seeds: ImageSet,
     pool: Images,
     captions: Mapping[str, str],  # id to caption; seeds have none
@@ -61,8 +56,8 @@ def train_cycle(
 ) -> TrainedCycle:
     """Train the embedding on X_T, φ driving the rate (Eq. 12), and generate X_TI with it."""
     began = time.monotonic()
-    generation, seed = settings.generation, settings.seed
-    scorer = encoders.with_scores(head, concept)
+    generation, seed, training_set = settings.generation, settings.seed, state.training_set
+    scorer = encoders.with_scores(*state.scorers)
 
     def images_of(embedding: Embedding, count: int, purpose: str) -> torch.Tensor:
         return generate_fixed(model, embedding, generation, count, seed, purpose).images
@@ -80,7 +75,7 @@ def train_cycle(
         settings.train,
         settings.schedule,
         evaluate_phi,
-        derived_seed(seed, "train", cycle),
+        derived_seed(seed, "train", state.cycle),
         checkpoint,
         token=settings.token,
         latent_store=latent_store,

@@ -32,6 +32,7 @@ from coti.inversion.trainer import train_cycle
 from coti.generation.fixed_noise import generate_fixed
 from coti.loop.inputs import Encoders
 from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores.scoring import embed_images, score_candidates
 from coti.selection.batch import select_batch
@@ -43,9 +44,9 @@ seeds = ImageSet(names, images)
 pool = ImageSet([f"p{i}" for i in range(20)], torch.randint(0, 255, (20, 3, 32, 32)).byte())
 features = embed_images(encoder, None, pool, seeds, ())
 settings = RunSettings("ankle boot", aesthetic=AestheticSettings(steps=5))
-chosen, encoders = TrainingSet(tuple(names)), Encoders(encoder)
-head = finetune_aesthetic_scorer(features, {}, seeds, chosen, 0, encoders, settings)
-concept = fit_concept_scorer(features, chosen, settings)
+state, encoders = LoopState(TrainingSet(tuple(names))), Encoders(encoder)
+head = finetune_aesthetic_scorer(state, features, {}, seeds, encoders, settings)
+concept = fit_concept_scorer(state, features, settings)
 scorer = encoders.with_scores(head, concept)
 generation = GenerationSettings(num_inference_steps=2)
 embedding = Embedding.initial(model, TokenSettings(initializer="foot"))

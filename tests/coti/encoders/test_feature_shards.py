@@ -12,6 +12,7 @@ from coti.core.tensors import TensorBundle
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards, split_into_shards
 from coti.encoders.protocol import normalized
 from coti.loop.score import fit_concept_scorer
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
@@ -107,7 +108,7 @@ def test_a_cycle_compares_the_pool_with_the_new_images_alone(
     training_set = TrainingSet(tuple(features.strings("seed_ids")))
     least, joined = None, []
     for cycle in range(3):
-        concept = fit_concept_scorer(features, training_set, settings)
+        concept = fit_concept_scorer(LoopState(training_set), features, settings)
         columns = score_candidates(
             features, head, concept, 2.0, 3.0, 0.1, least=least, joined=joined
         )

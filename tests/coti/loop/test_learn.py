@@ -20,6 +20,7 @@ from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.loop.learn import learn
 from coti.loop.plan import effective
+from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.loop.uses import USES
 from coti.metrics.judge import embed_references
@@ -259,12 +260,12 @@ def test_a_seed_is_rated_by_its_file_name(
     seed_file = data.sources[data.seeds.names[0]]
     ratings.write_text(f"file_name,rating\n{seed_file},2\np01.png,9\n", encoding="utf-8")
     rated = replace(PLAIN, aesthetic=replace(PLAIN.aesthetic, user_ratings=str(ratings)))
+    state = LoopState(TrainingSet(tuple(data.seeds.names)))
     heads = [
         loop.finetune_aesthetic_scorer(
-            data.features, data.sources, data.seeds, TrainingSet(tuple(data.seeds.names)), 0,
-            models.encoders, run,
+            state, data.features, data.sources, data.seeds, models.encoders, run
         )
         for run in (PLAIN, rated)
-    ]  # fmt: skip
+    ]
     scores = [head.score(data.features["seeds"][:1]) for head in heads]
     assert scores[1] < scores[0]
