@@ -1,2 +1,2 @@
-"""Algorithm 1, once: pure functions over X_T, a file a station, and :mod:`coti.loop.learn`, which
-calls them in order in one process."""
+"""Algorithm 1, once: pure functions over one state, a file a station, and
+:mod:`coti.loop.learn`, which calls them in order in one process."""

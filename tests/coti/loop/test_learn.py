@@ -236,13 +236,10 @@ def test_a_station_needs_no_settings_but_those_it_says(
         station = getattr(loop, name)
 
         def narrowed(*given: Any, _name: str = name, _of: Any = station, **more: Any) -> Any:
-            return _of(
-                *(
-                    each.only(*USES[_name]) if isinstance(each, RunSettings) else each
-                    for each in given
-                ),
-                **more,
-            )
+            def narrow(each: Any) -> Any:
+                return each.only(*USES[_name]) if isinstance(each, RunSettings) else each
+
+            return _of(*map(narrow, given), **{key: narrow(each) for key, each in more.items()})
 
         monkeypatch.setattr(loop, name, narrowed)
     narrow = learn(models, data, run)
