@@ -21,7 +21,10 @@ __all__ = ["embed_reference_judge"]
     cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
 )
 def embed_reference_judge(
-    settings: RunSettings, resolution: int, references_fingerprint: str
+    settings: RunSettings,
+    resolution: int,
+    references_fingerprint: str,
+    baselines_fingerprint: str,
 ) -> Annotated[TensorBundle, "references"]:
     """Empty where no run wants it, or there are no references."""
     if settings.references is None or not settings.measurement.reference_judge:

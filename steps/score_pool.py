@@ -35,6 +35,7 @@ def score_pool(
     cycle: int,
     scored: dict[str, Any] | None,
     settings: RunSettings,
+    baselines_fingerprint: str,
 ) -> Annotated[pd.DataFrame, "scores"]:
     """One row an image, best first; γ of the last cycle's generations sets the weights.
 

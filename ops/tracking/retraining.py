@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from ops.registry.embedding_registry import CHAMPION, Registry, metrics_of
 from ops.registry.promotion import VERDICT_TAG
 from ops.run_file import check_run_file
 from ops.terminal import user_sentence
-from ops.tracking.lineage import fingerprints_of, tags_of
+from ops.tracking.lineage import Fingerprints, fingerprints_of, tags_of
 from ops.tracking.mlflow_record import CYCLE_TAG
 from ops.tracking.tracker import Tracker, slug, tag_is
 
@@ -35,7 +35,7 @@ __all__ = [
     "summary",
 ]
 
-INPUTS = ("config", "pool", "seeds", "references", "base_model", "scorer", "judge")
+INPUTS = ("config", *(each.name for each in fields(Fingerprints)))
 """Whose hashes say that a concept must be trained again; the code's is not among them."""
 
 EXIT_CODES = {"unchanged": 0, "promoted": 0, "challenger": 10, "failed": 1}
