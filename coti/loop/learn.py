@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,7 +78,6 @@ def learn(
     decision: Decision | None = None
     cycle = 0
     while decision is None or decision.go_on:
-        began = time.monotonic()
         head = finetune_aesthetic_scorer(
             data.features, data.sources, data.seeds, training_set, cycle, models.encoders, settings
         )
@@ -120,7 +118,7 @@ def learn(
             generated=len(trained.generated),
             training=trained.summary,
             metrics=scored.metrics,
-            seconds=time.monotonic() - began,
+            scoring=scored.seconds,
         )
         history.append(record)
         samples.append(trained.samples)

@@ -247,7 +247,10 @@ def test_a_station_needs_no_settings_but_those_it_says(
     narrow = learn(models, data, run)
     assert narrow.training_set == whole.training_set
     assert torch.equal(narrow.embedding.parts[0], whole.embedding.parts[0])
-    first, second = ([replace(r, seconds=0.0) for r in each.records] for each in (narrow, whole))
+    first, second = (
+        [replace(r, seconds=0.0, judge_seconds=0.0) for r in each.records]
+        for each in (narrow, whole)
+    )
     assert first == second
 
 

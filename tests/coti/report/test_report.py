@@ -245,7 +245,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert read(path).splitlines()[0] == ",".join(
         [
             *("cycle", "pool_left", "picked", "train_size", "lr_stage", "image_steps", "seconds"),
-            *("generated", "references", *names),
+            *("judge_seconds", "generated", "references", *names),
         ]
     )
     with path.open(newline="", encoding="utf-8") as stream:
