@@ -9,7 +9,7 @@ from zenml import step
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.metrics.judge import embed_references as embed
-from coti.metrics.judge import shortfalls
+from coti.metrics.judge import images_needed, shortfalls
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -30,6 +30,6 @@ def embed_references(
     images, missing = None, []
     if settings.references is not None:
         images = read_image_folder(locate(settings.references), resolution)[1]
-        sizes = {"fd_judge": judge.size} | ({} if inception is None else {"fid": inception.size})
-        missing = shortfalls(settings.generation.cycle_images, len(images), sizes)
+        needed = images_needed(judge, inception)
+        missing = shortfalls(settings.generation.cycle_images, len(images), needed)
     return embed(judge, settings.concept, images, settings.evaluation, inception), missing

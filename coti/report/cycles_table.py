@@ -10,8 +10,8 @@ from typing import Any
 
 from coti.core.whole_files import write_whole
 from coti.loop.record import CYCLE_COLUMNS
-from coti.metrics.table import METRICS, Metric, compared
-from coti.report.formats import MISSING, as_number, format_metric
+from coti.metrics.table import METRICS, MISSING, Metric, compared
+from coti.report.formats import as_number, format_metric
 
 __all__ = ["cycles_table", "shown_metrics", "write_cycles_csv"]
 

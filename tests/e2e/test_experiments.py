@@ -90,7 +90,9 @@ def test_runs_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
     )
     assert len(found) == 6, json.dumps([name for name, _, _ in found])
     assert {row for _, _, row in found} >= {"COTI", "TI (RAND)", "oracle"}
-    assert all("fd_judge" in metrics and "fd_efficientnet" in metrics for _, metrics, _ in found)
+    assert all("fd_judge" in metrics for _, metrics, _ in found)
+    # 96 images of 320 features, in the miniatures.
+    assert not any("fd_efficientnet" in metrics for _, metrics, _ in found)
 
 
 def test_a_wrong_experiment_ends_in_one_sentence(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.loop.learn import learn
+from coti.loop.measurement import measure
 from coti.loop.plan import effective
 from coti.loop.training_set import TrainingSet
 from coti.loop.uses import USES
@@ -131,6 +133,22 @@ def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptDa
     assert len(result.samples) == 2
 
 
+@pytest.mark.parametrize(("size", "measured"), [(8, True), (9, False)])
+def test_too_few_images_leave_the_reference_judges_distance_out(
+    models: Models, data: ConceptData, size: int, measured: bool
+) -> None:
+    """Eight generations: enough for eight features, and not for nine."""
+    network: Any = SimpleNamespace(size=size, encode_images=lambda images: torch.rand(8, size))
+    found = measure(
+        replace(models, reference_judge=lambda: network),
+        replace(data, reference_judge=torch.rand(20, size)),
+        replace(PLAIN, measurement=MeasurementSettings(images=8, edit_images=0)),
+        None,
+        None,
+    )
+    assert ("fd_efficientnet" in found) == measured
+
+
 def test_the_same_run_gives_the_same_numbers(models: Models, data: ConceptData) -> None:
     """All but the seconds."""
     first, second = (run_experiment(models, data, PLAIN).row for _ in range(2))
@@ -176,7 +194,7 @@ def test_the_judge_changes_nothing(models: Models, data: ConceptData) -> None:
     first, second = learn(models, data, PLAIN), learn(replace(models, judge=None), blind, PLAIN)
     assert first.training_set == second.training_set
     assert torch.equal(first.embedding.parts[0], second.embedding.parts[0])
-    assert not set(second.records[0].metrics) & {n for n, m in METRICS.items() if not m.steers}
+    assert all(METRICS[name].steers for name in second.records[0].metrics)
     assert {"fd_judge", "kid", "r_precision"} <= set(first.records[0].metrics)
 
 

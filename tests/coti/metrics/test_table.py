@@ -61,6 +61,15 @@ def test_a_metric_of_the_table_arrives_everywhere(name: str, tmp_path: Path) -> 
     assert "0.625" in text
 
 
+def test_every_reader_writes_a_metric_alike() -> None:
+    """The terminal's cycles and the experiments' tables: the same decimals, the interval's too."""
+    metrics = {"fd_judge": 12.34567, "kid": 0.0123456, "kid_low": 0.00123456, "kid_high": 0.023456}
+    written = ("12.346", "0.0123 [0.0012, 0.0235]")
+    shown = cycles_table([CycleRecord(0, 9, 0, 5, 1, 8, 1.0, metrics=metrics).row()])
+    table = result_tables.table_lines([FinishedRun("boot", "COTI", 0, metrics)])
+    assert all(text in shown and text in table[-1] for text in written)
+
+
 class MeanColour:
     """An image-text model whose features are mean colours."""
 
