@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from coti.experiments import counted
+from coti.experiments.result_tables import counted
 from coti.experiments.time_estimate import Work, measure_speed, work_of
 from coti.inversion.base_model import TextToImageModel
 from coti.metrics.table import METRICS, headline

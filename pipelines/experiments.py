@@ -193,7 +193,7 @@ class _Concept:
             references=references,
             reference_judge=reference_judge,
             weights=self.weights(settings),
-            settings=replace(settings.on_any_device(), ground_truth=self._source.ground_truth),
+            settings=replace(settings.for_results(), ground_truth=self._source.ground_truth),
             device=self._device,
         )
 

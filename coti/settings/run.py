@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from coti.core.redaction import redacted
@@ -24,6 +24,10 @@ from coti.settings.scoring import (
 from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSettings
 
 __all__ = ["RunSettings", "flat"]
+
+
+_AFTERWARDS = ("output", "promotion")
+"""Keys that are read when all results are there."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,11 @@ class RunSettings(Strict):
         anywhere = self.on_any_device()
         return RunSettings(**{name: getattr(anywhere, name) for name in names})
 
+    def for_results(self) -> RunSettings:
+        """Without what can change no result, which is at its default: where and what follows."""
+        every = (each.name for each in fields(self))
+        return self.only(*(name for name in every if name not in _AFTERWARDS))
+
     def on_any_device(self) -> RunSettings:
         """With the kind of device alone: ``cuda`` for ``cuda:1``."""
         kind = self.model.device.partition(":")[0]
@@ -107,7 +116,8 @@ class RunSettings(Strict):
     def fingerprint(self) -> str:
         """Hash of every setting that can change a result, 16 hex digits."""
         values = asdict(self)
-        del values["output"], values["promotion"]
+        for name in _AFTERWARDS:
+            del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

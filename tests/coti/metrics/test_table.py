@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.experiments import FinishedRun, result_tables, write_csv, write_markdown
+from coti.experiments import result_tables
+from coti.experiments.result_rows import FinishedRun
+from coti.experiments.result_tables import write_csv, write_markdown
 from coti.loop import record as records
 from coti.loop.record import CycleRecord
 from coti.metrics.judge import embed_references, judge_images
