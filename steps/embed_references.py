@@ -8,6 +8,7 @@ from zenml import step
 
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.metrics.judge import embed_references as embed
 from coti.metrics.judge import images_needed, shortfalls
 from coti.settings import RunSettings
@@ -22,6 +23,7 @@ __all__ = ["embed_references"]
 @step(
     cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
 )
+@on_its_threads
 def embed_references(
     settings: RunSettings, resolution: int, references_fingerprint: str, judge_fingerprint: str
 ) -> tuple[Annotated[TensorBundle, "references"], Annotated[list[str], "shortfalls"]]:

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.score import score_pool as score
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
@@ -23,6 +24,7 @@ __all__ = ["score_pool"]
 
 
 @step(cache_policy=cached_by(__name__), output_materializers={"scores": TableMaterializer})
+@on_its_threads
 def score_pool(
     features: TensorBundle,
     aesthetic_head: TensorBundle,

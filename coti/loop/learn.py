@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from coti.core.seeding import derived_seed
+from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
@@ -42,6 +43,7 @@ class LearnResult:
     """By cycle, a row an optimizer step."""
 
 
+@on_its_threads
 def learn(
     models: Models,
     data: ConceptData,

@@ -58,7 +58,8 @@ class RunSettings(Strict):
     """Pool images that ``random`` and ``oracle`` add at once: as many as five cycles of 30."""
     seed: int = 0
     threads: int = 0
-    """Processor threads of the run, of which float32 sums depend; 0: as many as there are."""
+    """Processor threads that everything is computed with, on which float32 sums depend; 0: as many
+    as torch takes by itself (``OMP_NUM_THREADS``, or the cores)."""
     model: ModelSettings = field(default_factory=ModelSettings)
     token: TokenSettings = field(default_factory=TokenSettings)
     pool_rules: PoolSettings = field(default_factory=PoolSettings)
@@ -98,10 +99,10 @@ class RunSettings(Strict):
         """These parts and keys, all others at their defaults: what one station of a run uses.
 
         A change elsewhere is then no change to it. Which of several devices of one kind computes
-        is none, either.
+        is none, either; how many threads do is one, for every station.
         """
         anywhere = self.on_any_device()
-        return RunSettings(**{name: getattr(anywhere, name) for name in names})
+        return RunSettings(**{name: getattr(anywhere, name) for name in {*names, "threads"}})
 
     def for_results(self) -> RunSettings:
         """Without what can change no result, which is at its default: where and what follows."""

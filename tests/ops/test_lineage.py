@@ -13,6 +13,7 @@ from zenml.steps import BaseStep
 from coti.settings import ConceptScoreSettings, RunSettings
 from ops.tracking.lineage import fingerprints_of, tags_of, weights_of
 from ops.tracking.retraining import INPUTS
+from pipelines import concept, experiments
 from steps.embed_reference_judge import embed_reference_judge
 from steps.score_pool import score_pool
 
@@ -66,6 +67,20 @@ def test_a_files_bytes_are_in_the_fingerprints(
     tags = [tags_of(settings, prints) for prints in (before, after)]
     keys = {name: f"coti.{name}_hash" for name in INPUTS}
     assert {name for name, tag in keys.items() if tags[0][tag] != tags[1][tag]} == changed
+
+
+def test_every_step_that_computes_does_so_on_the_settings_threads() -> None:
+    """The narrowed settings that it is given have them, too; an experiment's run sets its own."""
+    assert RunSettings(threads=3).only("seed").threads == 3
+    steps = {
+        step.name: step.entrypoint
+        for step in (*concept.STEPS, *experiments.STEPS)
+        if step.entrypoint.__annotations__.get("settings") == "RunSettings"
+    }
+    assert len(steps) > 10
+    assert [name for name, step in steps.items() if not hasattr(step, "__wrapped__")] == [
+        "run_experiment"
+    ]
 
 
 @pytest.mark.parametrize("step", [score_pool, embed_reference_judge])

@@ -199,13 +199,20 @@ def test_the_judge_changes_nothing(models: Models, data: ConceptData) -> None:
 
 
 def test_no_cycle_trains_on_an_unchanged_training_set(models: Models, data: ConceptData) -> None:
-    """Where nothing passes the gate the loop ends before the cycle, and says why."""
+    """Where nothing passes the gate the loop ends before the cycle, and says why. All is computed
+    with the threads that the settings say."""
     gated = replace(
         PLAIN,
         selection=SelectionSettings(batch=4, aesthetic_gate=10.0),
         controller=ControllerSettings(max_cycles=5),
     )
-    result = learn(models, data, gated)
+    found: list[int] = []
+    before = torch.get_num_threads()
+    result = learn(
+        models, data, replace(gated, threads=before + 1),
+        on_cycle=lambda *_: found.append(torch.get_num_threads()),
+    )  # fmt: skip
+    assert (found, torch.get_num_threads()) == ([before + 1], before)
     assert len(result.records) == 1
     assert "no image of the pool that is left passes the gates" in result.decision.reason
 
