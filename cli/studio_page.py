@@ -16,7 +16,6 @@ from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
-from coti.metrics.table import compared
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 COLUMNS = 4
 SHOWN = 96
 """Pixels that an image has at least on the page: smaller ones are enlarged pixel by pixel."""
-BESIDE = ("picked", "train_size")
-"""Of a cycle, in the order in which they are shown."""
 
 
 @st.cache_resource(show_spinner="Opening the registry")
@@ -48,20 +45,14 @@ def _versions(concept: str) -> dict[str, TrackedEmbedding]:
 
 
 @st.cache_data(show_spinner="Reading the training run")
-def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, float]]]:
+def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, str]]]:
     """Of the run that trained a version, the first cycle first, with its metrics."""
-    from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs
+    from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs, shown_metrics
 
     return [
-        (cycle_embedding(_client(), run), _shown(run.data.metrics))
+        (cycle_embedding(_client(), run), shown_metrics(run.data.metrics))
         for run in cycle_runs(_client(), run_id)
     ]
-
-
-def _shown(metrics: dict[str, float]) -> dict[str, float]:
-    """The metrics that have a column in every table, by their labels, and what was picked."""
-    found = {metric.label: metrics[metric.name] for metric in compared(metrics)}
-    return found | {name: metrics[name] for name in BESIDE if name in metrics}
 
 
 @st.cache_data(show_spinner="Reading what was picked")
@@ -137,7 +128,7 @@ def page() -> None:
     for column, (name, value) in zip(
         st.columns(max(1, len(metrics))), metrics.items(), strict=False
     ):
-        column.metric(name, f"{value:.4g}")
+        column.metric(name, value)
     st.image(_generated(cycle.embedding, *how), caption=f"{plain(label)}, the same noise")
 
     for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from coti.experiments import counted
+from coti.experiments.result_tables import counted
 from coti.experiments.time_estimate import Work, measure_speed, work_of
 from coti.inversion.base_model import TextToImageModel
+from coti.metrics.table import METRICS, headline
 from ops.experiment_file import ExperimentConfig, PlannedRun
 
 __all__ = ["Progress", "announce_cost", "facts_of"]
@@ -58,11 +59,12 @@ class Progress:
         self._worked += 0 if cached else _images(run)
         known = self._worked > ENOUGH * self._work and self._left > 0
         spent = time.monotonic() - self._started
+        there = [name for name in METRICS if row.get(name) is not None]
         click.echo(
             f"[{self._done}/{len(self._runs)}] {run.settings.concept}, {run.label}, seed "
-            f"{run.settings.seed}: fd_judge {_shown(row['fd_judge'])}, R-precision "
-            f"{_shown(row['r_precision'])}, selection {_shown(row['selection_precision'])}, "
-            f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
+            f"{run.settings.seed}: "
+            + "".join(f"{m.label} {m.format(row[m.name])}, " for m in headline(there))
+            + f"{row['image_steps']:,} image-steps, {row['seconds']:.0f} s"
             + (", from the cache" if cached else "")
             + (f"; about {spent * self._left / self._worked / 60:.0f} min left" if known else "")
         )
@@ -78,10 +80,6 @@ def _images(run: PlannedRun) -> int:
     """Images trained on and generated: training on and generating one cost about the same."""
     work = work_of(run.settings)
     return work.image_steps + work.generated
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def facts_of(config: ExperimentConfig, runs: Sequence[PlannedRun]) -> list[str]:

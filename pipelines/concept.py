@@ -185,6 +185,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 cycle=cycle,
                 scored=scored,
                 settings=used["score_pool"],
+                baselines_fingerprint=prints.baselines,
             )
             training_set, picked, found = loop(
                 select_batch,

@@ -193,20 +193,14 @@ class _Concept:
             references=references,
             reference_judge=reference_judge,
             weights=self.weights(settings),
-            settings=replace(settings.on_any_device(), ground_truth=self._source.ground_truth),
+            settings=replace(settings.for_results(), ground_truth=self._source.ground_truth),
             device=self._device,
         )
 
     def weights(self, settings: RunSettings) -> dict[str, str]:
         """Hashes of everything that a run reads from outside."""
-        base = settings.baselines
-        return {
-            **weights_of(settings),
-            "baselines": fingerprint_optional(
-                "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
-            ),
-            "ground_truth": fingerprint_optional("ground_truth", self._source.ground_truth),
-        }
+        truth = fingerprint_optional("ground_truth", self._source.ground_truth)
+        return {**weights_of(settings), "ground_truth": truth}
 
     def tags(self, run: PlannedRun) -> dict[str, str]:
         """Lineage of a run's record in MLflow."""
@@ -291,6 +285,7 @@ class _Concept:
                 settings=again,
                 resolution=self._resolution,
                 references_fingerprint=self._references_print,
+                baselines_fingerprint=weights_of(settings)["baselines"],
             ),
         )
         return references, reference_judge

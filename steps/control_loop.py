@@ -60,7 +60,7 @@ def control_loop(
             generated=int(scored["generated"]),
             training=training,
             metrics=scored["metrics"],
-            seconds=training["seconds"] + scored["seconds"],
+            scoring=float(scored["seconds"]),
         )
     )
     decision = decide(records, settings)

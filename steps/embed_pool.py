@@ -10,6 +10,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_shard
 from coti.pool.pool_images import PoolImages
 from coti.settings import RunSettings
@@ -28,6 +29,7 @@ _LOADING = Lock()
     cache_policy=cached_by(__name__),
     output_materializers={"shard_features": TensorBundleMaterializer},
 )
+@on_its_threads
 def embed_pool(
     shard: list[str],
     pool_images: PoolImages,

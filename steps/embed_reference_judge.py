@@ -8,6 +8,7 @@ from zenml import step
 
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -20,8 +21,12 @@ __all__ = ["embed_reference_judge"]
 @step(
     cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
 )
+@on_its_threads
 def embed_reference_judge(
-    settings: RunSettings, resolution: int, references_fingerprint: str
+    settings: RunSettings,
+    resolution: int,
+    references_fingerprint: str,
+    baselines_fingerprint: str,
 ) -> Annotated[TensorBundle, "references"]:
     """Empty where no run wants it, or there are no references."""
     if settings.references is None or not settings.measurement.reference_judge:

@@ -8,8 +8,9 @@ from zenml import step
 
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.metrics.judge import embed_references as embed
-from coti.metrics.judge import shortfalls
+from coti.metrics.judge import images_needed, shortfalls
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -22,6 +23,7 @@ __all__ = ["embed_references"]
 @step(
     cache_policy=cached_by(__name__), output_materializers={"references": TensorBundleMaterializer}
 )
+@on_its_threads
 def embed_references(
     settings: RunSettings, resolution: int, references_fingerprint: str, judge_fingerprint: str
 ) -> tuple[Annotated[TensorBundle, "references"], Annotated[list[str], "shortfalls"]]:
@@ -30,6 +32,6 @@ def embed_references(
     images, missing = None, []
     if settings.references is not None:
         images = read_image_folder(locate(settings.references), resolution)[1]
-        sizes = {"fd_judge": judge.size} | ({} if inception is None else {"fid": inception.size})
-        missing = shortfalls(settings.generation.cycle_images, len(images), sizes)
+        needed = images_needed(judge, inception)
+        missing = shortfalls(settings.generation.cycle_images, len(images), needed)
     return embed(judge, settings.concept, images, settings.evaluation, inception), missing

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.score import finetune_aesthetic_scorer as finetune
 from coti.loop.state import LoopState
 from coti.settings import RunSettings
@@ -24,6 +25,7 @@ __all__ = ["finetune_aesthetic_scorer"]
     cache_policy=cached_by(__name__),
     output_materializers={"aesthetic_head": TensorBundleMaterializer},
 )
+@on_its_threads
 def finetune_aesthetic_scorer(
     features: TensorBundle,
     accepted: pd.DataFrame,

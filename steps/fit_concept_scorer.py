@@ -8,6 +8,7 @@ import pandas as pd
 from zenml import step
 
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.score import fit_concept_scorer as fit
 from coti.loop.state import LoopState
 from coti.settings import RunSettings
@@ -22,6 +23,7 @@ __all__ = ["fit_concept_scorer"]
     cache_policy=cached_by(__name__),
     output_materializers={"concept_scorer": TensorBundleMaterializer},
 )
+@on_its_threads
 def fit_concept_scorer(
     features: TensorBundle, training_set: pd.DataFrame, settings: RunSettings
 ) -> Annotated[TensorBundle, "concept_scorer"]:

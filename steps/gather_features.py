@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.settings import RunSettings
@@ -29,6 +30,7 @@ __all__ = ["gather_features"]
         "quarantined": TableMaterializer,
     },
 )
+@on_its_threads
 def gather_features(
     shards: list[TensorBundle],
     accepted: pd.DataFrame,

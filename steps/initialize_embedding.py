@@ -8,6 +8,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
+from coti.core.threads import on_its_threads
 from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import vocabulary_of
@@ -28,6 +29,7 @@ __all__ = ["initialize_embedding"]
         "initial_samples": ImageSetMaterializer,
     },
 )
+@on_its_threads
 def initialize_embedding(
     settings: RunSettings, device: str, model_fingerprint: str, initializer_fingerprint: str
 ) -> tuple[

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.judge_generated import judge_cycle as judge
 from coti.settings import RunSettings
 from ops.stack.cache_policy import cached_by
@@ -19,6 +20,7 @@ __all__ = ["judge_cycle"]
 
 
 @step(cache_policy=cached_by(__name__))
+@on_its_threads
 def judge_cycle(
     generated: ImageSet,
     references: TensorBundle,

@@ -16,7 +16,7 @@ from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
-from ops.registry.gate import GATED, SAME
+from ops.registry.gate import gate_values
 from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
 from ops.tracking.active_tracker import open_record
@@ -55,8 +55,7 @@ def register_embedding(
             pil_image = Path(folder) / f"{number}.png"
             pil_image.write_bytes(encode_png(image))
             record.log_file(record.parent_id, pil_image, "concept_images")
-    metrics = {name: best[name] for name in (*GATED, *SAME, "cycle", "phi_ref") if name in best}
-    metrics |= {"references_hash": references_fingerprint, "judge_hash": judge_fingerprint}
+    metrics = gate_values(best, references_fingerprint, judge_fingerprint)
     record.log_metrics(
         record.parent_id,
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.state import LoopState
 from coti.loop.steer import score_generations as score
 from coti.scores.aesthetic import AestheticHead
@@ -26,6 +27,7 @@ __all__ = ["score_generations"]
     cache_policy=cached_by(__name__),
     output_materializers={"generated_features": TensorBundleMaterializer},
 )
+@on_its_threads
 def score_generations(
     generated: ImageSet,
     features: TensorBundle,

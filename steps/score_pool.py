@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.score import score_pool as score
 from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
@@ -24,6 +25,7 @@ __all__ = ["score_pool"]
 
 
 @step(cache_policy=cached_by(__name__), output_materializers={"scores": TableMaterializer})
+@on_its_threads
 def score_pool(
     features: TensorBundle,
     aesthetic_head: TensorBundle,
@@ -36,6 +38,7 @@ def score_pool(
     cycle: int,
     scored: dict[str, Any] | None,
     settings: RunSettings,
+    baselines_fingerprint: str,
 ) -> Annotated[pd.DataFrame, "scores"]:
     """One row an image, best first; γ of the last cycle's generations sets the weights.
 

@@ -10,6 +10,7 @@ import torch
 from zenml import step
 
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.loop.controller import Decision, stopped_for_want_of_images
 from coti.loop.plan import strategy_of
 from coti.loop.score import select_batch as select
@@ -33,6 +34,7 @@ __all__ = ["select_batch"]
     cache_policy=cached_by(__name__),
     output_materializers={"training_set": TableMaterializer, "picked": TableMaterializer},
 )
+@on_its_threads
 def select_batch(
     scores: pd.DataFrame,
     features: TensorBundle,

@@ -9,6 +9,7 @@ from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.state import LoopState
 from coti.loop.train import train_cycle as train
@@ -36,6 +37,7 @@ __all__ = ["train_cycle"]
         "curve": TableMaterializer,
     },
 )
+@on_its_threads
 def train_cycle(
     cycle: int,
     training_set: pd.DataFrame,

@@ -12,13 +12,9 @@ from zenml import step
 from zenml.client import Client
 
 from coti.core.image_set import ImageSet
-from coti.experiments import (
-    FinishedRun,
-    draw_figures,
-    write_csv,
-    write_cycles_csv,
-    write_markdown,
-)
+from coti.experiments.figures import draw_figures
+from coti.experiments.result_rows import FinishedRun
+from coti.experiments.result_tables import write_csv, write_cycles_csv, write_markdown
 from ops.stack.locations import ROOT
 
 __all__ = ["draw_named", "write_results"]

@@ -1,20 +1,4 @@
-"""What an experiment leaves for a reader: CSV, Markdown and images, from the runs' records."""
+"""An experiment's runs, and what they leave for a reader: CSV, Markdown and images.
 
-from coti.experiments.comparison import Comparison, compare
-from coti.experiments.figures import draw_figures
-from coti.experiments.result_rows import COLUMNS, FinishedRun, Summary, summarize
-from coti.experiments.result_tables import counted, write_csv, write_cycles_csv, write_markdown
-
-__all__ = [
-    "COLUMNS",
-    "Comparison",
-    "FinishedRun",
-    "Summary",
-    "compare",
-    "counted",
-    "draw_figures",
-    "summarize",
-    "write_csv",
-    "write_cycles_csv",
-    "write_markdown",
-]
+Nothing is exported here: a run's cache key would have the tables and figures in it.
+"""

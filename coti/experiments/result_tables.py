@@ -10,7 +10,7 @@ from pathlib import Path
 from coti.experiments.comparison import COTI, FULL, PAPER, RANDOM, agreeing_concepts, compare
 from coti.experiments.result_rows import COLUMNS, FinishedRun, summarize
 from coti.loop.record import CYCLE_COLUMNS
-from coti.metrics.table import METRICS
+from coti.metrics.table import METRICS, MISSING, Metric
 
 __all__ = [
     "comparison_lines",
@@ -21,11 +21,11 @@ __all__ = [
     "write_markdown",
 ]
 
-COSTS: tuple[tuple[str, str, int], ...] = (
-    ("image_steps", "image-steps", 0),
-    ("seconds", "seconds", 0),
+COSTS = (
+    Metric("image_steps", "image-steps", "images through the UNet", digits=0),
+    Metric("seconds", "seconds", "of the whole run", digits=0),
 )
-"""Columns beside the metrics: name, heading and decimals."""
+"""Columns beside the metrics."""
 
 
 def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
@@ -69,32 +69,22 @@ def table_lines(runs: Sequence[FinishedRun], concept: str | None = None) -> list
     Of one concept, or the mean over all of them.
     """
     strategies = list(dict.fromkeys(run.strategy for run in runs))
-    metrics = [(m.name, m.heading, m.digits) for m in METRICS.values() if not m.of and not m.steers]
+    metrics = [metric for metric in METRICS.values() if not metric.of and not metric.steers]
     shown = [
-        column
-        for column in (*metrics, *COSTS)
-        if any(not math.isnan(run.value(column[0])) for run in runs)
+        metric
+        for metric in (*metrics, *COSTS)
+        if any(not math.isnan(run.value(metric.name)) for run in runs)
     ]
-    lines = ["| |" + "|".join(heading for _, heading, _ in shown) + "|"]
+    lines = ["| |" + "|".join(metric.heading for metric in shown) + "|"]
     lines.append("|---|" + "---|" * len(shown))
     for name in strategies:
         texts = []
-        for metric, _, digits in shown:
-            found = summarize(runs, name, metric, concept)
-            texts.append(_shown(found.mean, found.std, digits))
-            interval = METRICS[metric].interval if metric in METRICS else None
-            if interval is not None and found.count:
-                low, high = (summarize(runs, name, each, concept).mean for each in interval)
-                texts[-1] += f" [{low:.4f}, {high:.4f}]"
+        for metric in shown:
+            found = summarize(runs, name, metric.name, concept)
+            ends = [summarize(runs, name, each, concept).mean for each in metric.interval or ()]
+            texts.append(metric.format(found.mean, spread=found.std, ends=ends))
         lines.append(f"| {name} | " + " | ".join(texts) + " |")
     return lines
-
-
-def _shown(mean: float, std: float, digits: int) -> str:
-    if math.isnan(mean):
-        return "–"
-    spread = "" if math.isnan(std) else f" ± {std:.{digits}f}"
-    return f"{mean:.{digits}f}{spread}"
 
 
 def comparison_lines(runs: Sequence[FinishedRun]) -> list[str]:
@@ -116,20 +106,21 @@ def comparison_lines(runs: Sequence[FinishedRun]) -> list[str]:
     ]
     for heading, name, form, wanted in rows:
         paper = form.format(PAPER[name]) if name in PAPER else "–"
-        values = [form.format(getattr(each, name)) for each in (judge, second)]
+        numbers = [float(getattr(each, name)) for each in (judge, second)]
+        values = [MISSING if math.isnan(number) else form.format(number) for number in numbers]
         if name.startswith(("points", "r_gap", "steps")):
             values[1] = ""
         lines.append(f"| {heading} | {paper} | {values[0]} | {values[1]} | {wanted} |")
+    better = agree = MISSING
+    if not math.isnan(second.fd_of_random):
+        better = f"{second.better_concepts} of {second.concepts}"
+        alike = agreeing_concepts(runs, "fd_judge", "fd_efficientnet", (RANDOM, FULL, COTI))
+        agree = f"{alike} of {judge.concepts}"
     lines.append(
         f"| better than both on | {PAPER['better_concepts']} of {PAPER['concepts']} | "
-        f"{judge.better_concepts} of {judge.concepts} | "
-        f"{second.better_concepts} of {second.concepts} | all |"
+        f"{judge.better_concepts} of {judge.concepts} | {better} | all |"
     )
-    agree = agreeing_concepts(runs, "fd_judge", "fd_efficientnet", (RANDOM, FULL, COTI))
-    lines.append(
-        f"| both distances order RAND, FULL and COTI alike | – | {agree} of {judge.concepts} | "
-        "| 7 of 8 |"
-    )
+    lines.append(f"| both distances order RAND, FULL and COTI alike | – | {agree} | | 7 of 8 |")
     return lines
 
 

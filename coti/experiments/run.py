@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from coti.core.image_set import ImageSet
+from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.data import ConceptData, Models
 from coti.loop.learn import LearnResult, learn
@@ -37,6 +38,7 @@ class ExperimentResult:
     """File names of the pool's images in the kept embedding's X_T."""
 
 
+@on_its_threads
 def run_experiment(models: Models, data: ConceptData, settings: RunSettings) -> ExperimentResult:
     """Train by one strategy, keep the best cycle's embedding, and measure what it generates.
 

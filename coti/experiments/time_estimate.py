@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from coti.core.threads import on_its_threads
 from coti.generation.fixed_noise import generate_fixed
 from coti.generation.prompts import EDITABILITY_PROMPTS
 from coti.inversion.adapters.embedding import Embedding
@@ -58,33 +59,30 @@ def work_of(settings: RunSettings) -> Work:
     return Work(settings.image_step_cap, generated)
 
 
+@on_its_threads
 def measure_speed(model: TextToImageModel, settings: RunSettings) -> Speed:
     """Time a few optimizer steps and one batch of generating, after a step that warms up."""
-    steps, before = 4, torch.get_num_threads()
-    torch.set_num_threads(settings.threads or before)
-    try:
-        embedding = Embedding.initial(model, settings.token, 0, "speed")
-        side = model.resolution
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
-        train = replace(settings.train, checkpoint_every=0, phi_unit="steps")
+    steps = 4
+    embedding = Embedding.initial(model, settings.token, 0, "speed")
+    side = model.resolution
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, side, side), generator=generator).byte()
+    train = replace(settings.train, checkpoint_every=0, phi_unit="steps")
 
-        def trained(count: int) -> float:
-            start = time.perf_counter()
-            timed = replace(train, max_steps=count, phi_every=count + 1)
-            train_cycle(
-                model, images, None, embedding, timed, settings.schedule, None, 0,
-                token=settings.token,
-            )  # fmt: skip
-            return time.perf_counter() - start
-
-        first = trained(1)
-        more = trained(1 + steps)
-        a_step = settings.train.batch_size * settings.train.gradient_accumulation_steps
-        count = min(settings.generation.batch_size, 32)
+    def trained(count: int) -> float:
         start = time.perf_counter()
-        generate_fixed(model, embedding, settings.generation, count, 0, "speed")
-        generated = (time.perf_counter() - start) / count
-        return Speed(max(more - min(first, more / 2), 1e-6) / (steps * a_step), generated)
-    finally:
-        torch.set_num_threads(before)
+        timed = replace(train, max_steps=count, phi_every=count + 1)
+        train_cycle(
+            model, images, None, embedding, timed, settings.schedule, None, 0,
+            token=settings.token,
+        )  # fmt: skip
+        return time.perf_counter() - start
+
+    first = trained(1)
+    more = trained(1 + steps)
+    a_step = settings.train.batch_size * settings.train.gradient_accumulation_steps
+    count = min(settings.generation.batch_size, 32)
+    start = time.perf_counter()
+    generate_fixed(model, embedding, settings.generation, count, 0, "speed")
+    generated = (time.perf_counter() - start) / count
+    return Speed(max(more - min(first, more / 2), 1e-6) / (steps * a_step), generated)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from coti.core.seeding import derived_seed
+from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
@@ -44,6 +44,7 @@ class LearnResult:
     """By cycle, a row an optimizer step."""
 
 
+@on_its_threads
 def learn(
     models: Models,
     data: ConceptData,
@@ -78,7 +79,6 @@ def learn(
     samples, curves = [], []
     decision: Decision | None = None
     while decision is None or decision.go_on:
-        began = time.monotonic()
         head = finetune_aesthetic_scorer(
             state, data.features, data.sources, data.seeds, models.encoders, settings
         )
@@ -131,7 +131,7 @@ def learn(
             generated=len(trained.generated),
             training=trained.summary,
             metrics=scored.metrics,
-            seconds=time.monotonic() - began,
+            scoring=scored.seconds,
         )
         history.append(record)
         samples.append(trained.samples)

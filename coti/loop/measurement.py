@@ -14,8 +14,9 @@ from coti.loop.data import ConceptData, Models
 from coti.loop.training_set import TrainingSet
 from coti.metrics.embedding_quality import measure_embedding
 from coti.metrics.frechet import frechet_distance
-from coti.metrics.judge import judge_images
+from coti.metrics.judge import enough_images, images_needed, judge_images
 from coti.metrics.selection_precision import selection_precision
+from coti.metrics.table import METRICS
 from coti.settings import RunSettings
 
 __all__ = ["generated_for", "measure"]
@@ -56,9 +57,12 @@ def measure(
         models.judge, images, data.references, settings.concept, settings.evaluation,
         settings.seed, models.inception,
     )  # fmt: skip
-    if how.reference_judge and models.reference_judge and data.reference_judge is not None:
-        features = models.reference_judge().encode_images(images)
-        found["fd_efficientnet"] = frechet_distance(features, data.reference_judge)
+    real = data.reference_judge if how.reference_judge else None
+    if real is not None and models.reference_judge is not None:
+        network = models.reference_judge()
+        needed = images_needed(reference_judge=network)
+        if METRICS["fd_efficientnet"].measurable(enough_images(len(images), len(real), needed)):
+            found["fd_efficientnet"] = frechet_distance(network.encode_images(images), real)
     if training_set is None or embedding is None:
         return found
     if data.ground_truth is not None and training_set.selected:

@@ -29,6 +29,9 @@ class CycleRecord:
     image_steps: int
     """Images that went through the UNet for a gradient, up to the end of this cycle."""
     seconds: float
+    """Of training, generating and scoring what was generated. The pool's scores and the selection
+    are not in it: they may come from the cache of another run."""
+    judge_seconds: float = 0.0
     generated: int = 0
     """|X_TI|."""
     references: int = 0
@@ -62,7 +65,7 @@ def record_of(
     generated: int,  # |X_TI|
     training: dict[str, Any],  # the summary of coti.loop.train.train_cycle
     metrics: dict[str, float],  # those that may steer
-    seconds: float,
+    scoring: float,  # seconds of coti.loop.steer.score_generations
 ) -> CycleRecord:
     """A cycle's record from what its stations gave."""
     members = set(training_set.ids)
@@ -73,7 +76,7 @@ def record_of(
         train_size=len(training_set),
         lr_stage=int(training["lr_stage"]),
         image_steps=(before[-1].image_steps if before else 0) + int(training["image_steps"]),
-        seconds=seconds,
+        seconds=float(training["seconds"]) + scoring,
         generated=generated,
         metrics=metrics,
     )
@@ -92,7 +95,7 @@ def with_verdicts(
             record,
             references=int(verdict["references"]),
             metrics={**record.metrics, **known(verdict["metrics"])},
-            seconds=record.seconds + float(verdict["seconds"]),
+            judge_seconds=float(verdict["seconds"]),
         )
         for record, verdict in zip(history, verdicts, strict=False)
     ]

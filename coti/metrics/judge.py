@@ -13,9 +13,17 @@ from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import kid
 from coti.metrics.r_precision import r_precision
+from coti.metrics.table import METRICS, Need
 from coti.settings import EvaluationSettings
 
-__all__ = ["candidate_captions", "embed_references", "judge_images", "shortfalls"]
+__all__ = [
+    "candidate_captions",
+    "embed_references",
+    "enough_images",
+    "images_needed",
+    "judge_images",
+    "shortfalls",
+]
 
 
 def candidate_captions(concept: str, settings: EvaluationSettings) -> list[str]:
@@ -85,48 +93,80 @@ def judge_images(
     (:func:`shortfalls`), R-precision with no caption but the concept's own.
     """
     features = judge.encode_images(images)
-    found = _text_agreement(normalized(features), references, concept, settings)
-    if "references" not in references.tensors:
-        return found
-    real = references["references"]
-    count = min(len(features), len(real))
-    if count < 2:
-        return found
-    subset_size = min(settings.kid_subset_size, count)
-    distance = kid(features, real, settings.kid_subsets, subset_size, derived_seed(seed, "kid"))
-    found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
-    if count >= judge.size:
-        found["fd_judge"] = frechet_distance(features, real)
-    if inception is not None and "inception" in references.tensors and count >= inception.size:
+    there = _there(references, len(images), images_needed(judge, inception))
+    found: dict[str, float] = {}
+
+    def wanted(name: str) -> bool:
+        return METRICS[name].measurable(there)
+
+    if wanted("r_precision"):
+        captions = references.strings("captions")
+        own = captions.index(settings.caption_template.replace("{}", concept))
+        found["r_precision"] = r_precision(features, references["captions"], own)
+        found["r_precision_candidates"] = len(captions)
+    if wanted("r_precision_top200_1001"):
+        found["r_precision_top200_1001"] = r_precision(
+            features, references["authors_captions"], own=0, top=200
+        )
+    if wanted("kid"):
+        real = references["references"]
+        size = min(settings.kid_subset_size, len(features), len(real))
+        distance = kid(features, real, settings.kid_subsets, size, derived_seed(seed, "kid"))
+        found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
+    if wanted("fd_judge"):
+        found["fd_judge"] = frechet_distance(features, references["references"])
+    if inception is not None and wanted("fid"):
         found["fid"] = frechet_distance(inception.encode_images(images), references["inception"])
     return found
 
 
-def _text_agreement(
-    features: torch.Tensor, references: TensorBundle, concept: str, settings: EvaluationSettings
-) -> dict[str, float]:
-    """R-precision of L2-normalised features [n, d], where there is a caption to be mistaken for."""
-    found: dict[str, float] = {}
-    captions = references.strings("captions")
-    if len(captions) > 1:
-        own = captions.index(settings.caption_template.replace("{}", concept))
-        found["r_precision"] = r_precision(features, references["captions"], own)
-        found["r_precision_candidates"] = len(captions)
+def images_needed(
+    judge: ImageEncoder | None = None,
+    inception: ImageEncoder | None = None,
+    reference_judge: ImageEncoder | None = None,
+) -> dict[Need, int]:
+    """How many images each one's Fréchet distance needs on both sides: as many as features.
+
+    With fewer a covariance is singular, and the distance says how many there were.
+    """
+    encoders: dict[Need, ImageEncoder | None] = {
+        "judge_images": judge,
+        "inception_images": inception,
+        "reference_judge_images": reference_judge,
+    }
+    return {name: each.size for name, each in encoders.items() if each is not None}
+
+
+def enough_images(generated: int, references: int, needed: Mapping[Need, int]) -> frozenset[Need]:
+    """Those of ``needed``, of :func:`images_needed`, that there are images enough for."""
+    least = min(generated, references)
+    return frozenset(name for name, size in needed.items() if least >= size)
+
+
+def _there(references: TensorBundle, generated: int, needed: Mapping[Need, int]) -> set[Need]:
+    """What a cycle's metrics have of what they may need."""
+    real = len(references.tensors.get("references", ()))
+    there: set[Need] = {*enough_images(generated, real, needed)}
+    if len(references.strings("captions")) > 1:
+        there.add("captions")
     if "authors_captions" in references.tensors:
-        found["r_precision_top200_1001"] = r_precision(
-            features, references["authors_captions"], own=0, top=200
-        )
-    return found
+        there.add("authors_captions")
+    if min(generated, real) >= 2:
+        there.add("references")
+    if "inception" not in references.tensors:
+        there.discard("inception_images")
+    return there
 
 
-def shortfalls(generated: int, references: int, sizes: Mapping[str, int]) -> list[str]:
+def shortfalls(generated: int, references: int, needed: Mapping[Need, int]) -> list[str]:
     """What will be missing for want of images, a sentence each; for before anything is trained.
 
-    ``sizes``: width of the features by the metric's name.
+    ``needed`` are of :func:`images_needed`.
     """
+    enough = enough_images(generated, references, needed)
     return [
-        f"{name} will be missing: it needs {size} images on both sides, there are {references} "
-        f"references and {generated} generations (generation.cycle_images)."
-        for name, size in sizes.items()
-        if min(generated, references) < size
+        f"{metric.label} will be missing: it needs {needed[need]} images on both sides, there are "
+        f"{references} references and {generated} generations (generation.cycle_images)."
+        for metric in METRICS.values()
+        for need in metric.needs & needed.keys() - enough
     ]

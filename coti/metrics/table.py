@@ -7,13 +7,25 @@ add a metric: its function in a file of its own, a row here, a test.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
-__all__ = ["METRICS", "Metric", "compared", "is_better", "known"]
+__all__ = ["METRICS", "MISSING", "Metric", "Need", "compared", "headline", "is_better", "known"]
 
-Need = Literal["captions", "references", "inception", "ground_truth", "reference_judge", "prompts"]
+MISSING = "–"
+"""What is written where there is no value."""
+
+Need = Literal[
+    "captions",  # another candidate than the concept's own
+    "authors_captions",  # those of ImageNet's classes
+    "references",  # and generations, at least two of either
+    "judge_images",  # as many of either as the judge has features
+    "inception_images",  # likewise
+    "reference_judge_images",  # likewise
+    "ground_truth",  # and picked images
+    "prompts",  # an embedding, and images of it in scenes
+]
 """What a metric cannot be measured without; without it, it is missing."""
 
 
@@ -30,9 +42,7 @@ class Metric:
     better: Literal["higher", "lower", ""] = ""
     """Empty: neither, or a part of another metric."""
     digits: int = 3
-    """Decimals in tables."""
-    significant: bool = False
-    """Whether ``digits`` counts significant digits, for distances without a scale."""
+    """Decimals, wherever it is written."""
     needs: frozenset[Need] = frozenset()
     steers: bool = False
     """Whether selection, training and stopping may look at it."""
@@ -46,6 +56,31 @@ class Metric:
     """For the heading of a narrow table; the label where empty."""
     cycle: bool = True
     """Whether it is measured in every cycle, or of the kept embedding alone."""
+    headline: bool = False
+    """Whether it is shown where there is room for a few."""
+
+    def format(
+        self, value: float | None, *, spread: float | None = None, ends: Sequence[float | None] = ()
+    ) -> str:
+        """The value as every reader writes it; a dash where it is missing.
+
+        With ``spread``, a deviation, and ``ends`` of its interval, where these are known.
+
+        >>> METRICS["kid"].format(0.02, spread=0.014142, ends=(0.01, 0.035))
+        '0.0200 ± 0.0141 [0.0100, 0.0350]'
+        """
+        if not _is_known(value):
+            return MISSING
+        text = f"{value:.{self.digits}f}"
+        if _is_known(spread):
+            text += f" ± {spread:.{self.digits}f}"
+        if ends and all(map(_is_known, ends)):
+            text += f" [{', '.join(f'{end:.{self.digits}f}' for end in ends)}]"
+        return text
+
+    def measurable(self, there: Collection[Need]) -> bool:
+        """Whether nothing is missing that it needs."""
+        return self.needs <= set(there)
 
     @property
     def arrow(self) -> str:
@@ -56,6 +91,10 @@ class Metric:
     def heading(self) -> str:
         """Label and arrow."""
         return f"{self.label} {self.arrow}".strip()
+
+
+def _is_known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def _need(*names: Need) -> frozenset[Need]:
@@ -77,7 +116,7 @@ _ROWS = (
     ),
     Metric(
         "phi_ref", "φ_ref", "Eq. 12 with the first scorer and the seeds alone; compares cycles",
-        "higher", 2, steers=True, scale=10.0,
+        "higher", 2, steers=True, scale=10.0, headline=True,
     ),
     Metric(
         "kid_train", "KID X_T",
@@ -92,33 +131,33 @@ _ROWS = (
     Metric(
         "fd_judge", "fd_judge",
         "Fréchet distance to held-out references on the judge's features",
-        "lower", 3, significant=True, needs=_need("references"),
+        "lower", 3, needs=_need("judge_images"), headline=True,
     ),
     Metric(
         "fid", "FID", "Fréchet distance to held-out references on Inception-v3's features",
-        "lower", 3, significant=True, needs=_need("references", "inception"),
+        "lower", 3, needs=_need("inception_images"), headline=True,
     ),
     Metric(
         "fd_efficientnet", "fd_efficientnet",
         "Fréchet distance on the reference judge's features, EfficientNet-Lite0's",
-        "lower", 3, needs=_need("references", "reference_judge"), cycle=False,
+        "lower", 3, needs=_need("reference_judge_images"), cycle=False,
     ),
     Metric(
         "kid", "KID", "unbiased kernel distance to held-out references on the judge's features",
-        "lower", 4, significant=True, needs=_need("references"), interval=("kid_low", "kid_high"),
+        "lower", 4, needs=_need("references"), interval=("kid_low", "kid_high"),
     ),
     Metric(
         "kid_low", "KID, low", "lower end of KID's 95 % interval",
-        digits=4, significant=True, needs=_need("references"), of="kid",
+        digits=4, needs=_need("references"), of="kid",
     ),
     Metric(
         "kid_high", "KID, high", "upper end of KID's 95 % interval",
-        digits=4, significant=True, needs=_need("references"), of="kid",
+        digits=4, needs=_need("references"), of="kid",
     ),
     Metric(
         "r_precision", "R-precision",
         "share of generations that the judge gives the concept's caption among the candidates",
-        "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec",
+        "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec", headline=True,
     ),
     Metric(
         "r_precision_candidates", "candidates", "captions that R-precision chose among",
@@ -127,12 +166,12 @@ _ROWS = (
     Metric(
         "r_precision_top200_1001", "R-precision top200/1001",
         "share whose own caption is among the 200 nearest of 1,001, the authors' form",
-        "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec 200/1001",
+        "higher", 3, needs=_need("authors_captions"), scale=1.0, short="R-prec 200/1001",
     ),
     Metric(
         "selection_precision", "selection precision",
         "share of the picked images that the ground truth calls right",
-        "higher", 3, needs=_need("ground_truth"), scale=1.0, short="sel. prec.",
+        "higher", 3, needs=_need("ground_truth"), scale=1.0, short="sel. prec.", headline=True,
     ),
     Metric(
         "reconstruction", "reconstruction",
@@ -163,13 +202,18 @@ def known(values: Mapping[str, float | None]) -> dict[str, float]:
     >>> known({"phi": 9.0, "kid": None, "fid": float("nan")})
     {'phi': 9.0}
     """
-    return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
+    return {k: float(v) for k, v in values.items() if _is_known(v)}
 
 
 def compared(present: Iterable[str]) -> list[Metric]:
     """The metrics with a column of their own among ``present``, in the table's order."""
     names = set(present)
     return [metric for metric in METRICS.values() if metric.name in names and not metric.of]
+
+
+def headline(present: Iterable[str]) -> list[Metric]:
+    """Those of ``present`` that are shown where there is room for a few."""
+    return [metric for metric in compared(present) if metric.headline]
 
 
 def is_better(name: str, first: float, second: float) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from coti.metrics.table import METRICS, Metric, compared
@@ -18,6 +19,9 @@ __all__ = ["Chart", "Line", "line_chart", "score_charts", "step_charts"]
 
 WIDTH, HEIGHT = 520.0, 288.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 24.0, 48.0
+
+TITLES = {10.0: "Scores of the generations", 1.0: "Precisions"}
+"""Of the charts of metrics of one scale."""
 
 Point = tuple[float, float | None, str]
 """x, y or None for a gap, text on hover; an empty text draws no marker."""
@@ -132,30 +136,31 @@ def line_chart(
 
 def score_charts(cycles: Sequence[Mapping[str, Any]], best_cycle: int | None) -> list[Chart]:
     """Metrics over the cycles: those of one scale together, each distance alone."""
-    numbers = [float(cycle["cycle"]) for cycle in cycles]
+    numbers = [float(row["cycle"]) for row in cycles]
     rules = [] if best_cycle is None else [(float(best_cycle), "kept")]
     ticks = _thinned(numbers)
 
     def column(name: str) -> list[float | None]:
-        return [as_number(cycle.get(name)) for cycle in cycles]
+        return [as_number(row.get(name)) for row in cycles]
 
     def line(metric: Metric, style: str) -> Line:
         points = [
-            (x, y, f"cycle {x:g}: {metric.label} {format_number(y)}")
+            (x, y, f"cycle {x:g}: {metric.label} {metric.format(y)}")
             for x, y in zip(numbers, column(metric.name), strict=True)
         ]
         low, high = metric.interval or ("", "")
         return Line(metric.label, style, points, low=column(low), high=column(high))
 
     shown = compared(
-        name for cycle in cycles for name in METRICS if as_number(cycle.get(name)) is not None
+        name for row in cycles for name in METRICS if as_number(row.get(name)) is not None
     )
     charts = []
-    for scale, title in ((10.0, "Scores of the generations"), (1.0, "Precisions")):
-        lines = [
-            line(m, s) for m, s in zip([m for m in shown if m.scale == scale], "abcd", strict=False)
-        ]
-        subtitle = f"0 to {scale:g}, higher is better{_candidates(cycles) if scale == 1 else ''}"
+    scales = {metric.scale for metric in shown if metric.scale is not None}
+    for scale in sorted(scales, reverse=True):
+        own = [metric for metric in shown if metric.scale == scale]
+        lines = [line(metric, style) for metric, style in zip(own, cycle("abcd"), strict=False)]
+        subtitle = f"0 to {scale:g}, {_direction(own)}{_candidates(cycles) if scale == 1 else ''}"
+        title = TITLES.get(scale, f"Metrics from 0 to {scale:g}")
         charts.append(
             line_chart(title, subtitle, lines, y_range=(0.0, scale), x_ticks=ticks, rules=rules)
         )
@@ -177,9 +182,16 @@ def score_charts(cycles: Sequence[Mapping[str, Any]], best_cycle: int | None) ->
     return [chart for chart in charts if chart is not None]
 
 
+def _direction(metrics: Sequence[Metric]) -> str:
+    """Which direction is better, of all of them or of each."""
+    if len({metric.better for metric in metrics}) == 1:
+        return f"{metrics[0].better} is better"
+    return ", ".join(metric.heading for metric in metrics)
+
+
 def _candidates(cycles: Sequence[Mapping[str, Any]]) -> str:
     """Among how many captions R-precision chose, where it is there."""
-    found = {as_number(cycle.get("r_precision_candidates")) for cycle in cycles} - {None}
+    found = {as_number(row.get("r_precision_candidates")) for row in cycles} - {None}
     counts = " / ".join(f"{number:,.0f}" for number in sorted(n for n in found if n is not None))
     return f"; R-precision: top 1 of {counts} captions" if counts else ""
 

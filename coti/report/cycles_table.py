@@ -10,18 +10,18 @@ from typing import Any
 
 from coti.core.whole_files import write_whole
 from coti.loop.record import CYCLE_COLUMNS
-from coti.metrics.table import METRICS, Metric, compared
-from coti.report.formats import MISSING, as_number, format_metric
+from coti.metrics.table import METRICS, MISSING, Metric, compared
+from coti.report.formats import as_number, format_metric
 
 __all__ = ["cycles_table", "shown_metrics", "write_cycles_csv"]
 
 Cycle = Mapping[str, Any]
+WIDE = 120
+"""Columns of a terminal that a table should fit into."""
 
 
-def cycles_table(
-    cycles: Sequence[Cycle], *, best_cycle: int | None = None, width: int = 120
-) -> str:
-    """A line a cycle for the end of a run, closer together where it is over ``width`` wide.
+def cycles_table(cycles: Sequence[Cycle], *, best_cycle: int | None = None) -> str:
+    """A line a cycle for the end of a run, closer together where it is over 120 columns wide.
 
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
     and the line of ``best_cycle`` has a star. No line ends in spaces.
@@ -49,7 +49,7 @@ def cycles_table(
     console = Console(
         file=buffer, width=10_000, color_system=None, markup=False, emoji=False, highlight=False
     )
-    if console.measure(table).maximum > width:
+    if console.measure(table).maximum > WIDE:
         table.padding = 0
     console.print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]

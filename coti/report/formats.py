@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
-from coti.metrics.table import Metric
+from coti.metrics.table import MISSING, Metric
 
 __all__ = [
     "as_number",
@@ -16,8 +16,6 @@ __all__ = [
     "format_number",
     "format_value",
 ]
-
-MISSING = "–"
 
 
 def as_number(value: Any) -> float | None:
@@ -50,17 +48,9 @@ def format_number(value: Any, digits: int = 3) -> str:
 
 
 def format_metric(metric: Metric, values: Mapping[str, Any]) -> str:
-    """A metric as its row in ``METRICS`` says: ``0.012 [0.010, 0.014]`` with an interval."""
-    number = as_number(values.get(metric.name))
-    if number is None:
-        return MISSING
-    if not metric.significant:
-        return f"{number:,.{metric.digits}f}"
-    text = format_number(number, 3)
-    low, high = (as_number(values.get(name)) for name in metric.interval or ("", ""))
-    if low is None or high is None:
-        return text
-    return f"{text} [{format_number(low, 2)}, {format_number(high, 2)}]"
+    """A metric of a cycle as :meth:`Metric.format` writes it, with its interval."""
+    ends = [as_number(values.get(name)) for name in metric.interval or ()]
+    return metric.format(as_number(values.get(metric.name)), ends=ends)
 
 
 def format_duration(value: Any) -> str:

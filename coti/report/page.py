@@ -21,7 +21,7 @@ from PIL import Image
 from coti.core.html_page import render_page
 from coti.core.images import read_image
 from coti.core.whole_files import write_whole
-from coti.metrics.table import METRICS
+from coti.metrics.table import METRICS, Metric, headline
 from coti.report.charts import score_charts, step_charts
 from coti.report.cycles_table import shown_metrics
 from coti.report.formats import (
@@ -163,28 +163,22 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     first, best = report.cycles[0], _best(report)
     end = report.cycles[-1] if best is None else best
 
-    def compared(name: str) -> str:
-        before = as_number(first.get(name))
-        return "" if end is first or before is None else f"from {format_number(before)}"
+    def detail(metric: Metric) -> str:
+        """Of how many, and what it was in the first cycle."""
+        candidates = as_number(end.get(f"{metric.name}_candidates"))
+        parts = [f"of {metric.scale:g}"] if metric.scale not in (None, 1.0) else []
+        value, before = as_number(end.get(metric.name)), as_number(first.get(metric.name))
+        if end is not first and before is not None and value is not None:
+            parts.append(f"from {metric.format(before)}")
+            if metric.scale is None and before:
+                parts[-1] += f" ({(value - before) / before:+.0%})".replace("-", "−")
+        parts += [f"top 1 of {candidates:,.0f}"] if candidates else []
+        return ", ".join(parts)
 
     tiles = []
     if best is not None:
         tiles.append(("Kept cycle", str(report.best_cycle), f"of {len(report.cycles)} trained"))
-    tiles.append(
-        ("φ_ref", format_number(end.get("phi_ref")), _joined("of 10", compared("phi_ref")))
-    )
-    for name in ("fid", "fd_judge"):
-        distance, start = as_number(end.get(name)), as_number(first.get(name))
-        if distance is not None:
-            detail = compared(name)
-            if start and end is not first:
-                detail += f" ({(distance - start) / start:+.0%})".replace("-", "−")
-            tiles.append((METRICS[name].label, format_number(distance), detail.strip()))
-    if as_number(end.get("r_precision")) is not None:
-        candidates = as_number(end.get("r_precision_candidates"))
-        of = f"top 1 of {candidates:,.0f}" if candidates else ""
-        detail = _joined(compared("r_precision"), of)
-        tiles.append(("R-precision", format_number(end.get("r_precision")), detail))
+    tiles += [(metric.label, format_metric(metric, end), detail(metric)) for metric in _few(end)]
     until = report.cycles[: report.cycles.index(end) + 1]
     used = sum(int(as_number(cycle.get("picked")) or 0) for cycle in until)
     of = "" if report.pool_accepted is None else f"of {report.pool_accepted:,} in the pool"
@@ -198,8 +192,9 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     ]
 
 
-def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+def _few(cycle: Mapping[str, Any]) -> list[Metric]:
+    """The metrics that a cycle has and that are shown where there is room for a few."""
+    return headline(name for name in METRICS if as_number(cycle.get(name)) is not None)
 
 
 def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -209,11 +204,7 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
         images = [_image(data, SAMPLE_SIDE) for data in report.start_samples]
         stops.append({"name": "before training", "detail": "", "images": images, "best": False})
     for name, cycle, samples in zip(names, report.cycles, report.samples, strict=False):
-        detail = [
-            f"{METRICS[name].label} {format_number(cycle.get(name))}"
-            for name in ("phi_ref", "fid", "fd_judge", "r_precision")
-            if as_number(cycle.get(name)) is not None
-        ]
+        detail = [f"{metric.label} {format_metric(metric, cycle)}" for metric in _few(cycle)]
         stops.append(
             {
                 "name": name,

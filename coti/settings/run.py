@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from coti.core.redaction import redacted
@@ -24,6 +24,10 @@ from coti.settings.scoring import (
 from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSettings
 
 __all__ = ["RunSettings", "flat"]
+
+
+_AFTERWARDS = ("output", "promotion")
+"""Keys that are read when all results are there."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class RunSettings(Strict):
     """Pool images that ``random`` and ``oracle`` add at once: as many as five cycles of 30."""
     seed: int = 0
     threads: int = 0
-    """Processor threads of the run, of which float32 sums depend; 0: as many as there are."""
+    """Processor threads that everything is computed with, on which float32 sums depend; 0: as many
+    as torch takes by itself (``OMP_NUM_THREADS``, or the cores)."""
     model: ModelSettings = field(default_factory=ModelSettings)
     token: TokenSettings = field(default_factory=TokenSettings)
     pool_rules: PoolSettings = field(default_factory=PoolSettings)
@@ -94,10 +99,15 @@ class RunSettings(Strict):
         """These parts and keys, all others at their defaults: what one station of a run uses.
 
         A change elsewhere is then no change to it. Which of several devices of one kind computes
-        is none, either.
+        is none, either; how many threads do is one, for every station.
         """
         anywhere = self.on_any_device()
-        return RunSettings(**{name: getattr(anywhere, name) for name in names})
+        return RunSettings(**{name: getattr(anywhere, name) for name in {*names, "threads"}})
+
+    def for_results(self) -> RunSettings:
+        """Without what can change no result, which is at its default: where and what follows."""
+        every = (each.name for each in fields(self))
+        return self.only(*(name for name in every if name not in _AFTERWARDS))
 
     def on_any_device(self) -> RunSettings:
         """With the kind of device alone: ``cuda`` for ``cuda:1``."""
@@ -107,7 +117,8 @@ class RunSettings(Strict):
     def fingerprint(self) -> str:
         """Hash of every setting that can change a result, 16 hex digits."""
         values = asdict(self)
-        del values["output"], values["promotion"]
+        for name in _AFTERWARDS:
+            del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

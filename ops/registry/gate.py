@@ -9,7 +9,7 @@ from typing import Any
 from coti.metrics.table import METRICS, is_better
 from coti.settings import PromotionSettings
 
-__all__ = ["GATED", "SAME", "Verdict", "judge_promotion", "unlike"]
+__all__ = ["GATED", "SAME", "Verdict", "gate_values", "judge_promotion", "unlike"]
 
 SAME = ("judge_hash", "references_hash", "generated", "references", "r_precision_candidates")
 """What must be equal for two embeddings' metrics to be comparable."""
@@ -26,6 +26,17 @@ class Verdict:
     promoted: bool
     reason: str
     """A sentence for the user."""
+
+
+def gate_values(
+    row: Mapping[str, Any], references_fingerprint: str, judge_fingerprint: str
+) -> dict[str, Any]:
+    """What a version is registered with: all metrics of its cycle's row, and :data:`SAME`."""
+    names = [name for name in (*METRICS, *SAME, "cycle") if row.get(name) is not None]
+    return {name: row[name] for name in names} | {
+        "references_hash": references_fingerprint,
+        "judge_hash": judge_fingerprint,
+    }
 
 
 def unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:

@@ -15,8 +15,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from coti.core.errors import TrainingError
 from coti.experiments.run import ExperimentResult, run_experiment
 from coti.loop.data import ConceptData
@@ -69,12 +67,7 @@ def compute_run(inputs: RunInputs) -> ExperimentResult:
 
 
 def _compute(inputs: RunInputs) -> ExperimentResult:
-    before = torch.get_num_threads()
-    torch.set_num_threads(inputs.settings.threads or before)
-    try:
-        return run_experiment(models_of(inputs.settings), inputs.data, inputs.settings)
-    finally:
-        torch.set_num_threads(before)
+    return run_experiment(models_of(inputs.settings), inputs.data, inputs.settings)
 
 
 def _begin() -> None:

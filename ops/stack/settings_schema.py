@@ -13,8 +13,8 @@ from coti.settings import RunSettings
 __all__ = ["remember_schema"]
 
 
-def remember_schema(kind: type = RunSettings) -> None:
-    """Let pydantic take a dataclass's schema as it is instead of making it from the fields."""
-    if "__get_pydantic_core_schema__" not in vars(kind):
-        schema = TypeAdapter(kind).core_schema
-        kind.__get_pydantic_core_schema__ = classmethod(lambda *_: schema)  # type: ignore[attr-defined]
+def remember_schema() -> None:
+    """Let pydantic take the settings' schema as it is instead of making it from the fields."""
+    if "__get_pydantic_core_schema__" not in vars(RunSettings):
+        schema = TypeAdapter(RunSettings).core_schema
+        RunSettings.__get_pydantic_core_schema__ = classmethod(lambda *_: schema)  # type: ignore[attr-defined]

@@ -49,6 +49,7 @@ class Fingerprints:
     scorer: str
     judge: str
     ratings: str
+    baselines: str
 
 
 def fingerprints_of(settings: RunSettings) -> Fingerprints:
@@ -58,7 +59,6 @@ def fingerprints_of(settings: RunSettings) -> Fingerprints:
             raise ConfigError(f"{name} is missing: a run needs concept, seeds and pool.")
     return Fingerprints(
         **weights_of(settings),
-        initializer=fingerprint_file(settings.token.initializer),
         seeds=fingerprint_optional("seeds", settings.seeds),
         pool=fingerprint_pool(settings.pool, settings.pool_rules),
         references=fingerprint_optional("references", settings.references),
@@ -67,14 +67,18 @@ def fingerprints_of(settings: RunSettings) -> Fingerprints:
 
 
 def weights_of(settings: RunSettings) -> dict[str, str]:
-    """Hashes of the models, and of what the aesthetic head starts from."""
-    aesthetic = settings.aesthetic
+    """Hashes of the models, and of what the embedding and the aesthetic head start from."""
+    aesthetic, base = settings.aesthetic, settings.baselines
     return {
         "base_model": base_model_fingerprint(settings.model),
+        "initializer": fingerprint_file(settings.token.initializer),
         "scorer": scorers_fingerprint(settings.scorer, settings.concept_score),
         "judge": judge_fingerprint(settings.evaluation),
         "ratings": fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
+        ),
+        "baselines": fingerprint_optional(
+            "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
         ),
     }
 
@@ -110,12 +114,7 @@ def tags_of(settings: RunSettings, prints: Fingerprints) -> dict[str, str]:
         "coti.seed": str(settings.seed),
         "coti.config_hash": settings.fingerprint(),
         "coti.base_model": settings.model.base_model,
-        "coti.base_model_hash": prints.base_model,
-        "coti.pool_hash": prints.pool,
-        "coti.seeds_hash": prints.seeds,
-        "coti.references_hash": prints.references,
-        "coti.scorer_hash": prints.scorer,
-        "coti.judge_hash": prints.judge,
+        **{f"coti.{name}_hash": value for name, value in asdict(prints).items()},
         "coti.code_hash": code_fingerprint(),
         "coti.git_commit": _commit(),
     }

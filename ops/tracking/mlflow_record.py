@@ -124,9 +124,9 @@ class RunRecord:
         """Tags, replacing those of the same name."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def finish(self, run_id: str, status: str = "FINISHED") -> None:
+    def finish(self, run_id: str) -> None:
         """End a run; harmless where it has ended."""
-        self.client.set_terminated(run_id, status)
+        self.client.set_terminated(run_id)
 
 
 def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:

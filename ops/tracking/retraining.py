@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -15,12 +15,13 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import ConfigError
+from coti.metrics.table import headline
 from coti.settings import RunSettings
 from ops.registry.embedding_registry import CHAMPION, Registry, metrics_of
 from ops.registry.promotion import VERDICT_TAG
 from ops.run_file import check_run_file
 from ops.terminal import user_sentence
-from ops.tracking.lineage import fingerprints_of, tags_of
+from ops.tracking.lineage import Fingerprints, fingerprints_of, tags_of
 from ops.tracking.mlflow_record import CYCLE_TAG
 from ops.tracking.tracker import Tracker, slug, tag_is
 
@@ -35,7 +36,7 @@ __all__ = [
     "summary",
 ]
 
-INPUTS = ("config", "pool", "seeds", "references", "base_model", "scorer", "judge")
+INPUTS = ("config", *(each.name for each in fields(Fingerprints)))
 """Whose hashes say that a concept must be trained again; the code's is not among them."""
 
 EXIT_CODES = {"unchanged": 0, "promoted": 0, "challenger": 10, "failed": 1}
@@ -186,8 +187,9 @@ def summary(outcomes: Sequence[Outcome]) -> str:
             continue
         lines += ["", f"### {each.concept}, version {each.version}", ""]
         lines += ["| metric | this version | champion before |", "|---|---|---|"]
-        for name, value in each.metrics.items():
-            lines.append(f"| {name} | {_said(value)} | {_said(each.champion.get(name))} |")
+        for metric in headline(name for name, value in each.metrics.items() if value is not None):
+            values = (metric.format(row.get(metric.name)) for row in (each.metrics, each.champion))
+            lines.append(f"| {metric.heading} | {' | '.join(values)} |")
         lines += ["", f"MLflow run `{each.run_id}`: samples and `report/report.html` there."]
     return "\n".join(lines) + "\n"
 
@@ -236,7 +238,3 @@ def _finished(client: MlflowClient, concept: str) -> list[Run]:
         [experiment.experiment_id], query, order_by=["attributes.start_time DESC"]
     )
     return list(runs)
-
-
-def _said(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

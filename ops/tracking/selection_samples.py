@@ -16,12 +16,12 @@ def refused_in(scores: pd.DataFrame, picked: pd.DataFrame) -> pd.DataFrame:
     return scores[scores["candidate"] & ~scores["id"].isin(picked["id"])]
 
 
-def sample_of_refused(refused: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
-    """Up to ``most`` rows at equal distances from the best to the worst: looks of all kinds.
+def sample_of_refused(refused: pd.DataFrame) -> pd.DataFrame:
+    """Up to :data:`SHOWN` rows at equal distances from the best to the worst: looks of all kinds.
 
     The best of the refused alone look like the picked; what the scores keep out is further down.
     """
-    places = np.linspace(0, max(len(refused) - 1, 0), min(most, len(refused))).round().astype(int)
+    places = np.linspace(0, max(len(refused) - 1, 0), min(SHOWN, len(refused))).round().astype(int)
     return refused.iloc[places]
 
 

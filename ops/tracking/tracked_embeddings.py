@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
+from coti.metrics.table import compared
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
 from ops.tracking.tracker import is_absence, tag_is
 
@@ -24,9 +26,11 @@ __all__ = [
     "fetch_file",
     "fetched_embedding",
     "parent_run",
+    "shown_metrics",
 ]
 
 FILE = "learned_embeds.safetensors"
+BESIDE = ("picked", "train_size")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,15 @@ def cycle_embedding(client: MlflowClient, run: Run) -> TrackedEmbedding:
     label = f"cycle {run.data.tags[CYCLE_TAG]}"
     embedding = fetched_embedding(client, f"{run.info.artifact_uri}/embedding", label)
     return TrackedEmbedding(label, embedding, str(run.info.run_id))
+
+
+def shown_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
+    """A cycle's metrics of MLflow that have a column in every table, by their labels, written.
+
+    After them how many images were picked, and how many X_T has.
+    """
+    found = {metric.label: metric.format(metrics[metric.name]) for metric in compared(metrics)}
+    return found | {name: f"{metrics[name]:.0f}" for name in BESIDE if name in metrics}
 
 
 def fetched_embedding(client: MlflowClient, address: str, label: str) -> Embedding:

@@ -30,7 +30,7 @@ def dynamic(workspace: Workspace) -> tuple[bytes, list[dict[str, str]]]:
 def _rows(space: Workspace) -> list[dict[str, str]]:
     with (space.latest() / "cycles.csv").open(newline="", encoding="utf-8") as file:
         return [
-            {key: value for key, value in row.items() if key != "seconds"}
+            {key: value for key, value in row.items() if "seconds" not in key}
             for row in csv.DictReader(file)
         ]
 

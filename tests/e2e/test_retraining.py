@@ -104,7 +104,7 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     assert (code, outcome["action"], outcome["version"]) == (0, "promoted", 1), outcome
     assert workspace.audit() == [("promote", 1)]
     assert (workspace.root / "outputs" / "latest" / "report.html").is_file()
-    assert "| fd_judge |" in page
+    assert "| fd_judge ↓ |" in page
 
     code, outcome, _ = _retrain(workspace)
     assert (code, outcome["action"]) == (0, "unchanged")

@@ -83,6 +83,14 @@ def test_an_edit_of_what_training_does_not_use_trains_nothing_again(tree: Path, 
     assert path not in modules_of("steps.train_cycle")
 
 
+@pytest.mark.parametrize("name", ["figures", "result_tables", "comparison"])
+def test_an_edit_of_a_figure_computes_no_run_again(name: str) -> None:
+    """What is drawn and written of an experiment's runs is no part of their keys."""
+    path = ROOT / "coti" / "experiments" / f"{name}.py"
+    assert path in modules_of("steps.write_results")
+    assert path not in modules_of("steps.run_experiment")
+
+
 def test_a_registrys_files_belong_to_the_steps_that_ask_it() -> None:
     """They are imported when they are asked for, by their names alone."""
     selecting, ingesting = modules_of("steps.select_batch"), modules_of("steps.ingest_pool")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coti.experiments.time_estimate import Work, work_of
+from coti.metrics.table import METRICS, Metric
 from coti.settings import (
     ControllerSettings,
     GenerationSettings,
@@ -57,7 +58,9 @@ def test_runs_of_the_cache_say_nothing_of_the_speed(
     assert capsys.readouterr().out.endswith("61 s; about 5 min left\n")
 
 
-def test_a_line_a_run_says_what_came_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_a_run_says_what_came_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Number and metrics, trained or not; the time that is left once the speed is known."""
     config = check_experiment_file(ROOT / "configs/experiments/table1.yaml")
     runs = planned_runs(config)
@@ -65,10 +68,13 @@ def test_a_line_a_run_says_what_came_out(capsys: pytest.CaptureFixture[str]) -> 
     progress.show(runs[0], ROW)
     printed = capsys.readouterr().out
     assert printed.startswith("[1/144] trouser, no TI, seed 0: fd_judge 0.500, R-precision 0.900")
-    assert "selection –" in printed
+    assert "selection" not in printed
     assert "nan" not in printed
+    monkeypatch.setitem(METRICS, "mine", Metric("mine", "my own", "a", digits=1, headline=True))
+    progress.show(runs[0], {**ROW, "mine": 0.25})
+    assert "R-precision 0.900, my own 0.2, 9,600 image-steps" in capsys.readouterr().out
     assert "min left" not in printed
-    for run in runs[1:20]:
+    for run in runs[2:20]:
         progress.show(run, ROW)
     assert "min left" in capsys.readouterr().out.splitlines()[-1]
     for run in runs[20:143]:

@@ -16,7 +16,7 @@ from ops.registry.embedding_registry import Registry
 from ops.registry.lease import hold
 from ops.stack.locations import ROOT
 from ops.tracking.mlflow_record import RunRecord
-from ops.tracking.retraining import Outcome, download, retrain
+from ops.tracking.retraining import Outcome, download, retrain, summary
 from ops.tracking.tracker import Tracker
 
 RUN_FILE = ROOT / "configs" / "concepts" / "ankle_boot.yaml"
@@ -108,6 +108,16 @@ def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
     (tmp_path / "mlflow.db").unlink()
     with pytest.raises(KeyError):
         retrain(RUN_FILE, Tracker(f"sqlite:///{tmp_path}/other.db", str(tmp_path)), mistake)
+
+
+def test_the_summary_has_the_headline_metrics_by_their_labels() -> None:
+    """As every other reader writes them; what the champion lacks is a dash."""
+    metrics = {"r_precision": 0.9, "fd_judge": 1.25, "r_precision_candidates": 10, "generated": 64}
+    page = summary(
+        [Outcome("boot", "promoted", "better.", version=2, metrics=metrics, champion={})]
+    )
+    assert "| fd_judge ↓ | 1.250 | – |\n| R-precision ↑ | 0.900 | – |\n" in page
+    assert "r_precision" not in page
 
 
 def test_what_was_trained_can_be_fetched_wherever_it_ran(tracker: Tracker, tmp_path: Path) -> None:

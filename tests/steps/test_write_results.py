@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coti.experiments import FinishedRun
+from coti.experiments.result_rows import FinishedRun
 from steps.write_results import draw_named
 
 

@@ -25,13 +25,13 @@ class RatedImages:
     """uint8 [n, 3, h, w]."""
 
 
-def graded_degradations(seeds: torch.Tensor, seed: int, variants: int = 16) -> RatedImages:
-    """The seeds, rated 10, and ``variants`` degradations of each."""
-    worse, ratings = graded_copies(seeds, seed, variants)
+def graded_degradations(seeds: torch.Tensor, seed: int) -> RatedImages:
+    """The seeds, rated 10, and degradations of each, as many of one as of another."""
+    worse, ratings = graded_copies(seeds, seed)
     return RatedImages(
         torch.cat([seeds, worse]),
         torch.cat([torch.full((len(seeds),), 10.0), ratings]),
-        torch.cat([seeds, seeds.repeat_interleave(variants, dim=0)]),
+        torch.cat([seeds, seeds.repeat_interleave(len(worse) // len(seeds), dim=0)]),
     )
 
 

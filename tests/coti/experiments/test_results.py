@@ -11,17 +11,10 @@ from PIL import Image
 
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
-from coti.experiments import (
-    COLUMNS,
-    FinishedRun,
-    compare,
-    draw_figures,
-    summarize,
-    write_csv,
-    write_cycles_csv,
-    write_markdown,
-)
-from coti.experiments.comparison import agreeing_concepts
+from coti.experiments.comparison import agreeing_concepts, compare
+from coti.experiments.figures import draw_figures
+from coti.experiments.result_rows import COLUMNS, FinishedRun, summarize
+from coti.experiments.result_tables import write_csv, write_cycles_csv, write_markdown
 
 
 def _finished(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.loop.learn import learn
+from coti.loop.measurement import measure
 from coti.loop.plan import effective
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
@@ -132,6 +134,22 @@ def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptDa
     assert len(result.samples) == 2
 
 
+@pytest.mark.parametrize(("size", "measured"), [(8, True), (9, False)])
+def test_too_few_images_leave_the_reference_judges_distance_out(
+    models: Models, data: ConceptData, size: int, measured: bool
+) -> None:
+    """Eight generations: enough for eight features, and not for nine."""
+    network: Any = SimpleNamespace(size=size, encode_images=lambda images: torch.rand(8, size))
+    found = measure(
+        replace(models, reference_judge=lambda: network),
+        replace(data, reference_judge=torch.rand(20, size)),
+        replace(PLAIN, measurement=MeasurementSettings(images=8, edit_images=0)),
+        None,
+        None,
+    )
+    assert ("fd_efficientnet" in found) == measured
+
+
 def test_the_same_run_gives_the_same_numbers(models: Models, data: ConceptData) -> None:
     """All but the seconds."""
     first, second = (run_experiment(models, data, PLAIN).row for _ in range(2))
@@ -177,18 +195,25 @@ def test_the_judge_changes_nothing(models: Models, data: ConceptData) -> None:
     first, second = learn(models, data, PLAIN), learn(replace(models, judge=None), blind, PLAIN)
     assert first.training_set == second.training_set
     assert torch.equal(first.embedding.parts[0], second.embedding.parts[0])
-    assert not set(second.records[0].metrics) & {n for n, m in METRICS.items() if not m.steers}
+    assert all(METRICS[name].steers for name in second.records[0].metrics)
     assert {"fd_judge", "kid", "r_precision"} <= set(first.records[0].metrics)
 
 
 def test_no_cycle_trains_on_an_unchanged_training_set(models: Models, data: ConceptData) -> None:
-    """Where nothing passes the gate the loop ends before the cycle, and says why."""
+    """Where nothing passes the gate the loop ends before the cycle, and says why. All is computed
+    with the threads that the settings say."""
     gated = replace(
         PLAIN,
         selection=SelectionSettings(batch=4, aesthetic_gate=10.0),
         controller=ControllerSettings(max_cycles=5),
     )
-    result = learn(models, data, gated)
+    found: list[int] = []
+    before = torch.get_num_threads()
+    result = learn(
+        models, data, replace(gated, threads=before + 1),
+        on_cycle=lambda *_: found.append(torch.get_num_threads()),
+    )  # fmt: skip
+    assert (found, torch.get_num_threads()) == ([before + 1], before)
     assert len(result.records) == 1
     assert "no image of the pool that is left passes the gates" in result.decision.reason
 
@@ -245,7 +270,10 @@ def test_a_station_needs_no_settings_but_those_it_says(
     narrow = learn(models, data, run)
     assert narrow.training_set == whole.training_set
     assert torch.equal(narrow.embedding.parts[0], whole.embedding.parts[0])
-    first, second = ([replace(r, seconds=0.0) for r in each.records] for each in (narrow, whole))
+    first, second = (
+        [replace(r, seconds=0.0, judge_seconds=0.0) for r in each.records]
+        for each in (narrow, whole)
+    )
     assert first == second
 
 

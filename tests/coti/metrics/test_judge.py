@@ -9,8 +9,15 @@ import torch
 from coti.core.errors import PoolError
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.ground_truth import read_ground_truth
-from coti.metrics.judge import candidate_captions, embed_references, judge_images, shortfalls
-from coti.metrics.table import METRICS
+from coti.metrics.judge import (
+    candidate_captions,
+    embed_references,
+    enough_images,
+    images_needed,
+    judge_images,
+    shortfalls,
+)
+from coti.metrics.table import METRICS, Need
 from coti.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(captions=("dog", "cat"), kid_subsets=4, kid_subset_size=6)
@@ -88,11 +95,35 @@ def test_one_candidate_leaves_r_precision_out() -> None:
     assert not [name for name in verdict if METRICS[name].needs]
 
 
+@pytest.mark.parametrize("captions", [(), ("dog",)])
+@pytest.mark.parametrize("authors", [False, True])
+@pytest.mark.parametrize("real", [0, 2, 4, 12])
+def test_the_verdict_is_what_the_table_says_can_be_measured(
+    captions: tuple[str, ...], authors: bool, real: int
+) -> None:
+    """Exactly the metrics that may not steer and whose needs are there, whatever is."""
+    settings = EvaluationSettings(captions=captions, authors_r_precision=authors, kid_subsets=2)
+    judge, inception = MeanColour(), MeanColour()
+    inception.size = 6
+    images = _images(real, 1, 0) if real else None
+    references = embed_references(judge, "cat", images, settings, inception)
+    there: set[Need] = {"captions"} if captions else set()
+    there |= {"authors_captions"} if authors else set()
+    there |= {"references"} if real >= 2 else set()
+    there |= enough_images(8, real, images_needed(judge, inception))
+    verdict = judge_images(judge, _images(8, 1, 1), references, "cat", settings, 0, inception)
+    assert set(verdict) == {
+        name
+        for name, metric in METRICS.items()
+        if metric.cycle and not metric.steers and metric.measurable(there)
+    }
+
+
 def test_what_will_be_missing_is_known_before_anything_is_trained() -> None:
     """A sentence a metric: how many are needed, how many there are, which setting to raise."""
-    said = shortfalls(64, 100, {"fd_judge": 64, "fid": 2048})
+    said = shortfalls(64, 100, {"judge_images": 64, "inception_images": 2048})
     assert len(said) == 1
-    assert "fid will be missing: it needs 2048 images" in said[0]
+    assert "FID will be missing: it needs 2048 images" in said[0]
     assert "100 references and 64 generations (generation.cycle_images)" in said[0]
 
 

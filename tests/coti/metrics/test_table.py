@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.experiments import FinishedRun, result_tables, write_csv, write_markdown
+from coti.experiments import result_tables
+from coti.experiments.result_rows import FinishedRun
+from coti.experiments.result_tables import write_csv, write_markdown
 from coti.loop import record as records
 from coti.loop.record import CycleRecord
 from coti.metrics.judge import embed_references, judge_images
@@ -59,6 +61,15 @@ def test_a_metric_of_the_table_arrives_everywhere(name: str, tmp_path: Path) -> 
     text = (tmp_path / "table.md").read_text("utf-8")
     assert METRICS[name].heading in text
     assert "0.625" in text
+
+
+def test_every_reader_writes_a_metric_alike() -> None:
+    """The terminal's cycles and the experiments' tables: the same decimals, the interval's too."""
+    metrics = {"fd_judge": 12.34567, "kid": 0.0123456, "kid_low": 0.00123456, "kid_high": 0.023456}
+    written = ("12.346", "0.0123 [0.0012, 0.0235]")
+    shown = cycles_table([CycleRecord(0, 9, 0, 5, 1, 8, 1.0, metrics=metrics).row()])
+    table = result_tables.table_lines([FinishedRun("boot", "COTI", 0, metrics)])
+    assert all(text in shown and text in table[-1] for text in written)
 
 
 class MeanColour:

@@ -27,7 +27,7 @@ from coti.report import (
     write_cycles_csv,
     write_report,
 )
-from coti.report.charts import Line, line_chart, step_charts
+from coti.report.charts import Line, line_chart, score_charts, step_charts
 from coti.report.formats import as_number, format_duration, format_number
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}\udcff\x00"
@@ -245,7 +245,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
     assert read(path).splitlines()[0] == ",".join(
         [
             *("cycle", "pool_left", "picked", "train_size", "lr_stage", "image_steps", "seconds"),
-            *("generated", "references", *names),
+            *("judge_seconds", "generated", "references", *names),
         ]
     )
     with path.open(newline="", encoding="utf-8") as stream:
@@ -260,14 +260,14 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
 
 def test_table_has_a_line_a_cycle_and_fits() -> None:
     """One line a cycle, 120 columns at most, nothing cut, the best one starred."""
-    large = cycle(4, pool_left=9_999_999, train_size=100_000, fd_judge=123456.7, seconds=98765.4)
+    large = cycle(4, pool_left=9_999_999, train_size=10_000, fd_judge=999.9, seconds=98765.4)
     lines = cycles_table([*(cycle(n) for n in range(4)), large], best_cycle=2).splitlines()
     assert max(len(line) for line in lines) <= 120
     assert not any("…" in line for line in lines)
     body = lines[-6:-1]
     assert [line.split()[0] for line in body] == ["0", "1", "2*", "3", "4"]
     assert "top1/10" in lines[1]
-    assert "0.0233 [0.020, 0.027]" in body[2]
+    assert "0.0233 [0.0200, 0.0267]" in body[2]
     assert "9,999,999" in body[4]
 
 
@@ -316,6 +316,21 @@ def test_chart_points_lie_inside(values: list[float], logarithmic: bool) -> None
     assert [heights[i] for i in order] == sorted(heights, reverse=True)
 
 
+@given(st.lists(st.sampled_from([None, 1.0, 5.0, 10.0]), min_size=1, max_size=9))
+def test_no_metric_is_missing_from_the_charts(scales: list[float | None]) -> None:
+    """However many there are of a scale, and whatever scales there are."""
+    added = {
+        f"m{i}": Metric(f"m{i}", f"m{i}", "made", "higher", 3, scale=scale)
+        for i, scale in enumerate(scales)
+    }
+    row: dict[str, Any] = {"cycle": 0, **dict.fromkeys(added, 0.5)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, metric in added.items():
+            patch.setitem(METRICS, name, metric)
+        charts = score_charts([row], None)
+    assert sorted(line["name"] for chart in charts for line in chart.lines) == sorted(added)
+
+
 def test_chart_leaves_gaps() -> None:
     """A missing value interrupts the line instead of being drawn as zero."""
     points = [(0.0, 1.0, "a"), (1.0, None, ""), (2.0, 3.0, "b"), (3.0, 2.0, "c")]
@@ -338,7 +353,7 @@ def test_every_reader_reads_the_table_of_metrics(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A metric that was added to it, FID and the authors' R-precision: terminal, CSV and page."""
-    mine = Metric("mine", "my metric", "a new one", "higher", 2)
+    mine = Metric("mine", "my metric", "a new one", "higher", 2, headline=True)
     monkeypatch.setitem(METRICS, "mine", mine)
     record = CycleRecord(
         0, 0, 0, 10, 1, 0, 1.0, metrics={"mine": 0.25, "fid": 17.5, "r_precision_top200_1001": 0.75}
@@ -348,7 +363,10 @@ def test_every_reader_reads_the_table_of_metrics(
     table = cycles_table([row])
     assert "my" in table.splitlines()[0]
     assert all(value in table for value in ("0.25", "17.5", "0.750"))
-    page = read(write_report(RunReport("boot", [row]), tmp_path / "report.html"))
+    run = RunReport("boot", [row], samples=[[png(0)]])
+    page = read(write_report(run, tmp_path / "report.html"))
+    assert "<span>my metric</span><b>0.25</b>" in page  # a tile
+    assert 'data-detail="FID 17.500 · my metric 0.25"' in page  # and the slider's line
     for text in ("my metric ↑", "FID ↓", "R-precision top200/1001 ↑", "17.5"):
         assert text in page
     text = read(write_cycles_csv([record.row()], tmp_path / "cycles.csv"))
