@@ -12,9 +12,10 @@ from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.run_file import load_settings
-from ops.stack.artifact_store import require_artifact_store
+from ops.stack.moved_state import forget_place
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
+from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
@@ -48,6 +49,7 @@ __all__ = ["STEPS", "coti_concept", "wire"]
 # Not in the function below: the controller's own pod is made before that runs.
 mend_pods()
 hash_sources_once()
+forget_place()
 remember_schema()
 verify_cache()
 
@@ -86,7 +88,8 @@ def coti_concept(config: RunSettings | None = None) -> None:
 
 def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
-    require_artifact_store()
+    require_stack([config.concept])
+    loop.require_outputs(config.output)
     settings = effective(config)
     prints = fingerprints_of(config)
     # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.

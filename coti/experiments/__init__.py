@@ -3,10 +3,17 @@
 from coti.experiments.comparison import Comparison, compare
 from coti.experiments.figures import draw_figures
 from coti.experiments.result_rows import COLUMNS, FinishedRun, Summary, summarize
-from coti.experiments.result_tables import counted, write_csv, write_cycles_csv, write_markdown
+from coti.experiments.result_tables import (
+    WRITTEN,
+    counted,
+    write_csv,
+    write_cycles_csv,
+    write_markdown,
+)
 
 __all__ = [
     "COLUMNS",
+    "WRITTEN",
     "Comparison",
     "FinishedRun",
     "Summary",

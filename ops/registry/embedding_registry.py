@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -22,6 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
+from coti.core.whole_files import temporary_folder
 from coti.inversion.safety import Vocabulary, inspect_embedding
 from ops.registry.audit import actor
 from ops.registry.lease import lease
@@ -153,8 +153,8 @@ class Registry:
     def faults(self, version: ModelVersion) -> list[str]:
         """What is wrong with the registered file itself, a sentence each."""
         tag = version.tags.get(VOCABULARY_TAG)
-        with TemporaryDirectory(prefix="coti-") as folder:
-            path = self._fetched(version, Path(folder))
+        with temporary_folder() as folder:
+            path = self._fetched(version, folder)
             altered = _altered(path, version.tags.get(SHA256_TAG))
             if altered is not None:
                 return [altered]
