@@ -7,11 +7,13 @@ from typing import Any
 
 import zenml
 from zenml import ExternalArtifact
+from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.run_file import load_settings
+from ops.stack.locations import require_run_folder
 from ops.stack.moved_state import forget_place
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
@@ -83,13 +85,16 @@ def coti_concept(config: RunSettings | None = None) -> None:
     remember_packages()
     close_killed_runs()
     with user_errors():
-        wire(config or load_settings(), Loop())
+        chosen = config or load_settings()
+        context = DynamicPipelineRunContext.get()
+        assert context is not None
+        require_run_folder(chosen.output, context.run.name)
+        wire(chosen, Loop())
 
 
 def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
     require_stack([config.concept])
-    loop.require_outputs(config.output)
     settings = effective(config)
     prints = fingerprints_of(config)
     # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.

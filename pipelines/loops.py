@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import zenml
-from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 from zenml.steps import BaseStep
 from zenml.steps.utils import parse_return_type_annotations
 
-from ops.stack.locations import require_run_folder
 from pipelines.static_steps import LATER, previous_name
 from steps.embed_pool import embed_pool, embed_whole_pool
 from steps.register_embedding import register_embedding
@@ -45,12 +43,6 @@ class Loop:
     ) -> Any:
         """Features of the pool's images, shard by shard."""
         return embed_shards(shard_pool(accepted, size), pool_images, encoding)
-
-    def require_outputs(self, output: str) -> None:
-        """Before anything is computed: the run's own folder can be written."""
-        context = DynamicPipelineRunContext.get()
-        if context is not None:
-            require_run_folder(output, context.run.name)
 
     def tell(self, announce: Callable[..., None], **artifacts: Any) -> None:
         """Have ``announce`` tell the user what is in the artifacts."""
@@ -108,9 +100,6 @@ class StaticLoop(Loop):
     ) -> Any:
         """One step for all: how many shards there are is not known when the graph is made."""
         return [embed_whole_pool(accepted=accepted, pool_images=pool_images, **encoding)]
-
-    def require_outputs(self, output: str) -> None:
-        """Where the steps will run, and under which name, is not known when the graph is made."""
 
     def tell(self, announce: Callable[..., None], **artifacts: Any) -> None:
         """Nothing is known yet when the graph is made."""
