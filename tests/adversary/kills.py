@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from tests.e2e.conftest import Workspace, make_checkout, make_workspace
 from tests.e2e.learned import learned
-from tests.e2e.warm_start import warm_start
+from tests.warm_start import warm_start
 
 __all__ = ["SHORT", "Training", "check_whole", "kill_run", "kill_sometimes", "kill_training"]
 

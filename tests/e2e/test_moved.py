@@ -10,7 +10,7 @@ import pytest
 
 from tests.coti.core.test_whole_files import tree
 from tests.e2e.conftest import Workspace, make_checkout
-from tests.e2e.warm_start import warm_start
+from tests.warm_start import warm_start
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
