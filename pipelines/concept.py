@@ -83,8 +83,8 @@ STEPS = [
 def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
-    close_killed_runs()
     with user_errors():
+        close_killed_runs()
         chosen = config or load_settings()
         context = DynamicPipelineRunContext.get()
         assert context is not None

@@ -81,8 +81,8 @@ STEPS = [
 @zenml.pipeline(name="coti_experiments", dynamic=True, depends_on=STEPS, enable_cache=True)
 def coti_experiments(config: ExperimentConfig | None = None) -> None:
     """Run all runs of an experiment that are not done yet, and write its results."""
-    close_killed_runs()
     with user_errors():
+        close_killed_runs()
         if config is None:
             raise ConfigError(
                 "an experiment needs its file: zenml pipeline run coti_experiments -c "
