@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart install stack test test-fast test-docker lint format docs lock wheel assets clean help
+.PHONY: quickstart install stack test test-fast test-docker lint format docs lock wheel assets clean help moved
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,9 +18,16 @@ quickstart: stack  ## Install everything and learn the bundled concept: zenml pi
 
 install: $(STAMP)  ## Make .venv with the exact lock.
 
+# Commands of a copied or moved .venv run where it was made: `python -m venv` says there where that
+# was, and then everything is installed again, scripts with it. Nothing is removed.
+MADE := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+MOVED := $(if $(MADE),$(if $(filter-out $(CURDIR)/$(VENV),$(MADE)),moved))
+moved:
+	@$(PYTHON) -m venv $(VENV)
+
 # uv installs the lock in seconds; where it can't be had, pip does it in a minute or two. Nothing is
 # installed but files whose hashes the lock has: uv is in it, too, and so is what builds this project.
-$(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py
+$(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py $(MOVED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v[0]}.{v[1]} is not supported: use 3.11, 3.12 or 3.13, as in make PYTHON=python3.11 quickstart")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,10 +35,11 @@ $(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock || true
 	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
 	  $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python \
-	    --require-hashes -r requirements.lock && \
+	    $(if $(MOVED),--reinstall) --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    $(if $(MOVED),--force-reinstall) -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@$(BIN)/python -m ops.stack.local_state

@@ -94,6 +94,12 @@ class MlflowTracking:
 
         return parent_run(self._tracker.client, name)
 
+    def require_experiment(self, concept: str) -> None:
+        """Before anything is measured: the concept's experiment takes an evaluation."""
+        from ops.stack.preconditions import require_experiments
+
+        require_experiments([concept])
+
     def record_evaluation(
         self,
         concept: str,

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -212,6 +211,11 @@ def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
 @click.option("--licence", default="other", show_default=True, help="SPDX identifier.")
 def export(concept: str, version: str, output: Path, licence: str) -> None:
     """Write a Hugging Face concept folder, with the file that the web UIs take."""
+    from coti.core.whole_files import refuse_foreign, require_writable, temporary_folder
+
+    output = output.absolute()
+    refuse_foreign(output, replace=False)
+    require_writable(output.parent)
     entry = _entry(concept)
     from coti.core.errors import RegistryError
     from coti.dataset.concept_folder import ConceptCard, write_concept_folder
@@ -235,11 +239,11 @@ def export(concept: str, version: str, output: Path, licence: str) -> None:
             **{k: v for k, v in sorted(found.tags.items()) if k.endswith(("_hash", "_commit"))},
         },
     )
-    with TemporaryDirectory(prefix="coti-") as folder:
-        file = entry.download(found, Path(folder))
+    with temporary_folder() as folder:
+        file = entry.download(found, folder)
         images: list[Path] = []
         if entry.client.list_artifacts(run_id, "concept_images"):
-            got = entry.client.download_artifacts(run_id, "concept_images", folder)
+            got = entry.client.download_artifacts(run_id, "concept_images", str(folder))
             images = sorted(Path(got).glob("*.png"), key=lambda path: int(path.stem))
-        write_concept_folder(output.absolute(), file, images, card)
+        write_concept_folder(output, file, images, card)
     click.echo(f"{entry.name} version {found.version} is in {output}.")

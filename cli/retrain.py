@@ -63,10 +63,12 @@ def retrain(
         from ops.stack.register_stack import register_stack
 
         click.echo(f"Stack {register_stack(stack_name)} is active.")
+    from coti.core.whole_files import refuse_foreign, require_writable, write_whole
     from ops.run_file import check_run_file
     from ops.tracking.active_tracker import active_tracker
     from ops.tracking.retraining import changes, download, exit_code, run_files, summary
     from ops.tracking.retraining import retrain as retrain_one
+    from ops.tracking.tracker import slug
 
     tracker = active_tracker()
     quiet_terminal(again=True)
@@ -84,6 +86,14 @@ def retrain(
         words = [*zenml, "pipeline", "run", pipeline, "-c", str(path.resolve())]
         return subprocess.run(words, cwd=ROOT, check=False).returncode
 
+    page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
+    if output is not None:
+        require_writable(output)
+        for path in files:
+            refuse_foreign(output / slug(check_run_file(path).concept))
+    for written in (page, json_path):
+        if written is not None:
+            require_writable(written.absolute().parent)
     outcomes = []
     try:
         for path in files:
@@ -92,12 +102,12 @@ def retrain(
             outcomes.append(outcome)
     finally:
         # Whatever ends the command, what came of the concepts before is told.
-        page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
         if page is not None:
             with page.open("a", encoding="utf-8") as file:
                 file.write(summary(outcomes))
         if json_path is not None:
-            json_path.write_text(json.dumps([asdict(each) for each in outcomes], indent=1))
+            said = json.dumps([asdict(each) for each in outcomes], indent=1)
+            write_whole(json_path, said.encode())
     if output is not None:
         try:
             download(outcomes, tracker.client, output)

@@ -6,7 +6,6 @@ What it reads is kept between the runs: of the registry half a minute, of a trai
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
@@ -14,6 +13,7 @@ import streamlit as st
 from cli.studio_app import plain
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
+from coti.core.whole_files import temporary_folder
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
 from ops.quiet import quiet_terminal
@@ -61,8 +61,8 @@ def _sheet(run_id: str, which: str) -> bytes | None:
     name = f"selection/{which}.png"
     if name not in {file.path for file in _client().list_artifacts(run_id, "selection")}:
         return None
-    with TemporaryDirectory(prefix="coti-") as folder:
-        return Path(_client().download_artifacts(run_id, name, folder)).read_bytes()
+    with temporary_folder() as folder:
+        return Path(_client().download_artifacts(run_id, name, str(folder))).read_bytes()
 
 
 @st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})

@@ -13,13 +13,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
 from zenml.materializers.base_materializer import BaseMaterializer
 
 from coti.core.errors import StoreError
+from coti.core.whole_files import temporary_folder
 
 __all__ = ["DamagedArtifactError", "FileMaterializer", "damaged", "hash_of_tensors"]
 
@@ -68,8 +68,8 @@ class FileMaterializer(BaseMaterializer):
 
     def save(self, data: Any) -> None:
         """Write it."""
-        with TemporaryDirectory(prefix="coti-") as folder:
-            paths = [Path(folder) / name for name in self.FILES]
+        with temporary_folder() as folder:
+            paths = [folder / name for name in self.FILES]
             self.write(data, *paths)
             self._written = _hash_of_files(paths)
             for path in paths:
@@ -90,8 +90,8 @@ class FileMaterializer(BaseMaterializer):
         if all(path.is_file() for path in local):
             yield local
             return
-        with TemporaryDirectory(prefix="coti-") as folder:
-            paths = [Path(folder) / name for name in self.FILES]
+        with temporary_folder() as folder:
+            paths = [folder / name for name in self.FILES]
             try:
                 for path in paths:
                     with (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from coti.core.errors import ConfigError
+from coti.core.errors import ConfigError, StoreError
 from coti.core.text_files import read_yaml
+from coti.core.whole_files import plain_name, require_writable
+from coti.experiments.result_tables import WRITTEN
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
 from coti.settings.run_file import merged, parse_settings, sentences
@@ -23,6 +26,7 @@ __all__ = [
     "PlannedRun",
     "check_experiment_file",
     "planned_runs",
+    "require_results",
 ]
 
 Report = Literal["table1", "table2", "figure3", "figure4", "figure5", "figure6", "ablations"]
@@ -167,7 +171,35 @@ def check_experiment_file(path: Path) -> ExperimentConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {sentences(error)}.") from error
     try:
+        plain_name(config.name, "name")
+        plain_name(config.made_pools.recipe, "made_pools.recipe")
+        for each in config.concepts:
+            if isinstance(each, str):
+                plain_name(each, "concept")
         planned_runs(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
+
+
+def require_results(config: ExperimentConfig) -> None:
+    """Before anything is computed: results can be written, over earlier ones of ours alone.
+
+    Raises:
+        StoreError: the folder cannot be written, or holds a file of that name that is not ours.
+    """
+    folder = (ROOT / config.results).resolve()
+    require_writable(folder)
+    page, table = folder / f"{config.name}.md", folder / f"{config.name}.csv"
+    if _has(page, WRITTEN) or (not page.exists() and _has(table, "concept,strategy,seed")):
+        return
+    for path in (page, table, *folder.glob(f"{glob.escape(config.name)}*.png")):
+        if path.exists():
+            raise StoreError(
+                f"{path} is there already and no result of an experiment: move it away, or choose "
+                "another `name` or `results`."
+            )
+
+
+def _has(path: Path, text: str) -> bool:
+    return path.is_file() and text in path.read_text(encoding="utf-8", errors="replace")

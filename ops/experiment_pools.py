@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
 from coti.core.errors import ConfigError
+from coti.core.whole_files import whole_folder
 from ops.experiment_file import ConceptSource, ExperimentConfig, MadePools
 from ops.stack.locations import ROOT
 
@@ -60,11 +60,8 @@ def _make(concept: str, folder: Path, recipe: MadePools) -> None:
         sys.path.append(str(ROOT))
     from assets.build.make_pool import make_pool
 
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        make_pool(concept, part, recipe.recipe, recipe.seed, recipe.size)
-    except SystemExit as error:
-        raise ConfigError(f"the pool of {concept!r} can't be made: {error}.") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with whole_folder(folder, replace=True) as part:
+        try:
+            make_pool(concept, part, recipe.recipe, recipe.seed, recipe.size)
+        except SystemExit as error:
+            raise ConfigError(f"the pool of {concept!r} can't be made: {error}.") from error

@@ -6,10 +6,12 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from coti.core.redaction import RedactingFormatter
+from coti.core.whole_files import private_folder
 
 __all__ = ["log_file", "quiet_terminal"]
 
@@ -62,10 +64,16 @@ def quiet_terminal(again: bool = False) -> Path:
             _remove_consoles()
         return _log_file
     folder = Path(os.environ.get("COTI_LOG_DIR", ROOT / ".coti" / "logs"))
-    folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     _log_file = folder / f"{stamp}-{os.getpid()}.log"
-    handler = logging.FileHandler(_log_file, encoding="utf-8")
+    # A disk that is full or may not be written is told once, by whoever needs it, not by each line.
+    logging.raiseExceptions = False
+    handler: logging.Handler = logging.NullHandler()
+    with suppress(OSError):
+        if folder.parent == ROOT / ".coti":
+            private_folder(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(_log_file, encoding="utf-8")
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _remove_consoles()
     shown = logging.StreamHandler(sys.stdout)

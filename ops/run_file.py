@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from coti.loop.plan import effective
 from coti.pool.sources import POOL_SOURCES
 from coti.settings import RunSettings
 from coti.settings.run_file import parse_settings, read_yaml
-from ops.stack.locations import ROOT
+from ops.stack.locations import ROOT, run_folder
 
 __all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]
 
@@ -34,6 +35,7 @@ def check_parameters(path: Path) -> dict[str, Any]:
                 f"{path}: unknown top-level key {key!r}; settings of COTI belong under "
                 "parameters: config:."
             )
+    _check_run_name(path, content.get("run_name"))
     parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise ConfigError(f"{path}: `parameters` must be a mapping with the key 'config'.")
@@ -47,6 +49,18 @@ def check_parameters(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: parameters.config must be a mapping of settings.")
     return values
+
+
+def _check_run_name(path: Path, name: object) -> None:
+    """ZenML puts the date for ``{date}`` and the time for ``{time}``; the rest is a folder's."""
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise ConfigError(f"{path}: run_name must be a text, not {name!r}: put it into quotes.")
+    try:
+        run_folder("outputs", re.sub(r"\{\w+\}", "0", name))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def check_run_file(path: Path) -> RunSettings:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
 
-from coti.core.errors import CotiError
+from coti.core.ending import INTERRUPTED, end_in_a_sentence, stopped
+from coti.core.errors import CotiError, StoreError
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.report import cycles_table
 from ops.run_file import check_run_file
-from ops.stack.storage_sentence import storage_sentence
+from ops.stack.moved_state import require_state, settle
+from ops.stack.storage_sentence import disk_sentence, storage_sentence
 
 __all__ = [
     "announce_pool",
@@ -31,20 +36,28 @@ def user_sentence(error: BaseException, mid_run: bool = True) -> str | None:
         error: what was raised.
         mid_run: as for :func:`ops.stack.storage_sentence.storage_sentence`.
     """
+    behind: list[BaseException] = []
     found: BaseException | None = error
     while found is not None:
-        said = str(found) if isinstance(found, CotiError) else storage_sentence(found, mid_run)
+        behind.append(found)
+        found = found.__cause__ or found.__context__
+    # The disk's own words first: a store or server that it has stopped says less.
+    for each in behind:
+        said = str(each) if isinstance(each, CotiError) else disk_sentence(each)
         if said is not None:
             return said
-        found = found.__cause__ or found.__context__
-    return None
+    return next(filter(None, (storage_sentence(each, mid_run) for each in behind)), None)
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn an error raised on purpose, here or in a step, into click's one line and exit code 1."""
+    """Turn an error raised on purpose, here or in a step, into click's one line and exit code 1;
+    Ctrl-C into one and its own code."""
     try:
         yield
+    except KeyboardInterrupt:
+        click.echo(f"Error: {stopped('Ctrl-C')}", err=True)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         said = user_sentence(error)
         if said is None:
@@ -91,16 +104,37 @@ def announce_result(
     click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
 
 
+def _one_sentence(otherwise: Callable[..., object]) -> Callable[..., None]:
+    """A hook for what escapes ZenML's command; a mistake in the program stays a traceback."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        said = user_sentence(error)
+        if said is None:
+            otherwise(kind, error, trace)
+            return
+        logging.getLogger("coti").error("the run ended with this:", exc_info=error)
+        click.echo(f"Error: {said}", err=True)
+
+    return hook
+
+
 def _indented(line: str) -> str:
     """The line with a space at its start that ZenML does not strip when a container's passes by."""
     return f"\N{NO-BREAK SPACE}{line[1:]}" if line.startswith(" ") else line
 
 
 def check_command_line(check: Callable[[Path], object] = check_run_file) -> None:
-    """Check the run file of ``zenml pipeline run … -c FILE`` before ZenML does.
+    """Check what ``zenml pipeline run … -c FILE`` is about to use, before ZenML does.
 
-    ZenML silently ignores unknown top-level keys, and answers a wrong one below with a traceback.
+    ZenML silently ignores unknown top-level keys, and answers a wrong one below, like a database
+    that it cannot use, with a traceback. From here on whatever we can explain is one sentence.
     """
+    end_in_a_sentence()
+    sys.excepthook = _one_sentence(sys.excepthook)
+    with user_errors():
+        if settle():  # ZenML has opened what it found before
+            raise StoreError("this folder's state is its own now: run the same command again.")
+        require_state()
     context = click.get_current_context(silent=True)
     path = context.params.get("config_path") if context is not None else None
     if path is not None:

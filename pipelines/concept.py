@@ -7,14 +7,17 @@ from typing import Any
 
 import zenml
 from zenml import ExternalArtifact
+from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.run_file import load_settings
-from ops.stack.artifact_store import require_artifact_store
+from ops.stack.locations import require_run_folder
+from ops.stack.moved_state import forget_place
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
+from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
@@ -48,6 +51,7 @@ __all__ = ["STEPS", "coti_concept", "wire"]
 # Not in the function below: the controller's own pod is made before that runs.
 mend_pods()
 hash_sources_once()
+forget_place()
 remember_schema()
 verify_cache()
 
@@ -79,14 +83,18 @@ STEPS = [
 def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
     remember_packages()
-    close_killed_runs()
     with user_errors():
-        wire(config or load_settings(), Loop())
+        close_killed_runs()
+        chosen = config or load_settings()
+        context = DynamicPipelineRunContext.get()
+        assert context is not None
+        require_run_folder(chosen.output, context.run.name)
+        wire(chosen, Loop())
 
 
 def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
-    require_artifact_store()
+    require_stack([config.concept])
     settings = effective(config)
     prints = fingerprints_of(config)
     # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.

@@ -21,6 +21,7 @@ from ops.experiment_file import (
     ExperimentConfig,
     PlannedRun,
     planned_runs,
+    require_results,
 )
 from ops.experiment_pools import sources_of
 from ops.experiment_progress import Progress, announce_cost, facts_of
@@ -28,6 +29,8 @@ from ops.stack.cache_policy import code_fingerprint
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.input_hashes import fingerprint_optional, fingerprint_pool
 from ops.stack.loaded_models import text_to_image
+from ops.stack.moved_state import forget_place
+from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
@@ -55,6 +58,7 @@ from steps.write_results import write_results
 __all__ = ["STEPS", "coti_experiments"]
 
 hash_sources_once()
+forget_place()
 remember_schema()
 verify_cache()
 
@@ -77,8 +81,8 @@ STEPS = [
 @zenml.pipeline(name="coti_experiments", dynamic=True, depends_on=STEPS, enable_cache=True)
 def coti_experiments(config: ExperimentConfig | None = None) -> None:
     """Run all runs of an experiment that are not done yet, and write its results."""
-    close_killed_runs()
     with user_errors():
+        close_killed_runs()
         if config is None:
             raise ConfigError(
                 "an experiment needs its file: zenml pipeline run coti_experiments -c "
@@ -93,6 +97,8 @@ def coti_experiments(config: ExperimentConfig | None = None) -> None:
 
 def _run(config: ExperimentConfig) -> None:
     runs = planned_runs(config)
+    require_stack([config.name])
+    require_results(config)
     sources = sources_of(config)
     network = text_to_image(runs[0].settings.model)
     announce_cost(config, runs, network)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from zenml import step
 
 from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
+from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
@@ -47,12 +46,12 @@ def register_embedding(
     records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
     best = next(each for each in records if each.cycle == decision["best_cycle"]).row()
     record = open_record(concept, params, tags)
-    with TemporaryDirectory(prefix="coti-") as folder:
-        path = best_embedding.save(Path(folder) / FILE)
+    with temporary_folder() as folder:
+        path = best_embedding.save(folder / FILE)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
-            pil_image = Path(folder) / f"{number}.png"
+            pil_image = folder / f"{number}.png"
             pil_image.write_bytes(encode_png(image))
             record.log_file(record.parent_id, pil_image, "concept_images")
     metrics = gate_values(best, references_fingerprint, judge_fingerprint)

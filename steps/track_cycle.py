@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from zenml.types import HTMLString
 
 from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
+from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
@@ -55,19 +54,19 @@ def track_cycle(
         columns={"loss": "train_loss", "phi": "train_phi"}
     )
     record.log_curve(run_id, rows_of(named))
-    with TemporaryDirectory(prefix="coti-") as folder:
+    with temporary_folder() as folder:
         if cycle == 0:
-            page = Path(folder) / "validation.html"
+            page = folder / "validation.html"
             page.write_text(str(validation_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
-        path = embedding.save(Path(folder) / "learned_embeds.safetensors")
+        path = embedding.save(folder / "learned_embeds.safetensors")
         record.log_file(run_id, path, "embedding")
         if scores is not None and picked is not None:
-            table = Path(folder) / "selection.parquet"
+            table = folder / "selection.parquet"
             scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)
             record.log_file(run_id, table, "selection")
             for name, ids, captions in picked_and_refused(scores, picked):
-                image = Path(folder) / f"{name}.png"
+                image = folder / f"{name}.png"
                 sheet = contact_sheet(pool_images.tensor(ids), columns=10, captions=captions)
                 sheet.save(image)
                 record.log_file(run_id, image, "selection")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from zenml import step
 from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.whole_files import temporary_folder
 from coti.metrics.table import METRICS
 from ops.stack.loop_inputs import embedding_of
 from ops.tracking.active_tracker import open_record
@@ -60,12 +59,12 @@ def track_experiment(
     if final:
         grid = np.asarray(contact_sheet(samples.images[final], columns=8))
         record.log_image(record.parent_id, "samples", grid, 0)
-    with TemporaryDirectory(prefix="coti-") as folder:
+    with temporary_folder() as folder:
         learned = embedding_of(embedding)
         if learned is not None:
-            path = learned.save(Path(folder) / "learned_embeds.safetensors")
+            path = learned.save(folder / "learned_embeds.safetensors")
             record.log_file(record.parent_id, path, "embedding")
-        names = Path(folder) / "picked.txt"
+        names = folder / "picked.txt"
         names.write_text("\n".join(picked) + "\n", encoding="utf-8")
         record.log_file(record.parent_id, names, "selection")
     record.finish(record.parent_id)

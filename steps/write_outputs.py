@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +12,12 @@ from zenml import get_step_context, step
 from zenml.types import HTMLString
 
 from coti.core.image_set import ImageSet
+from coti.core.whole_files import point_link, whole_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
-from ops.stack.locations import ROOT
+from ops.stack.locations import LATEST, ROOT, run_folder
 from ops.tracking.active_tracker import active_tracker
 from ops.tracking.run_report import pngs_of, quarantine_of, rows_of, selections_of
 
@@ -54,13 +54,7 @@ def write_outputs(
     first = sum(int(row["cycle"]) < first_selection for row in rows)
     scores, picked = scores[: len(rows) - first], picked[: len(rows) - first]
     run = get_step_context().pipeline_run.name
-    folder = (ROOT / output / run).resolve()
-    part = folder.with_name(f".{run}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    best_embedding.save(part / "learned_embeds.safetensors")
-    write_cycles_csv(rows, part / "cycles.csv")
-    (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
+    folder = run_folder(output, run)
     names = dict(zip(accepted["id"], accepted["source"], strict=True))
     report = RunReport(
         concept=concept,
@@ -86,20 +80,14 @@ def write_outputs(
             name: name for name in ("learned_embeds.safetensors", "cycles.csv", "validation.html")
         },
     )
-    page = write_report(report, part / "report.html").read_text(encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    _point_latest(folder)
+    with whole_folder(folder, replace=True) as part:
+        best_embedding.save(part / "learned_embeds.safetensors")
+        write_cycles_csv(rows, part / "cycles.csv")
+        (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
+        page = write_report(report, part / "report.html").read_text(encoding="utf-8")
+    point_link(folder.with_name(LATEST), folder.name)
     client = active_tracker().client
     client.log_artifact(registration["mlflow_run"], str(folder / "report.html"), "report")
     # Not before: a finished run is one that `coti retrain` need not repeat.
     client.set_terminated(registration["mlflow_run"])
     return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
-
-
-def _point_latest(folder: Path) -> None:
-    """Let ``latest`` name the newest run, in one stroke."""
-    link, beside = folder.with_name("latest"), folder.with_name(".latest.part")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(folder.name, target_is_directory=True)
-    beside.replace(link)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,6 +10,7 @@ from zenml import step
 from zenml.client import Client
 
 from coti.core.image_set import ImageSet
+from coti.core.whole_files import temporary_folder, write_whole
 from coti.experiments.figures import draw_figures
 from coti.experiments.result_rows import FinishedRun
 from coti.experiments.result_tables import write_csv, write_cycles_csv, write_markdown
@@ -68,9 +67,9 @@ def draw_named(report: str, experiment: str, runs: list[FinishedRun], folder: Pa
     Drawn elsewhere and moved, so that none is drawn over another experiment's.
     """
     found = []
-    with TemporaryDirectory(prefix="coti-") as drawn:
-        for name in draw_figures(report, runs, Path(drawn)):
+    with temporary_folder() as drawn:
+        for name in draw_figures(report, runs, drawn):
             new = experiment + name.removeprefix(report)
-            shutil.move(Path(drawn) / name, folder / new)
+            write_whole(folder / new, (drawn / name).read_bytes())
             found.append(new)
     return found

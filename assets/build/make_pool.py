@@ -28,6 +28,7 @@ from assets.build import world
 from assets.build.degrade import ALTERATIONS, DEGRADATIONS, PILImage, collage, degrade
 from assets.build.pool_captions import alt_text
 from assets.build.pool_defects import DEFECTS, METADATA_DEFECTS, encode
+from coti.core.whole_files import MARKER
 
 LOOK_ALIKES: dict[str, tuple[str, str]] = {
     "trouser": ("dress", "coat"),
@@ -273,7 +274,7 @@ def make_pool(
     recipe = RECIPES[recipe_name]
     if size is not None:
         recipe = replace(recipe, size=size)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(each.name != MARKER for each in folder.iterdir()):
         if not (folder / "recipe.json").is_file():
             raise SystemExit(f"{folder} holds something that is no pool: give an empty folder")
         shutil.rmtree(folder)

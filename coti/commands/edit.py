@@ -56,7 +56,7 @@ def edit(
 
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
-    from coti.core.whole_files import tensor_hash
+    from coti.core.whole_files import require_writable, tensor_hash
     from coti.generation.editing import edit_image, read_image_and_mask
     from coti.generation.png_metadata import metadata_of
     from coti.generation.prompted import GeneratedImages, save_generated, save_sheet
@@ -66,6 +66,8 @@ def edit(
     own = [source.embedding for source in sources]
     network = load_base_model(how, sources)
     pixels, chosen = read_image_and_mask(image, mask, network)
+    folder = output or new_folder("edited")
+    require_writable(folder)
     edited = edit_image(
         network,
         pixels,
@@ -87,7 +89,6 @@ def edit(
         )
         for i in range(num_images)
     ]
-    folder = output or new_folder("edited")
     save_generated({"": GeneratedImages(edited.images, tuple(metadata))}, folder, num_images)
     shown = (chosen[None].expand(3, -1, -1) * 255).to(torch.uint8)
     captions = ["image", "mask", *(f"edit {i}" for i in range(num_images))]

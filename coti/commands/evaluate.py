@@ -16,6 +16,7 @@ from coti.commands.generation_options import (
 )
 from coti.commands.project import project
 from coti.core.errors import ConfigError
+from coti.core.whole_files import require_writable, whole_file
 from coti.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ def evaluate(
         device="auto",
         batch_size=EvaluationSettings().batch_size,
     )
+    concept = next((s.embedding.metadata.get("concept", "") for s in sources), "") or "words"
+    if tracking is not None:
+        tracking.require_experiment(concept)
+    folder = output or new_folder("evaluated")
+    require_writable(folder)
     rows = [
         measure_embedding(
             network,
@@ -131,10 +137,7 @@ def evaluate(
         for name, each in zip(names, measured, strict=True)
         for number in range(how.seed, how.seed + num_seeds)
     ]
-    folder = output or new_folder("evaluated")
-    folder.mkdir(parents=True, exist_ok=True)
     table = _write_table(rows, folder / "scores.csv")
-    concept = next((s.embedding.metadata.get("concept", "") for s in sources), "") or "words"
     title = f"{concept}: {images_per_prompt} images a prompt, {num_seeds} seeds, {encoder.name}"
     plot = plot_distortion(rows, folder / "distortion_editability.png", title)
     _print_table(means_by_label(rows))
@@ -174,7 +177,7 @@ def _labels(given: Sequence[str], own: Sequence[str]) -> list[str]:
 
 
 def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -79,6 +79,7 @@ def generate(
     """
     project().quiet_terminal()
     from coti.commands.embedding_sources import find_embeddings, load_base_model, variants_of
+    from coti.core.whole_files import require_writable
     from coti.generation.prompted import compare_embeddings, save_generated
     from coti.generation.prompts import fill_prompts, read_prompts
 
@@ -91,6 +92,8 @@ def generate(
     _say_unused(sources, texts)
     variants = variants_of(sources, compare) if compare else {"": own}
     network = load_base_model(how, sources)
+    folder = output or new_folder("generated")
+    require_writable(folder)
     generated = compare_embeddings(
         network,
         texts,
@@ -103,7 +106,6 @@ def generate(
         plain_word=plain_word,
     )
     columns = num_images if len(texts) > 1 or compare else min(8, num_images)
-    folder = output or new_folder("generated")
     paths = save_generated(generated, folder, columns)
     click.echo(f"{len(paths) - 1} images in {folder}; contact sheet: {paths[-1]}")
 

@@ -9,6 +9,7 @@ import click
 
 from coti import __version__
 from coti.commands.project import project
+from coti.core.ending import INTERRUPTED, end_in_a_sentence, stopped
 from coti.core.errors import CotiError
 
 __all__ = ["COMMANDS", "main"]
@@ -46,15 +47,22 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; our own errors, and what the project explains, are one line and code 1."""
+    """Run the command; whatever ends it is one line: all commands' codes are made here.
+
+    0: done. 1: an error of ours, or one that the project explains. 2: a wrong command line. 130:
+    Ctrl-C. 143: SIGTERM. Others are the command's own (`registry promote`, `retrain`). Only a
+    mistake in the program is a traceback.
+    """
+    end_in_a_sentence()
     try:
         # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
         code = cli(prog_name="coti", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"Error: {stopped('Ctrl-C')}", err=True)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         said = str(error) if isinstance(error, CotiError) else project().explain(error)
         if said is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import coti
 from coti.commands.missing_extras import missing_extra
+from coti.core.ending import system_sentence
 from coti.core.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Tracking(Protocol):
 
     def run_of(self, name: str) -> str | None:
         """The id of the training run that a pipeline run's name stands for, if it is known."""
+
+    def require_experiment(self, concept: str) -> None:
+        """Before anything is measured: the concept's experiment takes an evaluation."""
 
     def record_evaluation(
         self,
@@ -105,7 +109,7 @@ class Project:
     def explain(self, error: Exception) -> str | None:
         """What an error says to the user; None for a mistake of the program's."""
         if not isinstance(error, ModuleNotFoundError):
-            return None
+            return system_sentence(error)
         return missing_extra(error.name or "")
 
 

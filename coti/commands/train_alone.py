@@ -45,6 +45,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     from coti.core.errors import ConfigError
     from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
+    from coti.core.whole_files import require_writable
     from coti.inversion.adapters.registry import ADAPTERS
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
@@ -56,6 +57,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     settings = read_run_file(config)
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
+    require_writable(output.parent)
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
     start = ADAPTERS.get(adapter).initial(

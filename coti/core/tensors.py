@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from coti.core.errors import ModelError
+from coti.core.whole_files import whole_file
 
 __all__ = ["TensorBundle"]
 
@@ -43,11 +44,12 @@ class TensorBundle:
         return TensorBundle({**self.tensors, name + _STRINGS: text}, self.metadata)
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file; the same bundle, the same bytes."""
+        """Write one safetensors file, whole or not at all; the same bundle, the same bytes."""
         tensors = {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()}
         # Without both tensors and metadata, safetensors writes a header that it cannot read.
-        save_file(tensors, str(path), metadata=self.metadata or {"format": "pt"})
-        _sort_metadata(path)
+        with whole_file(path) as part:
+            save_file(tensors, str(part), metadata=self.metadata or {"format": "pt"})
+            _sort_metadata(part)
 
     @classmethod
     def load(cls, path: Path) -> TensorBundle:

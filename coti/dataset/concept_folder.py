@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from coti.core.errors import RegistryError
+from coti.core.whole_files import whole_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.adapters.embedding_file import embedding_file_name
 from coti.inversion.families.registry import family_with_keys
@@ -47,28 +47,21 @@ def write_concept_folder(
     The file is copied byte for byte, and written once more under the key that all web UIs take.
 
     Raises:
-        RegistryError: ``folder`` holds something already.
+        StoreError: ``folder`` holds something already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RegistryError(f"{folder} is not empty: name a new folder to export to.")
-    embedding = Embedding.load(embedding_file)
-    token = embedding.token
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    (part / "concept_images").mkdir(parents=True)
-    (part / "webui").mkdir()
-    shutil.copyfile(embedding_file, part / "learned_embeds.safetensors")
-    embedding.save(part / "webui" / embedding_file_name(token), "emb_params")
-    (part / "token_identifier.txt").write_text(token, encoding="utf-8")
-    (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
-    for number, image in enumerate(images):
-        shutil.copyfile(image, part / "concept_images" / f"{number}{image.suffix}")
-    (part / "README.md").write_text(
-        _card(card, token, len(images), _loading(embedding)), encoding="utf-8"
-    )
-    if folder.exists():
-        folder.rmdir()
-    part.rename(folder)
+    with whole_folder(folder) as part:
+        embedding = Embedding.load(embedding_file)
+        token = embedding.token
+        (part / "concept_images").mkdir()
+        (part / "webui").mkdir()
+        shutil.copyfile(embedding_file, part / "learned_embeds.safetensors")
+        embedding.save(part / "webui" / embedding_file_name(token), "emb_params")
+        (part / "token_identifier.txt").write_text(token, encoding="utf-8")
+        (part / "type_of_concept.txt").write_text(card.kind, encoding="utf-8")
+        for number, image in enumerate(images):
+            shutil.copyfile(image, part / "concept_images" / f"{number}{image.suffix}")
+        page = _card(card, token, len(images), _loading(embedding))
+        (part / "README.md").write_text(page, encoding="utf-8")
     return folder
 
 

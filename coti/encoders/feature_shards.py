@@ -8,14 +8,13 @@ several.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import torch
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
+from coti.core.whole_files import temporary_folder
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 
 __all__ = ["embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
@@ -87,8 +86,8 @@ def _joined(parts: Sequence[torch.Tensor], places: list[list[int]] | None) -> to
         return parts[0] if places is None else parts[0][places[0]]
     rows = sum(map(len, parts if places is None else places))
     width = parts[0].shape[1]
-    with tempfile.TemporaryDirectory(prefix="coti-") as folder:
-        path = Path(folder) / "joined"
+    with temporary_folder() as folder:
+        path = folder / "joined"
         path.touch()
         whole = torch.from_file(str(path), shared=True, size=rows * width).view(rows, width)
     first = 0

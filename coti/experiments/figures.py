@@ -11,6 +11,7 @@ import torch
 
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import ConfigError
+from coti.core.whole_files import whole_file
 from coti.experiments.result_rows import FinishedRun, samples_of, summarize
 from coti.metrics.table import METRICS
 
@@ -39,6 +40,11 @@ def _concepts(runs: Sequence[FinishedRun]) -> list[str]:
     return list(dict.fromkeys(run.concept for run in runs))
 
 
+def _file_safe(text: str) -> str:
+    """Letters, digits and underscores of a text: no path, whatever a concept is called."""
+    return "".join(c for c in text.replace(" ", "_") if c.isalnum() or c == "_")[:100]
+
+
 def _strategies(runs: Sequence[FinishedRun]) -> list[str]:
     return list(dict.fromkeys(run.strategy for run in runs))
 
@@ -51,7 +57,9 @@ def _sheet(rows: Sequence[tuple[str, torch.Tensor]], title: str, path: Path) -> 
     none = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
     images = torch.cat([each[:width] for _, each in kept]) if kept else none
     captions = [text if i == 0 else "" for text, _ in kept for i in range(width)]
-    contact_sheet(images, columns=width, captions=captions, title=title).save(path, optimize=True)
+    sheet = contact_sheet(images, columns=width, captions=captions, title=title)
+    with whole_file(path) as part:
+        sheet.save(part, "PNG", optimize=True)
     return path.name
 
 
@@ -64,7 +72,7 @@ def _same_noise(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[st
         real = first[0].real
         rows = [("real", real.images)] if real is not None else []
         rows += [(run.strategy, samples_of(run, "final")) for run in first]
-        path = folder / f"{name}_{concept.replace(' ', '_')}.png"
+        path = folder / f"{name}_{_file_safe(concept)}.png"
         files.append(_sheet(rows, f"{concept}: the same noise, learned in different ways", path))
     return files
 
@@ -76,8 +84,8 @@ def _by_cycle(name: str, runs: Sequence[FinishedRun], folder: Path) -> list[str]
         rows = [
             (f"cycle {row['cycle']}", samples_of(run, f"c{row['cycle']}")) for row in run.cycles
         ]
-        slug = f"{run.concept}_{run.strategy}_{run.seed}".replace(" ", "_").lower()
-        path = folder / f"{name}_{''.join(c for c in slug if c.isalnum() or c == '_')}.png"
+        slug = _file_safe(f"{run.concept}_{run.strategy}_{run.seed}").lower()
+        path = folder / f"{name}_{slug}.png"
         files.append(_sheet(rows, f"{run.concept}, {run.strategy}: cycle by cycle", path))
     return files
 
@@ -111,7 +119,8 @@ def _plot(path: Path, panels: Sequence[tuple[str, Callable[[Any], None]]]) -> st
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         draw(axes)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=DOTS_PER_INCH)
     return path.name
 
 

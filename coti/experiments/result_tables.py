@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from coti.core.whole_files import whole_file, write_whole
 from coti.experiments.comparison import COTI, FULL, PAPER, RANDOM, agreeing_concepts, compare
 from coti.experiments.result_rows import COLUMNS, FinishedRun, summarize
 from coti.loop.record import CYCLE_COLUMNS
@@ -33,6 +34,10 @@ def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
     _write_rows([_named(run, run.row) for run in runs], path, COLUMNS)
 
 
+WRITTEN = "Written by the command that measured it; do not edit."
+"""On every page of ours, which therefore may be written again."""
+
+
 def write_cycles_csv(runs: Sequence[FinishedRun], path: Path) -> None:
     """A row a run and cycle: the values that the curves of figures 5 and 6 are means of."""
     rows = [_named(run, row) for run in runs for row in run.cycles]
@@ -44,8 +49,7 @@ def _named(run: FinishedRun, row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _write_rows(rows: Sequence[Mapping[str, object]], path: Path, columns: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
@@ -136,7 +140,7 @@ def write_markdown(
     concepts = list(dict.fromkeys(run.concept for run in runs))
     seeds = sorted({run.seed for run in runs})
     averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"
-    lines = [f"# {title}", "", "Written by the command that measured it; do not edit.", ""]
+    lines = [f"# {title}", "", WRITTEN, ""]
     lines += [*facts, ""]
     lines += [f"![{name}]({name})" for name in images]
     if images:
@@ -149,5 +153,4 @@ def write_markdown(
         for concept in concepts:
             own = [run for run in runs if run.concept == concept]
             lines += ["", f"## {concept}", "", *table_lines(own, concept)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, ("\n".join(lines) + "\n").encode())

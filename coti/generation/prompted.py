@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from coti.core.contact_sheet import contact_sheet
+from coti.core.whole_files import whole_file
 from coti.generation.png_metadata import GenerationMetadata, metadata_of, save_image
 from coti.generation.prompts import check_tokens, fill_prompts, plain_prompt
 from coti.generation.sampler import fixed_noise, generate
@@ -152,7 +153,9 @@ def save_sheet(images: torch.Tensor, captions: Sequence[str], folder: Path, colu
     side = max(images.shape[2:])
     cell = side * max(1, 128 // side) if side < 256 else 256
     path = folder / "contact_sheet.png"
-    contact_sheet(images, columns=columns, captions=captions, cell=cell).save(path, optimize=True)
+    sheet = contact_sheet(images, columns=columns, captions=captions, cell=cell)
+    with whole_file(path) as part:
+        sheet.save(part, "PNG", optimize=True)
     return path
 
 

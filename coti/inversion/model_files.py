@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.weights import check_hash, full_disk, kept_weights, local_weights
+from coti.core.whole_files import temporary_folder
 from coti.inversion.families.configurations import write_configs
 from coti.inversion.families.protocol import ModelFamily
 from coti.inversion.families.registry import architectures, family_of_index, recognise
@@ -198,9 +198,9 @@ def read_single_file(path: Path, name: str, config: str | None = None) -> ModelP
 
     kind = config or recognise(path, name)
     known = architectures()
-    with tempfile.TemporaryDirectory() as temporary:
+    with temporary_folder() as temporary:
         if kind in known:
-            folder = write_configs(known[kind], Path(temporary))
+            folder = write_configs(known[kind], temporary)
         elif (Path(kind) / "model_index.json").is_file():
             folder = Path(kind)
         else:

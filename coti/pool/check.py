@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError, PoolError
+from coti.core.whole_files import write_whole
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
 from coti.pool.pool_report import render_report
@@ -61,9 +62,9 @@ def check_pool(
         validation, problem = found, str(error)
     write_manifest(validation.manifest, output / "manifest.parquet")
     page = render_report(source, ingested.kind, validation, ingested.pool_images, ingested.notes)
-    (output / "report.html").write_text(page, "utf-8")
-    (output / "validation.html").write_text(validation.html, "utf-8")
-    (output / "validation.json").write_text(json.dumps(validation.result, indent=1), "utf-8")
+    write_whole(output / "report.html", page.encode())
+    write_whole(output / "validation.html", validation.html.encode())
+    write_whole(output / "validation.json", json.dumps(validation.result, indent=1).encode())
     return CheckResult(
         ingested.kind,
         counts(validation.manifest),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from coti.core import whole_files
 from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused, open_inside
 from coti.pool.reasons import Rejected
@@ -77,9 +76,10 @@ def content_hash(root: str | Path, name: str) -> bytes:
 
 def temporary_folder(owner: object, prefix: str) -> Path:
     """A new folder that goes when ``owner`` does."""
-    folder = tempfile.mkdtemp(prefix=prefix)
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    made = whole_files.temporary_folder(prefix)
+    folder = made.__enter__()
+    weakref.finalize(owner, made.__exit__, None, None, None)
+    return folder
 
 
 def read_bounded(path: Path, largest: int, *, offset: int = 0, size: int | None = None) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coti.core.errors import PoolError
+from coti.core.whole_files import whole_file
 from coti.pool.decode.quality import SCORES
 from coti.pool.reasons import REASONS
 
@@ -122,10 +123,8 @@ def manifest_hash(manifest: pd.DataFrame) -> str:
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
     """Write as Parquet, whole or not at all."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    manifest.to_parquet(part, index=False)
-    part.replace(path)
+    with whole_file(Path(path)) as part:
+        manifest.to_parquet(part, index=False)
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from coti.core.errors import PoolError
+from coti.core.whole_files import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -143,16 +144,14 @@ class PoolImages:
 
     def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
         """Write all images, or those of ``ids`` in their order, whole or not at all."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        writer = ImageWriter(part)
-        chosen = self.ids if ids is None else list(ids)
-        for start in range(0, len(chosen), _GROUP_ROWS):
-            some = chosen[start : start + _GROUP_ROWS]
-            for identity, data in zip(some, self.png(some), strict=True):
-                writer.add(identity, data)
-        writer.close()
-        part.replace(path)
+        with whole_file(Path(path)) as part:
+            writer = ImageWriter(part)
+            chosen = self.ids if ids is None else list(ids)
+            for start in range(0, len(chosen), _GROUP_ROWS):
+                some = chosen[start : start + _GROUP_ROWS]
+                for identity, data in zip(some, self.png(some), strict=True):
+                    writer.add(identity, data)
+            writer.close()
 
     def _read(self, ids: Sequence[str]) -> Iterator[tuple[int, bytes]]:
         """Positions in ``ids`` and their bytes, a row group at a time."""

@@ -10,6 +10,8 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from coti.core.whole_files import whole_file
+
 __all__ = ["means_by_label", "plot_distortion"]
 
 
@@ -68,5 +70,6 @@ def plot_distortion(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png")
     return path

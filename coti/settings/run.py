@@ -79,6 +79,9 @@ class RunSettings(Strict):
     """Folder for what a person reads: ``<output>/<run>`` and ``<output>/latest``."""
 
     def __post_init__(self) -> None:
+        size = len(self.concept.encode("utf-8", "surrogatepass"))
+        require(size <= 200, f"concept has {size} bytes: at most 200, it names folders.")
+        require(self.concept.isprintable(), "concept holds characters that cannot be printed.")
         least = self.baseline_images
         require(least >= 1, f"baseline_images is {least}: at least 1.")
         require(self.threads >= 0, f"threads is {self.threads}: 0 (all there are) or more.")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -21,6 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
+from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary, inspect_embedding
 from ops.registry.audit import actor
@@ -131,8 +131,8 @@ class Registry:
             RegistryError: the artifact store does not give it, or gives another.
         """
         label = f"{self.name} v{self._said(version)}"
-        with TemporaryDirectory(prefix="coti-") as folder:
-            embedding = Embedding.load(self.download(version, Path(folder)))
+        with temporary_folder() as folder:
+            embedding = Embedding.load(self.download(version, folder))
         return TrackedEmbedding(label, embedding, str(version.run_id))
 
     def download(self, version: ModelVersion, folder: Path) -> Path:
@@ -153,8 +153,8 @@ class Registry:
     def faults(self, version: ModelVersion) -> list[str]:
         """What is wrong with the registered file itself, a sentence each."""
         tag = version.tags.get(VOCABULARY_TAG)
-        with TemporaryDirectory(prefix="coti-") as folder:
-            path = self._fetched(version, Path(folder))
+        with temporary_folder() as folder:
+            path = self._fetched(version, folder)
             altered = _altered(path, version.tags.get(SHA256_TAG))
             if altered is not None:
                 return [altered]
@@ -189,8 +189,8 @@ class Registry:
             RegistryError: somebody else holds the entry for longer, or the file in the folder is
                 not the one that was measured.
         """
-        with TemporaryDirectory(prefix="coti-") as folder:
-            path = fetch_file(self.client, source, f"the new version of {self.name}", Path(folder))
+        with temporary_folder() as folder:
+            path = fetch_file(self.client, source, f"the new version of {self.name}", folder)
             if (altered := _altered(path, sha256)) is not None:
                 raise RegistryError(f"nothing is registered: {altered} ({source}).")
         with self.locked(self.name, actor(), seconds) as still_mine:

@@ -7,11 +7,8 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from coti.core.errors import StoreError
-
 __all__ = [
     "read_object",
-    "require_artifact_store",
     "s3_client",
     "s3_problem",
     "share_s3_credentials",
@@ -142,18 +139,3 @@ def _refusal(code: str, bucket: str) -> str:
             "repeat `coti stack up`, or mend the bucket's policy."
         )
     return f"{bucket!r} answered {code}: look at the store's own log."
-
-
-def require_artifact_store() -> None:
-    """Before anything is computed: the active stack's bucket takes and gives objects.
-
-    Raises:
-        StoreError: it does not; says why.
-    """
-    from zenml.client import Client
-
-    store = Client().active_stack.artifact_store
-    if str(store.path).startswith("s3://"):
-        problem = s3_problem(store)
-        if problem is not None:
-            raise StoreError(f"Artifact store {store.name!r}: {problem}")

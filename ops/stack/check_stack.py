@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from coti.core.errors import CotiError, StoreError
 from coti.core.redaction import redacted
+from coti.core.whole_files import require_writable
 from ops.quiet import quiet_terminal
 from ops.stack.artifact_store import s3_problem
 from ops.stack.check_cluster import look_at_cluster
 from ops.stack.check_images import look_at_builder, look_at_engine, look_at_registry
+from ops.stack.databases import require_databases
+from ops.stack.moved_state import settle
 from ops.stack.said import SECONDS, Said, State
+from ops.stack.storage_sentence import disk_sentence
 
 __all__ = ["Finding", "check_stack", "store_problem"]
 
@@ -33,12 +37,19 @@ class Finding:
     """What was seen, and the remedy where there is need of one."""
 
 
-def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
-    """Look at ZenML's store and each component of the active stack.
+def check_stack(gpu: bool | None = None, only: Container[str] | None = None) -> Iterator[Finding]:
+    """Look at ZenML's store and each component of the active stack: the one list of checks.
 
     Args:
         gpu: whether the cluster must have a GPU node; None: it must unless the stack is local.
+        only: kinds of components; None: all.
     """
+    try:
+        settle()
+        require_databases()
+    except StoreError as error:
+        yield Finding("FAIL", "ZenML store", str(error))
+        return
     from zenml.client import Client
     from zenml.stack import StackComponent
 
@@ -55,6 +66,8 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
     cluster = partial(look_at_cluster, gpu=gpu)
     looks = _LOOKS | {("orchestrator", each): cluster for each in ("kubernetes", "kubeflow")}
     for kind, models in components.items():
+        if only is not None and kind.value not in only:
+            continue
         model = models[0]
         what = f"{kind.value} {model.name} ({model.flavor_name})"
         look = looks.get((kind.value, model.flavor_name))
@@ -71,9 +84,8 @@ def check_stack(gpu: bool | None = None) -> Iterator[Finding]:
 
 def _unforeseen(error: Exception) -> str:
     """An error that nobody foresaw is a finding as well: the check goes on with the next."""
-    if isinstance(error, OSError) and error.filename:
-        why = f"{error.filename} cannot be written ({error.strerror})"
-        return f"{why}: free space, or mend the path or its rights."
+    if said := str(error) if isinstance(error, CotiError) else disk_sentence(error):
+        return said
     words = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {words}; the log file has the rest."
 
@@ -85,6 +97,11 @@ def store_problem(error: Exception) -> str:
     from zenml.config.global_config import GlobalConfiguration
     from zenml.exceptions import AuthorizationException
 
+    behind: BaseException | None = error
+    while behind is not None:
+        if said := disk_sentence(behind):
+            return said
+        behind = behind.__cause__ or behind.__context__
     place = os.environ.get("ZENML_STORE_URL", "")
     if not place:
         with contextlib.suppress(Exception):
@@ -108,12 +125,8 @@ def store_problem(error: Exception) -> str:
 
 
 def _local_store(store: Any) -> Iterator[Said]:
-    path = Path(store.path)
-    path.mkdir(parents=True, exist_ok=True)
-    probe = path / f".coti-check-{uuid.uuid4().hex}"
-    probe.write_bytes(b"x")
-    probe.unlink()
-    yield "ok", f"{path} can be written."
+    require_writable(Path(store.path))
+    yield "ok", f"{store.path} can be written."
 
 
 def _s3_store(store: Any) -> Iterator[Said]:

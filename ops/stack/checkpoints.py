@@ -15,7 +15,7 @@ from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.io import fileio
 from zenml.models import StepRunResponse
-from zenml.orchestrators.cache_utils import generate_cache_key
+from zenml.orchestrators import cache_utils
 
 from coti.inversion.training_state import NOT_LEARNED
 from ops.stack.cache_policy import code_fingerprint
@@ -138,8 +138,11 @@ def _key_of(run: StepRunResponse) -> str:
     """The step's cache key, as if made without the settings of ``_NOT_LEARNED``."""
     config = run.config.model_copy(update={"parameters": _parameters(run)})
     step = Step(spec=run.spec, config=config, step_config_overrides=config)
-    return generate_cache_key(
-        step, run.regular_inputs, Client().active_stack.artifact_store, run.project_id
+    return cache_utils.generate_cache_key(
+        step=step,
+        input_artifacts=run.regular_inputs,
+        artifact_store=Client().active_stack.artifact_store,
+        project_id=run.project_id,
     )
 
 

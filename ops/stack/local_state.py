@@ -8,20 +8,17 @@ agree on the state, whether the environment is activated or not. A variable that
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from pathlib import Path
 
+from coti.core.whole_files import write_whole
 from ops.quiet import ENVIRONMENT, ROOT
 
-__all__ = ["environment", "write"]
+__all__ = ["write"]
 
 FILE = "coti_local_state.pth"
-
-
-def environment(root: Path = ROOT) -> dict[str, str]:
-    """The variables that keep all state below the repository's root."""
-    return {"ZENML_CONFIG_PATH": str(root / ".coti" / "zenml"), **ENVIRONMENT}
 
 
 def write(root: Path = ROOT) -> Path:
@@ -33,13 +30,22 @@ def write(root: Path = ROOT) -> Path:
     if sys.prefix == sys.base_prefix:
         raise SystemExit("Not in a virtual environment; use `make install`, which makes .venv.")
     path = Path(sysconfig.get_paths()["purelib"]) / FILE
-    settings = ", ".join(f"({key!r}, {value!r})" for key, value in environment(root).items())
-    # Python runs lines of a .pth file that begin with `import`; any other is a place of modules:
-    # the wheel holds coti alone, the ZenML project around it runs from the repository.
-    path.write_text(
-        f"import os; [os.environ.setdefault(*pair) for pair in ({settings},)]\n{root}\n",
-        encoding="utf-8",
+    inside = root in Path(sys.prefix).parents
+    state = str(Path(os.path.relpath(root, sys.prefix) if inside else root) / ".coti" / "zenml")
+    code = (
+        "import os, sys",
+        f"state = os.path.abspath(os.path.join(sys.prefix, {state!r}))",
+        "told = os.environ.setdefault('ZENML_CONFIG_PATH', state) != state",
+        f"[os.environ.setdefault(*pair) for pair in {tuple(ENVIRONMENT.items())!r}]",
+        "name = os.path.basename(sys.orig_argv[1]) if len(sys.orig_argv) > 1 else ''",
+        "before = name in ('coti', 'zenml') and __import__('ops.stack.before_zenml', fromlist='x')",
+        "before and before.check(name, told)",
     )
+    # Python runs lines of a .pth file that begin with `import`; any other is a place of modules:
+    # the wheel holds coti alone, the ZenML project around it runs from the repository. Both are
+    # told from the environment's own folder, which moves with the repository.
+    place = os.path.relpath(root, path.parent) if inside else str(root)
+    write_whole(path, f"{place}\n{'; '.join(code)}\n".encode())
     return path
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from coti.core.errors import ConfigError, StoreError
 from ops.quiet import ROOT, quiet_terminal
+from ops.stack.databases import made_whole, require_databases, zenml_database
+from ops.stack.moved_state import settle, state_lock
 from ops.stack.stack_files import Component, StackFile, read_stack
 from ops.tracking.sqlite import PREFIX, use_write_ahead_log
 
@@ -31,15 +33,24 @@ def register_stack(name: str, root: Path = ROOT) -> str:
         ConfigError: the file, or what ZenML says of it.
         StoreError: ZenML's store cannot be used.
     """
+    quiet_terminal()
+    with state_lock(root):  # first ones at once would make one database twice
+        settle(root)
+        with made_whole(None, root):  # nor did anything that was killed leave a half one
+            require_databases(root)
+        return _register(name, root)
+
+
+def _register(name: str, root: Path) -> str:
     from zenml.client import Client
     from zenml.config.global_config import GlobalConfiguration
 
-    quiet_terminal()
     try:
-        if not (root / ".zen").is_dir():
-            Client.initialize(root=root)
-        client = Client(root=root)
-        stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
+        with made_whole(zenml_database(), root):
+            if not (root / ".zen").is_dir():
+                Client.initialize(root=root)
+            client = Client(root=root)
+            stored = frozenset(each.name for each in client.list_secrets(size=1000).items)
     except Exception as error:
         from ops.stack.check_stack import store_problem
 
@@ -54,7 +65,9 @@ def register_stack(name: str, root: Path = ROOT) -> str:
             _component(client, component)
     _stack(client, definition)
     use_write_ahead_log(client.zen_store.url)
-    _prepare_mlflow(definition)
+    _prepare_mlflow(definition, root)
+    for path in (root / ".coti").glob("**/*.db*"):
+        path.chmod(0o600)  # passwords, keys: also where the folder is opened later
     return definition.name
 
 
@@ -153,14 +166,16 @@ def _made(make: Callable[[], object]) -> bool:
     return True
 
 
-def _prepare_mlflow(definition: StackFile) -> None:
+def _prepare_mlflow(definition: StackFile, root: Path) -> None:
     """Make a local tracking database now, so that the first run doesn't wait for it."""
     for component in definition.components:
         uri = component.config.get("tracking_uri", "")
         if uri.startswith(PREFIX):
             from mlflow import MlflowClient
 
-            Path(uri.removeprefix(PREFIX)).parent.mkdir(parents=True, exist_ok=True)
+            path = Path(uri.removeprefix(PREFIX))
+            path.parent.mkdir(parents=True, exist_ok=True)
             quiet_terminal(again=True)
-            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+            with made_whole(path, root):
+                MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
             use_write_ahead_log(uri)

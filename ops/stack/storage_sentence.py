@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from coti.core.ending import system_sentence
 from coti.core.redaction import redacted
+from ops.stack.databases import sqlite_sentence
 
-__all__ = ["storage_sentence"]
+__all__ = ["disk_sentence", "storage_sentence"]
+
+
+def disk_sentence(error: BaseException) -> str | None:
+    """One sentence for what the disk, or a database on it, refuses."""
+    return system_sentence(error) or sqlite_sentence(error)
 
 
 def storage_sentence(error: BaseException, mid_run: bool = True) -> str | None:
-    """One sentence for a store's, the tracking server's or the disk's failure.
+    """One sentence for a store's or the tracking server's failure.
 
     Args:
         error: what was raised.
@@ -26,8 +33,6 @@ def storage_sentence(error: BaseException, mid_run: bool = True) -> str | None:
     when = " in mid-run" if mid_run else ""
     again = "the same command goes on from where it was." if mid_run else "then repeat the command."
     again = f"`coti stack check` says more; {again}"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"The disk is full ({error.filename or words}): free space, then run again."
     if isinstance(error, (BotoCoreError, ClientError)):
         return f"The object store failed{when} ({type(error).__name__}: {words}). {again}"
     if isinstance(error, MlflowException):

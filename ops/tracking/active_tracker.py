@@ -11,6 +11,7 @@ from zenml.client import Client
 
 from coti.core.errors import RegistryError
 from ops.stack.artifact_store import share_s3_credentials
+from ops.stack.moved_state import require_state
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracker import Tracker
 
@@ -23,6 +24,7 @@ def active_tracker() -> Tracker:
     Raises:
         RegistryError: the stack has no MLflow experiment tracker.
     """
+    require_state()
     stack = Client().active_stack
     tracker: Any = stack.experiment_tracker
     if tracker is None or not hasattr(tracker, "get_tracking_uri"):

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from mlflow import MlflowClient
@@ -15,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import ConfigError
+from coti.core.whole_files import temporary_folder, whole_folder
 from coti.metrics.table import headline
 from coti.settings import RunSettings
 from ops.registry.embedding_registry import CHAMPION, Registry, metrics_of
@@ -205,21 +205,21 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
     for each in outcomes:
         if each.run_id is None:
             continue
-        place = folder / slug(each.concept)
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        for part in ("embedding", "report"):
-            if client.list_artifacts(each.run_id, part):
-                client.download_artifacts(each.run_id, part, str(place))
-        grids = [
-            found.path
-            for found in client.list_artifacts(each.run_id, "images")
-            if Path(found.path).name.startswith("samples") and found.path.endswith(".png")
-        ]
-        if grids:
-            with TemporaryDirectory(prefix="coti-") as beside:
-                last = client.download_artifacts(each.run_id, max(grids, key=_step), beside)
-                shutil.move(last, place / "samples.png")
+        with whole_folder(folder / slug(each.concept), replace=True) as place:
+            for part in ("embedding", "report"):
+                if client.list_artifacts(each.run_id, part):
+                    client.download_artifacts(each.run_id, part, str(place))
+            grids = [
+                found.path
+                for found in client.list_artifacts(each.run_id, "images")
+                if Path(found.path).name.startswith("samples") and found.path.endswith(".png")
+            ]
+            if grids:
+                with temporary_folder() as beside:
+                    last = client.download_artifacts(
+                        each.run_id, max(grids, key=_step), str(beside)
+                    )
+                    shutil.move(last, place / "samples.png")
 
 
 def _step(name: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -13,6 +12,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from coti.core.errors import RegistryError
+from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.metrics.table import compared
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
@@ -99,8 +99,8 @@ def fetched_embedding(client: MlflowClient, address: str, label: str) -> Embeddi
         RegistryError: the artifact store does not give it; names ``label``.
         EmbeddingError: it is no embedding.
     """
-    with TemporaryDirectory(prefix="coti-") as folder:
-        return Embedding.load(fetch_file(client, address, label, Path(folder)))
+    with temporary_folder() as folder:
+        return Embedding.load(fetch_file(client, address, label, folder))
 
 
 def fetch_file(client: MlflowClient, address: str, label: str, folder: Path) -> Path:

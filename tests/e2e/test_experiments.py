@@ -82,7 +82,6 @@ def test_runs_are_mlflow_runs_of_one_experiment(workspace: Workspace) -> None:
     run(workspace, "configs/experiments/mini/table1.yaml")
     found = workspace.query(
         "import json, mlflow, glob\n"
-        "from ops.stack.local_state import *\n"
         "from zenml.client import Client\n"
         "uri = Client().active_stack.experiment_tracker.get_tracking_uri()\n"
         "client = mlflow.MlflowClient(tracking_uri=uri)\n"

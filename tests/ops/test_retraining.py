@@ -99,7 +99,7 @@ def test_a_server_that_goes_while_the_run_ends_fails_this_concept_alone(
     outcome = retrain(RUN_FILE, tracker, end_without_server)
     assert outcome.action == "failed"
     assert outcome.reason.startswith(
-        "the run ended, but what came of it could not be asked: MLflow"
+        "the run ended, but what came of it could not be asked: A database of ZenML or MLflow"
     )
 
     def mistake(path: Path) -> int:

@@ -4,7 +4,7 @@ import pytest
 from zenml.execution.context import ExecutionContext
 
 from ops.experiment_file import check_experiment_file, planned_runs
-from ops.stack.local_state import environment
+from ops.quiet import ENVIRONMENT
 from ops.stack.locations import ROOT
 
 
@@ -14,7 +14,7 @@ def test_a_run_remembers_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = planned_runs(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
     # A run is computed and tracked; a concept has some ten steps of its own.
     steps = 2 * len(runs) + 10 * len({run.settings.concept for run in runs})
-    for name, value in environment().items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     remembered = ExecutionContext().step_runs
     remembered.update({str(number): None for number in range(2 * steps)})  # type: ignore[misc]
@@ -24,4 +24,4 @@ def test_a_run_remembers_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_image_sets_it_as_well() -> None:
     """Pods and containers have no virtual environment's file."""
     name = "ZENML_EXECUTION_CONTEXT_STEP_RUN_CACHE_SIZE"
-    assert f"{name}={environment()[name]} " in (ROOT / "k8s" / "Dockerfile").read_text()
+    assert f"{name}={ENVIRONMENT[name]} " in (ROOT / "k8s" / "Dockerfile").read_text()

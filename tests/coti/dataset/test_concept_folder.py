@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from coti.core.errors import RegistryError
+from coti.core.errors import StoreError
 from coti.core.quiet_libraries import quiet_libraries
 from coti.dataset.concept_folder import ConceptCard, write_concept_folder
 from coti.inversion.adapters.embedding import Embedding
@@ -93,6 +93,6 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, embedding: 
     """One sentence; nothing is overwritten."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
-    with pytest.raises(RegistryError, match="not empty"):
+    with pytest.raises(StoreError, match="move it away"):
         write_concept_folder(tmp_path / "out", embedding, [], CARD)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]

@@ -1,0 +1,79 @@
+"""Ctrl-C, SIGTERM, a full disk, unreadable folders, a damaged database: one sentence and a code."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coti.core.ending import system_sentence
+from ops.terminal import user_sentence
+
+ROOT = Path(__file__).resolve().parents[2]
+SLEEPS = """
+import sys, time, click
+import coti.commands.main as main
+@click.command()
+def command():
+    print("ready", flush=True)
+    time.sleep(60)
+main.cli.get_command = lambda context, name: command
+main.project().start = lambda: None
+sys.argv = ["coti", "command"]
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "how"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
+)
+def test_a_command_that_is_told_to_stop(number: signal.Signals, code: int, how: str) -> None:
+    """The shell's own code, one line, no traceback."""
+    words = [sys.executable, "-c", SLEEPS]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=ROOT, **pipes) as started:  # type: ignore[call-overload]
+        assert started.stdout.readline() == "ready\n"
+        started.send_signal(number)
+        said = started.communicate(timeout=60)[1]
+    assert started.returncode == code
+    line = f"Error: Stopped ({how}): the same command goes on from what is kept."
+    assert said.strip() == line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "/x cannot be used (Permission denied)"),
+        (OSError(36, "File name too long", "/x"), "/x cannot be used (File name too long)"),
+        (OSError(30, "Read-only file system", "/x"), "/x cannot be used (Read-only file system)"),
+        (OSError(28, "No space left on device"), "The disk is full ([Errno 28] No space"),
+        (sqlite3.OperationalError("database or disk is full"), "The disk is full (SQLite: "),
+        (sqlite3.DatabaseError("file is not a database"), "A database of ZenML or MLflow is dama"),
+        (sqlite3.OperationalError("unable to open database file"), "A database of ZenML or MLflow"),
+    ],
+)
+def test_what_the_disk_refuses_is_one_sentence(error: Exception, said: str) -> None:
+    """Also where a library has wrapped it: the disk's own words come first."""
+    from mlflow.exceptions import MlflowException
+
+    wrapped = MlflowException("API request failed")
+    wrapped.__cause__ = error
+    for each in (error, wrapped):
+        for mid_run in (True, False):
+            found = user_sentence(each, mid_run)
+            assert found is not None
+            assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), FileNotFoundError(2, "x", "/x"), sqlite3.OperationalError("near x")]
+)
+def test_a_mistake_in_the_program_is_none(error: Exception) -> None:
+    """Its traceback is what is wanted."""
+    assert user_sentence(error) is None
+    assert system_sentence(error) is None
