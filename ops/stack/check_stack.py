@@ -86,6 +86,10 @@ def _unforeseen(error: Exception) -> str:
     """An error that nobody foresaw is a finding as well: the check goes on with the next."""
     if said := str(error) if isinstance(error, CotiError) else disk_sentence(error):
         return said
+    if isinstance(error, OSError) and error.filename is not None:
+        return (
+            f"{error.filename} cannot be written ({error.strerror}): mend the path or its rights."
+        )
     words = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {words}; the log file has the rest."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]
     assert out.is_file(), done.stdout[-2000:] + done.stderr[-2000:]
     (outcome,) = json.loads(out.read_text())
     return done.returncode, outcome, page.read_text(encoding="utf-8")
+
+
+def _block(space: Workspace, folder: Path) -> None:
+    """Put a file in the place of a folder once training has begun."""
+    space.wait_for_training()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("")
 
 
 def _fill_pool(space: Workspace, spoil: Callable[[Image.Image], Image.Image] | None) -> None:
@@ -92,11 +100,19 @@ def test_the_life_of_a_concept_under_ci(workspace: Workspace) -> None:
     Only the pool changes, and only the metrics decide: of negatives the embedding learns negatives.
     """
     _fill_pool(workspace, _negative)
-    # Where the folder should be lies a file: all is trained, registered and promoted by then, but
-    # nothing is written, and the repeat may not find it unchanged.
+    # A file where the folder should be is seen before anything is trained.
     blocked = workspace.root / "outputs"
     blocked.write_text("")
     code, outcome, _ = _retrain(workspace)
+    assert (code, outcome["action"]) == (1, "failed"), outcome
+    assert workspace.registered() == 0
+    blocked.unlink()
+    # One that comes later: all is trained, registered and promoted by then, but nothing is written,
+    # and the repeat may not find it unchanged.
+    blocks = threading.Thread(target=_block, args=(workspace, blocked))
+    blocks.start()
+    code, outcome, _ = _retrain(workspace)
+    blocks.join()
     assert (code, outcome["action"]) == (1, "failed"), outcome
     assert _champion(workspace) == [1]
     blocked.unlink()
