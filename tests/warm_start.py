@@ -72,7 +72,8 @@ class Started:
 
     def said(self) -> str:
         """What it wrote to its output so far."""
-        return (self._folder / "stdout").read_text(encoding="utf-8", errors="replace")
+        path = self._folder / "stdout"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int | None:
         """Send the signal to its whole group and wait for its end."""
