@@ -89,12 +89,12 @@ def coti_concept(config: RunSettings | None = None) -> None:
         context = DynamicPipelineRunContext.get()
         assert context is not None
         require_run_folder(chosen.output, context.run.name)
+        require_stack([chosen.concept])
         wire(chosen, Loop())
 
 
 def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
-    require_stack([config.concept])
     settings = effective(config)
     prints = fingerprints_of(config)
     # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zenml
+from zenml.client import Client
 
 from coti.loop.plan import effective
 from coti.settings import RunSettings
 from ops.run_file import load_settings
 from ops.stack.package_map import remember_packages
+from ops.stack.preconditions import require_stack
 from ops.terminal import user_errors
 from pipelines.concept import wire
 from pipelines.loops import StaticLoop
@@ -21,4 +23,7 @@ def coti_concept_static(config: RunSettings | None = None) -> None:
     remember_packages()
     with user_errors():
         chosen = config or load_settings()
+        # What submits to a cluster need not reach what its pods do.
+        if not Client().active_stack.orchestrator.config.is_remote:
+            require_stack([chosen.concept])
         wire(chosen, StaticLoop(effective(chosen).controller.max_cycles + 1))
