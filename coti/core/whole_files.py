@@ -177,11 +177,12 @@ def refuse_foreign(path: Path, *, replace: bool = True) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """A file can be written to the folder, which is made where there is none.
+    """A file can be written to the folder; one that is not there is made and goes again.
 
     Raises:
         StoreError: it cannot; says why.
     """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part, lock = _new(folder, ".coti-{}.part", folder=False)
@@ -190,6 +191,9 @@ def require_writable(folder: Path) -> None:
         finally:
             part.unlink()
             os.close(lock)
+            for each in missing:
+                with suppress(OSError):
+                    each.rmdir()
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be written ({error.strerror}): free space, or mend the path or its "

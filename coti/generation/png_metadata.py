@@ -156,7 +156,7 @@ def read_metadata(path: Path | str) -> GenerationMetadata:
         values = json.loads(text)
         used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
         return GenerationMetadata(**values, embeddings=used)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PoolError(
             f"{path} says how it was generated in a way that `coti generate` does not: another "
             "program wrote or changed it."
