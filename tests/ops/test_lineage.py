@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
@@ -9,13 +10,19 @@ from typing import Any
 
 import pytest
 from zenml.steps import BaseStep
+from zenml.utils import source_utils
 
 from coti.settings import ConceptScoreSettings, RunSettings
 from ops.tracking.lineage import fingerprints_of, tags_of, weights_of
 from ops.tracking.retraining import INPUTS
-from pipelines import concept, experiments
-from steps.embed_reference_judge import embed_reference_judge
-from steps.score_pool import score_pool
+
+# As after `coti stack up`; a fresh clone is no repository of ZenML's yet.
+source_utils.set_custom_source_root(str(Path(__file__).resolve().parents[2]))
+with warnings.catch_warnings():  # what ZenML imports uses a deprecated module
+    warnings.simplefilter("ignore")
+    from pipelines import concept, experiments
+    from steps.embed_reference_judge import embed_reference_judge
+    from steps.score_pool import score_pool
 
 WEIGHTS = (
     "model.base_model",

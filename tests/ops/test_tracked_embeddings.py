@@ -39,7 +39,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     # No stack is active here: the lease is a lock in the test's folder.
     registry = Registry(found.client, "ankle boot", partial(hold, folder=folder / "locks"))
     for cycle in range(2):
-        path = embedding(float(cycle)).save(folder / "learned_embeds.safetensors")
+        path = embedding(cycle + 1.0).save(folder / "learned_embeds.safetensors")
         record.log_file(record.cycle_run(cycle, {}), path, "embedding")
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     for number in (1, 2):
@@ -80,7 +80,7 @@ def test_the_cycles_of_a_run_are_found(tracker: Tracker) -> None:
     assert run == registry.embedding(registry.version("1")).run_id
     found = [cycle_embedding(client, each) for each in cycle_runs(client, run)]
     assert [each.label for each in found] == ["cycle 0", "cycle 1"]
-    assert [float(each.embedding.parts[0][0, 0]) for each in found] == [0, 1]
+    assert [float(each.embedding.parts[0][0, 0]) for each in found] == [1, 2]
     assert parent_run(client, "run-2") is None
 
 

@@ -155,6 +155,7 @@ def _fill(address: str, folder: Path) -> None:
             source=f"{source}/embedding",
             run_id=record.parent_id,
             key=f"key {number}",
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             metrics=_metrics(fd),
             tags={},
         )
