@@ -1,8 +1,9 @@
-"""Every attack for its share of the time: ``python -m tests.adversary.attack --seed 7 --minutes 30``.
+"""Every attack for its share of the time: ``python -m tests.adversary.attack --seed 7``.
 
 Each input comes from a number of its own, drawn from the seed, in a folder of its own below
-``outputs/attack/SEED/``; folders of inputs that failed stay, with what was said and the command that
-repeats them. A worker process does the work, so that a crash or a hang is a failure like any other.
+``outputs/attack/SEED/``; folders of inputs that failed stay, with what was said and the command
+that repeats them. A worker process does the work, so that a crash or a hang is a failure like any
+other.
 """
 
 from __future__ import annotations
