@@ -16,7 +16,6 @@ from coti.core.text_files import (
     read_records,
     read_text,
     read_yaml,
-    valid_text,
 )
 
 CAPTIONS = {
