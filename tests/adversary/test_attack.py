@@ -44,7 +44,6 @@ def test_an_attack_in_short(kind: str, tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PROCESSES)
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_an_attack_on_commands_in_short(kind: str, tmp_path: Path) -> None:
     """Killed, or out of room."""
     _attacked(kind, tmp_path)
