@@ -164,6 +164,7 @@ class _Worker:
         self._process = spawn.Process(target=_work, args=(self._kind, theirs))
         self._process.start()
         theirs.close()
+        self._connection.recv()  # its imports do not count as a hang
 
     def _kill(self) -> None:
         """With the servers that it has started."""
@@ -177,6 +178,8 @@ def _work(kind: str, connection: Connection) -> None:
 
     os.setsid()
     logging.disable(logging.WARNING)
+    importlib.import_module(f"tests.adversary.{KINDS[kind].function.partition(':')[0]}")
+    connection.send("ready")
     while True:
         try:
             asked = connection.recv()
