@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart install stack test test-fast test-docker lint format docs lock wheel assets clean help moved
+.PHONY: quickstart install stack test test-fast test-docker attack lint format docs lock wheel assets clean help moved
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,10 @@ test-docker: $(STAMP)  ## Those that need a Docker engine; builds the image, for
 
 test-fast: $(STAMP)  ## The fast loop: all but what is slow or runs a pipeline.
 	$(PYTEST) -m "not slow and not e2e"
+
+MINUTES ?= 30
+attack: $(STAMP)  ## Hostile inputs and faults for MINUTES=30, from SEED=n or a new one (docs/tests.md).
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.adversary.attack $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff check .

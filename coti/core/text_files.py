@@ -309,7 +309,10 @@ def read_yaml(path: str | Path, what: str = "the run file") -> Any:
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        said = str(error) or type(error).__name__
+        said = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            mark = error.problem_mark
+            said = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
         raise ConfigError(f"{path}: cannot be read as YAML: {said}") from error
     if "\\" in text and _has_surrogates(content):
         raise ConfigError(f"{path}: an escape (\\\\ud800 …) is half a character: write the whole.")

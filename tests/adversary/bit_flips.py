@@ -1,15 +1,18 @@
-"""One bit, flipped where a seed says: what a disk, a cable or memory does to a file one day.
-
-``python -m tests.adversary.bit_flips FOLDER SEED`` flips one of some file below FOLDER.
-"""
+"""One bit, flipped where a seed says: what a disk, a cable or memory does to a file one day."""
 
 from __future__ import annotations
 
 import random
-import sys
+import re
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["files_of", "flip_bit", "flip_somewhere", "flipped"]
+if TYPE_CHECKING:
+    from tests.adversary.trainings import Kept
+    from tests.e2e.conftest import Workspace
+
+__all__ = ["attack", "attack_run", "files_of", "flip_bit", "flipped"]
 
 
 def flipped(content: bytes, seed: int) -> bytes:
@@ -25,18 +28,69 @@ def flip_bit(path: Path, seed: int) -> None:
     path.write_bytes(flipped(path.read_bytes(), seed))
 
 
-def files_of(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """The files below a folder that are not empty, sorted; of these suffixes, or of any."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
-    return [path for path in found if not suffixes or path.suffix in suffixes]
+def files_of(folder: Path) -> list[Path]:
+    """The files below a folder that are not empty, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
 
 
-def flip_somewhere(folder: Path, seed: int, suffixes: tuple[str, ...] = ()) -> Path:
-    """Flip one bit of one file below a folder; answers which."""
-    path = random.Random(seed).choice(files_of(folder, suffixes))
-    flip_bit(path, seed)
-    return path
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """A file that a training keeps (checkpoint, latents, its pool's images, its embedding) has
+    another bit: it is said, or nothing that was read differs.
+    """
+    kept = _kept()
+    path = dice.choice(files_of(kept.folder))
+    content, seed = path.read_bytes(), dice.getrandbits(32)
+    (folder / "flipped").write_text(f"{path.name}, seed {seed}")
+    try:
+        path.write_bytes(flipped(content, seed))
+        return [f"{path.parent.name}: {kept.check(path)}"]
+    finally:
+        kept.restore(path, content)
 
 
-if __name__ == "__main__":
-    print(flip_somewhere(Path(sys.argv[1]), int(sys.argv[2])))
+@cache
+def _kept() -> Kept:
+    from tests.adversary.lasting import lasting_folder
+    from tests.adversary.trainings import Kept
+
+    return Kept(lasting_folder())
+
+
+def attack_run(dice: random.Random, folder: Path) -> list[str]:
+    """A file that a run of the pipeline left has another bit: the same command ends with the same
+    embedding, registered once, or with one sentence.
+    """
+    space, wanted = _run()
+    there = [path for path in files_of(space.root / ".coti") if _is_state(path)]
+    path = dice.choice(sorted(there, key=lambda path: re.sub(r"[0-9a-f-]{32,}", "", str(path))))
+    content, seed = path.read_bytes(), dice.getrandbits(32)
+    (folder / "flipped").write_text(f"{path}, seed {seed}")
+    path.write_bytes(flipped(content, seed))
+    words = ("zenml", "pipeline", "run", "coti_concept", "-c", str(space.root / "run.yaml"))
+    done = space.command(*words)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said[-3000:]
+    if done.returncode == 0:
+        assert space.vectors() == wanted
+        assert space.registered() == 1
+    else:
+        assert "Error: " in said, said[-3000:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return ["the same embedding" if done.returncode == 0 else "one sentence"]
+
+
+def _is_state(path: Path) -> bool:
+    """Databases are SQLite's; what commands said is read by nobody."""
+    return path.suffix not in (".db", ".db-wal", ".db-shm", ".log") and "logs" not in path.parts
+
+
+@cache
+def _run() -> tuple[Workspace, bytes]:
+    from tests.adversary.kills import SHORT
+    from tests.adversary.lasting import lasting_folder
+    from tests.e2e.conftest import make_workspace
+
+    space = make_workspace(lasting_folder(), every=40)
+    space.run(space.config("run", **SHORT))
+    return space, space.vectors()

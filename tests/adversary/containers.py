@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -13,9 +14,69 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from coti.core.errors import PoolError
+from coti.core.file_rules import kind_of_file
+from coti.pool.entry import Entry
+from coti.pool.ingest import ingest
+from coti.pool.open_source import fingerprint_source, open_source
+from coti.pool.pool_report import render_report
+from coti.pool.reasons import REASONS, Rejected
+from coti.pool.untrusted_text import printable
+from coti.pool.validation import validate
+from coti.settings import PoolSettings
 from tests.adversary.strings import hostile_strings
 
-__all__ = ["hostile_containers"]
+__all__ = ["attack", "hostile_containers", "ingest_whole"]
+
+
+def attack(random: random.Random, folder: Path) -> list[str]:
+    """A pool is entries with one reason or bytes each, or one sentence; every image file of a
+    folder is the subject of a row, nothing is written, and two readings see the same.
+    """
+    root = next(hostile_containers(random, folder))
+    before = sorted(os.walk(root))
+    try:
+        source = open_source(str(root), PoolSettings())
+        entries = list(source.entries())
+    except PoolError as error:
+        assert "\n" not in str(error), error
+        return ["refused"]
+    found = {entry.name: entry for entry in entries}
+    assert len(found) == len(entries)
+    for entry in entries:
+        f"{entry.name}{entry.caption}{entry.detail}{entry.extra}".encode()
+        assert bool(entry.reason) != (entry.read is not None)
+        if entry.read is not None:
+            with contextlib.suppress(Rejected):
+                entry.read()
+    for path in root.rglob("*.png"):
+        name = path.relative_to(root).as_posix()
+        if source.kind != "img2dataset" and name.isascii():
+            assert name in found
+            assert kind_of_file(name) != "system" or found[name].reason == "other_file"
+    assert fingerprint_source(str(root)) == fingerprint_source(str(root))
+    if random.random() < 0.05:
+        ingest_whole(root, entries)
+    assert sorted(os.walk(root)) == before
+    return [source.kind]
+
+
+def ingest_whole(root: Path, entries: list[Entry]) -> None:
+    """Each entry is a row of the manifest with one reason, and no text of it is code on a page."""
+    settings = PoolSettings(workers=1, read_threads=1)
+    pool = ingest(str(root), settings, 16)
+    assert list(pool.manifest["source"]) == [printable(entry.name) for entry in entries]
+    try:
+        verdict = validate(pool.manifest, settings)
+    except PoolError as error:
+        assert "\n" not in str(error), error
+        return
+    assert len(verdict.accepted) + len(verdict.quarantined) == len(entries)
+    assert set(verdict.quarantined["reason"]) <= set(REASONS)
+    page = render_report(str(root), pool.kind, verdict, pool.pool_images)
+    assert "<script" not in page
+    assert "<img src=x" not in page
+
 
 _STEMS = (
     "22",

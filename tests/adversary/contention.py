@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-__all__ = ["side_by_side"]
+__all__ = ["attack", "side_by_side"]
 
 T = TypeVar("T")
 
@@ -30,3 +33,20 @@ def side_by_side(work: Callable[[], T], times: int = 4, threads: int = 2) -> lis
             return [each.result() for each in [pool.submit(one) for _ in range(times)]]
     finally:
         torch.set_num_threads(before)
+
+
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """Trainings and generations side by side give the bytes of one alone."""
+    from tests.adversary.trainings import learned_bytes
+
+    seed, batch, steps = dice.getrandbits(31), dice.choice((4, 16, 32)), dice.randint(1, 3)
+    times, threads = dice.randint(2, 4), dice.randint(2, 3)
+
+    def work() -> bytes:
+        return learned_bytes(seed, batch, steps)
+
+    with warnings.catch_warnings():  # diffusers'; threads share the filters
+        warnings.simplefilter("ignore", DeprecationWarning)
+        alone = side_by_side(work, 1, threads)
+        assert len({*alone, *side_by_side(work, times, threads)}) == 1
+    return ["equal"] * times

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,45 @@ import numpy as np
 from PIL import Image
 
 from coti.core.decoding import FORMATS
+from coti.core.errors import PoolError
+from coti.core.images import from_pil, read_image
+from coti.pool.decode.decoder import Limits
+from coti.pool.decode.sandbox import DecodePool
+from coti.pool.reasons import Rejected
+from tests.adversary.lasting import lasting
 from tests.coti.core.colour_profiles import MATRICES, cmyk_profile, grey_profile, rgb_profile
 
-__all__ = ["hostile_files"]
+__all__ = ["attack", "hostile_files"]
+
+
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """A file in the sandbox (pool, seeds) and outside (references, edits): no crash, no hang, the
+    same pixels or the same reason, and none because a confined decoder wanted a file.
+    """
+    path = next(hostile_files(dice, folder))
+    try:
+        inside = np.frombuffer(_sandbox().decode(path.read_bytes()).pixels, np.uint8)
+        reason, detail = "", ""
+    except Rejected as rejected:
+        reason, detail = rejected.reason, rejected.detail
+    assert not re.search(r"Import|Module|Permission|not permitted|Errno", detail), detail
+    assert reason not in ("decode_crashed", "decode_timeout"), (reason, detail)
+    try:
+        outside = from_pil([read_image(path)], 16)[0].permute(1, 2, 0).numpy()
+        assert not reason, (reason, detail)
+        assert np.array_equal(inside, outside.ravel())
+    except PoolError as error:
+        said = str(error)
+        assert "\n" not in said, said
+        assert f"({reason}: " in said, (reason, detail, said)
+    return [reason or "image"]
+
+
+@cache
+def _sandbox() -> DecodePool:
+    limits = Limits(16)
+    return lasting.enter_context(DecodePool(limits, workers=1, timeout=20, memory=2_000_000_000))
+
 
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "F", "I", "LAB", "YCbCr")
 _DEEP: dict[str, Any] = {"I;16": np.uint16, "F": np.float32, "I": np.int32}

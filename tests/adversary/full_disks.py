@@ -10,60 +10,49 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.adversary.kills import Training, check_whole
+from tests.adversary.kills import check_whole, training_undisturbed
 from tests.coti.small_disk import small_disk
 from tests.e2e.conftest import make_checkout
 
-__all__ = ["fill_stack", "fill_training"]
+__all__ = ["attack", "attack_stack"]
 
 _FREE = 64 << 20
 
 
-def fill_training(seed: int, folder: Path, times: int) -> int:
-    """A training whose embedding and checkpoints go to a disk too small; how often it was.
-
-    Raises:
-        AssertionError: a traceback, half a file, or another embedding once there is room.
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """A training whose embedding and checkpoints go to a disk too small: one sentence, nothing
+    half-written, and the same embedding once there is room.
     """
-    chance, full = random.Random(seed), 0
-    training = Training(make_checkout(folder, every=40), folder)
-    _, wanted = training.undisturbed(folder / "undisturbed")
-    for number in range(times):
-        place = folder / f"disk{number}"
-        with small_disk(place, 4096 * chance.randint(1, 8)) as resize:
-            done = training.space.command(*training.words(place))
-            full += _is_one_sentence(done)
-            check_whole(place)
-            resize(_FREE)
-            done = training.space.command(*training.words(place))
-            assert done.returncode == 0, done.stderr
-            assert (place / "boot.safetensors").read_bytes() == wanted
-            assert not list(place.rglob("*.part"))
-    return full
+    training, place = training_undisturbed(), folder / "disk"
+    with small_disk(place, 4096 * dice.randint(1, 8)) as resize:
+        end = _end(training.space.command(*training.words(place)))
+        check_whole(place)
+        resize(_FREE)
+        training.check(place)
+        assert not list(place.rglob("*.part"))
+    return [end]
 
 
-def fill_stack(seed: int, folder: Path, times: int) -> int:
-    """`coti stack up` where ZenML's and MLflow's databases have no room; how often they had not."""
-    chance, full = random.Random(seed), 0
-    for number in range(times):
-        space = make_checkout(folder / str(number), every=200)
-        space.state = space.root / ".coti"
-        with small_disk(space.state, 4096 * chance.randint(1, 600)) as resize:
-            full += _is_one_sentence(space.command("coti", "stack", "up", "local"))
-            resize(_FREE)
-            done = space.command("coti", "stack", "up", "local")
-            assert done.returncode == 0, done.stdout + done.stderr
-            check_whole(space.state)
-    return full
+def attack_stack(dice: random.Random, folder: Path) -> list[str]:
+    """`coti stack up` where ZenML's and MLflow's databases have no room, and then have."""
+    space = make_checkout(folder, every=200)
+    space.state = space.root / ".coti"
+    with small_disk(space.state, 4096 * dice.randint(1, 600)) as resize:
+        end = _end(space.command("coti", "stack", "up", "local"))
+        resize(_FREE)
+        done = space.command("coti", "stack", "up", "local")
+        assert done.returncode == 0, done.stdout + done.stderr
+        check_whole(space.state)
+    return [end]
 
 
-def _is_one_sentence(done: subprocess.CompletedProcess[str]) -> bool:
+def _end(done: subprocess.CompletedProcess[str]) -> str:
     """Whether the disk was full; then nothing else is said, and how to go on is."""
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said[-3000:]
     if done.returncode == 0:
-        return False
+        return "room enough"
     assert done.returncode == 1, said[-3000:]
     (line,) = [line for line in said.splitlines() if line.startswith("Error: ")]
     assert re.search("full|[Nn]o space|room|space", line), line
-    return True
+    return "full"

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
+from tests.adversary.lasting import lasting_folder
 from tests.e2e.conftest import Workspace, make_checkout, make_workspace
 from tests.e2e.learned import learned
 from tests.warm_start import warm_start
 
-__all__ = ["SHORT", "Training", "check_whole", "kill_run", "kill_sometimes", "kill_training"]
+__all__ = ["SHORT", "attack", "attack_run", "check_whole", "training_undisturbed"]
 
 SHORT: dict[str, Any] = {
     "train": {"max_steps": 12, "phi_every": 6, "batch_size": 4, "checkpoint_every": 1},
@@ -27,28 +30,21 @@ SHORT: dict[str, Any] = {
 }
 
 
-def kill_training(seed: int, folder: Path, kills: int) -> int:
-    """Kill a training so often, at any moment of it; returns how often it was still running.
-
-    Raises:
-        AssertionError: something half-written is left, or the embedding is another one.
-    """
-    training = Training(make_checkout(folder, every=40), folder)
-    seconds, wanted = training.undisturbed(folder / "undisturbed")
-    killed = kill_sometimes(training.space, training.words(folder), seconds, seed, kills)
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """Trainings killed at any moment: nothing half-written is left, the embedding is the same."""
+    training = training_undisturbed()
+    killed = kill_sometimes(training.space, training.words(folder), training.seconds, dice, 2)
     check_whole(folder)
-    done = training.space.command(*training.words(folder))
-    assert done.returncode == 0, done.stderr
-    assert (folder / "boot.safetensors").read_bytes() == wanted
+    training.check(folder)
     _check_nothing_left(folder)
     return killed
 
 
-def kill_run(seed: int, folder: Path, kills: int, seconds: float = 60.0) -> int:
-    """The same with a run of the pipeline, of which ``seconds`` is about the length."""
+def attack_run(dice: random.Random, folder: Path) -> list[str]:
+    """The same with a run of the pipeline, and what is registered."""
     space = make_workspace(folder, every=40)
     words = ("zenml", "pipeline", "run", "coti_concept", "-c", str(space.config("run", **SHORT)))
-    killed = kill_sometimes(space, words, seconds, seed, kills)
+    killed = kill_sometimes(space, words, _RUN_SECONDS, dice, 3)
     check_whole(folder)
     space.run(space.root / "run.yaml")
     assert space.vectors() == learned(space, **SHORT)
@@ -57,42 +53,56 @@ def kill_run(seed: int, folder: Path, kills: int, seconds: float = 60.0) -> int:
     return killed
 
 
-class Training:
-    """`coti train` on the bundled seeds: real, and small."""
+_RUN_SECONDS = 40.0
+"""About how long a run takes."""
 
-    def __init__(self, space: Workspace, folder: Path) -> None:
-        self.space = space
-        self._config = space.config("run", **SHORT)
-        self._seeds = space.root / "assets" / "pools" / "ankle_boot" / "seeds"
+
+class Training:
+    """`coti train` on the bundled seeds, undisturbed: real, and small."""
+
+    def __init__(self, folder: Path) -> None:
+        self.space = make_checkout(folder, every=40)
+        self._config = self.space.config("run", **SHORT)
+        self._seeds = self.space.root / "assets" / "pools" / "ankle_boot" / "seeds"
+        started = time.monotonic()
+        self._wanted = self._learned(folder / "undisturbed")
+        self.seconds = time.monotonic() - started
+        """That it takes."""
 
     def words(self, folder: Path) -> tuple[str, ...]:
         """The command; embedding and checkpoint go to ``folder``."""
         files = ("--output", str(folder / "boot.safetensors"), "--checkpoint", str(folder / "kept"))
         return ("coti", "train", str(self._seeds), "-c", str(self._config), *files)
 
-    def undisturbed(self, folder: Path) -> tuple[float, bytes]:
-        """How long it takes, and the file that it leaves."""
-        import time
+    def check(self, folder: Path) -> None:
+        """The same command, let run to its end, leaves the undisturbed one's file."""
+        assert self._learned(folder) == self._wanted
 
-        folder.mkdir()
-        started = time.monotonic()
+    def _learned(self, folder: Path) -> bytes:
         done = self.space.command(*self.words(folder))
         assert done.returncode == 0, done.stderr
-        return time.monotonic() - started, (folder / "boot.safetensors").read_bytes()
+        return (folder / "boot.safetensors").read_bytes()
+
+
+@cache
+def training_undisturbed() -> Training:
+    """One for all."""
+    return Training(lasting_folder())
 
 
 def kill_sometimes(
-    space: Workspace, words: tuple[str, ...], seconds: float, seed: int, kills: int
-) -> int:
-    """Start a command so often and kill it within ``seconds``; how often it was still running."""
-    chance, killed = random.Random(seed), 0
+    space: Workspace, words: tuple[str, ...], seconds: float, dice: random.Random, kills: int
+) -> list[str]:
+    """Start a command so often and kill it within ``seconds``; whether it was still running."""
+    ends = []
     for _ in range(kills):
         started = warm_start().start(space._script(words), space.root, space.env)
-        if started.wait(chance.uniform(0.0, seconds)) is None:
+        code = started.wait(dice.uniform(0.0, seconds))
+        if code is None:
             started.kill()
-            killed += 1
         started.end()
-    return killed
+        ends.append("killed" if code is None else "ended before")
+    return ends
 
 
 def check_whole(folder: Path) -> None:

@@ -2,10 +2,76 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-__all__ = ["hostile_strings"]
+from coti.core.errors import CotiError, PoolError
+from coti.core.redaction import redacted
+from coti.core.text_files import decode_text, read_json, read_records, read_text, valid_text
+from coti.core.tokens import fault_of_token, token_of
+from coti.core.whole_files import plain_name
+from coti.pool.untrusted_text import as_text, clean_caption, printable
+from coti.settings.run_file import parse_settings, read_run_file
+from ops.tracking.tracker import slug
+from tests.e2e.conftest import TINY
+
+__all__ = ["attack", "hostile_strings"]
+
+
+def attack(dice: random.Random, folder: Path) -> list[str]:
+    """A string wherever text of others is read: it ends as text that every file takes, in the same
+    words however it came, or in one sentence.
+    """
+    given = next(hostile_strings(dice))
+    data = given if isinstance(given, bytes) else given.encode("utf-8", "surrogatepass")
+    said = decode_text(given).text if isinstance(given, bytes) else given
+    text = valid_text(said)
+    assert as_text(given) == text
+    caption, _ = clean_caption(said, 300)
+    shown = (text, caption, printable(said), redacted(text), slug(said), token_of(text))
+    for each in shown:
+        each.encode()
+    assert len(caption) <= 300
+    assert len(printable(said).splitlines()) <= 1
+    assert read_json(json.dumps({said: [said]})) == {text: [text]}
+    path = folder / "given"
+    path.write_bytes(data)
+    values = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
+    place = dice.choice(_leaves(values))
+    place(said)
+    # JSON is YAML, and Python's own YAML writer takes seconds for a long text.
+    (folder / "run.yaml").write_text(json.dumps({"parameters": {"config": values}}))
+    readers: tuple[Callable[[], Any], ...] = (
+        lambda: read_text(path, "the text"),
+        lambda: read_records(path, ("file_name",), "the table", PoolError),
+        lambda: read_run_file(path),
+        lambda: read_run_file(folder / "run.yaml"),
+        lambda: parse_settings(values, "the strings"),
+        lambda: plain_name(said, "the name"),
+    )
+    refused = 0
+    for reader in readers:
+        try:
+            repr(reader()).encode()
+        except CotiError as error:
+            str(error).encode()
+            assert len(str(error).splitlines()) == 1, str(error)
+            refused += 1
+    assert not fault_of_token(token_of(text)) or not token_of(text)
+    return [f"refused {refused} of {len(readers)}"]
+
+
+def _leaves(values: dict[str, Any]) -> list[Callable[[str], None]]:
+    """What puts a text in a setting's place, for each setting."""
+    inner = itertools.chain.from_iterable(
+        _leaves(value) for value in values.values() if isinstance(value, dict)
+    )
+    return [*(lambda text, key=key: values.update({key: text}) for key in values), *inner]
+
 
 _ENCODINGS = (
     *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-7"),

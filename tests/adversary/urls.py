@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import random as rng
+import re
+import socket
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["ALLOWED", "INSIDE", "HostileUrl", "hostile_answers", "hostile_urls"]
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from coti.pool.fetch.fetcher import Fetched, fetch_all
+from coti.pool.reasons import REASONS
+from coti.settings import FetchSettings
+from tests.adversary.connections import connections
+from tests.adversary.lasting import lasting
+from tests.coti.pool.conftest import encoded, image
+from tests.coti.pool.hostile_server import HostileServer, hostile_server
+
+__all__ = ["ALLOWED", "INSIDE", "attack", "attack_by_answers", "hostile_answers", "hostile_urls"]
+
+_AT_ONCE = 50
+"""Inputs of an attack: as many as are fetched side by side."""
 
 ALLOWED = "127.0.0.1"
 """The one address that may be connected to; the tests' server listens on it."""
@@ -93,6 +111,109 @@ def hostile_answers(random: rng.Random, count: int, body: bytes) -> Iterator[byt
             lines.append(random.choice(names).encode() + b": " + random.choice(values)())
         whole = b"\r\n".join([*lines, b"", body])
         yield whole[: random.randint(0, len(whole))] if random.random() < 0.1 else whole
+
+
+def attack(dice: rng.Random, folder: Path) -> list[str]:
+    """Whatever the spelling, nothing but the allowed peer is ever connected to, and every URL ends
+    as the image or with the one reason that is true of it.
+    """
+    made, server = list(hostile_urls(dice, _AT_ONCE)), _server()
+    urls = []
+    for each in made:
+        text = each.text.replace("PORT", str(server.port))
+        if each.redirected:
+            target = re.sub(r"[\r\n\0]", "", text).encode(errors="surrogatepass")
+            text = f"http://{ALLOWED}:{server.raw_port}/to/{target.hex()}"
+        urls.append(text)
+    (folder / "urls").write_text("\n".join(map(ascii, urls)))
+    with connections() as reached:
+        results = _fetched(urls)
+    assert reached <= {ALLOWED}
+    assert not server.inside_hits
+    assert [one.number for one in results] == list(range(len(urls)))
+    for each, url, got in zip(made, urls, results, strict=True):
+        said = f"{each!a} as {url!a}: {got.reason} {got.detail}"
+        if each.leads == "allowed":
+            assert got == Fetched(got.number, _IMAGE), said
+            continue
+        assert got.data == b"", said
+        assert got.reason in REASONS, said
+        if each.leads == "inside":
+            assert got.reason == "download_refused", said
+            assert re.search("not a public address|is no address", got.detail), said
+        else:
+            assert got.reason in ("download_refused", "download_failed"), said
+        got.detail.encode()
+    return [got.reason or "image" for got in results]
+
+
+def attack_by_answers(dice: rng.Random, folder: Path) -> list[str]:
+    """Whatever bytes a server answers, each URL ends as bytes or with one reason."""
+    answers = list(hostile_answers(dice, _AT_ONCE, _IMAGE))
+    (folder / "answers").write_text("\n".join(answer.hex() for answer in answers))
+    base = f"http://{ALLOWED}:{_server().raw_port}/raw"
+    results = _fetched([f"{base}/{answer.hex()}" for answer in answers])
+    assert [one.number for one in results] == list(range(len(answers)))
+    for got in results:
+        assert got.reason in (REASONS if not got.data else ("",)), got
+        got.detail.encode()
+        assert {unicodedata.category(c) for c in got.detail}.isdisjoint(("Cc", "Cs", "Zl")), got
+    return [got.reason or "bytes" for got in results]
+
+
+_IMAGE = encoded(image(1))
+
+
+class _Resolver(AbstractResolver):
+    """Names of the tests; numbers as the C library reads them; nobody outside is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name."""
+        self.asked += 1
+        names = {
+            "public.test": [ALLOWED],
+            "inside.test": [INSIDE[0]],
+            "mixed.test": [ALLOWED, INSIDE[0]],
+            "rebind.test": [INSIDE[0] if self.asked % 2 else "10.0.0.7"],
+        }
+        found = names.get(host.rstrip("."))
+        if found is None:
+            try:
+                found = [socket.inet_ntoa(socket.inet_aton(host))]
+            except OSError as error:
+                raise OSError(socket.EAI_NONAME, "no such name") from error
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0
+            )
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _fetched(urls: list[str]) -> list[Fetched]:
+    """The results in the order of the URLs."""
+    settings = FetchSettings(
+        host_delay=0.0, attempts=1, per_host=32, timeout=20.0, allowed_networks=(f"{ALLOWED}/32",)
+    )
+
+    async def run() -> list[Fetched]:
+        found = fetch_all(urls, settings, 1_000_000, resolver=_Resolver())
+        return sorted([one async for one in found], key=lambda one: one.number)
+
+    return asyncio.run(run())
+
+
+@cache
+def _server() -> HostileServer:
+    return lasting.enter_context(hostile_server(_IMAGE))
 
 
 def _digits(random: rng.Random, address: str) -> str:
