@@ -131,11 +131,11 @@ def _fill(address: str, folder: Path) -> None:
     """Two runs of a cycle each, their embeddings registered; the second is worse."""
     tracker = Tracker(address, artifact_store=str(folder))
     # No stack is active here: the lease is a lock in the test's folder.
-    registry = Registry(tracker.client, "Boots", partial(hold, folder=folder / "locks"))
+    registry = Registry(tracker.client, "boots", partial(hold, folder=folder / "locks"))
     for number, fd in ((1, 0.5), (2, 0.9)):
         record = RunRecord.open(
             tracker,
-            experiment="Boots",
+            experiment="boots",
             run_name=f"run {number}",
             run_key="key",
             timestamp=1_700_000_000_000 + number,
@@ -180,8 +180,8 @@ def _content(address: str, folder: Path) -> dict[str, Any]:
     Images are downloaded into ``folder``.
     """
     tracking = MlflowClient(tracking_uri=address)
-    registry = Registry.find(tracking, "Boots")
-    experiment = tracking.get_experiment_by_name("Boots")
+    registry = Registry.find(tracking, "boots")
+    experiment = tracking.get_experiment_by_name("boots")
     assert experiment is not None
     runs = tracking.search_runs([experiment.experiment_id])
     return {
