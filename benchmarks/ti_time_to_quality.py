@@ -31,7 +31,7 @@ from typing import Any
 import torch
 
 from benchmarks.result import machine, say, table
-from benchmarks.selection_precision import read
+from benchmarks.selection_quality import read
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.encoders.open_clip_encoder import load_image_text_encoder
@@ -47,8 +47,8 @@ from coti.loop.learn import learn
 from coti.loop.record import CycleRecord
 from coti.metrics.judge import candidate_captions
 from coti.metrics.r_precision import r_precision
+from coti.scores.features_to_scores import embed_images
 from coti.scores.formulas import PhiValue
-from coti.scores.scoring import embed_images
 from coti.settings import RunSettings, ScheduleSettings
 from ops.run_file import load_settings
 from ops.stack.locations import locate

@@ -12,12 +12,12 @@ from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunConte
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
+from ops.preconditions import require_stack
 from ops.run_file import load_settings
 from ops.stack.locations import require_run_folder
 from ops.stack.moved_state import forget_place
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
-from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache

@@ -13,7 +13,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import decide
 from coti.loop.record import CycleRecord, record_of
 from coti.settings import ControllerSettings
-from materializers.embedding_file import EmbeddingMaterializer
+from materializers.embedding_safetensors import EmbeddingMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import training_set_of

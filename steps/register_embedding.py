@@ -14,7 +14,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
+from ops.registry.embedding_registry import VOCABULARY_TAG, EmbeddingRegistry
 from ops.registry.gate import gate_values
 from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
@@ -60,7 +60,7 @@ def register_embedding(
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},
         int(best["cycle"]),
     )
-    registry = Registry(record.client, concept)
+    registry = EmbeddingRegistry(record.client, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     version = registry.register(
         source=f"{artifact}/embedding",

@@ -13,11 +13,11 @@ from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.loop.controller import Decision, stopped_for_want_of_images
 from coti.loop.plan import strategy_of
-from coti.loop.score import select_batch as select
+from coti.loop.select_batch import select_batch as select
 from coti.loop.state import LoopState
 from coti.selection import PoolView
 from coti.settings import RunSettings
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import (
     columns_of,

@@ -13,7 +13,7 @@ from ops.quiet import ROOT
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-PARTS = ("run", "base_model", "training", "scoring", "evaluation", "baselines", "ingestion")
+PARTS = ("run", "model", "training", "scoring", "evaluation", "baselines", "ingestion")
 SOURCES = tuple(f"coti/settings/{part}.py" for part in PARTS)
 
 HEAD = """# Configuration

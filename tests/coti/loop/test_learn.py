@@ -14,7 +14,7 @@ from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.experiments.run import run_experiment
+from coti.experiments.experiment_run import run_experiment
 from coti.inversion.base_model import load_text_to_image
 from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
@@ -27,7 +27,7 @@ from coti.loop.training_set import TrainingSet
 from coti.loop.uses import USES
 from coti.metrics.judge import embed_references
 from coti.metrics.table import METRICS
-from coti.scores.scoring import embed_images
+from coti.scores.features_to_scores import embed_images
 from coti.settings import (
     AestheticSettings,
     ControllerSettings,
