@@ -110,7 +110,7 @@ def _run(config: ExperimentConfig) -> None:
     submitted = _in_order(
         runs, lambda run: concepts[run.settings.concept].start(run.settings), window
     )
-    for run, (samples, embedding, row, cycles, picked) in submitted:
+    for run, (samples, embedding, row, cycles, selected) in submitted:
         concept = concepts[run.settings.concept]
         track_experiment(
             experiment=config.name,
@@ -120,7 +120,7 @@ def _run(config: ExperimentConfig) -> None:
             embedding=embedding,
             row=row,
             cycles=cycles,
-            picked=picked,
+            selected=selected,
             params=flat(asdict(run.settings)),
             tags=concept.tags(run) | {"coti.experiment": config.name},
         )

@@ -68,7 +68,7 @@ def select_batch(
     grown = select(LoopState(training_set_of(training_set), cycle), view, ground_truth)
     names = list(grown.added_in(cycle))
     picked = scores.set_index("id").loc[names].reset_index()
-    decision = last or {"go_on": True, "reason": "", "best_cycle": cycle}
+    decision = last or {"go_on": True, "reason": "", "kept_cycle": cycle}
     if last is not None and not names:
         decision = asdict(stopped_for_want_of_images(Decision(**last), cycle))
     return training_table(training_set, names, cycle), picked, decision

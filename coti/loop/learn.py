@@ -140,7 +140,7 @@ def learn(
         curves.append(trained.curve)
         decision = decide(history, settings.controller)
         features = state.kept
-        if decision.best_cycle == state.cycle:
+        if decision.kept_cycle == state.cycle:
             kept, kept_set, features = embedding, state.training_set, scored.features
         if on_cycle is not None:
             shown = with_verdicts(history, verdicts)[-1] if verdicts else record
