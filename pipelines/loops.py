@@ -20,7 +20,7 @@ __all__ = ["Loop", "StaticLoop", "embed_shards"]
 
 def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> Any:
     """Features shard by shard: a step, on Kubernetes a pod, each."""
-    fixed = {name: zenml.unmapped(value) for name, value in encoding.items()}
+    fixed: dict[str, Any] = {key: zenml.unmapped(value) for key, value in encoding.items()}
     return embed_pool.map(shard=shards, pool_images=pool_images, **fixed)
 
 
