@@ -66,8 +66,8 @@ def measure(
     if training_set is None or embedding is None:
         return found
     if data.ground_truth is not None and training_set.selected:
-        picked = [data.sources[name] for name in training_set.selected]
-        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+        selected = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(selected, data.ground_truth)
     if how.edit_images:
         quality = measure_embedding(
             models.base,

@@ -107,7 +107,7 @@ def test_mlflow_has_a_parent_and_a_run_a_cycle(
     assert sum("samples" in name and name.endswith(".png") for name in images) == len(rows)
 
 
-def test_the_best_embedding_is_registered(workspace: Workspace, first_run: object) -> None:
+def test_the_kept_embedding_is_registered(workspace: Workspace, first_run: object) -> None:
     """A version with lineage, the gate's sentence, and ZenML's stage beside MLflow's alias."""
     from mlflow import MlflowClient
 
