@@ -97,6 +97,11 @@ def ingest(
             if result.png:
                 writer.add(row["id"], result.png)
             rows.append(row)
+            if len(rows) > settings.max_inputs:
+                raise PoolError(
+                    f"The pool {source!r} has more than {settings.max_inputs} inputs: give a part "
+                    "of it, or raise pool.max_inputs, at some kilobytes of memory each."
+                )
             progress.update()
         writer.close()
         if fingerprint and pool.fingerprint() != fingerprint:

@@ -87,7 +87,7 @@ def tree_entries(
     if not names:
         raise PoolError(f"The pool {said!r} is empty: put images into it.")
     tables = [name for name in names if is_metadata(name)]
-    rows, leftover = _metadata(tree, tables, names, notes)
+    rows, leftover = _metadata(tree, tables, names, notes, settings.max_inputs)
     yield from listed_entries(
         tree,
         [name for name in names if not is_metadata(name)],
@@ -149,7 +149,7 @@ def file_entries(
         if problem[0] != "unreadable":
             problem = _no_image(name, role) or problem
         table = said.get(identity)
-        if identity in beside:
+        if identity in beside and not beside[identity].problem:
             caption, extra, notes = read_sidecars(
                 beside[identity],
                 members,
@@ -158,6 +158,8 @@ def file_entries(
             )
         else:
             caption, extra, notes = "", {}, []
+            if identity in beside and not problem[0]:
+                problem = ("bad_row", beside[identity].problem)
         if table is not None:
             caption = table.caption or caption
             extra = merged_extra(table.extra, extra)
@@ -221,7 +223,7 @@ def is_shard(name: str) -> bool:
 
 
 def _metadata(
-    tree: FileTree, tables: list[str], names: Collection[str], notes: list[str]
+    tree: FileTree, tables: list[str], names: Collection[str], notes: list[str], most: int
 ) -> tuple[dict[str, Said], list[Entry]]:
     """What the tables say by the file they name, and the rows that are inputs of their own."""
     known = set(names)
@@ -234,7 +236,7 @@ def _metadata(
         reason, detail = tree.refused(table_name)
         if not reason:
             try:
-                table = Table(Path(table_name), stream=tree.open(table_name))
+                table = Table(Path(table_name), stream=tree.open(table_name), most_rows=most)
             except Rejected as rejected:
                 reason, detail = rejected.reason, rejected.detail
         if reason:

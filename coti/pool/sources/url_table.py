@@ -105,7 +105,7 @@ class UrlTableSource:
     def _rows(self) -> Iterator[tuple[str, Row]]:
         """Every row of every table with its place."""
         for path in self._tables:
-            table = Table(path)
+            table = Table(path, most_rows=self._settings.max_inputs)
             name = printable(path.relative_to(self._root).as_posix())
             for row in table.rows():
                 if row.number == 0 and not row.problem and "url" not in table.columns:
