@@ -41,6 +41,7 @@ from coti.settings import PoolSettings
 __all__ = [
     "Files",
     "Said",
+    "are_tables",
     "file_entries",
     "is_metadata",
     "is_shard",
@@ -214,6 +215,17 @@ def is_metadata(name: str) -> bool:
     """Whether a file is a Hugging Face ``imagefolder`` table."""
     stem, suffix = posixpath.splitext(posixpath.basename(name).lower())
     return stem == "metadata" and suffix in TABLE_SUFFIXES
+
+
+def are_tables(names: Iterable[str]) -> bool:
+    """Whether files are tables, and none a ``metadata`` one, beside what systems leave behind."""
+    tables = False
+    for name in names:
+        if kind_of_file(name) != "system":
+            if suffix_of(name) not in TABLE_SUFFIXES or is_metadata(name):
+                return False
+            tables = True
+    return tables
 
 
 def is_shard(name: str) -> bool:

@@ -82,7 +82,9 @@ def _pax_in_all(folder: Path) -> None:
 
 def _pax_of_nothing(folder: Path) -> None:
     """A header of records that have no name, up to its last byte."""
-    _tar(folder / "0.tar", [_header("x", tarfile.XHDTYPE, b"2 " * 450_000), _header("a.png")])
+    _tar(
+        folder / "0.tar", [_header("x", tarfile.XHDTYPE, b"2 " * 450_000 + b"="), _header("a.png")]
+    )
 
 
 def _archives(folder: Path) -> None:
