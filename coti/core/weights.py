@@ -6,9 +6,7 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 
 from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
+from coti.core.whole_files import whole_folder
 
 __all__ = [
     "check_hash",
@@ -42,6 +41,7 @@ def local_weights(source: str | Path, sha256: str | None = None) -> Path:
 
     Raises:
         ModelError: there is nothing, it cannot be fetched, or its hash is another one.
+        StoreError: what is kept of it is damaged, and not ours to replace.
     """
     text = str(source)
     if sha256:
@@ -175,17 +175,10 @@ def _from_s3(source: str, sha256: str | None) -> Path:
     try:
         if kept.exists():
             print(f"{kept} is damaged: it is fetched again.", file=sys.stderr)
-            shutil.rmtree(kept.parent)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root) as temporary:
-            fetched = Path(temporary) / kept.name
-            _download_s3(source, bucket, key, fetched)
-            check_hash(fetched, sha256, source)
-            try:
-                fetched.rename(kept)
-            except OSError:  # another process was faster
-                if not kept.exists():
-                    shutil.move(str(fetched), kept)
+        # Of two processes the later one's, which are the same bytes, take the place.
+        with whole_folder(kept.parent, replace=True) as part:
+            _download_s3(source, bucket, key, part / kept.name)
+            check_hash(part / kept.name, sha256, source)
     except OSError as error:
         if full := full_disk(error, root, "COTI_CACHE"):
             raise ModelError(

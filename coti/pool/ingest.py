@@ -17,6 +17,7 @@ from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused, read_inside
 from coti.core.redaction import redacted
 from coti.core.text_files import valid_text
+from coti.core.whole_files import whole_file
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -82,16 +83,13 @@ def ingest(
     """
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
-    folder.mkdir(parents=True, exist_ok=True)
-    part, path = folder / f".images-{os.getpid()}.part", folder / "images.parquet"
-    writer = ImageWriter(part)
+    path = folder / "images.parquet"
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
-    try:
-        limits = Limits(
-            resolution, settings.max_pixels, first_frame=settings.animated == "first_frame"
-        )
+    limits = Limits(resolution, settings.max_pixels, first_frame=settings.animated == "first_frame")
+    with progress, whole_file(path) as part:
+        writer = ImageWriter(part)
         for result in _results(pool.entries(), limits, settings):
             row = _row(result, settings, seen)
             if result.png:
@@ -109,10 +107,6 @@ def ingest(
                 f"The pool {source!r} changed while it was read: run again when nobody writes to "
                 "it."
             )
-        part.replace(path)
-    finally:
-        progress.close()
-        part.unlink(missing_ok=True)
     for name, values in quality_columns([row.pop("signals") for row in rows]).items():
         for row, value in zip(rows, values, strict=True):
             row[name] = value

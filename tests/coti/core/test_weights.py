@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import ModelError
+from coti.core.errors import ModelError, StoreError
 from coti.core.weights import (
     check_hash,
     full_disk,
@@ -19,6 +19,7 @@ from coti.core.weights import (
     local_weights,
     read_pickled,
 )
+from coti.core.whole_files import MARKER
 
 
 @pytest.fixture
@@ -94,6 +95,11 @@ def test_kept_weights_are_checked_each_time(
     assert kept_weights("s3://weights/x", sha256) is None
     assert local_weights("s3://weights/x", sha256).read_bytes() == b"1"
     assert "is damaged: it is fetched again" in capsys.readouterr().err
+    (found.parent / MARKER).unlink()
+    found.write_bytes(b"0")
+    with pytest.raises(StoreError, match="nothing that may be replaced"):
+        local_weights("s3://weights/x", sha256)
+    assert found.read_bytes() == b"0"
     with pytest.raises(ModelError, match="64 hexadecimal digits"):
         local_weights("s3://weights/x", "../../..")
     for source in ("s3://weights/..", "s3://key:secret@weights/x"):
