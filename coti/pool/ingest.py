@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import FileRefused, read_inside
 from coti.core.redaction import redacted
 from coti.core.text_files import valid_text
 from coti.core.whole_files import whole_file
@@ -33,9 +32,8 @@ from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
-__all__ = ["IngestedPool", "ingest", "read_seeds"]
+__all__ = ["IngestedPool", "ingest"]
 
 
 @dataclass
@@ -191,40 +189,3 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,
     }
-
-
-def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str], torch.Tensor]:
-    """Seed images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
-
-    As :func:`coti.core.images.read_image_folder` reads them, but in the sandbox.
-
-    Raises:
-        PoolError: there is no such folder, it holds no image, or a file in it is none.
-    """
-    import numpy as np
-    import torch
-
-    from coti.core.images import image_names, unusable_image
-
-    folder = Path(path).expanduser()
-    names = image_names(folder)
-    settings = PoolSettings()
-    ids: list[str] = []
-    images: list[Any] = []
-    with DecodePool(
-        Limits(resolution, settings.max_pixels, measure=False),
-        workers=1,
-        timeout=settings.decode_timeout,
-        memory=settings.decode_memory,
-    ) as decoders:
-        for name in names:
-            try:
-                data = read_inside(folder, name)
-                pixels = decoders.decode(data).pixels
-            except (FileRefused, Rejected) as refused:
-                said = str(folder / name)
-                raise unusable_image(said, refused.reason, refused.detail) from refused
-            ids.append(hashlib.sha256(data).hexdigest()[:20])
-            images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
-    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, names, tensor
