@@ -51,7 +51,7 @@ def headers(stream: BinaryIO, start: int) -> Iterator[tarfile.TarInfo]:
                 said |= _records(data)
             continue
         if member.type == tarfile.GNUTYPE_SPARSE:
-            member.sparse = {}  # type: ignore[attr-defined]
+            member.sparse = b""
             more = block[482]
             while more and len(block := _at(stream, place)) == _BLOCK:
                 more, place = block[504], place + _BLOCK
@@ -104,7 +104,7 @@ def _apply(said: dict[bytes, bytes], member: tarfile.TarInfo) -> None:
                 raise tarfile.ReadError("a size that is no number")
             member.size = int(value)
         if name.startswith(b"GNU.sparse."):
-            member.sparse = {}  # type: ignore[attr-defined]
+            member.sparse = b""
     if member.size < 0:
         raise tarfile.ReadError(f"a member of {member.size} bytes")
     if len(member.name) > _LONGEST_NAME:

@@ -22,6 +22,7 @@ from coti.core.whole_files import (
     is_ours,
     plain_name,
     private_folder,
+    require_writable,
     temporary_folder,
     whole_file,
     whole_folder,
@@ -211,3 +212,11 @@ def test_nobody_else_makes_or_removes_temporary_files() -> None:
     left = {name: words for name, words in found.items() if words and name not in OTHERS}
     # a tar archive's member has a part, too, which is a number
     assert set(left) <= {"coti/pool/sources/tar_shards.py"}
+
+
+def test_an_output_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Parquet's and other libraries take none: said before anything is computed."""
+    with pytest.raises(StoreError, match="no UTF-8 text"):
+        require_writable(tmp_path / os.fsdecode(b"bad\xff"))
+    require_writable(tmp_path / "gütig")
+    assert not list(tmp_path.iterdir())
