@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from coti.core.errors import ConfigError
+from coti.core.errors import ConfigError, RegistryError
 from coti.core.whole_files import temporary_folder, whole_folder
 from coti.metrics.table import headline
 from coti.settings import RunSettings
@@ -22,7 +22,8 @@ from ops.registry.promotion import VERDICT_TAG
 from ops.run_file import check_run_file
 from ops.terminal import user_sentence
 from ops.tracking.lineage import Fingerprints, fingerprints_of, tags_of
-from ops.tracking.mlflow_record import CYCLE_TAG
+from ops.tracking.mlflow_record import CYCLE_TAG, SHA256_TAG
+from ops.tracking.tracked_embeddings import FILE, altered
 from ops.tracking.tracker import Tracker, slug, tag_is
 
 __all__ = [
@@ -203,6 +204,9 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
         outcomes: of :func:`retrain`.
         client: MLflow's.
         folder: gets a folder a concept; one of an earlier time is replaced.
+
+    Raises:
+        RegistryError: a run's embedding is not the one that was measured.
     """
     for each in outcomes:
         if each.run_id is None:
@@ -211,6 +215,10 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
             for part in ("embedding", "report"):
                 if client.list_artifacts(each.run_id, part):
                     client.download_artifacts(each.run_id, part, str(place))
+            tags = client.get_run(each.run_id).data.tags
+            path = place / "embedding" / FILE
+            if path.exists() and (said := altered(path, tags.get(SHA256_TAG))) is not None:
+                raise RegistryError(f"{each.concept}, MLflow run {each.run_id}: {said}.")
             grids = [
                 found.path
                 for found in client.list_artifacts(each.run_id, "images")

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from zenml import step
 
-from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.metrics.judge import embed_references as embed
 from coti.metrics.judge import images_needed, shortfalls
+from coti.pool.chosen_images import read_chosen_images
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -31,7 +31,7 @@ def embed_references(
     judge, inception = judge_of(settings.evaluation), inception_of(settings.evaluation)
     images, missing = None, []
     if settings.references is not None:
-        images = read_image_folder(locate(settings.references), resolution)[1]
+        images = read_chosen_images(locate(settings.references), resolution)[2]
         needed = images_needed(judge, inception)
         missing = shortfalls(settings.generation.cycle_images, len(images), needed)
     return embed(judge, settings.concept, images, settings.evaluation, inception), missing

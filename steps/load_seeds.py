@@ -9,7 +9,7 @@ from zenml import step
 
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
-from coti.pool.ingest import read_seeds
+from coti.pool.chosen_images import read_chosen_images
 from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
@@ -29,7 +29,7 @@ def load_seeds(
     source: str, source_fingerprint: str, resolution: int
 ) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
     """Read the folder; a file in it that is no image stops the run with its name."""
-    ids, names, images = read_seeds(locate(source), resolution)
+    ids, names, images = read_chosen_images(locate(source), resolution)
     if len(ids) < 2:
         raise ConfigError(
             f"seeds: {source} holds {len(ids)} image; at least 2 are needed, about ten work well."

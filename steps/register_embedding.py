@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any
 
 from zenml import step
@@ -48,8 +47,7 @@ def register_embedding(
     record = open_record(concept, params, tags)
     with temporary_folder() as folder:
         path = kept_embedding.save(folder / FILE)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        record.log_file(record.parent_id, path, "embedding")
+        sha256 = record.log_embedding(record.parent_id, path)
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
             pil_image = folder / f"{number}.png"
             pil_image.write_bytes(encode_png(image))

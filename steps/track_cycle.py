@@ -60,7 +60,7 @@ def track_cycle(
             page.write_text(str(validation_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
         path = embedding.save(folder / "learned_embeds.safetensors")
-        record.log_file(run_id, path, "embedding")
+        record.log_embedding(run_id, path)
         if scores is not None and picked is not None:
             table = folder / "selection.parquet"
             scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)

@@ -63,7 +63,7 @@ def track_experiment(
         learned = embedding_of(embedding)
         if learned is not None:
             path = learned.save(folder / "learned_embeds.safetensors")
-            record.log_file(record.parent_id, path, "embedding")
+            record.log_embedding(record.parent_id, path)
         names = folder / "selected.txt"
         names.write_text("\n".join(selected) + "\n", encoding="utf-8")
         record.log_file(record.parent_id, names, "selection")

@@ -61,11 +61,13 @@ def edit(
     from coti.generation.png_metadata import metadata_of
     from coti.generation.prompted import GeneratedImages, save_generated, save_sheet
     from coti.generation.prompts import fill_prompts
+    from coti.pool.chosen_images import image_reader
 
     sources = find_embeddings(concepts, embeddings)
     own = [source.embedding for source in sources]
     network = load_base_model(how, sources)
-    pixels, chosen = read_image_and_mask(image, mask, network)
+    with image_reader() as read:
+        pixels, chosen = read_image_and_mask(image, mask, network, read)
     folder = output or new_folder("edited")
     require_writable(folder)
     edited = edit_image(

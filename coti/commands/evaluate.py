@@ -89,10 +89,10 @@ def evaluate(
     tracking = project().tracking() if (project().tracks if track is None else track) else None
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
-    from coti.core.images import read_image_folder
     from coti.encoders.open_clip_encoder import load_image_text_encoder
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_embedding
+    from coti.pool.chosen_images import read_chosen_images
     from coti.report.distortion_plot import means_by_label, plot_distortion
 
     sources = find_embeddings(concepts, embeddings)
@@ -107,7 +107,7 @@ def evaluate(
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
     network = load_base_model(how, sources)
-    _, images = read_image_folder(references, network.resolution)
+    _, _, images = read_chosen_images(references, network.resolution)
     encoder = load_image_text_encoder(
         project().locate(judge),
         judge_pretrained and project().locate(judge_pretrained),

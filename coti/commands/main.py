@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -54,6 +55,9 @@ def main() -> None:
     mistake in the program is a traceback.
     """
     end_in_a_sentence()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name may be no text, a terminal may not have a caption's letters: shown as it can be.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
         code = cli(prog_name="coti", standalone_mode=False)

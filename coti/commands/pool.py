@@ -58,7 +58,7 @@ def check(
     from coti.pool.check import check_pool, settings_with
 
     result = check_pool(path, output, settings_with(changes), resolution, previous)
-    click.echo(f"{path}: {result.kind}")
+    click.echo(f"{click.format_filename(path)}: {result.kind}")
     for note in result.notes:
         click.echo(f"  {note}")
     counts = result.counts

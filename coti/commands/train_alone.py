@@ -43,7 +43,6 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
 
     from coti.commands.embedding_sources import located_model
     from coti.core.errors import ConfigError
-    from coti.core.images import read_image_folder
     from coti.core.seeding import derived_seed
     from coti.core.whole_files import require_writable
     from coti.inversion.adapters.registry import ADAPTERS
@@ -52,6 +51,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     from coti.inversion.latent_store import FolderLatentStore
     from coti.inversion.processes import Processes
     from coti.inversion.trainer import train_cycle
+    from coti.pool.chosen_images import read_chosen_images
     from coti.settings.from_yaml import read_run_file
 
     settings = read_run_file(config)
@@ -59,7 +59,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     require_writable(output.parent)
     model = load_text_to_image(located_model(settings.model))
-    images: torch.Tensor = read_image_folder(str(folder), model.resolution)[1]
+    images: torch.Tensor = read_chosen_images(str(folder), model.resolution)[2]
     start = ADAPTERS.get(adapter).initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),

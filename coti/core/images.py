@@ -26,6 +26,7 @@ __all__ = [
     "image_names",
     "read_image",
     "read_image_folder",
+    "read_named_file",
     "to_pil",
     "unusable_image",
 ]
@@ -92,14 +93,15 @@ def read_image(source: Path | bytes, *, max_pixels: int = MOST_PIXELS) -> Image.
     """
     if isinstance(source, bytes):
         return _decoded("the image", lambda: source, max_pixels)
-    return _decoded(str(source), partial(_named_file, source), max_pixels)
+    return _decoded(str(source), partial(read_named_file, source), max_pixels)
 
 
 def read_image_folder(path: str | Path, resolution: int) -> tuple[list[str], Tensor]:
     """Names, sorted, and images ``[n, 3, resolution, resolution]`` uint8 of a folder.
 
-    Made for references and images to train on, which must all be good: :func:`image_names` says
-    which files are meant, and one that cannot be used is an error.
+    For one's own images and code: they are decoded in this process, by the rules of
+    :func:`coti.pool.chosen_images.read_chosen_images`, which the commands and pipelines call.
+    :func:`image_names` says which files are meant, and one that cannot be used is an error.
 
     Raises:
         PoolError: there is no such folder, it holds no image, or a file in it is none.
@@ -144,8 +146,12 @@ def _decoded(name: str, read: Callable[[], bytes], max_pixels: int = MOST_PIXELS
         raise unusable_image(name, "decode_memory", "out of memory") from error
 
 
-def _named_file(path: Path) -> bytes:
-    """A file that the user named: a link to it is followed."""
+def read_named_file(path: Path) -> bytes:
+    """The bytes of a file that the user named: a link to it is followed.
+
+    Raises:
+        FileRefused: it cannot be read.
+    """
     try:
         whole = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ __all__ = [
     "CsvRow",
     "Decoded",
     "decode_text",
+    "lines_of",
     "read_csv",
     "read_json",
     "read_records",
@@ -57,9 +59,11 @@ _EVIDENCE = {2: 1, 3: 3, 4: 4}
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _ODD_IN_1252 = re.compile(rb"[\x81\x83\x86-\x88\x8d\x8f\x90\x98\x9d]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_EMPTY_LINES = re.compile("\n*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _DELIMITERS = ",\t;|"
-_LONGEST_FIELD = 1 << 27
+_LONGEST_RECORD = 8_000_000
+"""Characters of a table's row: a list of its cells takes twenty times as much."""
 
 
 class Decoded(NamedTuple):
@@ -104,7 +108,8 @@ def _decoded(data: bytes) -> tuple[str, str]:
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd")
     # other encodings give a valid pair of bytes here and there, rarely three, rarely a letter
-    if sum(_EVIDENCE[len(c.encode())] for c in text if c > "\xbf" and _plausible(c)) > bad:
+    found = Counter(text).items()
+    if sum(n * _EVIDENCE[len(c.encode())] for c, n in found if c > "\xbf" and _plausible(c)) > bad:
         return text, f"not UTF-8 in {bad} places, which are replaced"
     encoding = _legacy_encoding(data)
     return data.decode(encoding, "replace"), f"not UTF-8: read as {_LEGACY[encoding]}"
@@ -146,11 +151,7 @@ def _plausible(character: str) -> bool:
 def _legacy_encoding(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
-    # plain ASCII lines say nothing; line ends are never part of another character
-    sample = b"\n".join(line for line in data.split(b"\n") if _HIGH.search(line))
-    found_at = _HIGH.search(sample)
-    start = max(found_at.start() - 100, 0) if found_at else 0
-    sample = sample[start : start + _SAMPLE]
+    sample = _marked_lines(data)
     runs = _HIGH.findall(sample)
     letters = sum(map(str.isalpha, sample.decode("ascii", "ignore")))
     # single marked letters among plain ones: a Western language, which short text is too little
@@ -163,6 +164,33 @@ def _legacy_encoding(data: bytes) -> str:
         return "cp1252"
     found = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
     return found.encoding if found is not None and found.encoding in _LEGACY else "cp1252"
+
+
+def _marked_lines(data: bytes) -> bytes:
+    """The first of what is no ASCII with its lines: plain ones say nothing, and line ends are never
+    part of another character."""
+    found = _HIGH.search(data)
+    start = max(found.start() - 100, 0) if found else 0
+    lines: list[bytes] = []
+    left = _SAMPLE
+    while found is not None and left > 0:
+        start = max(start, data.rfind(b"\n", start, found.start()) + 1)
+        end = data.find(b"\n", found.end())
+        end = len(data) if end < 0 else end
+        lines.append(data[start : min(end, start + left)])
+        left -= len(lines[-1]) + 1
+        found, start = _HIGH.search(data, end), end + 1
+    return b"\n".join(lines)
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text, one after the other: a list of them may take twenty times as much."""
+    place = 0
+    while (end := text.find("\n", place)) >= 0:
+        yield text[place:end]
+        place = end + 1
+    if place < len(text):
+        yield text[place:]
 
 
 def valid_text(text: str) -> str:
@@ -182,9 +210,9 @@ def read_json(text: str) -> Any:
     """
     try:
         value = json.loads(text)
+        return _valid(value) if _SURROGATE_ESCAPE.search(text) else value
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return _valid(value) if _SURROGATE_ESCAPE.search(text) else value
 
 
 def _valid(value: Any) -> Any:
@@ -210,39 +238,103 @@ def read_csv(text: str, known: Collection[str]) -> Iterator[CsvRow]:
 
     Commas, tabs, semicolons or bars: that with which the header has most ``known`` names (in small
     letters), then most names. A cell may be long; NULs are dropped. A quote that is never closed
-    does not swallow the rows that follow.
+    does not swallow the rows that follow. Of a line of more than 8 million characters only so many
+    are read. Takes no more memory than the text and a row, and time in proportion to the text.
     """
-    if csv.field_size_limit() < _LONGEST_FIELD:
-        csv.field_size_limit(_LONGEST_FIELD)
-    lines = text.replace("\0", "").split("\n")
-    header = next((line for line in lines if line.strip()), "")
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_RECORD))
+    if "\0" in text:
+        text = text.replace("\0", "")
+    header = next((line for line in lines_of(text) if line.strip()), "")[:_LONGEST_RECORD]
 
     def fit(delimiter: str) -> tuple[int, int]:
         names = [cell.strip(" \"'").lower() for cell in header.split(delimiter)]
         return sum(name in known for name in names), len(names)
 
-    delimiter, start = max(_DELIMITERS, key=fit), 0
-    while start < len(lines):
-        reader = csv.reader(
-            (line + "\n" for line in lines[start:]), delimiter=delimiter, strict=True
-        )
-        first = start
+    delimiter = max(_DELIMITERS, key=fit)
+    lines = _CsvLines(text)
+    again = 2 * len(text)
+    """Characters that may be looked at a second time: where every line opens a quote, the end of
+    the file would be looked for from each."""
+    while not lines.ended:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
+            lines.begin()
             try:
+                if again <= 0:
+                    raise csv.Error
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error:  # its quotes are not those of CSV: the line for itself
-                start += 1
-                try:
-                    (cells,) = csv.reader([lines[start - 1]], delimiter=delimiter)
-                    yield CsvRow(start, cells)
-                except csv.Error as error:
-                    yield CsvRow(start, [], f"not CSV: {error}")
+                again -= lines.go_back()
+                yield from _line_alone(lines, delimiter)
                 break
-            start = first + reader.line_num
             if cells:
-                yield CsvRow(start, cells)
+                yield CsvRow(lines.number, cells)
+
+
+class _CsvLines:
+    """The lines of a text for a CSV reader, which can go back to where a row began."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._place = self._began = 0
+        self.number = self._began_at = 0
+
+    def __iter__(self) -> _CsvLines:
+        return self
+
+    def __next__(self) -> str:
+        if self.ended:
+            raise StopIteration
+        end = self._text.find("\n", self._place)
+        end = len(self._text) if end < 0 else end
+        if end - self._began > _LONGEST_RECORD:
+            raise csv.Error(f"a row of more than {_LONGEST_RECORD} characters")
+        return self._take(end) + "\n"
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no line more."""
+        return self._place >= len(self._text)
+
+    def begin(self) -> None:
+        """A row begins here, or behind the empty lines that are here."""
+        behind = _EMPTY_LINES.match(self._text, self._place)
+        assert behind is not None
+        self.number += behind.end() - self._place
+        self._place = behind.end()
+        self._began, self._began_at = self._place, self.number
+
+    def go_back(self) -> int:
+        """To where the row began; how many characters that is."""
+        size = self._place - self._began
+        self._place, self.number = self._began, self._began_at
+        return size
+
+    def cut_line(self) -> tuple[str, str]:
+        """The next line, cut where it is too long, and then a sentence."""
+        end = self._text.find("\n", self._place)
+        size = (len(self._text) if end < 0 else end) - self._place
+        line = self._take(self._place + size)
+        said = f"a row of {size} characters" if size > _LONGEST_RECORD else ""
+        return line, said
+
+    def _take(self, end: int) -> str:
+        line = self._text[self._place : min(end, self._place + _LONGEST_RECORD)]
+        self._place = end + 1
+        self.number += 1
+        return line
+
+
+def _line_alone(lines: _CsvLines, delimiter: str) -> Iterator[CsvRow]:
+    line, problem = lines.cut_line()
+    try:
+        for cells in csv.reader([line], delimiter=delimiter):
+            if cells:
+                yield CsvRow(lines.number, cells, problem)
+    except csv.Error as error:
+        yield CsvRow(lines.number, [], f"not CSV: {error}")
 
 
 def read_records(

@@ -6,16 +6,20 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import sys
-import tempfile
 import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from coti.core.errors import ModelError
 from coti.core.hashes import fingerprint_files
+from coti.core.whole_files import whole_folder
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "check_hash",
@@ -42,6 +46,7 @@ def local_weights(source: str | Path, sha256: str | None = None) -> Path:
 
     Raises:
         ModelError: there is nothing, it cannot be fetched, or its hash is another one.
+        StoreError: what is kept of it is damaged, and not ours to replace.
     """
     text = str(source)
     if sha256:
@@ -113,7 +118,7 @@ def read_pickled(path: Path, sha256: str | None = None) -> Any:
     Where ``sha256`` is given, it is refused before reading unless it has this hash.
 
     Raises:
-        ModelError: another hash, damaged, or more than tensors and plain containers in it.
+        ModelError: another hash, damaged, or more than plain tensors and containers in it.
     """
     import pickle
 
@@ -128,6 +133,11 @@ def read_pickled(path: Path, sha256: str | None = None) -> Any:
         raise ModelError(
             f"{path} is a safetensors file by another name: name it {path.stem}.safetensors."
         )
+    if _unpacks_to_more(path):
+        raise ModelError(
+            f"{path} unpacks to more than its size, which files of weights do not: it is not read. "
+            "Get it as safetensors."
+        )
     try:
         # Containers of tensors that older tools wrote; their reconstruction runs no other code.
         with (
@@ -135,12 +145,52 @@ def read_pickled(path: Path, sha256: str | None = None) -> Any:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # of old pickle protocols
-            return torch.load(path, map_location="cpu", weights_only=True)
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ModelError(
             f"{path} is damaged or holds more than tensors, which could run code: it is not read. "
             "Get it as safetensors."
         ) from error
+    if any(_claims_more(tensor) for tensor in _tensors(found)):
+        raise ModelError(
+            f"{path} holds a tensor that is larger than its numbers in the file, or no plain one: "
+            "it is not read. Get it as safetensors."
+        )
+    return found
+
+
+def _unpacks_to_more(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(each.file_size for each in archive.infolist()) > path.stat().st_size
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # of before there was a zip in it, or torch says what is wrong
+
+
+def _tensors(found: Any) -> Iterator[torch.Tensor]:
+    """Those in containers, however nested; each container once."""
+    import torch
+    from torch.nn import ParameterDict, ParameterList
+
+    lists = (list, tuple, set, ParameterList)
+
+    waiting, seen = [found], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, (Mapping, ParameterDict, *lists)) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += one if isinstance(one, lists) else one.values()
+
+
+def _claims_more(tensor: torch.Tensor) -> bool:
+    """A few bytes may stand for a tensor of any size by its strides, or as sparse or meta."""
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+        return True
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def _from_hub(source: str) -> Path:
@@ -175,17 +225,10 @@ def _from_s3(source: str, sha256: str | None) -> Path:
     try:
         if kept.exists():
             print(f"{kept} is damaged: it is fetched again.", file=sys.stderr)
-            shutil.rmtree(kept.parent)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root) as temporary:
-            fetched = Path(temporary) / kept.name
-            _download_s3(source, bucket, key, fetched)
-            check_hash(fetched, sha256, source)
-            try:
-                fetched.rename(kept)
-            except OSError:  # another process was faster
-                if not kept.exists():
-                    shutil.move(str(fetched), kept)
+        # Of two processes the later one's, which are the same bytes, take the place.
+        with whole_folder(kept.parent, replace=True) as part:
+            _download_s3(source, bucket, key, part / kept.name)
+            check_hash(part / kept.name, sha256, source)
     except OSError as error:
         if full := full_disk(error, root, "COTI_CACHE"):
             raise ModelError(

@@ -180,8 +180,13 @@ def require_writable(folder: Path) -> None:
     """A file can be written to the folder; one that is not there is made and goes again.
 
     Raises:
-        StoreError: it cannot; says why.
+        StoreError: it cannot, or libraries take no file of its name; says why.
     """
+    if not _is_text(folder):
+        raise StoreError(
+            f"{folder} has a name that is no UTF-8 text, which not all files can be written to: "
+            "choose another."
+        )
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,6 +204,13 @@ def require_writable(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror}): free space, or mend the path or its "
             "rights."
         ) from error
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(str(path.absolute()).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def point_link(link: Path, target: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from coti.core.errors import ModelError
+from coti.core.text_files import read_json
 from coti.core.weights import check_hash, local_weights
 
 __all__ = ["load_open_clip"]
@@ -77,6 +78,7 @@ def _resolve(model: str, pretrained: str | None) -> str:
                 f"{folder} has no .safetensors weights: convert them (pickled weights are not "
                 "loaded), or build the model again."
             )
+        _refuse_places(folder / "open_clip_config.json")
         return f"local-dir:{folder.resolve()}"
     with _quiet():
         import open_clip
@@ -91,6 +93,26 @@ def _resolve(model: str, pretrained: str | None) -> str:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)[:6])
         raise ModelError(f"{model!r} needs pretrained, the tag of its weights, such as {tags}.")
     return model
+
+
+def _refuse_places(config: Path) -> None:
+    """A folder is all there is: its configuration may not have a tower fetched from elsewhere."""
+    try:
+        said = read_json(config.read_text(encoding="utf-8"))["model_cfg"]
+        towers = {name: said.get(name) or {} for name in ("text_cfg", "vision_cfg")}
+        places = [
+            (key, str(towers[part].get(key) or ""))
+            for part, key in (("text_cfg", "hf_model_name"), ("vision_cfg", "timm_model_name"))
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # open_clip says what is wrong with it
+    for key, place in places:
+        if place and (key == "hf_model_name" or set(place) & set(":/\\")):
+            raise ModelError(
+                f"{config} names {place!r} as {key}, a place on a hub: nothing is fetched from "
+                "where a file says. Give a folder whose towers are open_clip's own, or name the "
+                "model yourself: hf-hub:owner/name, or open_clip's name with pretrained."
+            )
 
 
 def _as_trained(where: str, pretrained: str | None) -> dict[str, Any]:

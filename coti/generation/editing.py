@@ -7,13 +7,14 @@ no inpainting model is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from coti.core.errors import ConfigError, PoolError
 from coti.core.images import from_pil, read_image
@@ -40,18 +41,21 @@ class Edit:
 
 
 def read_image_and_mask(
-    image: Path | str, mask: Path | str, model: TextToImageModel
+    image: Path | str,
+    mask: Path | str,
+    model: TextToImageModel,
+    read: Callable[[Path], Image.Image] = read_image,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """An image, uint8 [3, h, w], and its mask, bool [h, w]; True (white) is to be edited.
 
     An image whose sides the model's latents can't divide is cut by the few pixels at the right
-    and the bottom.
+    and the bottom. ``read`` decodes a file to an upright RGB image.
 
     Raises:
         PoolError: one of them is no image, or they differ in size.
         ConfigError: the mask is all black or all white, or the image is too small.
     """
-    source, painted = read_image(Path(image)), read_image(Path(mask))
+    source, painted = read(Path(image)), read(Path(mask))
     if source.size != painted.size:
         raise PoolError(
             f"The mask {mask} has {painted.width}x{painted.height} pixels, the image {image} "

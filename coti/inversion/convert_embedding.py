@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import ParameterDict
 
 from coti.core.errors import EmbeddingError
 from coti.core.tokens import token_of
@@ -34,6 +35,8 @@ def convert_embedding(source: Path, target: Path, token: str | None = None) -> E
     name = found.get("name")
     if "string_to_param" in found:
         found = found["string_to_param"]
+        if not isinstance(found, Mapping | ParameterDict):
+            raise EmbeddingError(f"{source} holds a {type(found).__name__}, not an embedding.")
     tensors = {
         str(key): value.detach() for key, value in found.items() if isinstance(value, torch.Tensor)
     }

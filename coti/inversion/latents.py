@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from coti.core.errors import TrainingError
-from coti.core.whole_files import tensor_hash
+from coti.core.whole_files import temporary_folder, tensor_hash
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latent_store import LatentStore, keep, read_kept
 
@@ -162,9 +162,9 @@ def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tens
     count = math.prod(shape)
     try:
         # Mapped, it outlives its name.
-        with tempfile.NamedTemporaryFile(prefix="coti-latents-") as file:
+        with temporary_folder("coti-latents-") as folder, (folder / "latents").open("wb") as file:
             _allocate(file.fileno(), 4 * count)
-            return torch.from_file(file.name, shared=True, size=count).view(shape)
+            return torch.from_file(str(folder / "latents"), shared=True, size=count).view(shape)
     except OSError as error:
         raise TrainingError(
             f"The latents of {shape[0]} images, mirrored ones counted, take {size / 2**30:.1f} "

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError, PoolError
-from coti.core.whole_files import write_whole
+from coti.core.whole_files import require_writable, write_whole
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
 from coti.pool.pool_report import render_report
+from coti.pool.untrusted_text import printable
 from coti.pool.validation import Validation, profile, validate
 from coti.settings import PoolSettings
 
@@ -47,6 +48,7 @@ def check_pool(
     left in ``output``. Raises :class:`PoolError` where nothing could be read at all; then nothing
     is written but what had been fetched.
     """
+    require_writable(output)
     last = output / "manifest.parquet"
     if previous is None and last.is_file():
         previous = str(last)
@@ -61,7 +63,9 @@ def check_pool(
             raise
         validation, problem = found, str(error)
     write_manifest(validation.manifest, output / "manifest.parquet")
-    page = render_report(source, ingested.kind, validation, ingested.pool_images, ingested.notes)
+    page = render_report(
+        printable(source), ingested.kind, validation, ingested.pool_images, ingested.notes
+    )
     write_whole(output / "report.html", page.encode())
     write_whole(output / "validation.html", validation.html.encode())
     write_whole(output / "validation.json", json.dumps(validation.result, indent=1).encode())

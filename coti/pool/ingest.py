@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import FileRefused, read_inside
 from coti.core.redaction import redacted
 from coti.core.text_files import valid_text
+from coti.core.whole_files import whole_file
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -32,9 +32,8 @@ from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
-__all__ = ["IngestedPool", "ingest", "read_seeds"]
+__all__ = ["IngestedPool", "ingest"]
 
 
 @dataclass
@@ -82,21 +81,23 @@ def ingest(
     """
     pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
-    folder.mkdir(parents=True, exist_ok=True)
-    part, path = folder / f".images-{os.getpid()}.part", folder / "images.parquet"
-    writer = ImageWriter(part)
+    path = folder / "images.parquet"
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
-    try:
-        limits = Limits(
-            resolution, settings.max_pixels, first_frame=settings.animated == "first_frame"
-        )
+    limits = Limits(resolution, settings.max_pixels, first_frame=settings.animated == "first_frame")
+    with progress, whole_file(path) as part:
+        writer = ImageWriter(part)
         for result in _results(pool.entries(), limits, settings):
             row = _row(result, settings, seen)
             if result.png:
                 writer.add(row["id"], result.png)
             rows.append(row)
+            if len(rows) > settings.max_inputs:
+                raise PoolError(
+                    f"The pool {source!r} has more than {settings.max_inputs} inputs: give a part "
+                    "of it, or raise pool.max_inputs, at some kilobytes of memory each."
+                )
             progress.update()
         writer.close()
         if fingerprint and pool.fingerprint() != fingerprint:
@@ -104,10 +105,6 @@ def ingest(
                 f"The pool {source!r} changed while it was read: run again when nobody writes to "
                 "it."
             )
-        part.replace(path)
-    finally:
-        progress.close()
-        part.unlink(missing_ok=True)
     for name, values in quality_columns([row.pop("signals") for row in rows]).items():
         for row, value in zip(rows, values, strict=True):
             row[name] = value
@@ -192,40 +189,3 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,
     }
-
-
-def read_seeds(path: str | Path, resolution: int) -> tuple[list[str], list[str], torch.Tensor]:
-    """Seed images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
-
-    As :func:`coti.core.images.read_image_folder` reads them, but in the sandbox.
-
-    Raises:
-        PoolError: there is no such folder, it holds no image, or a file in it is none.
-    """
-    import numpy as np
-    import torch
-
-    from coti.core.images import image_names, unusable_image
-
-    folder = Path(path).expanduser()
-    names = image_names(folder)
-    settings = PoolSettings()
-    ids: list[str] = []
-    images: list[Any] = []
-    with DecodePool(
-        Limits(resolution, settings.max_pixels, measure=False),
-        workers=1,
-        timeout=settings.decode_timeout,
-        memory=settings.decode_memory,
-    ) as decoders:
-        for name in names:
-            try:
-                data = read_inside(folder, name)
-                pixels = decoders.decode(data).pixels
-            except (FileRefused, Rejected) as refused:
-                said = str(folder / name)
-                raise unusable_image(said, refused.reason, refused.detail) from refused
-            ids.append(hashlib.sha256(data).hexdigest()[:20])
-            images.append(np.frombuffer(pixels, np.uint8).reshape(resolution, resolution, 3))
-    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, names, tensor

@@ -6,6 +6,7 @@ row that cannot be read is a row that says so.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 
 from coti.core.errors import PoolError
 from coti.core.file_rules import TABLE_SUFFIXES, stand_in
-from coti.core.text_files import decode_text, read_csv, read_json
+from coti.core.text_files import decode_text, lines_of, read_csv, read_json
 from coti.pool.refusals import REFUSAL_COLUMNS
 
 __all__ = [
@@ -76,7 +77,8 @@ _LARGEST_TEXT = 1_000_000_000
 """Bytes of a table of text, which is in memory while it is read."""
 _LONGEST_CELL = 4_000_000
 """Characters; what is longer was never one value."""
-_MOST_ROWS = 20_000_000
+_LONGEST_LINE = 8_000_000
+"""Characters of JSON, which may take twenty times as much once it is parsed."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Table:
     """Whether a header was there; JSON lines have none."""
     stream: BinaryIO | None = None
     """The open file, which is read once and closed."""
+    most_rows: int = 1_000_000
+    """``pool.max_inputs``"""
 
     def rows(self) -> Iterator[Row]:
         """Every row in file order. Raises :class:`PoolError` where there is no table at all."""
@@ -116,9 +120,10 @@ class Table:
                 else:
                     rows = self._separated(self._text(stream))
                 for row in rows:
-                    if row.number >= _MOST_ROWS:
+                    if row.number >= self.most_rows:
                         raise PoolError(
-                            f"The table {self.path} has more than {_MOST_ROWS} rows: split it."
+                            f"The table {self.path} has more than {self.most_rows} rows: split it, "
+                            "or raise pool.max_inputs."
                         )
                     yield _checked(row)
         except OSError as error:
@@ -130,7 +135,9 @@ class Table:
             self.notes.append(f"{self.path.name} names a column twice; the first one counts")
 
     def _text(self, stream: BinaryIO) -> str:
-        data = stream.read(_LARGEST_TEXT + 1)
+        size = stream.seek(0, os.SEEK_END)  # a read of what may be reserves as much
+        stream.seek(0)
+        data = stream.read(min(size, _LARGEST_TEXT) + 1)
         if len(data) > _LARGEST_TEXT:
             raise PoolError(
                 f"The table {self.path} has more than {_LARGEST_TEXT} bytes: split it, or write it "
@@ -165,7 +172,10 @@ class Table:
             )
 
     def _json_lines(self, text: str) -> Iterator[Row]:
-        for number, line in enumerate(part for part in text.split("\n") if part.strip()):
+        for number, line in enumerate(part for part in lines_of(text) if part.strip()):
+            if len(line) > _LONGEST_LINE:
+                yield Row(number, {}, f"a line of {len(line)} characters")
+                continue
             row = json_row(number, line)
             self.columns.update(zip(row.values, row.values, strict=True))
             yield row

@@ -41,6 +41,7 @@ from coti.settings import PoolSettings
 __all__ = [
     "Files",
     "Said",
+    "are_tables",
     "file_entries",
     "is_metadata",
     "is_shard",
@@ -87,7 +88,7 @@ def tree_entries(
     if not names:
         raise PoolError(f"The pool {said!r} is empty: put images into it.")
     tables = [name for name in names if is_metadata(name)]
-    rows, leftover = _metadata(tree, tables, names, notes)
+    rows, leftover = _metadata(tree, tables, names, notes, settings.max_inputs)
     yield from listed_entries(
         tree,
         [name for name in names if not is_metadata(name)],
@@ -149,7 +150,7 @@ def file_entries(
         if problem[0] != "unreadable":
             problem = _no_image(name, role) or problem
         table = said.get(identity)
-        if identity in beside:
+        if identity in beside and not beside[identity].problem:
             caption, extra, notes = read_sidecars(
                 beside[identity],
                 members,
@@ -158,6 +159,8 @@ def file_entries(
             )
         else:
             caption, extra, notes = "", {}, []
+            if identity in beside and not problem[0]:
+                problem = ("bad_row", beside[identity].problem)
         if table is not None:
             caption = table.caption or caption
             extra = merged_extra(table.extra, extra)
@@ -214,6 +217,17 @@ def is_metadata(name: str) -> bool:
     return stem == "metadata" and suffix in TABLE_SUFFIXES
 
 
+def are_tables(names: Iterable[str]) -> bool:
+    """Whether files are tables, and none a ``metadata`` one, beside what systems leave behind."""
+    tables = False
+    for name in names:
+        if kind_of_file(name) != "system":
+            if suffix_of(name) not in TABLE_SUFFIXES or is_metadata(name):
+                return False
+            tables = True
+    return tables
+
+
 def is_shard(name: str) -> bool:
     """Whether a file is a tar archive by its name, packed or not."""
     packed = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -221,7 +235,7 @@ def is_shard(name: str) -> bool:
 
 
 def _metadata(
-    tree: FileTree, tables: list[str], names: Collection[str], notes: list[str]
+    tree: FileTree, tables: list[str], names: Collection[str], notes: list[str], most: int
 ) -> tuple[dict[str, Said], list[Entry]]:
     """What the tables say by the file they name, and the rows that are inputs of their own."""
     known = set(names)
@@ -234,7 +248,7 @@ def _metadata(
         reason, detail = tree.refused(table_name)
         if not reason:
             try:
-                table = Table(Path(table_name), stream=tree.open(table_name))
+                table = Table(Path(table_name), stream=tree.open(table_name), most_rows=most)
             except Rejected as rejected:
                 reason, detail = rejected.reason, rejected.detail
         if reason:

@@ -33,11 +33,12 @@ _FRAME = struct.Struct("!II")
 _MEMORY = 2_000_000_000
 _TIMEOUT = 120.0
 """Seconds without an answer."""
-_LARGEST_FRAME = 1_000_000_000
+_LARGEST_FRAME = 120_000_000
 _BATCH_BYTES = 8_000_000
+"""Of a batch as the file describes it, and of what is sent at once, but for a single larger row."""
 _BATCH_ROWS = 4_096
 _LARGEST_CELL = 100_000_000
-_UNPACKED = (64_000_000, 1_000)
+_UNPACKED = (64_000_000, 100)
 """Bytes that a file may unpack to: so many, and so many times its own size more."""
 _MOST_VALUES = 100
 
@@ -160,17 +161,28 @@ def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
         left = _UNPACKED[0] + _UNPACKED[1] * size
         columns = list(dict.fromkeys(ours.values()))
         for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-            values, problems, cells = [], [""] * batch.num_rows, bytearray()
-            for name, theirs in ours.items():
-                column = _cells(batch.column(batch.schema.names.index(theirs)), problems, theirs)
-                values.append([_sent(cell, name == "image", cells) for cell in column])
-            said = {"rows": list(zip(*values, strict=True)), "problems": problems}
-            if not values:
-                said["rows"] = [[] for _ in range(batch.num_rows)]
-            left -= len(cells) + sum(_size(cell) for column in values for cell in column)
-            if left < 0:
-                raise ValueError(f"it unpacks to more than {_UNPACKED[1]} times its size")
-            yield said, bytes(cells)
+            problems = [""] * batch.num_rows
+            values = [
+                _cells(batch.column(batch.schema.names.index(theirs)), problems, theirs)
+                for theirs in ours.values()
+            ]
+            start, cells, ready = 0, bytearray(), list[list[Any]]()
+            sent = 0
+            for number in range(batch.num_rows):
+                before = len(cells)
+                ready.append(
+                    [
+                        _sent(v[number], n == "image", cells)
+                        for n, v in zip(ours, values, strict=True)
+                    ]
+                )
+                weight = len(cells) - before + sum(map(_size, ready[-1]))
+                left, sent = left - weight, sent + weight
+                if left < 0:
+                    raise ValueError(f"it unpacks to more than {_UNPACKED[1]} times its size")
+                if sent > _BATCH_BYTES or number == batch.num_rows - 1:
+                    yield {"rows": ready, "problems": problems[start : number + 1]}, bytes(cells)
+                    start, cells, ready, sent = number + 1, bytearray(), [], 0
         yield {}, b""
     except MemoryError:
         yield {"error": f"it needs more than {_MEMORY} bytes of memory"}, b""
@@ -219,6 +231,8 @@ def _sent(cell: Any, image: bool, cells: bytearray) -> Any:
 
 
 def _size(cell: Any) -> int:
+    if isinstance(cell, list):
+        return 8 + sum(map(_size, cell))
     return len(cell) if isinstance(cell, str) else 8
 
 

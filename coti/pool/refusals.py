@@ -123,7 +123,11 @@ def _usage(values: Iterable[str], settings: FetchSettings) -> str:
 
 def refusals_of_row(values: Mapping[str, Any]) -> str:
     """What a row says in :data:`REFUSAL_COLUMNS`, ``name: value; …`` as the manifest has it."""
-    said = {name: printable(", ".join(leaves(values.get(name))))[:500] for name in REFUSAL_COLUMNS}
+    said = {
+        name: printable(", ".join(dict.fromkeys(leaves(values.get(name)))))[:2_000]
+        for name in REFUSAL_COLUMNS
+        if name in values
+    }
     return "; ".join(f"{name}: {text}" for name, text in said.items() if text.strip())
 
 

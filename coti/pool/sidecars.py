@@ -31,6 +31,8 @@ __all__ = [
 SIDECAR_LIMIT = 4_000_000
 """Bytes; a larger caption file is none."""
 
+_MOST_BESIDE = 20
+"""Sidecars that may speak for all images of one sample."""
 _TRANSLATION = re.compile(r"^([a-z]{2,3}(?:_[A-Z]{2})?(?:@\w+)?)(?:\.utf-?8)?=(.*)$", re.I)
 # fmt: off
 _MAPS = frozenset((
@@ -49,6 +51,8 @@ class Beside:
     """Described by name, the most particular first: captions and values come from these."""
     sample: list[str] = field(default_factory=list)
     """Of the same WebDataset sample: what they refuse counts, what they say may be another's."""
+    problem: str = ""
+    """Why it cannot be said what they refuse, where it cannot."""
 
 
 def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], list[str]]:
@@ -84,6 +88,8 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
     by_stem: dict[str, list[str]] = defaultdict(list)
     spoken: dict[str, list[str]] = defaultdict(list)
     orphans: list[str] = []
+    crowd: dict[str, int] = defaultdict(int)
+    """Sidecars that speak for the whole sample, by its key."""
     for identity, (name, part) in names.items():
         if identity in images:
             continue
@@ -95,14 +101,16 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
         for image in () if exact else alike:
             by_stem[image].append(identity)
         if exact or alike:
-            if stem == key:
+            crowd[key] += stem == key
+            if stem == key and crowd[key] <= _MOST_BESIDE:
                 for image in set(samples[part, key]).difference(exact, alike):
                     found[image].sample.append(identity)
             continue
         near = samples[part, key] or everywhere[key]
         if not near:
             orphans.append(identity)
-        for image in near:
+        crowd[key] += 1
+        for image in near if crowd[key] <= _MOST_BESIDE else ():
             found[image].sample.append(identity)
             if part == names[image][1] and _words_only(name) and _words_only(names[image][0]):
                 spoken[image].append(identity)
@@ -110,6 +118,8 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
         beside.own += by_stem[image]
         beside.own = beside.own or spoken[image]
         beside.sample = [name for name in beside.sample if name not in beside.own]
+        if crowd and (number := crowd.get(sample_key(names[image][0]), 0)) > _MOST_BESIDE:
+            beside.problem = f"{number} files speak for its sample, and none for it alone"
     return found, orphans
 
 

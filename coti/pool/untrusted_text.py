@@ -20,6 +20,17 @@ _NOT_SHOWN = re.compile(f"{_CONTROL.pattern}|[\t\n]|[\ud800-\udfff]+")
 
 def as_text(value: Any) -> str:
     """A cell as text; of a list the first that is some, empty for null, NaN and what is none."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += reversed(one)
+        elif text := _one_text(one):
+            return text
+    return ""
+
+
+def _one_text(value: Any) -> str:
     if isinstance(value, str):
         return valid_text(value)
     if isinstance(value, bytes):
@@ -28,8 +39,6 @@ def as_text(value: Any) -> str:
         if value.is_integer() and abs(value) < 1e15:
             return str(int(value))  # a column of numbers with gaps comes as floats
         return "" if math.isnan(value) else str(value)
-    if isinstance(value, list):
-        return next(filter(None, map(as_text, value)), "")
     return str(value) if isinstance(value, int) else ""
 
 
@@ -41,12 +50,13 @@ def leaves(value: Any) -> Iterator[str]:
     """
     waiting = [value]
     while waiting:
-        one = waiting.pop(0)
+        one = waiting.pop()
         if isinstance(one, dict):
-            waiting[:0] = [part for name, said in one.items() if said for part in (name, said)]
+            parts = [part for name, said in one.items() if said for part in (name, said)]
+            waiting += reversed(parts)
         elif isinstance(one, list):
-            waiting[:0] = one
-        elif text := as_text(one).strip():
+            waiting += reversed(one)
+        elif text := _one_text(one).strip():
             yield text
 
 

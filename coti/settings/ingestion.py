@@ -67,6 +67,9 @@ class PoolSettings(Strict):
     caption_language: str = ""
     """Where sidecar captions are translated (``de.utf8=…`` lines): the language to take, or the
     untranslated line."""
+    max_inputs: int = 1_000_000
+    """Files, members and rows together; with more the run stops. Each takes some three kilobytes
+    of memory, and a small file may claim any number of them."""
     min_side: int = 16
     """Pixels of the shorter side."""
     max_pixels: int = 120_000_000
@@ -131,7 +134,7 @@ class PoolSettings(Strict):
 
     def __post_init__(self) -> None:
         require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
-        positive = ("max_pixels", "max_bytes", "max_caption_length", "read_threads")
+        positive = ("max_inputs", "max_pixels", "max_bytes", "max_caption_length", "read_threads")
         for name in (*positive, "feature_shard"):
             require(getattr(self, name) >= 1, f"pool.{name} is {getattr(self, name)}: at least 1.")
         require(

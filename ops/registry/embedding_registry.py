@@ -7,7 +7,6 @@ One registered model a concept. Every best embedding of a run is a version with 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -26,14 +25,14 @@ from coti.inversion.safety import Vocabulary, inspect_embedding
 from ops.registry.audit import actor
 from ops.registry.lease import lease
 from ops.registry.zenml_champion import mirrored_champion
-from ops.tracking.tracked_embeddings import TrackedEmbedding, fetch_file
+from ops.tracking.mlflow_record import SHA256_TAG
+from ops.tracking.tracked_embeddings import TrackedEmbedding, altered, fetch_file
 from ops.tracking.tracker import is_absence, slug
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "METRICS_TAG",
-    "SHA256_TAG",
     "VOCABULARY_TAG",
     "EmbeddingRegistry",
     "metrics_of",
@@ -41,7 +40,6 @@ __all__ = [
 ]
 
 METRICS_TAG = "coti.metrics"
-SHA256_TAG = "coti.embedding_sha256"
 KEY_TAG = "coti.embedding_key"
 VOCABULARY_TAG = "coti.vocabulary"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -142,8 +140,8 @@ class EmbeddingRegistry:
             RegistryError: the artifact store does not give it, or gives another than was measured.
         """
         path = self._fetched(version, folder)
-        if (altered := _altered(path, version.tags.get(SHA256_TAG))) is not None:
-            raise RegistryError(f"{self.name} version {version.version}: {altered}.")
+        if (said := altered(path, version.tags.get(SHA256_TAG))) is not None:
+            raise RegistryError(f"{self.name} version {version.version}: {said}.")
         return path
 
     def _fetched(self, version: ModelVersion, folder: Path) -> Path:
@@ -155,9 +153,9 @@ class EmbeddingRegistry:
         tag = version.tags.get(VOCABULARY_TAG)
         with temporary_folder() as folder:
             path = self._fetched(version, folder)
-            altered = _altered(path, version.tags.get(SHA256_TAG))
-            if altered is not None:
-                return [altered]
+            said = altered(path, version.tags.get(SHA256_TAG))
+            if said is not None:
+                return [said]
             return inspect_embedding(path, Vocabulary.from_json(tag) if tag else None)
 
     def register(
@@ -191,8 +189,8 @@ class EmbeddingRegistry:
         """
         with temporary_folder() as folder:
             path = fetch_file(self.client, source, f"the new version of {self.name}", folder)
-            if (altered := _altered(path, sha256)) is not None:
-                raise RegistryError(f"nothing is registered: {altered} ({source}).")
+            if (said := altered(path, sha256)) is not None:
+                raise RegistryError(f"nothing is registered: {said} ({source}).")
         with self.locked(self.name, actor(), seconds) as still_mine:
             version = self._version_of(key)
             still_mine()
@@ -246,17 +244,6 @@ class EmbeddingRegistry:
 def metrics_of(version: ModelVersion | None) -> dict[str, Any]:
     """What the judge measured of a version; nothing for none."""
     return {} if version is None else dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
-
-
-def _altered(path: Path, sha256: str | None) -> str | None:
-    """What is said of an embedding's file that is not the one of this hash; versions of an earlier
-    release have none."""
-    if sha256 is None or hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-        return None
-    return (
-        "the embedding's file is not the one that was measured (its sha256 differs); the run's "
-        "cycles have it, and running the pipeline again registers it anew"
-    )
 
 
 def registered_concepts(client: MlflowClient) -> list[str]:

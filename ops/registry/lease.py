@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from coti.core.errors import RegistryError, StoreError
+from coti.core.whole_files import write_whole
 from ops.stack.artifact_store import read_object, s3_client
 
 __all__ = ["S3Lease", "hold", "lease"]
@@ -68,7 +69,7 @@ def hold(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / f"{name}.lock", timeout=seconds):
-            (folder / f"{name}.holder").write_text(holder, encoding="utf-8")
+            write_whole(folder / f"{name}.holder", holder.encode())
             yield lambda: None
     except Timeout as error:
         beside = folder / f"{name}.holder"

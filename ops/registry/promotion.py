@@ -17,7 +17,7 @@ from ops.registry.audit import actor, append, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
 from ops.registry.gate import Verdict, judge_promotion
 
-__all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback"]
+__all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback", "unrecorded"]
 
 GATE_TAG = "coti.promotion"
 """The gate of the version's own run file, as JSON."""
@@ -65,6 +65,8 @@ def promote(
                 "MLflow's registry has none: put its database back, or, if it is gone for good, "
                 f"`zenml model delete {registry.name}` and promote again.",
             )
+        elif (said := unrecorded(registry)) is not None:
+            verdict = Verdict(False, f"not promoted: {said}")
         else:
             best = None if champion is None else metrics_of(champion)
             verdict = judge_promotion(metrics_of(version), best, settings)
@@ -106,7 +108,7 @@ def rollback(
     with registry.locked(registry.name, who, seconds) as still_mine:
         champion = registry.champion()
         target = registry.version(to or str(_before(registry, champion)))
-        if registry.has_alias(target, CHAMPION):
+        if registry.has_alias(target, CHAMPION) and unrecorded(registry) is None:
             raise RegistryError(f"version {target.version} is the champion already.")
         faults = registry.faults(target)
         if faults:
@@ -124,6 +126,23 @@ def rollback(
         )
         _crown(registry, target)
         return target
+
+
+def unrecorded(registry: EmbeddingRegistry) -> str | None:
+    """A sentence where the champion became it by no promotion or rollback that is written down.
+
+    MLflow has no right for aliases alone: who may write the entry may also move the champion.
+    """
+    champion = _number(registry.champion())
+    made = [e for e in entries(registry.client, registry.name) if e.action != "refuse"]
+    # the line is written before the alias moves
+    if champion is None or (made and champion in (made[-1].version, made[-1].previous)):
+        return None
+    return (
+        f"version {champion} of {registry.name!r} is the champion, and no promotion or rollback "
+        f"of it is written down: `coti registry rollback {registry.name} --to {champion} --why …` "
+        "does so, --to another version makes that the champion."
+    )
 
 
 def kept_gate(registry: EmbeddingRegistry, version: ModelVersion) -> PromotionSettings | None:

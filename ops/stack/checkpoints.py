@@ -5,9 +5,11 @@ A pod's disk dies with the pod; the artifact store does not.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from zenml import get_step_context
@@ -17,6 +19,7 @@ from zenml.io import fileio
 from zenml.models import StepRunResponse
 from zenml.orchestrators import cache_utils
 
+from coti.core import whole_files
 from coti.inversion.training_state import NOT_LEARNED
 from ops.stack.cache_policy import code_fingerprint
 
@@ -35,7 +38,7 @@ _KNOWN = ("train", "schedule", "token", "seed", "embedding", "pool_images", "see
 
 
 class ArtifactStoreCheckpoint:
-    """One file in the artifact store; written under another name first, then moved."""
+    """One file in the artifact store, whole or not at all."""
 
     def __init__(self, uri: str, inputs: Mapping[str, str] | None = None) -> None:
         self.uri = uri
@@ -61,9 +64,11 @@ class ArtifactStoreCheckpoint:
                 yield content
 
     def clear(self) -> None:
-        """Delete the checkpoint."""
-        if fileio.exists(self.uri):
-            fileio.remove(self.uri)
+        """Delete the checkpoint, and what a killed writer left beside it."""
+        folder, file = self.uri.rsplit("/", 1)
+        for name in map(str, fileio.listdir(folder) if fileio.isdir(folder) else ()):
+            if name == file or (name.startswith(f"{file}.") and name.endswith(".part")):
+                fileio.remove(f"{folder}/{name}")
 
 
 class ArtifactStoreLatents:
@@ -95,17 +100,25 @@ def read_whole(uri: str) -> bytes | None:
 
 
 def write_whole(uri: str, content: bytes) -> None:
-    """Write a file of the artifact store under another name, then move it there.
+    """Write a file of the artifact store, whole or not at all.
 
     Raises:
         OSError: the store is full or cannot be reached; the file before is kept.
     """
-    beside = f"{uri}.part"
     with _as_os_error(f"{uri} cannot be written"):
-        fileio.makedirs(uri.rsplit("/", 1)[0])
-        with fileio.open(beside, "wb") as file:
-            file.write(content)
-        fileio.rename(beside, uri, overwrite=True)
+        if "://" not in uri:
+            whole_files.write_whole(Path(uri), content)
+            return
+        # A store's client may end a file that it could not write whole; two may write one at once.
+        beside = f"{uri}.{secrets.token_hex(8)}.part"
+        try:
+            with fileio.open(beside, "wb") as file:
+                file.write(content)
+            fileio.rename(beside, uri, overwrite=True)
+        except BaseException:
+            with suppress(Exception):
+                fileio.remove(beside)
+            raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ artifacts, is as whole as an undisturbed one's.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from ops.tracking.killed_runs import has_ended, this_process
 from ops.tracking.tracker import Tracker, tag_is
 
-__all__ = ["RunRecord"]
+__all__ = ["SHA256_TAG", "RunRecord"]
 
 PARENT_TAG = "coti.pipeline_run"
 CYCLE_TAG = "coti.cycle"
 KEY_TAG = "coti.run_key"
 PROCESS_TAG = "coti.process"
+SHA256_TAG = "coti.embedding_sha256"
+"""Of a run's or a registered version's file of an embedding, when it was measured."""
 BATCH = 900
 """Metrics a request; MLflow takes 1,000."""
 
@@ -119,6 +122,13 @@ class RunRecord:
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """A file as an artifact."""
         self.client.log_artifact(run_id, str(path), folder)
+
+    def log_embedding(self, run_id: str, path: Path) -> str:
+        """What was learned, with its sha256, which is the answer."""
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.log_file(run_id, path, "embedding")
+        self.set_tags(run_id, {SHA256_TAG: sha256})
+        return sha256
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Tags, replacing those of the same name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,16 @@ from coti.core.errors import RegistryError
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.metrics.table import compared
-from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG
+from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG, SHA256_TAG
 from ops.tracking.tracker import is_absence, tag_is
 
 __all__ = [
     "FILE",
     "TrackedEmbedding",
+    "altered",
     "cycle_embedding",
     "cycle_runs",
     "fetch_file",
-    "fetched_embedding",
     "parent_run",
     "shown_metrics",
 ]
@@ -76,10 +77,14 @@ def cycle_embedding(client: MlflowClient, run: Run) -> TrackedEmbedding:
     """What a cycle learned; ``run`` is one of :func:`cycle_runs`.
 
     Raises:
-        RegistryError: its file cannot be fetched.
+        RegistryError: its file cannot be fetched, or is not the one that was measured.
     """
     label = f"cycle {run.data.tags[CYCLE_TAG]}"
-    embedding = fetched_embedding(client, f"{run.info.artifact_uri}/embedding", label)
+    with temporary_folder() as folder:
+        path = fetch_file(client, f"{run.info.artifact_uri}/embedding", label, folder)
+        if (said := altered(path, run.data.tags.get(SHA256_TAG))) is not None:
+            raise RegistryError(f"{label} of {run.info.run_id}: {said}.")
+        embedding = Embedding.load(path)
     return TrackedEmbedding(label, embedding, str(run.info.run_id))
 
 
@@ -92,15 +97,15 @@ def shown_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
     return found | {name: f"{metrics[name]:.0f}" for name in BESIDE if name in metrics}
 
 
-def fetched_embedding(client: MlflowClient, address: str, label: str) -> Embedding:
-    """The embedding in the folder at an artifact address.
-
-    Raises:
-        RegistryError: the artifact store does not give it; names ``label``.
-        EmbeddingError: it is no embedding.
-    """
-    with temporary_folder() as folder:
-        return Embedding.load(fetch_file(client, address, label, folder))
+def altered(path: Path, sha256: str | None) -> str | None:
+    """What is said of an embedding's file that is not the one of this hash; what an earlier release
+    recorded has none."""
+    if sha256 is None or hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        return None
+    return (
+        "the embedding's file is not the one that was measured (its sha256 differs); the run's "
+        "cycles have it, and running the pipeline again registers it anew"
+    )
 
 
 def fetch_file(client: MlflowClient, address: str, label: str, folder: Path) -> Path:

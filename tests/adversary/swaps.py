@@ -23,7 +23,8 @@ from PIL import Image
 
 from coti.core.errors import PoolError
 from coti.core.images import read_image_folder
-from coti.pool.ingest import ingest, read_seeds
+from coti.pool.chosen_images import read_chosen_images
+from coti.pool.ingest import ingest
 from coti.pool.open_source import fingerprint_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
@@ -90,7 +91,7 @@ def _images(tensor: torch.Tensor) -> _Read:
 
 _READERS: dict[str, Callable[[Path], _Read]] = {
     "pool": _pool,
-    "seeds": lambda root: _images(read_seeds(root, _SIZE)[2]),
+    "seeds": lambda root: _images(read_chosen_images(root, _SIZE)[2]),
     "references": lambda root: _images(read_image_folder(root, _SIZE)[1]),
 }
 

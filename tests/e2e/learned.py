@@ -15,8 +15,9 @@ from coti.core.image_set import ImageSet
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.data import ConceptData, Models
+from coti.pool.chosen_images import read_chosen_images
 from coti.pool.dedupe import without_embedding_duplicates
-from coti.pool.ingest import ingest, read_seeds
+from coti.pool.ingest import ingest
 from coti.pool.validation import validate
 from coti.settings import RunSettings
 from coti.settings.from_yaml import parse_settings
@@ -42,7 +43,7 @@ def concept_data(settings: RunSettings, models: Models) -> ConceptData:
     pool = ingest(settings.pool, rules, models.base.resolution)
     found = validate(pool.manifest, rules)
     accepted, ids = found.accepted, [str(name) for name in found.accepted["id"]]
-    names, files, images = read_seeds(settings.seeds, models.base.resolution)
+    names, files, images = read_chosen_images(settings.seeds, models.base.resolution)
     seeds = ImageSet(names, images)
     pool_images = ImageSet(ids, pool.pool_images.tensor(ids))
     shard = embed_shard(encoders.scorer, encoders.concept, pool_images)

@@ -32,14 +32,13 @@ from coti.inversion.safety import Vocabulary
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
 from ops.registry.embedding_registry import (
-    SHA256_TAG,
     VOCABULARY_TAG,
     EmbeddingRegistry,
     registered_concepts,
 )
 from ops.registry.lease import hold
 from ops.registry.promotion import GATE_TAG, kept_gate, promote, rollback
-from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.mlflow_record import SHA256_TAG, RunRecord
 from ops.tracking.tracked_embeddings import cycle_runs
 from ops.tracking.tracker import Tracker, slug
 from tests.adversary.bit_flips import flip_bit
@@ -221,6 +220,22 @@ def test_a_second_rollback_goes_further_back(uri: str, tmp_path: Path) -> None:
         assert int(rollback(entry, None, "worse than it looked").version) == int(version.version)
     with pytest.raises(RegistryError, match="no champion before the present one"):
         rollback(entry, None, "worse still")
+
+
+def test_a_champion_that_nobody_wrote_down_is_no_measure(uri: str, tmp_path: Path) -> None:
+    """An alias moved past the gate is said at the next promotion, until somebody settles it."""
+    concept = _Concept(uri, tmp_path, "moved")
+    entry = concept.entry
+    versions = [concept.add(str(n), 10.0 - n, 0.8) for n in range(3)]
+    promote(entry, versions[2], SETTINGS)
+    entry.client.set_registered_model_alias(entry.name, "champion", versions[0].version)
+    verdict = promote(entry, versions[1], SETTINGS)
+    assert (verdict.promoted, "written down" in verdict.reason) == (False, True)
+    assert concept.champion() == int(versions[0].version)
+    rollback(entry, str(versions[0].version), "it was meant")
+    with pytest.raises(RegistryError, match="champion already"):
+        rollback(entry, str(versions[0].version), "again")
+    assert promote(entry, versions[1], SETTINGS).promoted
 
 
 def test_a_half_crowned_version_is_crowned_by_a_repeat(uri: str, tmp_path: Path) -> None:

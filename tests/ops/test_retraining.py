@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from mlflow.utils.file_utils import local_file_uri_to_path
 
+from coti.core.errors import RegistryError
 from ops.registry.embedding_registry import EmbeddingRegistry
 from ops.registry.lease import hold
 from ops.retraining import Outcome, download, retrain, summary
 from ops.stack.locations import ROOT
 from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.tracked_embeddings import FILE
 from ops.tracking.tracker import Tracker
 
 RUN_FILE = ROOT / "configs" / "concepts" / "ankle_boot.yaml"
@@ -49,6 +52,7 @@ def _record(tracker: Tracker, name: str, folder: Path) -> str:
     locked = partial(hold, folder=folder / "locks")
     path = folder / "learned_embeds.safetensors"
     path.write_bytes(b"an embedding")
+    record.log_embedding(record.parent_id, path)
     version = EmbeddingRegistry(record.client, "ankle boot", locked).register(
         source=folder.as_uri(),
         run_id=record.parent_id,
@@ -136,4 +140,10 @@ def test_what_was_trained_can_be_fetched_wherever_it_ran(tracker: Tracker, tmp_p
     with Image.open(place / "samples.png") as image:
         assert image.getpixel((0, 0)) == (10, 10, 10)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ankle-boot"]
-    assert tracker.client.get_run(str(outcome.run_id)).info.status == "FINISHED"
+    run = tracker.client.get_run(str(outcome.run_id))
+    assert run.info.status == "FINISHED"
+    kept = local_file_uri_to_path(f"{run.info.artifact_uri}/embedding/{FILE}")
+    Path(kept).write_bytes(b"another one")
+    with pytest.raises(RegistryError, match="not the one that was measured"):
+        download([outcome], tracker.client, tmp_path / "kept")
+    assert (place / "embedding" / FILE).read_bytes() == b"an embedding"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
@@ -13,8 +14,9 @@ from ops.registry.embedding_registry import EmbeddingRegistry, registered_concep
 from ops.registry.lease import hold
 from ops.tracking.evaluation_record import record_evaluation
 from ops.tracking.mlflow_record import RunRecord
-from ops.tracking.tracked_embeddings import cycle_embedding, cycle_runs, parent_run
+from ops.tracking.tracked_embeddings import FILE, cycle_embedding, cycle_runs, parent_run
 from ops.tracking.tracker import Tracker
+from tests.adversary.bit_flips import flipped
 
 
 def embedding(value: float) -> Embedding:
@@ -40,7 +42,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     registry = EmbeddingRegistry(found.client, "ankle boot", partial(hold, folder=folder / "locks"))
     for cycle in range(2):
         path = embedding(cycle + 1.0).save(folder / "learned_embeds.safetensors")
-        record.log_file(record.cycle_run(cycle, {}), path, "embedding")
+        record.log_embedding(record.cycle_run(cycle, {}), path)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     for number in (1, 2):
         path = embedding(10.0 * number).save(folder / "learned_embeds.safetensors")
@@ -82,6 +84,20 @@ def test_the_cycles_of_a_run_are_found(tracker: Tracker) -> None:
     assert [each.label for each in found] == ["cycle 0", "cycle 1"]
     assert [float(each.embedding.parts[0][0, 0]) for each in found] == [1, 2]
     assert parent_run(client, "run-2") is None
+
+
+def test_a_cycles_other_bytes_are_refused(tracker: Tracker) -> None:
+    """One flipped bit in MLflow's store is another embedding, and nothing is made of it."""
+    client = tracker.client
+    run = cycle_runs(client, str(parent_run(client, "run-1")))[1]
+    path = local_file_uri_to_path(f"{run.info.artifact_uri}/embedding/{FILE}")
+    before = Path(path).read_bytes()
+    for seed in range(3):
+        Path(path).write_bytes(flipped(before, seed))
+        with pytest.raises(RegistryError, match=r"cycle 1 of .* is not the one that was measured"):
+            cycle_embedding(client, run)
+    Path(path).write_bytes(before)
+    assert cycle_embedding(client, run).run_id == run.info.run_id
 
 
 def test_what_is_not_there_is_one_sentence(tracker: Tracker) -> None:

@@ -25,7 +25,7 @@ class Limits:
     """What an image may cost, and the size it is brought to."""
 
     resolution: int
-    """Pixels of a side of the sanitised image."""
+    """Pixels of a side of the sanitised image; 0: as it is."""
     max_pixels: int = MOST_PIXELS
     first_frame: bool = False
     """Take the first frame of an animation instead of refusing it."""
@@ -52,7 +52,7 @@ class Decoded:
     """16x16 grey levels, 512 hexadecimal digits, to check near duplicates with."""
     signals: dict[str, float] = field(default_factory=dict)
     pixels: bytes = b""
-    """The sanitised image: square, RGB, ``resolution`` pixels a side, row by row."""
+    """The sanitised image, RGB, row by row; where there is a ``resolution``, a square of it."""
 
 
 def decode_image(data: bytes, limits: Limits) -> Decoded:
@@ -70,7 +70,8 @@ def decode_image(data: bytes, limits: Limits) -> Decoded:
     if limits.measure:
         _measure(rgb, decoded)
     if limits.pixels:
-        decoded.pixels = fitted(rgb, (limits.resolution, limits.resolution)).tobytes()
+        side = limits.resolution
+        decoded.pixels = (fitted(rgb, (side, side)) if side else rgb).tobytes()
     return decoded
 
 

@@ -56,6 +56,7 @@ class DecodePool:
 
     def __init__(self, limits: Limits, *, workers: int, timeout: float, memory: int) -> None:
         self._limits, self._timeout, self._memory = limits, timeout, memory
+        self._most_pixels = max(limits.max_pixels, limits.resolution**2)
         self._lock = threading.Lock()
         self._warned = False
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
@@ -126,7 +127,8 @@ class DecodePool:
         header = json.loads(_receive_until(connection, header_size, deadline))
         if "reason" in header:
             raise Rejected(str(header["reason"]), str(header["detail"]))
-        if size != (3 * self._limits.resolution**2 if self._limits.pixels else 0):
+        pixels = self._limits.resolution**2 or int(header["width"]) * int(header["height"])
+        if size != (3 * pixels if self._limits.pixels else 0) or pixels > self._most_pixels:
             raise ValueError("wrong number of pixels")
         return Decoded(
             width=int(header["width"]),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 
 from aiohttp.abc import AbstractResolver
 
+from coti.core.whole_files import whole_file
 from coti.pool.fetch.fetcher import fetch_all
 from coti.settings import FetchSettings
 
@@ -79,33 +79,23 @@ def fetch_shard(
     missing = [number for number in range(len(urls)) if number not in rows]
     damaged = len(missing) if index.exists() else 0
     if missing or not index.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        parts = [file.with_name(f"{file.name}.{os.getpid()}.part") for file in (body, index)]
-        try:
-            with parts[0].open("wb") as stream:
-                rows = _copied(rows, body, stream)
+        with whole_file(body) as part, part.open("wb") as stream:
+            rows = _copied(rows, body, stream)
 
-                async def run() -> None:
-                    asked = [urls[number] for number in missing]
-                    async for got in fetch_all(asked, settings, max_bytes, resolver=resolver):
-                        number = missing[got.number]
-                        rows[number] = _written(
-                            stream, number, hashes[number], got.reason, got.detail, got.data
-                        )
-                        progress()
+            async def run() -> None:
+                asked = [urls[number] for number in missing]
+                async for got in fetch_all(asked, settings, max_bytes, resolver=resolver):
+                    number = missing[got.number]
+                    rows[number] = _written(
+                        stream, number, hashes[number], got.reason, got.detail, got.data
+                    )
+                    progress()
 
-                asyncio.run(run())
-                _flush(stream)
-            with parts[1].open("wb") as stream:
-                for number in sorted(rows):
-                    text = json.dumps(asdict(rows[number])).encode()
-                    stream.write(b"%08x %b\n" % (zlib.crc32(text), text))
-                _flush(stream)
-            parts[0].replace(body)
-            parts[1].replace(index)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
+            asyncio.run(run())
+        with whole_file(index) as part, part.open("wb") as stream:
+            for number in sorted(rows):
+                text = json.dumps(asdict(rows[number])).encode()
+                stream.write(b"%08x %b\n" % (zlib.crc32(text), text))
     return Shard(body, [rows[number] for number in range(len(urls))], damaged)
 
 
@@ -149,11 +139,6 @@ def _written(
     offset = stream.tell()
     stream.write(data)
     return Kept(number, url, reason, detail, offset, len(data), _hash(data))
-
-
-def _flush(stream: BinaryIO) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
 
 
 def _hash(data: bytes) -> str:

@@ -123,7 +123,9 @@ class Img2DatasetSource:
 
     def _rows(self, table: str) -> Iterator[Row]:
         try:
-            yield from Table(Path(table), stream=self._files.open(table)).rows()
+            stream = self._files.open(table)
+            most = self._settings.max_inputs
+            yield from Table(Path(table), stream=stream, most_rows=most).rows()
         except Rejected as rejected:
             raise PoolError(
                 f"The table {table!r} cannot be read ({rejected.detail}): without it nobody knows "

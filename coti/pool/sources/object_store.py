@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 from coti.core.errors import PoolError
 from coti.pool.entry import Entry, PoolSource
 from coti.pool.file_tree import FileTree, answer_of
-from coti.pool.input_tables import TABLE_SUFFIXES
-from coti.pool.layout import is_metadata, tree_entries
+from coti.pool.layout import are_tables, is_shard, tree_entries
 from coti.pool.local_files import temporary_folder
 from coti.pool.open_source import open_source
 from coti.settings import PoolSettings
@@ -69,9 +68,7 @@ class S3Source:
     def entries(self) -> Iterator[Entry]:
         """Like a folder's; a prefix of shards or tables is copied and read as such."""
         names = list(self._tree.listed)
-        if any(name.endswith((".tar", "_stats.json")) for name in names) or all(
-            name.lower().endswith(TABLE_SUFFIXES) and not is_metadata(name) for name in names
-        ):
+        if are_tables(names) or any(is_shard(n) or n.endswith("_stats.json") for n in names):
             copy = self._copied()
             self.kind = f"s3, {copy.kind}"
             yield from copy.entries()

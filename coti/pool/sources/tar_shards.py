@@ -17,13 +17,12 @@ from coti.pool.file_tree import FileTree
 from coti.pool.layout import Said, file_entries, is_shard
 from coti.pool.reasons import Rejected
 from coti.pool.sources.folder import FolderSource
+from coti.pool.tar_headers import headers
 from coti.pool.untrusted_text import printable
 from coti.settings import PoolSettings
 
 __all__ = ["Member", "Shard", "WebDatasetSource", "index_shard", "shard_entries"]
 
-_LARGEST_HEADER = 1_000_000
-"""Bytes of an extended header, which is read whole; a name or two take a few hundred."""
 _PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
     b"BZh": ("bzip2", "bunzip2"),
@@ -156,28 +155,23 @@ def index_shard(tree: FileTree, name: str) -> Shard:
 
 def _index(stream: BinaryIO, shard: Shard) -> None:
     part, inside = 0, set[str]()
+    again: dict[str, int] = {}
     start = 0
     while True:
-        stream.seek(start)
-        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_BoundedHeader) as archive:
-            before = -1
-            while (member := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # it would keep all
-                if archive.offset <= before:
-                    raise tarfile.ReadError(f"a member that ends before byte {before}")
-                before = archive.offset
-                if member.isdir():
-                    continue
-                if member.name in inside:
-                    part, inside = part + 1, set()
-                inside.add(member.name)
-                own = Member(member.name, part, member.offset_data, member.size, *_refused(member))
-                identity, number = member.name, 2
-                while identity in shard.members:
-                    identity, number = f"{member.name}#{number}", number + 1
-                shard.members[identity] = own
-            end = archive.offset
-        stream.seek(end)
+        for member in headers(stream, start):
+            if member.isdir():
+                continue
+            if member.name in inside:
+                part, inside = part + 1, set()
+            inside.add(member.name)
+            own = Member(member.name, part, member.offset_data, member.size, *_refused(member))
+            identity, number = member.name, again.get(member.name, 1)
+            while identity in shard.members:
+                number += 1
+                identity = f"{member.name}#{number}"
+            again[member.name] = number
+            shard.members[identity] = own
+        end = stream.tell()
         block = stream.read(512)
         if len(block) < 512:
             shard.broken = "the archive's end is missing: it was cut off"
@@ -194,29 +188,12 @@ def _index(stream: BinaryIO, shard: Shard) -> None:
 def _behind_zeros(stream: BinaryIO, start: int) -> int:
     """Where the next block that is not all zeros begins; -1 where there is none."""
     stream.seek(start)
-    while block := stream.read(1 << 20):
+    size = 1 << 12
+    while block := stream.read(size):
         if rest := block.lstrip(b"\0"):
             return (start + len(block) - len(rest)) // 512 * 512
-        start += len(block)
+        start, size = start + len(block), min(2 * size, 1 << 20)
     return -1
-
-
-class _BoundedHeader(tarfile.TarInfo):
-    """A header that refuses to be followed by more of itself than fits a name."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _EXTENDED and not 0 <= self.size <= _LARGEST_HEADER:
-            raise tarfile.ReadError(f"an extended header of {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
-
-
-_EXTENDED = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 
 
 def _refused(member: tarfile.TarInfo) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import kind_of_file, suffix_of
 from coti.pool.entry import Entry
 from coti.pool.file_tree import files_below
 from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table
-from coti.pool.layout import is_metadata
+from coti.pool.layout import are_tables
 from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
 from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
@@ -44,8 +46,7 @@ class UrlTableSource:
         path, self._settings = existing(source), settings
         self.notes: list[str] = []
         self._root = path if path.is_dir() else path.parent
-        files = files_below(path) if path.is_dir() else [path]
-        self._tables = [file for file in files if file.suffix.lower() in TABLE_SUFFIXES]
+        self._tables = _tables(path)
         if not self._tables:
             raise PoolError(f"{source!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}.")
         if cache_dir is None:
@@ -54,17 +55,16 @@ class UrlTableSource:
 
     @classmethod
     def claims(cls, source: str) -> bool:
-        """A table file, or a folder of nothing else with URLs in the first one."""
+        """A table file, or a folder of nothing else with URLs in one of them."""
         path = Path(source).expanduser()
         if not path.is_dir():
             return path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
-        names = sorted(file.name for file in path.iterdir())
-        tables = [n for n in names if n.lower().endswith(TABLE_SUFFIXES) and not is_metadata(n)]
-        if not tables or len(tables) < len(names):
-            return False
-        first = Table(path / tables[0])
-        next(first.rows(), None)
-        return "url" in first.columns
+        below = (
+            Path(folder, name).relative_to(path).as_posix()
+            for folder, _, names in os.walk(path)
+            for name in names
+        )
+        return are_tables(below) and any(map(_has_urls, _tables(path)))
 
     def fingerprint(self) -> str:
         """Hash of the tables; what lies behind the URLs is known only after fetching."""
@@ -105,15 +105,16 @@ class UrlTableSource:
     def _rows(self) -> Iterator[tuple[str, Row]]:
         """Every row of every table with its place."""
         for path in self._tables:
-            table = Table(path)
+            table = Table(path, most_rows=self._settings.max_inputs)
             name = printable(path.relative_to(self._root).as_posix())
+            read = False
             for row in table.rows():
-                if row.number == 0 and not row.problem and "url" not in table.columns:
-                    raise PoolError(
-                        f"The table {str(path)!r} has no column of URLs: call it one of "
-                        f"{', '.join(COLUMNS['url'])}."
-                    )
+                read = read or not row.problem
+                if table.named:  # by a header, which a row of JSON is not
+                    _require_urls(table)
                 yield f"{name}#{row.number}", row
+            if read:
+                _require_urls(table)
             self.notes.extend(note for note in table.notes if note not in self.notes)
 
     def _shard(self, shard: Shard, rows: tuple[tuple[str, Row], ...]) -> Iterator[Entry]:
@@ -136,6 +137,31 @@ class UrlTableSource:
                 continue
             read = partial(_read, shard.body, got, self._settings.max_bytes)
             yield Entry(place, caption, read, "", "", extra)
+
+
+def _tables(path: Path) -> list[Path]:
+    files = files_below(path) if path.is_dir() else [path]
+    return [
+        file
+        for file in files
+        if suffix_of(file.name) in TABLE_SUFFIXES
+        and (file == path or kind_of_file(file.relative_to(path).as_posix()) != "system")
+    ]
+
+
+def _has_urls(path: Path) -> bool:
+    table = Table(path)
+    return any("url" in table.columns or table.named for _ in table.rows()) and (
+        "url" in table.columns
+    )
+
+
+def _require_urls(table: Table) -> None:
+    if "url" not in table.columns:
+        raise PoolError(
+            f"The table {str(table.path)!r} has no column of URLs: call it one of "
+            f"{', '.join(COLUMNS['url'])}."
+        )
 
 
 def _read(body: Path, row: Kept, largest: int) -> bytes:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +14,7 @@ from PIL import Image
 from coti.commands.pool import pool
 from coti.core.errors import ConfigError, CotiError
 from coti.pool.check import settings_with
-from coti.pool.manifest import COLUMNS, read_manifest
+from coti.pool.manifest import COLUMNS, read_manifest, to_frame, write_manifest
 
 
 def run(*arguments: str) -> Result | SimpleNamespace:
@@ -22,18 +25,43 @@ def run(*arguments: str) -> Result | SimpleNamespace:
     return done
 
 
+def test_a_terminal_without_the_letters_shows_what_it_can(tmp_path: Path) -> None:
+    """Names in other letters, or that are no text, are no traceback."""
+    for name, source in (("one", "a"), ("two", "鞋 → b")):
+        (tmp_path / name).mkdir()
+        row = {"id": source, "source": source, "status": "accepted"}
+        write_manifest(to_frame([row]), tmp_path / name / "manifest.parquet")
+    words = [
+        "-m",
+        "coti.commands.main",
+        "pool",
+        "diff",
+        str(tmp_path / "one"),
+        str(tmp_path / "two"),
+    ]
+    done = subprocess.run(
+        [sys.executable, *words],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u978b \u2192 b" in done.stdout
+
+
 def test_check_and_diff_from_folder_to_report(tmp_path: Path) -> None:
     """``check`` prints sums that add up and writes report and manifest; ``diff`` says what
     changed between two checks.
     """
-    root = tmp_path / "pool"
+    root = tmp_path / os.fsdecode(b"pool \xff")  # as good a name as any
     root.mkdir()
     Image.linear_gradient("L").save(root / "good.png")
     (root / "bad.jpg").write_bytes(b"<html>")
     (root / "good.txt").write_text("a <b>gradient</b>")
     first = run("check", str(root), "--output", str(tmp_path / "one"))
     assert first.exit_code == 0, first.output
-    assert f"{root}: folder" in first.output
+    assert ": folder" in first.output
     assert "2 inputs = 1 accepted + 1 quarantined" in first.output
     manifest = read_manifest(tmp_path / "one")
     assert list(manifest.columns) == list(COLUMNS)

@@ -21,8 +21,8 @@ from coti.core.decoding import FORMATS, MOST_PIXELS, decode
 from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused
 from coti.core.images import from_pil, read_image, read_image_folder
+from coti.pool.chosen_images import read_chosen_images
 from coti.pool.decode.decoder import Limits, decode_image
-from coti.pool.ingest import read_seeds
 from coti.settings import PoolSettings
 from tests.coti.core.colour_profiles import (
     MATRICES,
@@ -256,7 +256,7 @@ def test_every_entry_point_reads_the_same(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     names, references = read_image_folder(tmp_path, 16)
     assert names == sorted(files)
-    seeds = read_seeds(tmp_path, 16)
+    seeds = read_chosen_images(tmp_path, 16)
     assert seeds[1] == names
     assert torch.equal(seeds[2], references)
     for name, row in zip(names, references, strict=True):
@@ -349,7 +349,9 @@ def files_that_are_no_images() -> dict[str, Callable[[Path], object]]:
     }
 
 
-@pytest.mark.parametrize("read", [read_image_folder, read_seeds], ids=["references", "seeds"])
+@pytest.mark.parametrize(
+    "read", [read_image_folder, read_chosen_images], ids=["references", "seeds"]
+)
 def test_folders_of_chosen_images_have_one_rule(tmp_path: Path, read: Callable[..., Any]) -> None:
     """Subfolders count, links inside too, what systems leave behind does not; a link that leaves,
     an animation, a pipe, another file: one sentence with the name and the remedy.

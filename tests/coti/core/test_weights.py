@@ -4,13 +4,14 @@ import errno
 import hashlib
 import os
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from coti.core.errors import ModelError
+from coti.core.errors import ModelError, StoreError
 from coti.core.weights import (
     check_hash,
     full_disk,
@@ -19,6 +20,7 @@ from coti.core.weights import (
     local_weights,
     read_pickled,
 )
+from coti.core.whole_files import MARKER
 
 
 @pytest.fixture
@@ -94,6 +96,11 @@ def test_kept_weights_are_checked_each_time(
     assert kept_weights("s3://weights/x", sha256) is None
     assert local_weights("s3://weights/x", sha256).read_bytes() == b"1"
     assert "is damaged: it is fetched again" in capsys.readouterr().err
+    (found.parent / MARKER).unlink()
+    found.write_bytes(b"0")
+    with pytest.raises(StoreError, match="nothing that may be replaced"):
+        local_weights("s3://weights/x", sha256)
+    assert found.read_bytes() == b"0"
     with pytest.raises(ModelError, match="64 hexadecimal digits"):
         local_weights("s3://weights/x", "../../..")
     for source in ("s3://weights/..", "s3://key:secret@weights/x"):
@@ -167,3 +174,34 @@ def test_a_pickle_that_runs_code_is_not_read(tmp_path: Path) -> None:
     bad.write_bytes(good.read_bytes()[:50])
     with pytest.raises(ModelError, match="is damaged"):
         read_pickled(bad)
+
+
+def test_a_pickle_claims_no_more_than_it_holds(tmp_path: Path) -> None:
+    """By its strides, as a sparse or meta tensor, deep in containers or packed, a kilobyte may
+    stand for terabytes: refused before anything is made of it.
+    """
+    one = torch.ones(1)
+    claims = (
+        one.expand(1 << 34, 1024),
+        torch.sparse_coo_tensor([[0], [0]], one, (1 << 20, 1 << 20), check_invariants=True),
+        torch.ones(2, 2, device="meta"),
+    )
+    for claim in claims:
+        for held in ({"<a>": claim}, {"x": [torch.ones(2), {"y": (claim,)}]}):
+            torch.save(held, tmp_path / "x.pt")
+            with pytest.raises(ModelError, match="larger than its numbers in the file"):
+                read_pickled(tmp_path / "x.pt")
+    shared: list[object] = [torch.ones(2)]
+    for _ in range(60):
+        shared = [shared, shared]
+    torch.save({"a": shared, "b": torch.ones(4, 4).T[1:]}, tmp_path / "x.pt")
+    assert read_pickled(tmp_path / "x.pt")["b"].shape == (3, 4)
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            data = plain.read(name)
+            packed.writestr(name, bytes(10_000_000) if name.endswith("data/0") else data)
+    with pytest.raises(ModelError, match="unpacks to more than its size"):
+        read_pickled(tmp_path / "packed.pt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from coti.core.whole_files import (
     is_ours,
     plain_name,
     private_folder,
+    require_writable,
     temporary_folder,
     whole_file,
     whole_folder,
@@ -190,3 +192,31 @@ def test_a_private_folder_is_closed(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes["new"] == modes["old"] == 0o700
     assert modes["theirs"] == 0o755
+
+
+OTHERS = ("ops/stack/checkpoints.py", "ops/stack/servers.py")
+"""Objects of a store, and a file of a container that ends with it."""
+
+
+def test_nobody_else_makes_or_removes_temporary_files() -> None:
+    """There is one way, with marker, lock and unguessable name."""
+    root = Path(__file__).parents[3]
+    words = re.compile(r"rmtree|mkdtemp|mkstemp|mktemp|TemporaryDirectory|TemporaryFile|\.part\b")
+    folders = ("coti", "ops", "steps", "pipelines", "materializers", "cli")
+    found = {
+        path.relative_to(root).as_posix(): words.findall(path.read_text(encoding="utf-8"))
+        for folder in folders
+        for path in (root / folder).rglob("*.py")
+    }
+    del found["coti/core/whole_files.py"]
+    left = {name: words for name, words in found.items() if words and name not in OTHERS}
+    # a tar archive's member has a part, too, which is a number
+    assert set(left) <= {"coti/pool/sources/tar_shards.py"}
+
+
+def test_an_output_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Parquet's and other libraries take none: said before anything is computed."""
+    with pytest.raises(StoreError, match="no UTF-8 text"):
+        require_writable(tmp_path / os.fsdecode(b"bad\xff"))
+    require_writable(tmp_path / "gütig")
+    assert not list(tmp_path.iterdir())

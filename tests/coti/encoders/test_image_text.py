@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from coti.core.weights import hash_of
 from coti.encoders.autoencoder import AutoencoderEncoder
 from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
 from coti.encoders.protocol import normalized
+from tests.adversary.connections import connections
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -141,6 +143,48 @@ def test_refuses_what_is_no_model(tmp_path: Path, folder: Path) -> None:
         load_image_text_encoder("RN50")
     with pytest.raises(ModelError, match="open_clip cannot load 'RN50' with pretrained 'none'"):
         load_image_text_encoder("RN50", "none")
+
+
+@pytest.mark.parametrize(
+    ("tower", "key", "place"),
+    [
+        ("text_cfg", "hf_model_name", "somebody/text-tower"),
+        ("text_cfg", "hf_model_name", "roberta-base"),
+        ("vision_cfg", "timm_model_name", "hf-hub:somebody/vision-tower"),
+        ("vision_cfg", "timm_model_name", "local-dir:/somewhere"),
+    ],
+)
+def test_a_folder_fetches_nothing_that_it_names(
+    folder: Path, tmp_path: Path, tower: str, key: str, place: str
+) -> None:
+    """A configuration that names a hub is refused before anybody is asked."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads(json.dumps(CONFIG))
+    config["model_cfg"][tower][key] = place
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    with connections() as asked, pytest.raises(ModelError, match="nothing is fetched from where"):
+        load_image_text_encoder(str(copy))
+    assert not asked
+
+
+def test_a_folders_tokenizer_runs_no_code(folder: Path, tmp_path: Path) -> None:
+    """Code that it names, there or on a hub, is neither fetched, run nor asked about."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads(json.dumps(CONFIG))
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "somebody/tokenizer"
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    for code in ("somebody/code--evil.Tokenizer", "evil.Tokenizer"):
+        (copy / "evil.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Tokenizer: ...\n"
+        )
+        named = {"tokenizer_class": "Tokenizer", "auto_map": {"AutoTokenizer": [code, None]}}
+        (copy / "tokenizer_config.json").write_text(json.dumps(named))
+        with connections() as asked, pytest.raises(ModelError, match="also needs its tokenizer"):
+            load_image_text_encoder(str(copy))
+        assert not asked
+        assert not (tmp_path / "ran").exists()
 
 
 def test_refuses_what_is_no_image(folder: Path) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from coti.core.errors import ConfigError
+from coti.core.errors import ConfigError, PoolError
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.ingest import ingest
@@ -339,6 +339,18 @@ def table_of(urls: Sequence[str], path: Path) -> Path:
     lines = ["URL,TEXT,similarity"] + [f"{url},caption {n},0.3" for n, url in enumerate(urls)]
     path.write_text("\n".join(lines))
     return path
+
+
+def test_a_row_without_a_url_is_a_row(server: HostileServer, tmp_path: Path) -> None:
+    """Wherever it stands in JSON lines; a table in which no row has one is refused."""
+    table = tmp_path / "pool.jsonl"
+    table.write_text(f'{{"text": "a"}}\n{{\n{{"url": "{server.url("good/0")}"}}\n{{"url": null}}\n')
+    entries = list(open_source(str(table), PoolSettings(fetch=SETTINGS)).entries())
+    assert [entry.reason for entry in entries] == ["bad_row", "bad_row", "", "bad_row"]
+    assert [entry.detail for entry in entries[:2]] == ["names no URL", "not JSON"]
+    table.write_text('{"text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(PoolError, match="no column of URLs"):
+        list(open_source(str(table), PoolSettings(fetch=SETTINGS)).entries())
 
 
 def test_a_pipelines_ingestion_goes_on_behind_what_was_fetched(

@@ -225,3 +225,7 @@ def test_kinds_are_detected(pool_of: PoolOf) -> None:
     table = pool_of({"part-0.csv": b"URL,TEXT\nhttp://a/b,c\n"}, "u")
     assert detect_kind(str(table)) == "url_table"
     assert detect_kind(str(table / "part-0.csv")) == "url_table"
+    lines = b'{"text": "a"}\nnot JSON\n{"url": "http://a/b"}\n'
+    odd = pool_of({"train/0.jsonl": b"{}\n", "train/1.jsonl": lines, ".DS_Store": b"x"}, "o")
+    assert detect_kind(str(odd)) == "url_table"
+    assert detect_kind(str(pool_of({"0.jsonl": b'{"file_name": "a.jpg"}\n'}, "n"))) == "folder"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         }
         tar = write_tar(folder / "x.tar", {"a.png": IMAGES["pool/0.png"], "a.txt": b"tarred"})
         objects["shards/00000.tar"] = tar.read_bytes()
+        objects["deep/train/00000.TAR"] = tar.read_bytes()
+        objects["packed/00000.tar.gz"] = gzip.compress(tar.read_bytes())
         for key, body in objects.items():
             store.put_object(Bucket="web", Key=key, Body=body)
         yield endpoint
@@ -89,6 +92,10 @@ def test_shards_on_s3_are_read(settings: PoolSettings) -> None:
     assert (entry.name, entry.caption) == ("00000.tar/a.png", "tarred")
     assert entry.read is not None
     assert entry.read() == IMAGES["pool/0.png"]
+    (deep,) = open_source("s3://web/deep/", settings).entries()
+    assert (deep.name, deep.caption) == ("train/00000.TAR/a.png", "tarred")
+    (packed,) = open_source("s3://web/packed/", settings).entries()
+    assert (packed.reason, "gunzip" in packed.detail) == ("broken_shard", True)
 
 
 def test_fingerprints_follow_the_objects(endpoint: str, settings: PoolSettings) -> None:

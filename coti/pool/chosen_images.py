@@ -1,0 +1,93 @@
+"""Images that the user chose (seeds, references, what is trained on or edited), in the sandbox.
+
+A decoder that is taken over, crashes or hangs by one of them ends that image with a sentence, as it
+does in a pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coti.core.file_rules import FileRefused, read_inside
+from coti.core.images import image_names, read_named_file, unusable_image
+from coti.pool.decode.decoder import Decoded, Limits
+from coti.pool.decode.sandbox import DecodePool
+from coti.pool.reasons import Rejected
+from coti.settings import PoolSettings
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+__all__ = ["image_reader", "read_chosen_images"]
+
+
+def read_chosen_images(
+    path: str | Path, resolution: int
+) -> tuple[list[str], list[str], torch.Tensor]:
+    """Images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
+
+    They must all be good: :func:`coti.core.images.image_names` says which files are meant.
+
+    Raises:
+        PoolError: there is no such folder, it holds no image, or a file in it is none.
+    """
+    import numpy as np
+    import torch
+
+    folder = Path(path).expanduser()
+    names = image_names(folder)
+    ids, images = [], []
+    with _decoder(resolution) as decoded:
+        for name in names:
+
+            def read(name: str = name) -> bytes:
+                return read_inside(folder, name)
+
+            data, found = decoded(str(folder / name), read)
+            ids.append(hashlib.sha256(data).hexdigest()[:20])
+            shape = (resolution, resolution, 3)
+            images.append(np.frombuffer(found.pixels, np.uint8).reshape(shape))
+    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return ids, names, tensor
+
+
+@contextmanager
+def image_reader() -> Iterator[Callable[[Path], Image.Image]]:
+    """Reads a file that the user names: an upright RGB image of its own size, or PoolError."""
+    from PIL import Image
+
+    with _decoder(0) as decoded:
+
+        def read(path: Path) -> Image.Image:
+            _, found = decoded(str(path), lambda: read_named_file(path))
+            return Image.frombytes("RGB", (found.width, found.height), found.pixels)
+
+        yield read
+
+
+@contextmanager
+def _decoder(
+    resolution: int,
+) -> Iterator[Callable[[str, Callable[[], bytes]], tuple[bytes, Decoded]]]:
+    """Takes a name and what reads the bytes; gives these and what they are."""
+    settings = PoolSettings()
+    with DecodePool(
+        Limits(resolution, settings.max_pixels, measure=False),
+        workers=1,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_memory,
+    ) as decoders:
+
+        def decoded(name: str, read: Callable[[], bytes]) -> tuple[bytes, Decoded]:
+            try:
+                data = read()
+                return data, decoders.decode(data)
+            except (FileRefused, Rejected) as refused:
+                raise unusable_image(name, refused.reason, refused.detail) from refused
+
+        yield decoded
