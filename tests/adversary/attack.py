@@ -49,13 +49,13 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "files": Kind("files:attack", 3, 120),
-    "containers": Kind("containers:attack", 4, 40),
-    "strings": Kind("strings:attack", 3, 60),
+    "files": Kind("files:attack", 3, 80),
+    "containers": Kind("containers:attack", 4, 15),
+    "strings": Kind("strings:attack", 3, 30),
     "urls": Kind("urls:attack", 2, 6),
     "answers": Kind("urls:attack_by_answers", 1, 6),
     "swaps": Kind("swaps:attack", 3, 5),
-    "flips": Kind("bit_flips:attack", 3, 15),
+    "flips": Kind("bit_flips:attack", 3, 6),
     "flips in a run": Kind("bit_flips:attack_run", 3, 0, 900),
     "kills": Kind("kills:attack", 3, 1, 300),
     "kills of a run": Kind("kills:attack_run", 3, 0, 900),

@@ -28,6 +28,7 @@ def _attacked(kind: str, folder: Path) -> set[str]:
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in PROCESSES])
 def test_an_attack_in_short(kind: str, tmp_path: Path) -> None:
     """What must hold stands where the kind's function is; here: inputs end in several ways."""

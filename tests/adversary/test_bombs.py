@@ -14,6 +14,7 @@ from tests.adversary.bombs import BOMBS
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is bounded by Linux")
 def test_no_small_input_takes_much_memory_or_time(tmp_path: Path) -> None:
     """Archives, tables and sidecars are read in the main process, in 300 MB and linear time."""

@@ -128,6 +128,7 @@ def test_devices_that_are_not_there_are_named() -> None:
             load_text_to_image(ModelSettings(base_model="x", device="cuda"))
 
 
+@pytest.mark.slow
 def test_loading_prints_nothing_and_an_unreachable_hub_is_one_sentence(
     model_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
