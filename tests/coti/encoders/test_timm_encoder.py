@@ -16,6 +16,8 @@ from coti.core.weights import hash_of
 from coti.encoders.protocol import EncoderOptions
 from coti.encoders.registry import load_encoder
 from coti.encoders.timm_encoder import load_timm
+from ops.run_file import load_settings
+from ops.stack.locations import ROOT
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 OPTIONS = {"channels": [8, 8, 8, 16], "stem_width": 8}
@@ -63,7 +65,13 @@ def test_a_folder_gives_pooled_features_in_any_batch(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_dinov2_loads_by_name_and_is_shown_224_pixels(tmp_path: Path) -> None:
-    """Random weights of its true architecture; its places for 518 pixels are resampled by timm."""
+    """The real models' class-blind judge, with random weights of its true architecture; its places
+    for 518 pixels are resampled by timm."""
+    names = {
+        load_settings(ROOT / "configs" / f"{name}.yaml").evaluation.ssl_judge
+        for name in ("sd15", "sd2", "sdxl")
+    }
+    assert names == {DINOV2}
     torch.manual_seed(0)
     network = timm.create_model(DINOV2, pretrained=False, num_classes=0)
     path = write(network, tmp_path / "dinov2.safetensors")

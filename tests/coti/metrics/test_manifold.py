@@ -1,4 +1,4 @@
-"""Precision, recall, density, coverage: the reference implementation's numbers, and their limits."""
+"""Precision, recall, density, coverage: the authors' implementation's numbers, and limits."""
 
 from __future__ import annotations
 
