@@ -68,8 +68,8 @@ def measure(
     if training_set is None or embedding is None:
         return found
     if data.ground_truth is not None and training_set.selected:
-        picked = [data.sources[name] for name in training_set.selected]
-        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+        selected = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(selected, data.ground_truth)
     learned_from = _trained_on(data, training_set)
     real = data.references.tensors.get("ssl_references")
     enough = real is not None and len(real) > NEIGHBOURS and len(learned_from) >= 2
