@@ -71,10 +71,9 @@ def measure(
         selected = [data.sources[name] for name in training_set.selected]
         found["selection_precision"] = selection_precision(selected, data.ground_truth)
     learned_from = _trained_on(data, training_set)
-    real = data.references.tensors.get("ssl_references")
-    enough = real is not None and len(real) > NEIGHBOURS and len(learned_from) >= 2
-    if models.ssl_judge is not None and enough:
-        found |= judge_training_set(models.ssl_judge.encode_images(learned_from), real)
+    seen = data.references.tensors.get("ssl_references", torch.empty(0))
+    if models.ssl_judge is not None and len(seen) > NEIGHBOURS and len(learned_from) >= 2:
+        found |= judge_training_set(models.ssl_judge.encode_images(learned_from), seen)
     if how.edit_images:
         quality = measure_embedding(
             models.base,
