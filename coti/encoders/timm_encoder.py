@@ -9,6 +9,7 @@ alone.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def load_timm(
     """
     import timm
 
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of every file that it loads
     if model.startswith("s3://"):
         model, sha256 = str(local_weights(model, sha256)), None
     folder = Path(model).expanduser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,11 +48,16 @@ def describe(folder: Path, values: Mapping[str, object]) -> None:
     (folder / "config.json").write_text(text, encoding="utf-8")
 
 
-def test_a_folder_gives_pooled_features_in_any_batch(folder: Path) -> None:
-    """They are the network's before its classifier, of images as its description says."""
+def test_a_folder_gives_pooled_features_in_any_batch(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are the network's before its classifier, of images as its description says; timm says
+    nothing of what it loads."""
+    caplog.set_level(logging.INFO)
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     encoder = load_encoder("timm", EncoderOptions(model=str(folder), batch_size=2))
     assert encoder.size == 16
+    assert not caplog.records
     found = encoder.encode_images(images)
     network = timm.create_model(
         "resnet10t", num_classes=3, checkpoint_path=folder / "model.safetensors", **OPTIONS
