@@ -8,7 +8,7 @@ from zenml import step
 
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
-from coti.pool.chosen_images import read_chosen_images
+from coti.pool.references import read_references
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -31,5 +31,6 @@ def embed_reference_judge(
     """Empty where no run wants it, or there are no references."""
     if settings.references is None or not settings.measurement.reference_judge:
         return TensorBundle({})
-    images = read_chosen_images(locate(settings.references), resolution)[2]
+    half = settings.evaluation.references_half
+    images = read_references(locate(settings.references), resolution, half)
     return TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

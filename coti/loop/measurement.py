@@ -12,9 +12,11 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.data import ConceptData, Models
 from coti.loop.training_set import TrainingSet
+from coti.metrics.class_blind import judge_training_set
 from coti.metrics.embedding_quality import measure_embedding
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.judge import enough_images, images_needed, judge_images
+from coti.metrics.manifold import NEIGHBOURS
 from coti.metrics.selection_precision import selection_precision
 from coti.metrics.table import METRICS
 from coti.settings import RunSettings
@@ -55,7 +57,7 @@ def measure(
     images = generated_for(models.base, embedding, settings, how.images, "judge")
     found = judge_images(
         models.judge, images, data.references, settings.concept, settings.evaluation,
-        settings.seed, models.inception,
+        settings.seed, models.inception, models.ssl_judge,
     )  # fmt: skip
     real = data.reference_judge if how.reference_judge else None
     if real is not None and models.reference_judge is not None:
@@ -68,12 +70,16 @@ def measure(
     if data.ground_truth is not None and training_set.selected:
         selected = [data.sources[name] for name in training_set.selected]
         found["selection_precision"] = selection_precision(selected, data.ground_truth)
+    learned_from = _trained_on(data, training_set)
+    seen = data.references.tensors.get("ssl_references", torch.empty(0))
+    if models.ssl_judge is not None and len(seen) > NEIGHBOURS and len(learned_from) >= 2:
+        found |= judge_training_set(models.ssl_judge.encode_images(learned_from), seen)
     if how.edit_images:
         quality = measure_embedding(
             models.base,
             models.judge,
             embedding,
-            _trained_on(data, training_set),
+            learned_from,
             settings=settings.generation,
             seed=derived_seed(settings.seed, "editability"),
             images_per_prompt=how.edit_images,
