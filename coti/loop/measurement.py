@@ -19,7 +19,7 @@ from coti.metrics.selection_precision import selection_precision
 from coti.metrics.table import METRICS
 from coti.settings import RunSettings
 
-__all__ = ["generated_for", "measure"]
+__all__ = ["generated_for", "measure", "measure_training_set"]
 
 
 def generated_for(
@@ -65,9 +65,7 @@ def measure(
             found["fd_efficientnet"] = frechet_distance(network.encode_images(images), real)
     if training_set is None or embedding is None:
         return found
-    if data.ground_truth is not None and training_set.selected:
-        picked = [data.sources[name] for name in training_set.selected]
-        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+    found |= measure_training_set(data, training_set)
     if how.edit_images:
         quality = measure_embedding(
             models.base,
@@ -82,6 +80,14 @@ def measure(
         found["editability"] = quality.editability
         found |= {f"editability_{name}": v for name, v in quality.by_difficulty.items()}
     return found
+
+
+def measure_training_set(data: ConceptData, training_set: TrainingSet) -> dict[str, float]:
+    """Metrics of X_T itself, which need no embedding; what cannot be measured is missing."""
+    if data.ground_truth is None or not training_set.selected:
+        return {}
+    picked = [data.sources[name] for name in training_set.selected]
+    return {"selection_precision": selection_precision(picked, data.ground_truth)}
 
 
 def _trained_on(data: ConceptData, training_set: TrainingSet) -> torch.Tensor:
