@@ -112,8 +112,7 @@ SeedKind = Literal["random", "narrow"]
 """How seed images are drawn: any, or of one look."""
 
 SEED_CANDIDATES = 150
-"""Images at most of which seeds are drawn; a pool that leaves over as many has the same ones,
-whatever its share of clean images."""
+"""Images of which seeds are drawn; the same ones for all shares of clean images."""
 
 _COMPONENTS = 32
 """Principal components of the pixels in which a look's images are near each other."""
@@ -397,14 +396,16 @@ def draw_seeds(
         Places in the concept's part of split ``pool``.
 
     Raises:
-        SystemExit: there are not as many.
+        SystemExit: the pool leaves too few, or there are fewer than ``count``.
     """
-    candidates = np.array(left[:SEED_CANDIDATES], dtype=np.int64)
-    if not 0 < count <= len(candidates):
+    if len(left) < SEED_CANDIDATES:
         raise SystemExit(
-            f"the pool leaves {len(candidates)} images of {concept!r} for {count} seeds: "
-            "take fewer, or a smaller pool"
+            f"the pool leaves {len(left)} images of {concept!r}, and seeds are drawn of "
+            f"{SEED_CANDIDATES}: make a smaller pool (--size)"
         )
+    if not 0 < count <= SEED_CANDIDATES:
+        raise SystemExit(f"seeds are 1 to {SEED_CANDIDATES} images, got {count}")
+    candidates = np.array(left[:SEED_CANDIDATES], dtype=np.int64)
     rng = np.random.default_rng([seed, zlib.crc32(f"seeds/{concept}/{kind}".encode())])
     order = rng.permutation(len(candidates))
     if kind == "narrow":

@@ -68,16 +68,14 @@ def write_grid_page(
 
 
 def _how_far(plan: GridPlan, runs: Sequence[RegimeRun]) -> list[str]:
-    codes = {run.code for run in runs}
-    lines = []
+    lines = [f"All {plan.runs} runs of the plan are done."]
     if len(runs) < plan.runs:
-        lines.append(f"**{len(runs)} of {plan.runs} runs are done; what is below may change.**")
-    else:
-        lines.append(f"All {plan.runs} runs of the plan are done.")
-    if len(codes) > 1:
+        lines = [f"**{len(runs)} of {plan.runs} runs are done: what is below may change.**"]
+    mixed = [row for row in plan.rows if len({run.code for run in runs if run.row == row}) > 1]
+    if mixed:
         lines.append(
-            f"They were computed by {len(codes)} versions of the code or the models (column `code` "
-            "of the CSV; a version of a row is of that row's own code and what all share)."
+            f"**Some runs are of other code or models than the rest (column `code` of the CSV): "
+            f"of {', '.join(mixed)}.**"
         )
     return lines
 
@@ -102,7 +100,11 @@ def _table(
 ) -> list[str]:
     present = {name for run in runs for name in run.values}
     shown = [metric_of(name) for name in metrics if name in present]
-    named = [row for row in rows if any(run.row == row for run in runs)]
+    named = [
+        row
+        for row in rows
+        if any(run.row == row and run.values.keys() & set(metrics) for run in runs)
+    ]
     if not shown or not named:
         return ["Nothing yet."]
     lines = ["| | runs |" + "|".join(metric.heading for metric in shown) + "|"]
