@@ -58,7 +58,7 @@ def regimes(
     sweep = Sweep(config, again=again, any_code=any_code, wanted=_wanted(config, only, part))
     _announce(config, sweep)
     started, lately = time.monotonic(), time.monotonic()
-    plan, path = plan_of(config), sweep.path.with_suffix(".md")
+    plan, path = plan_of(config, sweep.planned), sweep.path.with_suffix(".md")
 
     def write() -> None:
         write_grid_page(plan, sweep.runs, path, _facts(config))

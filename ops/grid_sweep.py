@@ -59,12 +59,14 @@ def code_of(settings: RunSettings) -> str:
     machine and the versions of libraries have no part: they change last digits, and a grid of days
     may be computed on several machines.
     """
-    paths = _shared()
-    if settings.strategy != NO_TRAINING:
-        paths = paths | _own(settings.strategy)
-    used = settings.only(*_MODELS)
-    digest = hashlib.sha256(meaning_of(paths))
-    digest.update(json.dumps(_weights(used), sort_keys=True).encode())
+    return _code(settings.strategy, settings.only(*_MODELS))
+
+
+@cache
+def _code(strategy: str, models: RunSettings) -> str:
+    own = frozenset() if strategy == NO_TRAINING else _own(strategy)
+    digest = hashlib.sha256(meaning_of(_shared() | own))
+    digest.update(json.dumps(weights_of(models), sort_keys=True).encode())
     return digest.hexdigest()[:12]
 
 
@@ -93,11 +95,6 @@ def _counting(paths: set[Path]) -> frozenset[Path]:
     return frozenset(
         path for path in paths if not path.relative_to(ROOT).as_posix().startswith(ANYWHERE)
     )
-
-
-@cache
-def _weights(settings: RunSettings) -> dict[str, str]:
-    return weights_of(settings)
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def read_grid_file(path: Path) -> GridConfig:
             missing = set(config.concepts) - set(regime.run_by_concept)
             if regime.run_by_concept and missing:
                 raise ConfigError(f"run_by_concept lacks {', '.join(sorted(missing))}.")
-        list(planned_grid(config))
+        _every_settings(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
@@ -245,8 +245,8 @@ def _check(claim: Claim, config: GridConfig) -> None:
         raise ConfigError(f"claim {claim.says!r}: no row is simple.")
 
 
-def plan_of(config: GridConfig) -> GridPlan:
-    """What the page needs to know of it."""
+def plan_of(config: GridConfig, runs: int) -> GridPlan:
+    """What the page needs to know of it, and how many runs it has."""
     return GridPlan(
         title=config.title,
         regimes={name: regime.about for name, regime in config.regimes.items()},
@@ -254,7 +254,7 @@ def plan_of(config: GridConfig) -> GridPlan:
         rows=tuple(config.rows),
         simple=tuple(name for name, row in config.rows.items() if row.simple),
         claims=config.claims,
-        runs=sum(1 for _ in planned_grid(config)),
+        runs=runs,
     )
 
 
@@ -264,38 +264,58 @@ def planned_grid(config: GridConfig) -> Iterator[GridRun]:
     Raises:
         ConfigError: a row's settings are wrong; names the row, the regime and the key.
     """
+    settings = _every_settings(config)
     trained = set()
-    for run in _runs(config, config.seeds):
-        row = config.rows[run.row]
-        wanted = config.seeds if row.seeds is None else row.seeds
-        if config.regimes[run.regime].trained and run.seed in wanted:
-            trained.add(run.place)
-            yield run
-    for run in _runs(config, tuple(sorted({*config.seeds, *config.untrained_seeds}))):
-        if run.place not in trained and _at_once(run.settings):
-            yield replace(run, trained=False)
+    for place in _places(config, config.seeds):
+        concept, regime, row, seed = place
+        own = config.rows[row].seeds
+        if config.regimes[regime].trained and seed in (config.seeds if own is None else own):
+            trained.add(place)
+            yield _run(config, place, settings[concept, regime, row], trained=True)
+    known = {key for key, each in settings.items() if _at_once(each)}
+    for place in _places(config, tuple(sorted({*config.seeds, *config.untrained_seeds}))):
+        if place not in trained and place[:3] in known:
+            yield _run(config, place, settings[place[:3]], trained=False)
 
 
-def _runs(config: GridConfig, seeds: tuple[int, ...]) -> Iterator[GridRun]:
-    by_pool = sorted(config.regimes.items(), key=lambda item: item[1].pool.clean or 1.0)
+def _places(config: GridConfig, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, str, int]]:
+    by_pool = sorted(config.regimes, key=lambda name: config.regimes[name].pool.clean or 1.0)
     for seed in seeds:
         for concept in config.concepts:
-            for name, regime in by_pool:
-                pools = config.pools
-                pool = PoolKey(
-                    concept, pools.recipe, pools.first_seed + seed, pools.size, regime.pool.clean
-                )
-                drawn = SeedsKey(regime.seeds.kind, regime.seeds.count, seed)
+            for regime in by_pool:
                 for row in config.rows:
-                    settings = _settings(config, concept, name, row, seed)
-                    yield GridRun(concept, name, row, seed, True, settings, pool, drawn)
+                    yield concept, regime, row, seed
 
 
-def _settings(config: GridConfig, concept: str, regime: str, row: str, seed: int) -> RunSettings:
+def _run(
+    config: GridConfig, place: tuple[str, str, str, int], settings: RunSettings, trained: bool
+) -> GridRun:
+    concept, name, _, seed = place
+    regime, pools = config.regimes[name], config.pools
+    return GridRun(
+        *place,
+        trained=trained,
+        settings=replace(settings, seed=seed),
+        pool=PoolKey(concept, pools.recipe, pools.first_seed + seed, pools.size, regime.pool.clean),
+        seeds=SeedsKey(regime.seeds.kind, regime.seeds.count, seed),
+    )
+
+
+def _every_settings(config: GridConfig) -> dict[tuple[str, str, str], RunSettings]:
+    """By concept, regime and row."""
+    return {
+        (concept, regime, row): _settings(config, concept, regime, row)
+        for concept in config.concepts
+        for regime in config.regimes
+        for row in config.rows
+    }
+
+
+def _settings(config: GridConfig, concept: str, regime: str, row: str) -> RunSettings:
     where = config.regimes[regime]
     values = dict(config.run)
     own = where.run_by_concept.get(concept, {})
-    for changes in (where.run, own, config.rows[row].run, {"seed": seed, "concept": concept}):
+    for changes in (where.run, own, config.rows[row].run, {"concept": concept}):
         values = merged(values, changes)
     origin = f"row {row!r}, regime {regime!r}"
     try:

@@ -15,8 +15,19 @@ from coti.experiments.paired import Pair
 from coti.experiments.result_rows import number
 from coti.metrics.table import METRICS, Metric
 
-__all__ = ["COLUMNS", "MEASURED", "RegimeRun", "metric_of", "read_runs", "values_of", "write_runs"]
+__all__ = [
+    "COLUMNS",
+    "COSTS",
+    "MEASURED",
+    "OF_TRAINING_SET",
+    "RegimeRun",
+    "metric_of",
+    "read_runs",
+    "values_of",
+    "write_runs",
+]
 
+COSTS = ("images", "image_steps", "seconds")
 MEASURED = (
     "fd_ssl",
     "kid_ssl",
@@ -30,12 +41,11 @@ MEASURED = (
     "selection_precision",
     "xt_fd_ssl",
     "xt_coverage",
-    "images",
-    "image_steps",
-    "seconds",
+    *COSTS,
 )
-"""Columns of numbers. Of X_T itself: selection_precision and what starts with xt_."""
+"""Columns of numbers."""
 OF_TRAINING_SET = ("selection_precision", "xt_fd_ssl", "xt_coverage")
+"""Those of X_T itself."""
 _IDENTITY = ("concept", "regime", "row", "seed", "pool_seed", "trained")
 COLUMNS = (*_IDENTITY, *MEASURED, "settings", "code")
 """Of the CSV, a row a run."""
@@ -124,4 +134,5 @@ def values_of(runs: Sequence[RegimeRun], regime: str, row: str, metric: str) -> 
 
 def metric_of(name: str) -> Metric:
     """A column's metric; for a column that is none, one without a direction."""
-    return METRICS.get(name) or Metric(name, name.replace("_", "-"), "", digits=0)
+    digits = 0 if name in COSTS else 3
+    return METRICS.get(name) or Metric(name, name, "", digits=digits)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from coti.core.whole_files import whole_file, write_whole
 from coti.experiments.claims import LEVEL, Claim, Verdict, is_ratio, judged
-from coti.experiments.paired import Estimate, estimate
+from coti.experiments.paired import Estimate, Pair, estimate
 from coti.experiments.regime_rows import (
+    COSTS,
     MEASURED,
     OF_TRAINING_SET,
     RegimeRun,
@@ -83,8 +84,8 @@ def _how_far(plan: GridPlan, runs: Sequence[RegimeRun]) -> list[str]:
 def _trained_note() -> list[str]:
     return [
         "The embedding that each row's X_T teaches, on the judges' features. Means over concepts "
-        "and seeds, and 95 % intervals for other concepts and seeds of the kind: wide, since "
-        "concepts differ. Rows are compared above, pair by pair.",
+        "and seeds (of distances geometric ones), and 95 % intervals for other concepts and seeds "
+        "of the kind: wide, since concepts differ. Rows are compared above, pair by pair.",
     ]
 
 
@@ -113,11 +114,19 @@ def _table(
         count = sum(run.row == row for run in runs)
         texts = []
         for metric in shown:
-            found = estimate(values_of(runs, regime, row, metric.name))
-            ends = () if metric.name in ("images", "image_steps", "seconds") else _ends(found)
-            texts.append(metric.format(found.value, ends=ends))
+            value, *ends = _mean(values_of(runs, regime, row, metric.name), metric.name)
+            texts.append(metric.format(value, ends=() if metric.name in COSTS else ends))
         lines.append(f"| {row} | {count} | " + " | ".join(texts) + " |")
     return lines
+
+
+def _mean(values: Mapping[Pair, float], metric: str) -> list[float]:
+    """A mean, of distances the geometric one, and where it has one its interval."""
+    if not is_ratio(metric) or min(values.values(), default=0.0) <= 0:
+        found = estimate(values)
+        return [found.value, *_ends(found)]
+    found = estimate({pair: math.log(value) for pair, value in values.items()})
+    return [math.exp(value) for value in (found.value, *_ends(found))]
 
 
 def _ends(found: Estimate) -> tuple[float, ...]:
@@ -206,6 +215,7 @@ def draw_grid(
 ) -> bool:
     """A panel a regime, a mark a row: trained above, X_T below. False where there is nothing."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     panels = [
         [(regime, metric) for regime in plan.regimes if _marks(plan, runs, regime, metric)]
@@ -222,16 +232,16 @@ def draw_grid(
         for axes in axes_of_line[len(line) :]:
             axes.set_visible(False)
         for (regime, metric), axes in zip(line, axes_of_line, strict=False):
-            marks = _marks(plan, runs, regime, metric)
-            for row, found in marks.items():
+            for row, (value, *ends) in _marks(plan, runs, regime, metric).items():
                 place = plan.rows.index(row)
                 color = "#5b7fa6" if row in plan.simple else "#b3541e"
-                axes.plot([found.value], [place], "o", color=color, markersize=4)
-                if _ends(found):
-                    low = max(found.low, found.value / 10)
-                    axes.plot([low, found.high], [place, place], color=color, linewidth=1)
+                axes.plot([value], [place], "o", color=color, markersize=4)
+                axes.plot(ends, [place] * len(ends), color=color, linewidth=1)
             axes.set_title(regime, fontsize=9)
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel(metric_of(metric).label, fontsize=8)
             axes.set_yticks(range(len(plan.rows)), plan.rows)
             axes.tick_params(labelsize=7)
@@ -244,6 +254,7 @@ def draw_grid(
 
 def _marks(
     plan: GridPlan, runs: Sequence[RegimeRun], regime: str, metric: str
-) -> dict[str, Estimate]:
-    found = {row: estimate(values_of(runs, regime, row, metric)) for row in plan.rows}
-    return {row: each for row, each in found.items() if each.value > 0}
+) -> dict[str, list[float]]:
+    """By row, a distance's mean and its interval."""
+    found = {row: _mean(values_of(runs, regime, row, metric), metric) for row in plan.rows}
+    return {row: values for row, values in found.items() if values[0] > 0}
