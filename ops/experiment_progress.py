@@ -92,10 +92,11 @@ def facts_of(config: ExperimentConfig, runs: Sequence[PlannedRun]) -> list[str]:
         f"{', '.join(map(str, config.seeds))}; all runs "
         f"start from the same seed images and may take at most "
         f"{max(run.settings.image_step_cap for run in runs):,} image-steps.",
-        f"{first.measurement.images} generated images a run against all held-out references; "
-        f"fd_judge and KID on the judge's features, fd_efficientnet on the 320 of ImageNet's "
-        f"EfficientNet-Lite0 at {first.baselines.side} pixels, R-precision top 1; reconstruction "
-        f"and editability (Gal et al. 2022) on the judge's features, "
+        f"{first.measurement.images} generated images a run against held-out references "
+        f"({first.evaluation.references_half}); fd_judge and KID on the judge's features, fd_ssl, "
+        f"precision and coverage on the class-blind judge's, fd_efficientnet on the 320 of "
+        f"ImageNet's EfficientNet-Lite0 at {first.baselines.side} pixels, R-precision top 1; "
+        f"reconstruction and editability (Gal et al. 2022) on the judge's features, "
         f"{first.measurement.edit_images} generations a prompt. ± is the deviation over seeds.",
     ]
     if made:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.image_set import ImageSet
-from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
@@ -20,6 +19,7 @@ from coti.experiments.run import run_experiment, run_selection
 from coti.loop.data import ConceptData
 from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references
+from coti.metrics.references import read_references
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.pool.ingest import ingest, read_seeds
 from coti.pool.validation import validate
@@ -31,6 +31,7 @@ from ops.stack.loaded_models import (
     judge_of,
     located,
     models_of,
+    ssl_judge_of,
     text_to_image,
 )
 from ops.stack.loop_inputs import captions_of
@@ -133,8 +134,11 @@ def _references(
     folder: Path, settings: RunSettings, side: int, trained: bool
 ) -> tuple[TensorBundle, TensorBundle]:
     """Features on the judges, and on the reference judge, which X_T alone does not need."""
-    images, own = read_image_folder(folder, side)[1], settings.evaluation
-    judged = embed_references(judge_of(own), settings.concept, images, own, inception_of(own))
+    own = settings.evaluation
+    images = read_references(folder, side, own.references_half)
+    judged = embed_references(
+        judge_of(own), settings.concept, images, own, inception_of(own), ssl_judge_of(own)
+    )
     if not (trained and settings.measurement.reference_judge):
         return judged, TensorBundle({})
     again = TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

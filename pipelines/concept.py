@@ -143,6 +143,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
         resolution=resolution,
         references_fingerprint=prints.references,
         judge_fingerprint=prints.judge,
+        ssl_judge_fingerprint=prints.ssl_judge,
     )
     loop.tell(announce_pool, pool_source=pool_source, validation=validation, shortfalls=shortfalls)
 
@@ -253,6 +254,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             accepted=accepted,
             settings=used["judge_cycle"],
             judge_fingerprint=prints.judge,
+            ssl_judge_fingerprint=prints.ssl_judge,
             ground_truth_fingerprint=prints.ground_truth,
         )
         best_embedding, kept_features, history, decision = loop(

@@ -14,7 +14,7 @@ from zenml import ExternalArtifact
 from zenml.utils.time_utils import utc_now
 
 from coti.core.errors import ConfigError
-from coti.settings import ConceptScoreSettings, RunSettings
+from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings
 from coti.settings.run import flat
 from ops.experiment_file import (
     ConceptSource,
@@ -40,6 +40,7 @@ from ops.tracking.lineage import (
     base_model_fingerprint,
     judge_fingerprint,
     scorers_fingerprint,
+    ssl_judge_fingerprint,
     weights_of,
 )
 from pipelines.loops import embed_shards
@@ -270,10 +271,13 @@ class _Concept:
         return features, accepted
 
     def _references(self, settings: RunSettings) -> tuple[Any, Any]:
-        """The references' features on the judge and on the reference judge."""
+        """The references' features on the judges and on the reference judge."""
         there = replace(settings, references=self._source.references)
         judged = there.only("concept", "references", "evaluation", "generation")
-        again = there.only("references", "baselines", "measurement")
+        half = EvaluationSettings(references_half=settings.evaluation.references_half)
+        again = replace(there, evaluation=half).only(
+            "references", "baselines", "measurement", "evaluation"
+        )
         references, _ = self._once(
             "references",
             judged,
@@ -282,6 +286,7 @@ class _Concept:
                 resolution=self._resolution,
                 references_fingerprint=self._references_print,
                 judge_fingerprint=judge_fingerprint(judged.evaluation),
+                ssl_judge_fingerprint=ssl_judge_fingerprint(judged.evaluation),
             ),
         )
         reference_judge = self._once(

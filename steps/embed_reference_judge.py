@@ -6,9 +6,9 @@ from typing import Annotated
 
 from zenml import step
 
-from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
+from coti.metrics.references import read_references
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
@@ -31,5 +31,6 @@ def embed_reference_judge(
     """Empty where no run wants it, or there are no references."""
     if settings.references is None or not settings.measurement.reference_judge:
         return TensorBundle({})
-    images = read_image_folder(locate(settings.references), resolution)[1]
+    half = settings.evaluation.references_half
+    images = read_references(locate(settings.references), resolution, half)
     return TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

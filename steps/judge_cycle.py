@@ -13,7 +13,7 @@ from coti.core.threads import on_its_threads
 from coti.loop.judge_generated import judge_cycle as judge
 from coti.settings import RunSettings
 from ops.stack.cache_policy import cached_by
-from ops.stack.loaded_models import inception_of, judge_of
+from ops.stack.loaded_models import inception_of, judge_of, ssl_judge_of
 from ops.stack.loop_inputs import ground_truth_of, sources_of, training_set_of
 
 __all__ = ["judge_cycle"]
@@ -28,6 +28,7 @@ def judge_cycle(
     accepted: pd.DataFrame,
     settings: RunSettings,
     judge_fingerprint: str,
+    ssl_judge_fingerprint: str,
     ground_truth_fingerprint: str,
 ) -> Annotated[dict[str, Any], "verdict"]:
     """``metrics``, ``references`` (how many) and ``seconds``; no step that steers takes them."""
@@ -39,5 +40,6 @@ def judge_cycle(
         settings=settings,
         judge=judge_of(settings.evaluation),
         inception=inception_of(settings.evaluation),
+        ssl_judge=ssl_judge_of(settings.evaluation),
         ground_truth=ground_truth_of(settings),
     )

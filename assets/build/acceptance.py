@@ -2,6 +2,8 @@
 
     python -m assets.build.acceptance            measure what is not measured yet, write the cards
     python -m assets.build.acceptance --freeze   the same, then write the hashes that a test checks
+    python -m assets.build.acceptance --recorded the cards again, with the base model's cells as
+                                                 acceptance.json has them
 
 One cell is one textual inversion, or one look at one part; each is kept in ``--work`` under the
 base model's hash, so an interrupted run goes on where it was. ``--concepts`` measures a few only,
@@ -113,10 +115,15 @@ def main() -> None:
     parser.add_argument("--guidance-scale", type=float, default=Inversion().guidance_scale)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--freeze", action="store_true", help="write the hashes, too")
+    parser.add_argument("--recorded", action="store_true", help="measure no cell again")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     how = Inversion(guidance_scale=given.guidance_scale)
-    found = measure(given.work, given.concepts, how)
+    if given.recorded:
+        record = json.loads((MODELS / "acceptance.json").read_text(encoding="utf-8"))
+        how, found = Inversion(**record["how"]), record["cells"]
+    else:
+        found = measure(given.work, given.concepts, how)
     if set(given.concepts) != set(BENCHMARK_CONCEPTS):
         print("A part of the concepts: no cards are written.")
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from assets.build import clip_models, ratings
+from assets.build import clip_models, ratings, ssl_judge
 from assets.build.clip_models import reference_accuracy, reference_sample
 from assets.build.world import BENCHMARK_CONCEPTS
 
@@ -90,8 +90,8 @@ def base_checks(found: Found) -> list[Check]:
     ]
 
 
-def other_checks(models: Path) -> list[Check]:
-    """What scorer, judge and aesthetic head must hold."""
+def other_checks(models: Path, blind: Mapping[str, float]) -> list[Check]:
+    """What scorer, judges and aesthetic head must hold; ``blind`` is the class-blind judge's."""
     everything = reference_sample()
     quality: dict[str, Any] = ratings.measure(models / "scorer", models / "aesthetic")
     size = sum(path.stat().st_size for path in models.rglob("*.safetensors")) / 1e6
@@ -106,6 +106,8 @@ def other_checks(models: Path) -> list[Check]:
             reference_accuracy(models / "judge", *everything),
             0.90,
         ),
+        Check("class-blind judge: share of variance within classes", blind["share_within"], 0.6),
+        Check("class-blind judge: kNN accuracy (k = 20)", blind["knn_accuracy"], 0.75),
         Check("aesthetic head: rank correlation with severity", quality["spearman"], 0.8),
         Check(
             "aesthetic head: AUC clean over degraded, unseen concept, least",
@@ -157,6 +159,15 @@ def _ladder(path: Path) -> str:
     )
 
 
+def _encoders(found: Mapping[str, Mapping[str, float]]) -> str:
+    """What other features keep of the variety within classes."""
+    head = "| features | kNN accuracy | share of variance within classes |\n|---|---|---|\n"
+    return head + "\n".join(
+        f"| {name} | {each['knn_accuracy']:.3f} | {each['share_within']:.2f} |"
+        for name, each in found.items()
+    )
+
+
 CARD = """---
 license: mit
 library_name: {library}
@@ -176,7 +187,8 @@ Written by `python -m assets.build.acceptance`.
 
 def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool) -> list[str]:
     """Write a README.md beside each model and ``acceptance.json``; returns what to print."""
-    base, others = base_checks(found), other_checks(models)
+    encoders = ssl_judge.measure(models)
+    base, others = base_checks(found), other_checks(models, encoders["class-blind judge"])
     head = "| what | measured | bound | |\n|---|---|---|---|\n"
 
     def rows(*starts: str) -> str:
@@ -222,6 +234,15 @@ def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool
             "on other images: metrics only.",
             rows("judge"),
             "python -m assets.build.clip_models judge",
+        ),
+        "ssl_judge": (
+            "timm",
+            "Class-blind judge",
+            "SimCLR on split `judge`, without any label: its features keep what differs within a "
+            "class,\nso fidelity and variety are told apart on them. 128 features; metrics only.",
+            rows("class-blind judge") + "\n\nOn split `reference`, neighbours in split `judge` "
+            "(`python -m assets.build.ssl_judge --measure`):\n\n" + _encoders(encoders),
+            "python -m assets.build.ssl_judge",
         ),
         "aesthetic": (
             "pytorch",

@@ -10,7 +10,7 @@ Splits are by position inside a class, so that anyone can say which image was us
 split          of a class          used for
 =============  ==================  =============================================================
 ``base``       train[0:3800]       autoencoder, text encoder and UNet; scorer; aesthetic ratings
-``judge``      train[3800:5200]    the judge, nothing else
+``judge``      train[3800:5200]    the two judges, nothing else
 ``pool``       train[5200:6000]    seeds and pools, nothing else
 ``reference``  test[0:1000]        held-out references of the metrics and test accuracy; never
                                    trained on by anything

@@ -12,6 +12,7 @@ ENCODERS = Registry[type[LoadableEncoder]](
     {
         "open_clip": "coti.encoders.open_clip_encoder:OpenClipEncoder",
         "autoencoder": "coti.encoders.autoencoder:AutoencoderEncoder",
+        "timm": "coti.encoders.timm_encoder:TimmEncoder",
         "inception": "coti.encoders.inception:InceptionEncoder",
         "efficientnet": "coti.encoders.efficientnet:EfficientNetLite0",
     },

@@ -94,7 +94,7 @@ def run_selection(models: Models, data: ConceptData, settings: RunSettings) -> d
         "concept": settings.concept,
         "strategy": settings.strategy,
         "seed": settings.seed,
-        **measure_training_set(data, training_set),
+        **measure_training_set(models, data, training_set),
         "images": len(training_set.selected),
         "seconds": time.monotonic() - started,
     }

@@ -27,6 +27,8 @@ class Models:
     """None: nothing is judged."""
     inception: ImageEncoder | None = None
     """For FID."""
+    ssl_judge: ImageEncoder | None = None
+    """Class-blind; None: neither fidelity nor variety is measured apart."""
     reference_judge: Callable[[], EfficientNetLite0] | None = None
     """Loads it where it is needed."""
 

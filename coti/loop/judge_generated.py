@@ -29,6 +29,7 @@ def judge_cycle(
     settings: RunSettings,
     judge: ImageTextEncoder,  # that the references were embedded with
     inception: ImageEncoder | None = None,  # likewise, for FID
+    ssl_judge: ImageEncoder | None = None,  # likewise, class-blind
     ground_truth: Mapping[str, bool] | None = None,  # file name to whether an image is right
 ) -> dict[str, Any]:
     """What only watches: ``metrics``, ``references`` (how many) and ``seconds``."""
@@ -41,6 +42,7 @@ def judge_cycle(
         settings.evaluation,
         settings.seed,
         inception,
+        ssl_judge,
     )
     if ground_truth is not None and training_set.selected:
         picked = [sources[name] for name in training_set.selected]

@@ -105,6 +105,7 @@ def learn(
                 settings=settings,
                 judge=models.judge,
                 inception=models.inception,
+                ssl_judge=models.ssl_judge,
                 ground_truth=data.ground_truth,
             )
             verdicts.append(verdict)

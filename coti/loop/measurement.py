@@ -12,9 +12,11 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.data import ConceptData, Models
 from coti.loop.training_set import TrainingSet
+from coti.metrics.class_blind import judge_training_set
 from coti.metrics.embedding_quality import measure_embedding
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.judge import enough_images, images_needed, judge_images
+from coti.metrics.manifold import NEIGHBOURS
 from coti.metrics.selection_precision import selection_precision
 from coti.metrics.table import METRICS
 from coti.settings import RunSettings
@@ -55,7 +57,7 @@ def measure(
     images = generated_for(models.base, embedding, settings, how.images, "judge")
     found = judge_images(
         models.judge, images, data.references, settings.concept, settings.evaluation,
-        settings.seed, models.inception,
+        settings.seed, models.inception, models.ssl_judge,
     )  # fmt: skip
     real = data.reference_judge if how.reference_judge else None
     if real is not None and models.reference_judge is not None:
@@ -65,7 +67,7 @@ def measure(
             found["fd_efficientnet"] = frechet_distance(network.encode_images(images), real)
     if training_set is None or embedding is None:
         return found
-    found |= measure_training_set(data, training_set)
+    found |= measure_training_set(models, data, training_set)
     if how.edit_images:
         quality = measure_embedding(
             models.base,
@@ -82,12 +84,21 @@ def measure(
     return found
 
 
-def measure_training_set(data: ConceptData, training_set: TrainingSet) -> dict[str, float]:
+def measure_training_set(
+    models: Models, data: ConceptData, training_set: TrainingSet
+) -> dict[str, float]:
     """Metrics of X_T itself, which need no embedding; what cannot be measured is missing."""
-    if data.ground_truth is None or not training_set.selected:
-        return {}
-    picked = [data.sources[name] for name in training_set.selected]
-    return {"selection_precision": selection_precision(picked, data.ground_truth)}
+    found: dict[str, float] = {}
+    if data.ground_truth is not None and training_set.selected:
+        picked = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+    real = None if data.references is None else data.references.tensors.get("ssl_references")
+    if models.ssl_judge is None or real is None:
+        return found
+    if len(real) > NEIGHBOURS and len(training_set) >= 2:
+        features = models.ssl_judge.encode_images(_trained_on(data, training_set))
+        found |= judge_training_set(features, real)
+    return found
 
 
 def _trained_on(data: ConceptData, training_set: TrainingSet) -> torch.Tensor:

@@ -10,8 +10,10 @@ from coti.core.errors import MetricError
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
+from coti.metrics.class_blind import judge_generations
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import kid
+from coti.metrics.manifold import NEIGHBOURS
 from coti.metrics.r_precision import r_precision
 from coti.metrics.table import METRICS, Need
 from coti.settings import EvaluationSettings
@@ -58,13 +60,14 @@ def embed_references(
     images: torch.Tensor | None,  # uint8 [n, 3, h, w]; none where the user has no references
     settings: EvaluationSettings,
     inception: ImageEncoder | None = None,  # what FID is measured on, where it is wanted
+    ssl_judge: ImageEncoder | None = None,  # class-blind, where it is wanted
 ) -> TensorBundle:
-    """The judge's features of the held-out references and of the candidate captions.
+    """The judges' features of the held-out references and of the candidate captions.
 
     Returns:
         ``captions`` float32 [c, d], normalised, and ``references`` float32 [n, d], where there are
         any; the captions' texts as strings ``captions``. Where wanted, ``authors_captions``
-        [1001, d], the own one first, and ``inception`` [n, 2048].
+        [1001, d], the own one first, ``inception`` [n, 2048], and ``ssl_references`` [n, d].
     """
     captions = candidate_captions(concept, settings)
     tensors = {"captions": normalized(judge.encode_texts(captions))}
@@ -75,6 +78,8 @@ def embed_references(
         tensors["references"] = judge.encode_images(images)
         if inception is not None:
             tensors["inception"] = inception.encode_images(images)
+        if ssl_judge is not None:
+            tensors["ssl_references"] = ssl_judge.encode_images(images)
     return TensorBundle(tensors).with_strings("captions", captions)
 
 
@@ -86,14 +91,15 @@ def judge_images(
     settings: EvaluationSettings,
     seed: int,  # of KID's subsets
     inception: ImageEncoder | None = None,  # as references', where FID is wanted
+    ssl_judge: ImageEncoder | None = None,  # likewise
 ) -> dict[str, float]:
-    """What the judge says of generated images: by name of :data:`coti.metrics.table.METRICS`.
+    """What the judges say of generated images: by name of :data:`coti.metrics.table.METRICS`.
 
     A metric without what it needs is missing: distances without references, or enough of them
     (:func:`shortfalls`), R-precision with no caption but the concept's own.
     """
     features = judge.encode_images(images)
-    there = _there(references, len(images), images_needed(judge, inception))
+    there = _there(references, len(images), images_needed(judge, inception, ssl_judge))
     found: dict[str, float] = {}
 
     def wanted(name: str) -> bool:
@@ -108,21 +114,30 @@ def judge_images(
         found["r_precision_top200_1001"] = r_precision(
             features, references["authors_captions"], own=0, top=200
         )
+    size = min(settings.kid_subset_size, len(images), len(references.tensors.get("references", ())))
     if wanted("kid"):
         real = references["references"]
-        size = min(settings.kid_subset_size, len(features), len(real))
         distance = kid(features, real, settings.kid_subsets, size, derived_seed(seed, "kid"))
         found |= {"kid": distance.mean, "kid_low": distance.low, "kid_high": distance.high}
     if wanted("fd_judge"):
         found["fd_judge"] = frechet_distance(features, references["references"])
     if inception is not None and wanted("fid"):
         found["fid"] = frechet_distance(inception.encode_images(images), references["inception"])
+    if ssl_judge is not None and wanted("fd_ssl"):
+        found |= judge_generations(
+            ssl_judge.encode_images(images),
+            references["ssl_references"],
+            settings.kid_subsets,
+            size,
+            derived_seed(seed, "kid"),
+        )
     return found
 
 
 def images_needed(
     judge: ImageEncoder | None = None,
     inception: ImageEncoder | None = None,
+    ssl_judge: ImageEncoder | None = None,
     reference_judge: ImageEncoder | None = None,
 ) -> dict[Need, int]:
     """How many images each one's Fréchet distance needs on both sides: as many as features.
@@ -132,9 +147,13 @@ def images_needed(
     encoders: dict[Need, ImageEncoder | None] = {
         "judge_images": judge,
         "inception_images": inception,
+        "ssl_judge_images": ssl_judge,
         "reference_judge_images": reference_judge,
     }
-    return {name: each.size for name, each in encoders.items() if each is not None}
+    needed = {name: each.size for name, each in encoders.items() if each is not None}
+    if ssl_judge is not None:  # and more than have a place among the nearest
+        needed["ssl_judge_images"] = max(ssl_judge.size, NEIGHBOURS + 1)
+    return needed
 
 
 def enough_images(generated: int, references: int, needed: Mapping[Need, int]) -> frozenset[Need]:
@@ -155,18 +174,21 @@ def _there(references: TensorBundle, generated: int, needed: Mapping[Need, int])
         there.add("references")
     if "inception" not in references.tensors:
         there.discard("inception_images")
+    if "ssl_references" not in references.tensors:
+        there.discard("ssl_judge_images")
     return there
 
 
 def shortfalls(generated: int, references: int, needed: Mapping[Need, int]) -> list[str]:
-    """What will be missing for want of images, a sentence each; for before anything is trained.
+    """What will be missing for want of images, a sentence a need; for before anything is trained.
 
     ``needed`` are of :func:`images_needed`.
     """
     enough = enough_images(generated, references, needed)
     return [
-        f"{metric.label} will be missing: it needs {needed[need]} images on both sides, there are "
-        f"{references} references and {generated} generations (generation.cycle_images)."
-        for metric in METRICS.values()
-        for need in metric.needs & needed.keys() - enough
+        f"{', '.join(each.label for each in METRICS.values() if need in each.needs)} will be "
+        f"missing: {size} images on both sides are needed, there are {references} references and "
+        f"{generated} generations (generation.cycle_images)."
+        for need, size in needed.items()
+        if need not in enough
     ]

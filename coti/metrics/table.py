@@ -21,8 +21,10 @@ Need = Literal[
     "authors_captions",  # those of ImageNet's classes
     "references",  # and generations, at least two of either
     "judge_images",  # as many of either as the judge has features
+    "ssl_judge_images",  # likewise, of the class-blind judge
     "inception_images",  # likewise
     "reference_judge_images",  # likewise
+    "training_set",  # at least two of its images, and references, more than neighbours
     "ground_truth",  # and picked images
     "prompts",  # an embedding, and images of it in scenes
 ]
@@ -153,6 +155,43 @@ _ROWS = (
     Metric(
         "kid_high", "KID, high", "upper end of KID's 95 % interval",
         digits=4, needs=_need("references"), of="kid",
+    ),
+    Metric(
+        "fd_ssl", "fd_ssl",
+        "Fréchet distance to held-out references on features that were learned without names",
+        "lower", 3, needs=_need("ssl_judge_images"), headline=True,
+    ),
+    Metric(
+        "kid_ssl", "KID ssl", "unbiased kernel distance to references on the same features",
+        "lower", 4, needs=_need("ssl_judge_images"), of="fd_ssl",
+    ),
+    Metric(
+        "precision", "precision",
+        "share of generations as near to references as these are to each other: fidelity",
+        "higher", 3, needs=_need("ssl_judge_images"), scale=1.0, short="preci- sion", headline=True,
+    ),
+    Metric(
+        "density", "density", "how many references' neighbourhoods a generation lies in, over k",
+        "higher", 3, needs=_need("ssl_judge_images"), of="precision",
+    ),
+    Metric(
+        "coverage", "coverage",
+        "share of references with a generation among their neighbours: variety",
+        "higher", 3, needs=_need("ssl_judge_images"), scale=1.0, short="cover- age", headline=True,
+    ),
+    Metric(
+        "recall", "recall",
+        "share of references as near to generations as these are to each other: variety",
+        "higher", 3, needs=_need("ssl_judge_images"), of="coverage",
+    ),
+    Metric(
+        "xt_fd_ssl", "fd_ssl of X_T",
+        "fd_ssl of the images that were learned from; biased upwards where these are few",
+        "lower", 3, needs=_need("training_set"), cycle=False,
+    ),
+    Metric(
+        "xt_coverage", "coverage of X_T", "coverage of the images that were learned from",
+        "higher", 3, needs=_need("training_set"), scale=1.0, cycle=False,
     ),
     Metric(
         "r_precision", "R-precision",

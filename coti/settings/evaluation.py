@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from coti.settings._base import Strict
 
@@ -17,6 +18,19 @@ class EvaluationSettings(Strict):
     """As ``scorer.pretrained``."""
     judge_sha256: str | None = None
     """As ``scorer.sha256``."""
+    ssl_judge: str | None = "assets/models/ssl_judge"
+    """A model that was trained without names, for ``fd_ssl``, precision, recall, density and
+    coverage: a folder as timm writes it, or one of timm's names, such as
+    ``vit_small_patch14_dinov2.lvd142m``. null: these are left out."""
+    ssl_judge_pretrained: str | None = None
+    """Where ``ssl_judge`` is a name of timm's: a safetensors file of its weights, a path, ``hf://``
+    or ``s3://``."""
+    ssl_judge_sha256: str | None = None
+    """As ``scorer.sha256``."""
+    references_half: Literal["all", "development", "tables"] = "all"
+    """Which of the references are compared with: ``all``, or one of two halves, told apart by the
+    files' content: choose settings by ``development`` and publish by ``tables``, and no image
+    behind a published number has been looked at before."""
     captions: tuple[str, ...] = ()
     """Candidate captions of R-precision; the concept's own is added where it is missing."""
     caption_template: str = "a photo of a {}"

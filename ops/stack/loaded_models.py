@@ -35,6 +35,7 @@ __all__ = [
     "located_token",
     "models_of",
     "scorer_of",
+    "ssl_judge_of",
     "text_to_image",
 ]
 
@@ -77,6 +78,19 @@ def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
     )
 
 
+def ssl_judge_of(settings: EvaluationSettings) -> ImageEncoder | None:
+    """The judge that was trained on no names, where the settings name one."""
+    if settings.ssl_judge is None:
+        return None
+    return _encoder(
+        "timm",
+        settings.ssl_judge,
+        settings.ssl_judge_pretrained,
+        settings.ssl_judge_sha256,
+        settings.batch_size,
+    )
+
+
 def encoders_of(settings: RunSettings) -> Encoders:
     """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another."""
     own, scorer = settings.concept_score, scorer_of(settings.scorer)
@@ -106,6 +120,7 @@ def models_of(settings: RunSettings) -> Models:
         encoders_of(settings),
         judge_of(settings.evaluation),
         inception_of(settings.evaluation),
+        ssl_judge_of(settings.evaluation),
         lambda: efficientnet_of(settings),
     )
 
@@ -125,7 +140,7 @@ def located(settings: RunSettings) -> RunSettings:
     )
 
 
-@lru_cache(maxsize=5)
+@lru_cache(maxsize=6)
 def _encoder(
     kind: str,
     model: str | None,

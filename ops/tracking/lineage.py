@@ -31,6 +31,7 @@ __all__ = [
     "judge_fingerprint",
     "params_of",
     "scorers_fingerprint",
+    "ssl_judge_fingerprint",
     "tags_of",
     "weights_of",
 ]
@@ -48,6 +49,7 @@ class Fingerprints:
     initializer: str
     scorer: str
     judge: str
+    ssl_judge: str
     ratings: str
     baselines: str
 
@@ -61,7 +63,7 @@ def fingerprints_of(settings: RunSettings) -> Fingerprints:
         **weights_of(settings),
         seeds=fingerprint_optional("seeds", settings.seeds),
         pool=fingerprint_pool(settings.pool, settings.pool_rules),
-        references=fingerprint_optional("references", settings.references),
+        references=_references_fingerprint(settings),
         ground_truth=fingerprint_optional("ground_truth", settings.ground_truth),
     )
 
@@ -74,6 +76,7 @@ def weights_of(settings: RunSettings) -> dict[str, str]:
         "initializer": fingerprint_file(settings.token.initializer),
         "scorer": scorers_fingerprint(settings.scorer, settings.concept_score),
         "judge": judge_fingerprint(settings.evaluation),
+        "ssl_judge": ssl_judge_fingerprint(settings.evaluation),
         "ratings": fingerprint_optional(
             "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
         ),
@@ -81,6 +84,13 @@ def weights_of(settings: RunSettings) -> dict[str, str]:
             "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
         ),
     }
+
+
+def _references_fingerprint(settings: RunSettings) -> str:
+    """Numbers on two halves cannot be compared, however many images each has."""
+    found = fingerprint_optional("references", settings.references)
+    half = settings.evaluation.references_half
+    return found if half == "all" else f"{found}#{half}"
 
 
 def base_model_fingerprint(model: ModelSettings) -> str:
@@ -91,6 +101,15 @@ def base_model_fingerprint(model: ModelSettings) -> str:
 def judge_fingerprint(settings: EvaluationSettings) -> str:
     """The judge's."""
     return fingerprint_model(settings.judge, settings.judge_pretrained, settings.judge_sha256)
+
+
+def ssl_judge_fingerprint(settings: EvaluationSettings) -> str:
+    """The class-blind judge's; empty where there is none."""
+    if settings.ssl_judge is None:
+        return ""
+    return fingerprint_model(
+        settings.ssl_judge, settings.ssl_judge_pretrained, settings.ssl_judge_sha256
+    )
 
 
 def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> str:

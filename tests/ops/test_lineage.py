@@ -33,6 +33,7 @@ WEIGHTS = (
     "aesthetic.ratings",
     "aesthetic.user_ratings",
     "evaluation.judge",
+    "evaluation.ssl_judge",
     *(f"baselines.{name}" for name in ("efficientnet", "lpips", "relic", "tanet", "sd_chad")),
 )
 
@@ -74,6 +75,16 @@ def test_a_files_bytes_are_in_the_fingerprints(
     tags = [tags_of(settings, prints) for prints in (before, after)]
     keys = {name: f"coti.{name}_hash" for name in INPUTS}
     assert {name for name, tag in keys.items() if tags[0][tag] != tags[1][tag]} == changed
+
+
+def test_numbers_on_another_half_of_the_references_are_not_comparable(
+    settings: RunSettings,
+) -> None:
+    """However many images each half has."""
+    half = having(settings, "evaluation.references_half", "tables")
+    before, after = fingerprints_of(settings), fingerprints_of(half)
+    assert before.references != after.references
+    assert replace(after, references=before.references) == before
 
 
 def test_every_step_that_computes_does_so_on_the_settings_threads() -> None:

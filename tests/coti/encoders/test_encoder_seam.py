@@ -64,7 +64,7 @@ def test_what_an_encoder_needs_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     values = {**RUN, "concept_score": {"encoder": "dino"}}
     path.write_text(yaml.safe_dump({"parameters": {"config": values}}), encoding="utf-8")
-    says = "no encoder 'dino': take one of open_clip, autoencoder, inception, efficientnet"
+    says = "no encoder 'dino': take one of open_clip, autoencoder, timm, inception"
     with pytest.raises(ConfigError, match=says):
         load_encoder("dino", EncoderOptions())
     with pytest.raises(ConfigError, match=says):

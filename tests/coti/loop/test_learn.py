@@ -13,8 +13,10 @@ import torch
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
+from coti.core.tensors import TensorBundle
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.experiments.run import run_experiment, run_selection
+from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
@@ -25,6 +27,7 @@ from coti.loop.plan import effective
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.loop.uses import USES
+from coti.metrics.class_blind import judge_training_set
 from coti.metrics.judge import embed_references
 from coti.metrics.table import METRICS
 from coti.scores.scoring import embed_images
@@ -132,6 +135,43 @@ def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptDa
     assert result.row["image_steps"] == 0
     assert result.row["r_precision_candidates"] == 3
     assert len(result.samples) == 2
+
+
+class MeanColour:
+    """A class-blind judge whose features are mean colours."""
+
+    name = "mean colour"
+    size = 3
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, h, w] to float32 [n, 3]."""
+        return images.float().mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("real", [6, 5])
+def test_what_x_t_is_worth_is_measured_of_its_images(
+    models: Models, data: ConceptData, real: int
+) -> None:
+    """Of seeds and picked images, untrained; with as few references as neighbours it is missing."""
+    blind, features = MeanColour(), torch.rand(real, 3)
+    assert data.references is not None
+    references = TensorBundle(
+        {**data.references.tensors, "ssl_references": features}, data.references.metadata
+    )
+    embedding = Embedding.initial(models.base, TINY.token, 0, TINY.concept)
+    found = measure(
+        replace(models, ssl_judge=blind),
+        replace(data, references=references),
+        replace(PLAIN, measurement=MeasurementSettings(images=4, edit_images=0)),
+        embedding,
+        TrainingSet(tuple(data.seeds.names), ("p03", "p07"), (1, 1)),
+    )
+    if real == 5:
+        assert "xt_fd_ssl" not in found
+        return
+    images = torch.cat([data.seeds.images, data.pool.tensor(["p03", "p07"])])
+    expected = judge_training_set(blind.encode_images(images), features)
+    assert {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(("size", "measured"), [(8, True), (9, False)])

@@ -103,15 +103,16 @@ def test_the_verdict_is_what_the_table_says_can_be_measured(
 ) -> None:
     """Exactly the metrics that may not steer and whose needs are there, whatever is."""
     settings = EvaluationSettings(captions=captions, authors_r_precision=authors, kid_subsets=2)
-    judge, inception = MeanColour(), MeanColour()
+    judge, inception, blind = MeanColour(), MeanColour(), MeanColour()
     inception.size = 6
     images = _images(real, 1, 0) if real else None
-    references = embed_references(judge, "cat", images, settings, inception)
+    references = embed_references(judge, "cat", images, settings, inception, blind)
     there: set[Need] = {"captions"} if captions else set()
     there |= {"authors_captions"} if authors else set()
     there |= {"references"} if real >= 2 else set()
-    there |= enough_images(8, real, images_needed(judge, inception))
-    verdict = judge_images(judge, _images(8, 1, 1), references, "cat", settings, 0, inception)
+    there |= enough_images(8, real, images_needed(judge, inception, blind))
+    generated = _images(8, 1, 1)
+    verdict = judge_images(judge, generated, references, "cat", settings, 0, inception, blind)
     assert set(verdict) == {
         name
         for name, metric in METRICS.items()
@@ -120,11 +121,12 @@ def test_the_verdict_is_what_the_table_says_can_be_measured(
 
 
 def test_what_will_be_missing_is_known_before_anything_is_trained() -> None:
-    """A sentence a metric: how many are needed, how many there are, which setting to raise."""
-    said = shortfalls(64, 100, {"judge_images": 64, "inception_images": 2048})
-    assert len(said) == 1
-    assert "FID will be missing: it needs 2048 images" in said[0]
-    assert "100 references and 64 generations (generation.cycle_images)" in said[0]
+    """A sentence a need: what for, how many there are, which setting to raise."""
+    needed: dict[Need, int] = {"judge_images": 64, "inception_images": 2048, "ssl_judge_images": 65}
+    fid, blind = shortfalls(64, 100, needed)
+    assert "FID will be missing: 2048 images on both sides are needed" in fid
+    assert "100 references and 64 generations (generation.cycle_images)" in fid
+    assert "fd_ssl, KID ssl, precision, density, coverage, recall will be missing: 65" in blind
 
 
 def test_truth_counts_undegraded_images_of_the_concept(tmp_path: Path) -> None:
