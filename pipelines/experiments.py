@@ -252,9 +252,11 @@ class _Concept:
         used = replace(settings, concept_score=part).only(
             "scorer", "concept_score", "model", "pool_rules"
         )
-        return self._once("features", used, lambda: self._embedded(used))  # type: ignore[no-any-return]
+        text = settings.asked_for
+        key = f"features of {text}"
+        return self._once(key, used, lambda: self._embedded(used, text))  # type: ignore[no-any-return]
 
-    def _embedded(self, used: RunSettings) -> tuple[Any, Any]:
+    def _embedded(self, used: RunSettings, text: str) -> tuple[Any, Any]:
         encoding: dict[str, Any] = {
             "settings": used,
             "device": self._device,
@@ -266,6 +268,7 @@ class _Concept:
             accepted=self._accepted,
             quarantined=self._quarantined,
             seed_images=self.seed_images,
+            text=text,
             **encoding,
         )
         return features, accepted

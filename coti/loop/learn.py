@@ -129,7 +129,7 @@ def learn(
         if on_cycle is not None:
             shown = with_verdicts(history, verdicts)[-1] if verdicts else record
             on_cycle(shown, decision, embedding)
-        state = state.next_cycle(scored.gammas, kept=features)
+        state = state.next_cycle(scored.gammas, kept=features, generated=scored.features)
     assert decision is not None
     records = with_verdicts(history, verdicts) if verdicts else history
     return LearnResult(kept, kept_set, records, decision, samples, curves)

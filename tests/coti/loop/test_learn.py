@@ -91,7 +91,7 @@ def data(models: Models) -> ConceptData:
     return ConceptData(
         seeds=seeds,
         pool=pool,
-        features=embed_images(models.encoders.scorer, None, pool, seeds, ()),
+        features=embed_images(models.encoders.scorer, None, pool, seeds, (), "ankle boot"),
         captions=dict.fromkeys(pool.names, "a boot"),
         sources={name: f"{name}.png" for name in (*pool.names, *names)},
         references=embed_references(models.judge, "ankle boot", references[:64], EVALUATION),
@@ -99,7 +99,7 @@ def data(models: Models) -> ConceptData:
     )
 
 
-@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad"])
+@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad", "self_trained"])
 def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     models: Models, data: ConceptData, strategy: str
 ) -> None:

@@ -1,0 +1,189 @@
+"""How surely each pool image shows the concept, with no label: a classifier that teaches itself.
+
+What is known is weak by itself: how near an image is to the seeds, how well a name fits it, how
+good it looks. Together they order the pool well enough that its top is nearly all right and its
+lower part nearly all wrong. A classifier of these two sees what the seeds cannot show, the whole
+concept, and orders the pool anew; a few rounds settle it (self-training, Yarowsky 1995, as two-step
+learning from positive and unlabelled examples, Bekker and Davis 2020). All in float64 and by fixed
+numbers of steps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+__all__ = ["agreement", "evidence", "logistic_regression", "missing", "self_trained", "upper_share"]
+
+_AESTHETIC = 0.5
+"""Say of S_aes in the evidence, beside 1 for the seeds."""
+_SURE = 0.6
+"""Part of the estimated right images that are taken for positives, from the top."""
+_DOUBTFUL = 1.5
+"""Times the estimated right images behind which all are taken for negatives."""
+_ROUNDS = 3
+"""Fits, each to the order that the one before gave."""
+_START = 0.1
+"""Share of right images from which the first estimate starts."""
+_LEAST_SHARE = 0.02
+"""Below this share of right images none is estimated."""
+_EXAMPLES = 4_000
+"""Most negatives, and most positives, of a fit; taken evenly from the ranks."""
+_SPREAD = 3.0
+"""Root mean square length of a centred feature before the fit."""
+_DECAY = 0.01
+"""Weight decay of the fit."""
+_RATIO_DECAY = 0.03
+"""Weight decay of the classifier of :func:`missing`; more makes the ratio smoother."""
+
+
+def self_trained(
+    pool: torch.Tensor,  # [n, d], L2-normalised
+    seeds: torch.Tensor,  # [s, d], L2-normalised, s ≥ 1
+    text: torch.Tensor,  # [d], L2-normalised, of the concept's words
+    s_aes: torch.Tensor,  # [n], 0 to 10
+) -> torch.Tensor:
+    """Log odds that an image shows the concept and looks good: float64 [n], above 0 rather yes."""
+    count = len(pool)
+    if count == 0:
+        return torch.zeros(0, dtype=torch.float64)
+    first = evidence(pool, seeds, text, s_aes)
+    centre = pool.mean(dim=0).double()
+    scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
+    own = (seeds.double() - centre) * scale
+    order, share = first, upper_share(first, _START)
+    log_odds = order
+    for _ in range(_ROUNDS):
+        ranked = order.argsort(descending=True, stable=True)
+        right = max(share, _LEAST_SHARE) * count
+        sure = _evenly(ranked[: max(1, round(_SURE * right))])
+        wrong = _evenly(ranked[min(count - 1, round(_DOUBTFUL * right)) :])
+        found = (pool[torch.cat([sure, wrong])].double() - centre) * scale
+        weights = torch.cat(
+            [
+                # Half for what is right, of which the seeds, which a person chose, have half.
+                torch.full((len(own),), 0.25 / len(own), dtype=torch.float64),
+                torch.full((len(sure),), 0.25 / len(sure), dtype=torch.float64),
+                torch.full((len(wrong),), 0.5 / len(wrong), dtype=torch.float64),
+            ]
+        )
+        target = torch.ones(len(weights), dtype=torch.float64)
+        target[len(own) + len(sure) :] = 0
+        solution = logistic_regression(torch.cat([own, found]), target, weights, _DECAY)
+        direction = solution[:-1] * scale
+        log_odds = _products(pool, direction) - centre @ direction + solution[-1]
+        order = _standard(log_odds) + first
+        share = upper_share(order, max(share, _LEAST_SHARE))
+    return log_odds
+
+
+def missing(
+    accepted: torch.Tensor,  # [a, d], L2-normalised, images that show the concept
+    generated: torch.Tensor,  # [m, d], L2-normalised, what the embedding generates
+) -> torch.Tensor:
+    """How much rather an accepted image is met in the pool than generated: float64 [a], 0 to 1.
+
+    The ratio of two densities by a classifier between them (Sugiyama, Suzuki and Kanamori 2012):
+    p/(p + q), ½ where both are alike, 1 where the generations don't reach. Eq. 11's idea, image by
+    image.
+    """
+    some = _evenly(torch.arange(len(accepted)))
+    both = torch.cat([accepted[some], generated]).double()
+    centre = both.mean(dim=0)
+    scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
+    target = torch.zeros(len(both), dtype=torch.float64)
+    target[: len(some)] = 1
+    weights = torch.where(target > 0, 0.5 / len(some), 0.5 / len(generated))
+    solution = logistic_regression((both - centre) * scale, target, weights, _RATIO_DECAY)
+    direction = solution[:-1] * scale
+    return torch.sigmoid(_products(accepted, direction) - centre @ direction + solution[-1])
+
+
+def evidence(
+    pool: torch.Tensor,  # [n, d], L2-normalised
+    seeds: torch.Tensor,  # [s, d], L2-normalised
+    text: torch.Tensor,  # [d], L2-normalised
+    s_aes: torch.Tensor,  # [n], 0 to 10
+) -> torch.Tensor:
+    """What is known of an image before anything is learned: float64 [n], mean 0, deviation 1.
+
+    The cosines to the seeds' mean and to the concept's words, and S_aes, each in the pool's
+    standard deviations. The words have as much say as they agree with the seeds
+    (:func:`agreement`): little where the text tower does not know them.
+    """
+    by_seeds = _products(pool, functional.normalize(seeds.double().mean(dim=0), dim=0))
+    by_text = _products(pool, text.double())
+    known = _standard(by_seeds) + agreement(by_seeds, by_text) * _standard(by_text)
+    return _standard(known + _AESTHETIC * _standard(s_aes.double()))
+
+
+def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Correlation of two scores [n] of the same images, 0 where it is negative.
+
+    >>> agreement(torch.tensor([1.0, 2.0]), torch.tensor([5.0, 9.0]))
+    1.0
+    """
+    return max(0.0, float((_standard(a.double()) * _standard(b.double())).mean()))
+
+
+def upper_share(values: torch.Tensor, start: float, steps: int = 40) -> float:
+    """Part of values [n] in the upper of two normal distributions, fitted by EM from the top.
+
+    ``start``: the part of the highest values that the fit begins with, 0 to 1. The upper one is the
+    one that the highest values belong to; fewer than 4 values say nothing, ``start`` is returned.
+    """
+    values, count = values.double(), len(values)
+    if count < 4:
+        return start
+    least = 0.05 * values.std().clamp(min=1e-9)  # no part shrinks to a few equal values
+    upper = torch.zeros(count, dtype=torch.float64)
+    upper[values.argsort(descending=True, stable=True)[: max(2, round(start * count))]] = 1
+    for _ in range(steps):
+        densities = []
+        for member in (upper, 1 - upper):
+            weight = member.sum().clamp(min=1e-9)
+            mean = (member * values).sum() / weight
+            deviation = ((member * (values - mean).square()).sum() / weight).sqrt().clamp(min=least)
+            distance = (values - mean) / deviation
+            densities.append((weight / count).log() - deviation.log() - distance.square() / 2)
+        upper = torch.sigmoid(densities[0] - densities[1])
+    return float(upper.mean())
+
+
+def logistic_regression(
+    examples: torch.Tensor,  # float64 [n, d]
+    target: torch.Tensor,  # float64 [n], 0 or 1
+    weights: torch.Tensor,  # float64 [n], of each example in the loss
+    decay: float,  # on all but the bias
+    steps: int = 10,
+) -> torch.Tensor:
+    """Weighted logistic regression by Newton's method: float64 [d + 1], the bias last."""
+    examples = functional.pad(examples, (0, 1), value=1.0)
+    penalty = torch.full((examples.shape[1],), decay, dtype=torch.float64)
+    penalty[-1] = 1e-9
+    solution = torch.zeros(examples.shape[1], dtype=torch.float64)
+    for _ in range(steps):
+        chance = torch.sigmoid(examples @ solution)
+        curve = weights * (chance * (1 - chance)).clamp(min=1e-6)
+        gradient = examples.T @ (weights * (chance - target)) + penalty * solution
+        hessian = examples.T @ (examples * curve[:, None]) + penalty.diag()
+        solution = solution - torch.linalg.solve(hessian, gradient)
+    return solution
+
+
+def _evenly(ranked: torch.Tensor) -> torch.Tensor:
+    """At most ``_EXAMPLES`` of the ranked places, evenly from the first to the last."""
+    if len(ranked) <= _EXAMPLES:
+        return ranked
+    return ranked[torch.arange(_EXAMPLES) * len(ranked) // _EXAMPLES]
+
+
+def _products(pool: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Inner products float64 [n] of rows [n, d], which may be mapped from a file."""
+    return torch.cat([block.double() @ direction for block in pool.split(8192)])
+
+
+def _standard(values: torch.Tensor) -> torch.Tensor:
+    """Values [n] with mean 0 and deviation 1; equal ones are all 0."""
+    centred = values - values.mean()
+    return centred / centred.square().mean().sqrt().clamp(min=1e-9)
