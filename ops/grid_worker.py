@@ -6,7 +6,7 @@ runs share stays in the process: models, the last pools' images and features, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,15 +74,14 @@ class _Pool:
 def _data(task: Task, settings: RunSettings) -> ConceptData:
     own = task.settings
     side = text_to_image(own.model).resolution
-    pool = _pool(
-        task.pool,
-        own.concept,
-        own.only("scorer", "concept_score", "model", "pool_rules"),
-        side,
-    )
+    encoding = replace(own, concept_score=own.concept_score.encoding)
+    encoding = encoding.only("scorer", "concept_score", "model", "pool_rules")
+    pool = _pool(task.pool, own.concept, encoding, side)
     seeds, names = _seeds(task.seeds, side)
     encoders = encoders_of(own)
-    beside = embed_seeds(encoders.scorer, encoders.concept, seeds, own.concept_score.distractors)
+    beside = embed_seeds(
+        encoders.scorer, encoders.concept, seeds, own.concept_score.distractors, own.asked_for
+    )
     judged = own.only("concept", "evaluation", "baselines", "measurement")
     references, reference_judge = _references(task.references, judged, side, task.trained)
     return ConceptData(

@@ -85,6 +85,18 @@ class ConceptScoreSettings(Strict):
             "neither.",
         )
 
+    @property
+    def encoding(self) -> ConceptScoreSettings:
+        """What features depend on, the rest, such as ``kind``, at its defaults."""
+        return ConceptScoreSettings(
+            encoder=self.encoder,
+            model=self.model,
+            pretrained=self.pretrained,
+            sha256=self.sha256,
+            batch_size=self.batch_size,
+            distractors=self.distractors,
+        )
+
 
 @dataclass(frozen=True)
 class SelectionSettings(Strict):
