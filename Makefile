@@ -86,7 +86,7 @@ lock: $(STAMP)  ## Resolve pyproject.toml into the locks again; UPGRADE=--upgrad
 	$(COMPILE) --universal .github/audit.in -o .github/audit.lock
 
 wheel: $(STAMP)  ## Build the library's wheel, without the ZenML project, into dist/.
-	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python
+	$(BIN)/python -m build --wheel --no-isolation
 
 assets: $(STAMP)  ## Build pools and images again from Fashion-MNIST, the same bytes; models are frozen.
 	$(BIN)/python -m assets.build.make_pool --concept "ankle boot" --seed 0 \

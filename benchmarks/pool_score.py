@@ -38,12 +38,12 @@ from pathlib import Path
 import torch
 
 from coti.core.tensors import TensorBundle
-from coti.loop.score import fit_concept_scorer
+from coti.loop.fit_scorers import fit_concept_scorer
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
-from coti.scores.scoring import score_candidates
+from coti.scores.features_to_scores import score_candidates
 from coti.selection.batch import select_batch
 from coti.settings import ConceptScoreSettings, RunSettings
 

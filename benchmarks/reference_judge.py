@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from assets.build import world
 from benchmarks.result import say, table
-from benchmarks.selection_precision import made_pool
+from benchmarks.selection_quality import made_pool
 from coti.encoders.efficientnet import load_efficientnet
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.encoders.protocol import ImageEncoder

@@ -2,20 +2,21 @@
 
     python -m benchmarks.ti_time_to_quality --targets 0.8 0.95
 
-On the bundled benchmark four ways to learn the same embedding from the same start, in turn:
+On the bundled benchmark four ways to learn an embedding, all by ``coti.learn`` from the same start:
 
 ``TI``
-    Textual inversion on the seeds at one rate, until its steps are used up.
+    Textual inversion on the seeds at one rate.
 ``TI + DVAR``
     The same, ended by the loss on fixed draws (Voronov et al. 2023).
 ``TI (pool)``
-    The same without that, on all of the raw pool: what a user has who selects nothing.
+    The same as TI, on the seeds and all of the raw pool: what a user has who selects nothing.
 ``COTI``
     This project's loop: images selected from the pool, φ driving the rate, cycle after cycle.
 
-Every ``--every`` steps R-precision is measured on fixed noise with the clock stopped; what a
-method itself needs (scoring, fine-tuning the head, generating for φ, the loss on fixed draws) is on
-the clock.
+COTI is measured after each cycle, its clock stopped while the judge is asked. The others are
+trained anew for ``--every`` steps, twice as many, and so on until every target is reached: with one
+rate a shorter training is the beginning of a longer one. Their seconds are those of training alone,
+COTI's those of everything: features of the pool, fine-tuning the head, scores, generating for φ.
 The last line is one JSON object.
 """
 
@@ -26,20 +27,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from benchmarks.result import machine, say, table
-from benchmarks.selection_precision import read
+from benchmarks.selection_quality import read
 from coti.core.image_set import ImageSet
-from coti.core.seeding import derived_seed
 from coti.encoders.open_clip_encoder import load_image_text_encoder
 from coti.encoders.protocol import normalized
 from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.trainer import train_cycle
+from coti.inversion.base_model import load_text_to_image
 from coti.loop.controller import Decision
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
@@ -47,34 +46,37 @@ from coti.loop.learn import learn
 from coti.loop.record import CycleRecord
 from coti.metrics.judge import candidate_captions
 from coti.metrics.r_precision import r_precision
-from coti.scores.formulas import PhiValue
-from coti.scores.scoring import embed_images
+from coti.scores.features_to_scores import embed_images
 from coti.settings import RunSettings, ScheduleSettings
 from ops.run_file import load_settings
 from ops.stack.locations import locate
 
+PLAIN: dict[str, tuple[str, Literal["phi", "dvar"]]] = {
+    "TI": ("seeds", "phi"),
+    "TI + DVAR": ("seeds", "dvar"),
+    "TI (pool)": ("full", "phi"),
+}
+"""Method to strategy and what ends a training."""
+
 
 @dataclass
 class Trial:
-    """One method's way: what the judge said when, by a clock that runs from the start."""
+    """One method's way: what the judge said after how much."""
 
     judge: Callable[[Embedding], float]
     """R-precision of what an embedding generates."""
+    targets: list[float]
     rows: list[dict[str, float]] = field(default_factory=list)
-    _paused: float = 0.0
-    _started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def seconds(self) -> float:
-        """On the clock, which stands while the judge is asked."""
-        return time.perf_counter() - self._started - self._paused
-
-    def measure(self, embedding: Embedding, image_steps: int) -> None:
+    def measure(self, embedding: Embedding, image_steps: int, seconds: float) -> None:
         """Ask the judge."""
-        seconds = self.seconds
         value = self.judge(embedding)
         self.rows.append({"image_steps": image_steps, "seconds": seconds, "r_precision": value})
-        self._paused += self.seconds - seconds
+
+    @property
+    def best(self) -> float:
+        """The highest R-precision."""
+        return max((row["r_precision"] for row in self.rows), default=0.0)
 
     def reached(self, target: float) -> dict[str, float] | None:
         """The first measurement at the target or above."""
@@ -83,56 +85,58 @@ class Trial:
 
 def plain(
     trial: Trial,
-    model: TextToImageModel,
-    images: torch.Tensor,
+    models: Models,
+    data: ConceptData,
     settings: RunSettings,
+    name: str,
     every: int,
     steps: int,
-    dvar: bool,
-) -> str:
-    """Textual inversion on the images as they are, with or without DVAR's stop; why it ended."""
-    seed, token = settings.seed, settings.token
-
-    def probe(embedding: Embedding, step: int) -> PhiValue:
-        trial.measure(embedding, step * settings.train.batch_size)
-        return PhiValue(5.0, 5.0, 5.0)
-
-    train = replace(
-        settings.train,
-        learning_rates=settings.train.learning_rates[:1],
-        max_steps=steps,
-        phi_every=every,
-    )
-    schedule = ScheduleSettings(
-        dynamic=False, stop="dvar" if dvar else "phi", dvar_window=max(2, steps // 5)
-    )
-    start = Embedding.initial(model, token, derived_seed(seed, "initializer"))
-    return train_cycle(
-        model, images, None, start, train, schedule, probe, seed, token=token
-    ).stop_reason
+) -> None:
+    """Textual inversion without a loop, for longer and longer."""
+    strategy, stop = PLAIN[name]
+    for budget in range(every, steps + 1, every):
+        one = replace(
+            settings,
+            strategy=strategy,
+            train=replace(
+                settings.train,
+                learning_rates=settings.train.learning_rates[:1],
+                max_steps=budget,
+                phi_unit="steps",
+                phi_every=budget + 1,
+            ),
+            schedule=ScheduleSettings(dynamic=False, stop=stop, dvar_window=max(2, steps // 5)),
+            generation=replace(settings.generation, cycle_images=2, sample_images=1),
+            controller=replace(settings.controller, max_cycles=0),
+        )
+        result = learn(models, data, one)
+        (record,) = result.records
+        trial.measure(result.embedding, record.image_steps, record.seconds)
+        stopped = record.image_steps < budget * settings.train.batch_size
+        if stopped or trial.best >= max(trial.targets):
+            break
 
 
 def coti(
     trial: Trial,
     models: Models,
-    seeds: torch.Tensor,
-    pool: torch.Tensor,
+    data: ConceptData,
     settings: RunSettings,
     steps: int,
-) -> str:
-    """Cycles of selection and training until the steps are used up; measured at their ends."""
+    seconds: float,
+) -> None:
+    """Cycles of selection and training until the steps are used up; ``seconds`` are spent."""
     cycles = max(1, steps // settings.train.max_steps)
     controller = replace(settings.controller, max_cycles=cycles - 1, patience=cycles)
-    seed_set, pool_set = ImageSet.numbered("seed", seeds), ImageSet.numbered("pool", pool)
-    distractors = settings.concept_score.distractors
-    features = embed_images(models.encoders.scorer, None, pool_set, seed_set, distractors)
+    began = time.perf_counter() - seconds
 
     def measured(record: CycleRecord, _decision: Decision, embedding: Embedding) -> None:
-        trial.measure(embedding, record.image_steps)
+        nonlocal began
+        asked = time.perf_counter()
+        trial.measure(embedding, record.image_steps, asked - began)
+        began += time.perf_counter() - asked
 
-    data = ConceptData(seed_set, pool_set, features)
-    result = learn(models, data, replace(settings, controller=controller), on_cycle=measured)
-    return f"{len(result.records)} cycles, {len(result.training_set)} images kept."
+    learn(models, data, replace(settings, controller=controller), on_cycle=measured)
 
 
 def report(result: dict[str, Any]) -> str:
@@ -148,11 +152,9 @@ def report(result: dict[str, Any]) -> str:
                     steps, seconds = f"{reached['image_steps']:.0f}", f"{reached['seconds']:.1f}"
                 cells += [steps, seconds]
             best = max((row["r_precision"] for row in trial["rows"]), default=0.0)
-            rows.append(
-                [name, str(trial["seed"]), *cells, f"{best:.3f}", f"{trial['seconds']:.1f}"]
-            )
+            rows.append([name, str(trial["seed"]), *cells, f"{best:.3f}"])
     to = [word for target in targets for word in (f"image-steps to {target:g}", "seconds")]
-    head = ["method", "seed", *to, "best", "seconds in all"]
+    head = ["method", "seed", *to, "best seen"]
     ratios = [
         [name, f"{target:g}", f"{seeds}", *(f"{value:.2f}" if value else "–" for value in pair)]
         for place, target in enumerate(targets)
@@ -214,41 +216,38 @@ def main() -> None:
     model = load_text_to_image(replace(config.model, base_model=locate(config.model.base_model)))
     models = Models(model, Encoders(load_image_text_encoder(locate(config.scorer.model))))
     judge = load_image_text_encoder(locate(config.evaluation.judge))
-    seeds = read(sorted(Path(locate(config.seeds)).iterdir()))[1]
-    pool = read(sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None])[1]
+    seeds = ImageSet.numbered("seed", read(sorted(Path(locate(config.seeds)).iterdir()))[1])
+    files = sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None]
+    pool = ImageSet.numbered("pool", read(files)[1])
+    began = time.perf_counter()
+    distractors = config.concept_score.distractors
+    data = ConceptData(
+        seeds, pool, embed_images(models.encoders.scorer, None, pool, seeds, distractors)
+    )
+    embedding_seconds = time.perf_counter() - began
     captions = candidate_captions(config.concept, config.evaluation)
     own = captions.index(config.evaluation.caption_template.replace("{}", config.concept))
-    features = normalized(judge.encode_texts(captions))
-    found: dict[str, list[dict[str, Any]]] = {
-        "TI": [],
-        "TI + DVAR": [],
-        "TI (pool)": [],
-        "COTI": [],
-    }
+    texts = normalized(judge.encode_texts(captions))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*PLAIN, "COTI")}
     for seed in given.seeds:
-        settings = replace(config, seed=seed, train=train)
+        settings = replace(config, seed=seed, threads=given.threads, train=train)
 
         def precision(embedding: Embedding, settings: RunSettings = settings) -> float:
             how = settings.generation
             generated = generate_fixed(
                 model, embedding, how, given.images, settings.seed, "judge"
             ).images
-            return r_precision(normalized(judge.encode_images(generated)), features, own)
+            return r_precision(normalized(judge.encode_images(generated)), texts, own)
 
-        for name, rows in found.items():
-            trial = Trial(precision)
+        for name, trials in found.items():
+            trial = Trial(precision, given.targets)
             if name == "COTI":
-                why = coti(trial, models, seeds, pool, settings, given.steps)
+                coti(trial, models, data, settings, given.steps, embedding_seconds)
             else:
-                images, dvar = pool if name == "TI (pool)" else seeds, name == "TI + DVAR"
-                why = plain(trial, model, images, settings, given.every, given.steps, dvar)
+                plain(trial, models, data, settings, name, given.every, given.steps)
             reached = [trial.reached(target) for target in given.targets]
-            rows.append(
-                {"seed": seed, "reached": reached, "seconds": trial.seconds, "why": why}
-                | {"rows": trial.rows}
-            )
-            best = max((row["r_precision"] for row in trial.rows), default=0.0)
-            print(f"seed {seed} {name:<10} best {best:.3f}  {trial.seconds:6.1f} s  {why}")
+            trials.append({"seed": seed, "reached": reached, "rows": trial.rows})
+            print(f"seed {seed} {name:<10} best seen {trial.best:.3f}")
     result = {
         "benchmark": "ti_time_to_quality",
         **machine(model.dtype),

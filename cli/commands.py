@@ -13,7 +13,7 @@ from ops.quiet import ROOT, log_file, quiet_terminal
 from ops.stack.locations import locate
 
 if TYPE_CHECKING:
-    from ops.registry.embedding_registry import Registry
+    from ops.registry.embedding_registry import EmbeddingRegistry
     from ops.tracking.tracked_embeddings import TrackedEmbedding
     from ops.tracking.tracker import Tracker
 
@@ -97,7 +97,7 @@ class MlflowTracking:
 
     def require_experiment(self, concept: str) -> None:
         """Before anything is measured: the concept's experiment takes an evaluation."""
-        from ops.stack.preconditions import require_experiments
+        from ops.preconditions import require_experiments
 
         require_experiments([concept])
 
@@ -113,10 +113,10 @@ class MlflowTracking:
 
         return record_evaluation(self._tracker, concept, rows, params, files)
 
-    def _entry(self, concept: str) -> Registry:
-        from ops.registry.embedding_registry import Registry
+    def _entry(self, concept: str) -> EmbeddingRegistry:
+        from ops.registry.embedding_registry import EmbeddingRegistry
 
-        return Registry.find(self._tracker.client, concept)
+        return EmbeddingRegistry.find(self._tracker.client, concept)
 
 
 def _source(found: TrackedEmbedding) -> EmbeddingSource:

@@ -16,7 +16,7 @@ from ops.quiet import quiet_terminal
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from ops.registry.embedding_registry import Registry
+    from ops.registry.embedding_registry import EmbeddingRegistry
 
 __all__ = ["registry"]
 
@@ -53,11 +53,11 @@ def _client() -> MlflowClient:
     return client
 
 
-def _entry(concept: str) -> Registry:
+def _entry(concept: str) -> EmbeddingRegistry:
     client = _client()
-    from ops.registry.embedding_registry import Registry
+    from ops.registry.embedding_registry import EmbeddingRegistry
 
-    return Registry.find(client, concept)
+    return EmbeddingRegistry.find(client, concept)
 
 
 def _said(value: Any) -> str:
@@ -72,13 +72,13 @@ def _said(value: Any) -> str:
 def list_(concept: str | None, as_json: bool) -> None:
     """List the registered concepts, or the versions of CONCEPT."""
     client = _client()
-    from ops.registry.embedding_registry import Registry, metrics_of, registered_concepts
+    from ops.registry.embedding_registry import EmbeddingRegistry, metrics_of, registered_concepts
     from ops.registry.gate import GATED
 
     if concept:
-        found = [Registry.find(client, concept)]
+        found = [EmbeddingRegistry.find(client, concept)]
     else:
-        found = [Registry.find(client, name) for name in registered_concepts(client)]
+        found = [EmbeddingRegistry.find(client, name) for name in registered_concepts(client)]
     rows = []
     for entry in found:
         for version in reversed(entry.versions()):

@@ -64,10 +64,10 @@ def retrain(
 
         click.echo(f"Stack {register_stack(stack_name)} is active.")
     from coti.core.whole_files import refuse_foreign, require_writable, write_whole
+    from ops.retraining import changes, download, exit_code, run_files, summary
+    from ops.retraining import retrain as retrain_one
     from ops.run_file import check_run_file
     from ops.tracking.active_tracker import active_tracker
-    from ops.tracking.retraining import changes, download, exit_code, run_files, summary
-    from ops.tracking.retraining import retrain as retrain_one
     from ops.tracking.tracker import slug
 
     tracker = active_tracker()

@@ -38,9 +38,9 @@ def _client() -> MlflowClient:
 @st.cache_data(ttl=30, show_spinner="Reading the registry")
 def _versions(concept: str) -> dict[str, TrackedEmbedding]:
     """By label, the newest first: that is the one to look at."""
-    from ops.registry.embedding_registry import Registry
+    from ops.registry.embedding_registry import EmbeddingRegistry
 
-    registry = Registry.find(_client(), concept)
+    registry = EmbeddingRegistry.find(_client(), concept)
     return {each.label: each for each in map(registry.embedding, reversed(registry.versions()))}
 
 

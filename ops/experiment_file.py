@@ -15,7 +15,7 @@ from coti.core.whole_files import plain_name, require_writable
 from coti.experiments.result_tables import WRITTEN
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
-from coti.settings.run_file import merged, parse_settings, sentences
+from coti.settings.from_yaml import merged, parse_settings, sentences
 from ops.run_file import check_parameters
 from ops.stack.locations import ROOT
 

@@ -15,7 +15,7 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
-from coti.experiments.run import run_experiment, run_selection
+from coti.experiments.experiment_run import run_experiment, run_selection
 from coti.loop.data import ConceptData
 from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references

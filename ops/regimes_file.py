@@ -21,7 +21,7 @@ from coti.experiments.regime_rows import MEASURED
 from coti.experiments.regimes_page import GridPlan
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
-from coti.settings.run_file import merged, parse_settings, sentences
+from coti.settings.from_yaml import merged, parse_settings, sentences
 from ops.stack.locations import ROOT
 
 __all__ = [

@@ -11,7 +11,7 @@ from coti.encoders.registry import ENCODERS
 from coti.loop.plan import effective
 from coti.pool.sources import POOL_SOURCES
 from coti.settings import RunSettings
-from coti.settings.run_file import parse_settings, read_yaml
+from coti.settings.from_yaml import parse_settings, read_yaml
 from ops.stack.locations import ROOT, run_folder
 
 __all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]

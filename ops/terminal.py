@@ -92,10 +92,10 @@ def announce_result(
     """The end of a run: a line a cycle, why it stopped, where everything is."""
     click.echo()
     records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
-    table = cycles_table([record.row() for record in records], best_cycle=decision["best_cycle"])
+    table = cycles_table([record.row() for record in records], kept_cycle=decision["kept_cycle"])
     click.echo("\n".join(map(_indented, table.splitlines())))
     click.echo(decision["reason"])
-    click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['best_cycle']})")
+    click.echo(f"Embedding   {folder}/learned_embeds.safetensors (cycle {decision['kept_cycle']})")
     click.echo(f"Report      {folder}/report.html")
     click.echo(
         f"Registry    {registration['model']} version {registration['version']}: "

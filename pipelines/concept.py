@@ -12,12 +12,12 @@ from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunConte
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
+from ops.preconditions import require_stack
 from ops.run_file import load_settings
 from ops.stack.locations import require_run_folder
 from ops.stack.moved_state import forget_place
 from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
-from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
@@ -161,7 +161,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
     history: Any = None
     scored: Any = None
     decision: Any = None
-    first_head, best_embedding, kept_features, generated_features = None, None, None, None
+    first_head, kept_embedding, kept_features, generated_features = None, None, None, None
     curves: list[Any] = []
     samples: list[Any] = []
     tables: list[Any] = []
@@ -260,7 +260,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             ssl_judge_fingerprint=prints.ssl_judge,
             ground_truth_fingerprint=prints.ground_truth,
         )
-        best_embedding, kept_features, history, decision = loop(
+        kept_embedding, kept_features, history, decision = loop(
             control_loop,
             cycle=cycle,
             history=history,
@@ -269,7 +269,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
             training_set=training_set,
             accepted=accepted,
             embedding=embedding,
-            best_embedding=best_embedding,
+            kept_embedding=kept_embedding,
             generated_features=generated_features,
             kept_features=kept_features,
             settings=settings.controller,
@@ -299,7 +299,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
     registration = loop(
         register_embedding,
         concept=concept,
-        best_embedding=best_embedding,
+        kept_embedding=kept_embedding,
         history=history,
         verdicts=verdicts,
         decision=decision,
@@ -314,7 +314,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
     _, folder = write_outputs(
         concept=concept,
         output=config.output,
-        best_embedding=best_embedding,
+        kept_embedding=kept_embedding,
         history=history,
         verdicts=verdicts,
         decision=decision,

@@ -7,9 +7,9 @@ from zenml.client import Client
 
 from coti.loop.plan import effective
 from coti.settings import RunSettings
+from ops.preconditions import require_stack
 from ops.run_file import load_settings
 from ops.stack.package_map import remember_packages
-from ops.stack.preconditions import require_stack
 from ops.terminal import user_errors
 from pipelines.concept import wire
 from pipelines.loops import StaticLoop

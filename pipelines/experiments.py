@@ -25,12 +25,12 @@ from ops.experiment_file import (
 )
 from ops.experiment_pools import sources_of
 from ops.experiment_progress import Progress, announce_cost, facts_of
+from ops.preconditions import require_stack
 from ops.stack.cache_policy import code_fingerprint
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.input_hashes import fingerprint_optional, fingerprint_pool
 from ops.stack.loaded_models import text_to_image
 from ops.stack.moved_state import forget_place
-from ops.stack.preconditions import require_stack
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
@@ -111,7 +111,7 @@ def _run(config: ExperimentConfig) -> None:
     submitted = _in_order(
         runs, lambda run: concepts[run.settings.concept].start(run.settings), window
     )
-    for run, (samples, embedding, row, cycles, picked) in submitted:
+    for run, (samples, embedding, row, cycles, selected) in submitted:
         concept = concepts[run.settings.concept]
         track_experiment(
             experiment=config.name,
@@ -121,7 +121,7 @@ def _run(config: ExperimentConfig) -> None:
             embedding=embedding,
             row=row,
             cycles=cycles,
-            picked=picked,
+            selected=selected,
             params=flat(asdict(run.settings)),
             tags=concept.tags(run) | {"coti.experiment": config.name},
         )

@@ -20,7 +20,8 @@ __all__ = ["Loop", "StaticLoop", "embed_shards"]
 
 def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> Any:
     """Features shard by shard: a step, on Kubernetes a pod, each."""
-    return embed_pool.map(shards, pool_images, *map(zenml.unmapped, encoding.values()))
+    fixed: dict[str, Any] = {key: zenml.unmapped(value) for key, value in encoding.items()}
+    return embed_pool.map(shard=shards, pool_images=pool_images, **fixed)
 
 
 class Loop:
@@ -42,7 +43,7 @@ class Loop:
         self, accepted: Any, size: int, pool_images: Any, encoding: Mapping[str, Any]
     ) -> Any:
         """Features of the pool's images, shard by shard."""
-        return embed_shards(shard_pool(accepted, size), pool_images, encoding)
+        return embed_shards(shard_pool(accepted=accepted, size=size), pool_images, encoding)
 
     def tell(self, announce: Callable[..., None], **artifacts: Any) -> None:
         """Have ``announce`` tell the user what is in the artifacts."""

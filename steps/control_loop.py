@@ -13,7 +13,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import decide
 from coti.loop.record import CycleRecord, record_of
 from coti.settings import ControllerSettings
-from materializers.embedding_file import EmbeddingMaterializer
+from materializers.embedding_safetensors import EmbeddingMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import training_set_of
@@ -24,8 +24,8 @@ __all__ = ["control_loop"]
 @step(
     cache_policy=cached_by(__name__),
     output_materializers={
-        "best_embedding": EmbeddingMaterializer,
-        "best_features": TensorBundleMaterializer,
+        "kept_embedding": EmbeddingMaterializer,
+        "kept_features": TensorBundleMaterializer,
     },
 )
 def control_loop(
@@ -36,13 +36,13 @@ def control_loop(
     training_set: pd.DataFrame,
     accepted: pd.DataFrame,
     embedding: Embedding,
-    best_embedding: Embedding | None,
+    kept_embedding: Embedding | None,
     generated_features: TensorBundle,
     kept_features: TensorBundle | None,
     settings: ControllerSettings,
 ) -> tuple[
-    Annotated[Embedding, "best_embedding"],
-    Annotated[TensorBundle, "best_features"],
+    Annotated[Embedding, "kept_embedding"],
+    Annotated[TensorBundle, "kept_features"],
     Annotated[list[dict[str, Any]], "history"],
     Annotated[dict[str, Any], "decision"],
 ]:
@@ -65,6 +65,6 @@ def control_loop(
     )
     decision = decide(records, settings)
     kept = (embedding, generated_features)
-    if best_embedding is not None and kept_features is not None and decision.best_cycle != cycle:
-        kept = (best_embedding, kept_features)
+    if kept_embedding is not None and kept_features is not None and decision.kept_cycle != cycle:
+        kept = (kept_embedding, kept_features)
     return *kept, [each.row() for each in records], asdict(decision)

@@ -10,7 +10,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
-from coti.loop.score import finetune_aesthetic_scorer as finetune
+from coti.loop.fit_scorers import finetune_aesthetic_scorer as finetune
 from coti.loop.state import LoopState
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer

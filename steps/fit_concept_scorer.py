@@ -9,7 +9,7 @@ from zenml import step
 
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
-from coti.loop.score import fit_concept_scorer as fit
+from coti.loop.fit_scorers import fit_concept_scorer as fit
 from coti.loop.state import LoopState
 from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer

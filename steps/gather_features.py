@@ -13,7 +13,7 @@ from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.settings import RunSettings
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import encoders_of

@@ -13,7 +13,7 @@ from coti.pool.manifest import manifest_hash
 from coti.pool.pool_images import PoolImages
 from coti.settings import PoolSettings
 from materializers.image_parquet import PoolImagesMaterializer
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.artifact_store import share_with_pool
 from ops.stack.cache_policy import cached_by
 from ops.stack.locations import ROOT, locate

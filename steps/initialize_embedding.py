@@ -13,7 +13,7 @@ from coti.generation.fixed_noise import generate_fixed
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import vocabulary_of
 from coti.settings import RunSettings
-from materializers.embedding_file import EmbeddingMaterializer
+from materializers.embedding_safetensors import EmbeddingMaterializer
 from materializers.image_mosaic import ImageSetMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import located_token, text_to_image

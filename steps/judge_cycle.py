@@ -10,7 +10,7 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
-from coti.loop.judge_generated import judge_cycle as judge
+from coti.loop.judge_cycle import judge_cycle as judge
 from coti.settings import RunSettings
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import inception_of, judge_of, ssl_judge_of

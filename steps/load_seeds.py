@@ -11,7 +11,7 @@ from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.pool.ingest import read_seeds
 from materializers.image_mosaic import ImageSetMaterializer
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.locations import locate
 

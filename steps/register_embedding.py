@@ -14,7 +14,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from ops.registry.embedding_registry import VOCABULARY_TAG, Registry
+from ops.registry.embedding_registry import VOCABULARY_TAG, EmbeddingRegistry
 from ops.registry.gate import gate_values
 from ops.registry.promotion import VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
@@ -30,7 +30,7 @@ CONCEPT_IMAGES = 10
 @step(enable_cache=False)
 def register_embedding(
     concept: str,
-    best_embedding: Embedding,
+    kept_embedding: Embedding,
     history: list[dict[str, Any]],
     decision: dict[str, Any],
     verdicts: list[dict[str, Any]],
@@ -44,10 +44,10 @@ def register_embedding(
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
     records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
-    best = next(each for each in records if each.cycle == decision["best_cycle"]).row()
+    best = next(each for each in records if each.cycle == decision["kept_cycle"]).row()
     record = open_record(concept, params, tags)
     with temporary_folder() as folder:
-        path = best_embedding.save(folder / FILE)
+        path = kept_embedding.save(folder / FILE)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         record.log_file(record.parent_id, path, "embedding")
         for number, image in enumerate(seed_images.images[:CONCEPT_IMAGES]):
@@ -60,12 +60,12 @@ def register_embedding(
         {f"best_{key}": value for key, value in best.items() if key != "cycle"},
         int(best["cycle"]),
     )
-    registry = Registry(record.client, concept)
+    registry = EmbeddingRegistry(record.client, concept)
     artifact = record.client.get_run(record.parent_id).info.artifact_uri
     version = registry.register(
         source=f"{artifact}/embedding",
         run_id=record.parent_id,
-        key=hash_of_tensors(best_embedding.named_parts),
+        key=hash_of_tensors(kept_embedding.named_parts),
         sha256=sha256,
         metrics=metrics,
         tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
@@ -77,7 +77,7 @@ def register_embedding(
             "coti.version": str(version.version),
             VERDICT_TAG: verdict.reason,
             "coti.decision": decision["reason"],
-            "coti.best_cycle": str(decision["best_cycle"]),
+            "coti.best_cycle": str(decision["kept_cycle"]),
         },
     )
     mirror_to_zenml(registry)

@@ -53,9 +53,9 @@ def run_experiment(
     Annotated[TensorBundle, "embedding"],
     Annotated[dict[str, Any], "row"],
     Annotated[list[dict[str, Any]], "cycles"],
-    Annotated[list[str], "picked"],
+    Annotated[list[str], "selected"],
 ]:
-    """Samples by cycle, the kept embedding, its metrics, a row a cycle, and what was picked.
+    """Samples by cycle, the kept embedding, its metrics, a row a cycle, and what was selected.
 
     ``weights`` holds the hashes of all models and of the ground truth, for the cache alone.
     """
@@ -73,4 +73,4 @@ def run_experiment(
     result = compute_run(RunInputs(data, located(on_device(settings, device))))
     cycles = [plain(row) for row in result.cycles]
     embedding = embedding_bundle(result.embedding)
-    return result.samples, embedding, plain(result.row), cycles, result.picked
+    return result.samples, embedding, plain(result.row), cycles, result.selected

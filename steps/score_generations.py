@@ -10,8 +10,8 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
+from coti.loop.score_generations import score_generations as score
 from coti.loop.state import LoopState
-from coti.loop.steer import score_generations as score
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.settings import RunSettings

@@ -10,13 +10,13 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
-from coti.loop.score import score_pool as score
+from coti.loop.score_pool import score_pool as score
 from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.settings import RunSettings
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import efficientnet_of, located
 from ops.stack.loop_inputs import columns_of, sources_of, training_set_of

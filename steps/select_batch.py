@@ -13,11 +13,11 @@ from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.loop.controller import Decision, stopped_for_want_of_images
 from coti.loop.plan import strategy_of
-from coti.loop.score import select_batch as select
+from coti.loop.select_batch import select_batch as select
 from coti.loop.state import LoopState
 from coti.selection import PoolView
 from coti.settings import RunSettings
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import (
     columns_of,
@@ -71,7 +71,7 @@ def select_batch(
     grown = select(LoopState(training_set_of(training_set), cycle), view, ground_truth)
     names = list(grown.added_in(cycle))
     picked = scores.set_index("id").loc[names].reset_index()
-    decision = last or {"go_on": True, "reason": "", "best_cycle": cycle}
+    decision = last or {"go_on": True, "reason": "", "kept_cycle": cycle}
     if last is not None and not names:
         decision = asdict(stopped_for_want_of_images(Decision(**last), cycle))
     return training_table(training_set, names, cycle), picked, decision

@@ -30,7 +30,7 @@ def track_experiment(
     embedding: TensorBundle,
     row: dict[str, Any],
     cycles: list[dict[str, Any]],
-    picked: list[str],
+    selected: list[str],
     params: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
@@ -64,7 +64,7 @@ def track_experiment(
         if learned is not None:
             path = learned.save(folder / "learned_embeds.safetensors")
             record.log_file(record.parent_id, path, "embedding")
-        names = folder / "picked.txt"
-        names.write_text("\n".join(picked) + "\n", encoding="utf-8")
+        names = folder / "selected.txt"
+        names.write_text("\n".join(selected) + "\n", encoding="utf-8")
         record.log_file(record.parent_id, names, "selection")
     record.finish(record.parent_id)

@@ -12,14 +12,14 @@ from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.state import LoopState
-from coti.loop.train import train_cycle as train
+from coti.loop.train_cycle import train_cycle as train
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.settings import RunSettings
-from materializers.embedding_file import EmbeddingMaterializer
+from materializers.embedding_safetensors import EmbeddingMaterializer
 from materializers.image_mosaic import ImageSetMaterializer
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.checkpoints import ArtifactStoreLatents, checkpoint_store
 from ops.stack.loaded_models import encoders_of, text_to_image

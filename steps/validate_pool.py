@@ -11,7 +11,7 @@ from zenml.types import HTMLString
 from coti.core.errors import PoolError
 from coti.pool.validation import validate
 from coti.settings import PoolSettings
-from materializers.table import TableMaterializer
+from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.tracking.pool_history import remember_profile
 

@@ -28,7 +28,7 @@ __all__ = ["write_outputs"]
 def write_outputs(
     concept: str,
     output: str,
-    best_embedding: Embedding,
+    kept_embedding: Embedding,
     history: list[dict[str, Any]],
     verdicts: list[dict[str, Any]],
     decision: dict[str, Any],
@@ -60,10 +60,10 @@ def write_outputs(
         concept=concept,
         cycles=rows,
         title=run,
-        placeholder_token=best_embedding.token,
+        placeholder_token=kept_embedding.token,
         strategy=str(config["strategy"]),
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        best_cycle=int(decision["best_cycle"]),
+        kept_cycle=int(decision["kept_cycle"]),
         stop_reason=str(decision["reason"]),
         pool_inputs=len(accepted) + len(quarantined),
         pool_accepted=len(accepted),
@@ -81,7 +81,7 @@ def write_outputs(
         },
     )
     with whole_folder(folder, replace=True) as part:
-        best_embedding.save(part / "learned_embeds.safetensors")
+        kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
         (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
         page = write_report(report, part / "report.html").read_text(encoding="utf-8")

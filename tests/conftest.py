@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import pytest
 from hypothesis import settings
+
+# Databases wait for the disk at each of thousands of commits: temporary folders lie in memory where
+# there is room.
+_MEMORY = "/dev/shm"
+if os.path.isdir(_MEMORY):
+    _found = os.statvfs(_MEMORY)
+    if _found.f_bavail * _found.f_frsize > 10 << 30 and not _found.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+
+
+# ZenML opens its store when a module with steps is imported. Each process of tests has one of its
+# own: two that make the same one at once fail, and the checkout's is its user's.
+def _folder() -> str:
+    found = tempfile.mkdtemp(prefix="coti-tests-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    atexit.register(shutil.rmtree, found, ignore_errors=True)
+    return found
+
+
+os.environ["ZENML_CONFIG_PATH"] = _folder()
+# What processes of tests make once for all of them; the first one's, whose environment they have.
+if "COTI_TESTS_SHARED" not in os.environ:
+    os.environ["COTI_TESTS_SHARED"] = _folder()
 
 # Property tests say what must hold, not how fast: a busy machine must not fail them.
 settings.register_profile("coti", deadline=None)

@@ -71,8 +71,8 @@ class Installed:
         return done.stderr
 
 
-def _uv(*words: str) -> None:
-    command = [sys.executable, "-m", "uv", *words]
+def _python(*words: str) -> None:
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -107,12 +107,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         shutil.copy(ROOT / name, source / name)
     python = ("--python", sys.executable, "--offline")
     # The backend is the one that is here: an isolated build would fetch it.
-    _uv("build", "--wheel", "--no-build-isolation", *python, "-o", str(place), str(source))
+    _python("build", "--wheel", "--no-isolation", "--outdir", str(place), str(source))
     (wheel,) = place.glob("*.whl")
     environment, libraries, folder = (place / name for name in ("venv", "libraries", "empty"))
-    _uv("venv", *python, str(environment))
+    _python("uv", "venv", *python, str(environment))
     within = ("--python", str(environment / "bin" / "python"), "--offline")
-    _uv("pip", "install", "--no-deps", *within, str(wheel))
+    _python("uv", "pip", "install", "--no-deps", *within, str(wheel))
     libraries.mkdir()
     folder.mkdir()
     for library in _required("coti", {"", "pool"}):

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
+from coti.core.registry import Registry
+from coti.encoders.registry import ENCODERS
+from coti.inversion.adapters.registry import ADAPTERS
+from coti.inversion.families.registry import FAMILIES
+from coti.pool.sources import POOL_SOURCES
+from coti.selection import STRATEGIES
 from ops.quiet import ROOT
 
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-PARTS = ("run", "base_model", "training", "scoring", "evaluation", "baselines", "ingestion")
+PARTS = ("run", "model", "training", "scoring", "evaluation", "baselines", "ingestion")
 SOURCES = tuple(f"coti/settings/{part}.py" for part in PARTS)
 
 HEAD = """# Configuration
@@ -22,6 +29,15 @@ Written by `python -m tools.config_reference` from the classes in `coti/settings
 a test keeps it up to date. A run file holds these keys under
 `parameters: config:`; the parts are nested under the names that `RunSettings` gives them.
 """
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "`strategy`": STRATEGIES,
+    "`concept_score.encoder`, beside `scorer`": ENCODERS,
+    "`pool_rules.kind`, beside `auto`": POOL_SOURCES,
+    "none: recognised by what `model.base_model` holds": FAMILIES,
+    "none: `coti train --adapter`": ADAPTERS,
+}
+"""By the key that takes its names."""
 
 
 def reference() -> str:
@@ -32,7 +48,29 @@ def reference() -> str:
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 parts.append(_section(node))
+    parts.append(_registered())
     return "\n".join(parts)
+
+
+def _registered() -> str:
+    lines = [
+        "## What is found by name",
+        "",
+        "More come [from outside](../CONTRIBUTING.md#five-recipes) by `register`, or, a model "
+        "family apart, as `module:Class` where the name goes.",
+        "",
+        "| key | names | |",
+        "|---|---|---|",
+    ]
+    for key, registry in REGISTRIES.items():
+        by_target: dict[str, list[str]] = {}
+        for name, target in registry.targets.items():
+            by_target.setdefault(target, []).append(f"`{name}`")
+        for target, names in by_target.items():
+            source = ROOT / f"{target.partition(':')[0].replace('.', '/')}.py"
+            said = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+            lines.append(f"| {key} | {', '.join(names)} | {_prose(said.splitlines()[0])} |")
+    return "\n".join(lines) + "\n"
 
 
 def _section(node: ast.ClassDef) -> str:

@@ -29,12 +29,17 @@ ORDER = (
     "coti",
     "coti.commands",
     "materializers",
+    "ops.quiet",
+    "ops.stack",
+    "ops.tracking",
+    "ops.registry",
     "ops",
     "steps",
     "pipelines",
     "cli",
 )
-"""Packages from the top down: each may import those above it. ``coti`` is ``coti/__init__.py``."""
+"""Packages from the top down: each may import those above it. ``coti`` is ``coti/__init__.py``,
+``ops`` the files that lie in none of its packages."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
         for key in ("cycle", "pool_left", "picked", "train_size", "lr_stage"):
             row[key] = int(row[key] or 0)
         row["r_precision_candidates"] = int(row["r_precision_candidates"] or 0)
-    text = cycles_table(rows, best_cycle=_best_cycle(run.name))
+    text = cycles_table(rows, kept_cycle=_kept_cycle(run.name))
     table = "\n".join(line.rstrip() for line in text.splitlines())
     _put(README, "quickstart", f"```\n{table}\n```")
 
@@ -72,14 +72,14 @@ def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
     contact_sheet(images, columns=count, cell=64).save(IMAGE, optimize=True)
 
 
-def _best_cycle(name: str) -> int:
+def _kept_cycle(name: str) -> int:
     """The cycle that a pipeline run kept."""
     from zenml.client import Client
 
     steps = Client().get_pipeline_run(name).steps.values()
     ends = [step for step in steps if step.name.startswith("control_loop")]
     last = max(ends, key=lambda step: step.created)
-    return int(last.outputs["decision"][0].load()["best_cycle"])
+    return int(last.outputs["decision"][0].load()["kept_cycle"])
 
 
 def _samples(name: str) -> tuple[Any, int]:

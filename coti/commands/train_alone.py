@@ -52,7 +52,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     from coti.inversion.latent_store import FolderLatentStore
     from coti.inversion.processes import Processes
     from coti.inversion.trainer import train_cycle
-    from coti.settings.run_file import read_run_file
+    from coti.settings.from_yaml import read_run_file
 
     settings = read_run_file(config)
     if output.suffix != ".safetensors":

@@ -36,7 +36,7 @@ class FinishedRun:
     """The row's name in the table, not the setting."""
     seed: int
     row: dict[str, Any]
-    """Metrics, of :func:`coti.experiments.run.run_experiment`."""
+    """Metrics, of :func:`coti.experiments.experiment_run.run_experiment`."""
     cycles: list[dict[str, Any]] = field(default_factory=list)
     samples: ImageSet | None = None
     real: ImageSet | None = None

@@ -19,7 +19,7 @@ class Decision:
     go_on: bool
     reason: str
     """A sentence for the user."""
-    best_cycle: int
+    kept_cycle: int
     """The cycle whose embedding is kept."""
 
 
@@ -75,7 +75,7 @@ def stopped_for_want_of_images(before: Decision, cycle: int) -> Decision:
     """
     reason = (
         f"Stopped before cycle {cycle}: no image of the pool that is left passes the gates; cycle "
-        f"{before.best_cycle} is kept."
+        f"{before.kept_cycle} is kept."
     )
     return replace(before, go_on=False, reason=reason)
 

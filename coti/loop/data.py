@@ -41,7 +41,7 @@ class ConceptData:
     pool: Images
     """The accepted images."""
     features: TensorBundle
-    """Of :func:`coti.scores.scoring.embed_images`."""
+    """Of :func:`coti.scores.features_to_scores.embed_images`."""
     captions: Mapping[str, str] = field(default_factory=dict)
     """Id to caption."""
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import torch
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
-from coti.scores.scoring import ImageScorer
+from coti.scores.features_to_scores import ImageScorer
 
 __all__ = ["Encoders", "Images"]
 

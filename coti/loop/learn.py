@@ -14,13 +14,15 @@ from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
-from coti.loop.judge_generated import judge_cycle
+from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
+from coti.loop.judge_cycle import judge_cycle
 from coti.loop.plan import effective, selects_at
 from coti.loop.record import CycleRecord, record_of, with_verdicts
-from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
+from coti.loop.score_generations import score_generations
+from coti.loop.score_pool import score_pool
+from coti.loop.select_batch import select_batch
 from coti.loop.state import LoopState
-from coti.loop.steer import score_generations
-from coti.loop.train import train_cycle
+from coti.loop.train_cycle import train_cycle
 from coti.loop.training_set import TrainingSet
 from coti.settings import RunSettings
 
@@ -124,7 +126,7 @@ def learn(
         curves.append(trained.curve)
         decision = decide(history, settings.controller)
         features = state.kept
-        if decision.best_cycle == state.cycle:
+        if decision.kept_cycle == state.cycle:
             kept, kept_set, features = embedding, state.training_set, scored.features
         if on_cycle is not None:
             shown = with_verdicts(history, verdicts)[-1] if verdicts else record

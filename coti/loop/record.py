@@ -63,9 +63,9 @@ def record_of(
     training_set: TrainingSet,  # X_T
     accepted: Sequence[str],  # ids of the pool's accepted images
     generated: int,  # |X_TI|
-    training: dict[str, Any],  # the summary of coti.loop.train.train_cycle
+    training: dict[str, Any],  # the summary of coti.loop.train_cycle.train_cycle
     metrics: dict[str, float],  # those that may steer
-    scoring: float,  # seconds of coti.loop.steer.score_generations
+    scoring: float,  # seconds of coti.loop.score_generations.score_generations
 ) -> CycleRecord:
     """A cycle's record from what its stations gave."""
     members = set(training_set.ids)
@@ -87,7 +87,7 @@ def with_verdicts(
 ) -> list[CycleRecord]:
     """The controller's records with what the judge said of each cycle, for readers alone.
 
-    ``verdicts`` are of :func:`coti.loop.judge_generated.judge_cycle`, in order; more than there are
+    ``verdicts`` are of :func:`coti.loop.judge_cycle.judge_cycle`, in order; more than there are
     cycles where a graph was unrolled beforehand.
     """
     return [

@@ -10,7 +10,7 @@ __all__ = ["TrainingSet"]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The seeds, then what was selected, in the order in which it joined."""
+    """The seeds, then what was selected (a cycle picks), in the order in which it joined."""
 
     seeds: tuple[str, ...]
     """Ids of the seeds."""

@@ -9,21 +9,21 @@ from coti.core.errors import MetricError
 __all__ = ["selection_precision"]
 
 
-def selection_precision(picked: Sequence[str], ground_truth: Mapping[str, bool]) -> float:
-    """Share of the picked images that the ground truth calls right, 0 to 1; NaN for none picked.
+def selection_precision(selected: Sequence[str], ground_truth: Mapping[str, bool]) -> float:
+    """Share of the selected images that the ground truth calls right, 0 to 1; NaN for none.
 
     For measurement only: the ground truth lies outside the pool, and nothing that selects, trains
     or stops may read it.
 
     Raises:
-        MetricError: a picked id that the ground truth does not know.
+        MetricError: a selected id that the ground truth does not know.
     """
-    if not picked:
+    if not selected:
         return float("nan")
-    unknown = [name for name in picked if name not in ground_truth]
+    unknown = [name for name in selected if name not in ground_truth]
     if unknown:
         raise MetricError(
-            f"ground_truth must know every picked id, got {len(unknown)} that it does not know, "
+            f"ground_truth must know every selected id, got {len(unknown)} that it does not know, "
             f"the first {unknown[0]!r}."
         )
-    return sum(ground_truth[name] for name in picked) / len(picked)
+    return sum(ground_truth[name] for name in selected) / len(selected)

@@ -8,14 +8,14 @@ import torch
 
 from coti.core.tensors import TensorBundle
 from coti.metrics.kid import polynomial_mmd
-from coti.scores.scoring import rows_of
+from coti.scores.features_to_scores import rows_of
 
 __all__ = ["distance_to_training"]
 
 
 def distance_to_training(
     generated: torch.Tensor,  # X_TI on the scorer, L2-normalised [n, d], n ≥ 2
-    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    features: TensorBundle,  # of coti.scores.features_to_scores.embed_images
     train_ids: Sequence[str],  # X_T, at least 2
 ) -> float:
     """How far generations are from the images that they were learned from, in kind and in variety.

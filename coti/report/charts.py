@@ -134,10 +134,10 @@ def line_chart(
     return chart
 
 
-def score_charts(cycles: Sequence[Mapping[str, Any]], best_cycle: int | None) -> list[Chart]:
+def score_charts(cycles: Sequence[Mapping[str, Any]], kept_cycle: int | None) -> list[Chart]:
     """Metrics over the cycles: those of one scale together, each distance alone."""
     numbers = [float(row["cycle"]) for row in cycles]
-    rules = [] if best_cycle is None else [(float(best_cycle), "kept")]
+    rules = [] if kept_cycle is None else [(float(kept_cycle), "kept")]
     ticks = _thinned(numbers)
 
     def column(name: str) -> list[float | None]:

@@ -20,11 +20,11 @@ WIDE = 120
 """Columns of a terminal that a table should fit into."""
 
 
-def cycles_table(cycles: Sequence[Cycle], *, best_cycle: int | None = None) -> str:
+def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> str:
     """A line a cycle for the end of a run, closer together where it is over 120 columns wide.
 
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
-    and the line of ``best_cycle`` has a star. No line ends in spaces.
+    and the line of ``kept_cycle`` has a star. No line ends in spaces.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -37,7 +37,7 @@ def cycles_table(cycles: Sequence[Cycle], *, best_cycle: int | None = None) -> s
     for heading in (*headings, "lr\nstage", "\nseconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cycle in cycles:
-        star = "*" if cycle["cycle"] == best_cycle else " "
+        star = "*" if cycle["cycle"] == kept_cycle else " "
         table.add_row(
             f"{cycle['cycle']}{star}",
             *(_count(cycle.get(name)) for name in ("pool_left", "picked", "train_size")),
@@ -53,7 +53,7 @@ def cycles_table(cycles: Sequence[Cycle], *, best_cycle: int | None = None) -> s
         table.padding = 0
     console.print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
-    if best_cycle is not None:
+    if kept_cycle is not None:
         lines.append("* the cycle that is kept")
     return "\n".join(lines)
 

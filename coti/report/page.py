@@ -74,7 +74,7 @@ class RunReport:
     strategy: str = ""
     finished: str = ""
     """When the run ended, as a person reads it."""
-    best_cycle: int | None = None
+    kept_cycle: int | None = None
     """The ``cycle`` of the best one by φ_ref."""
     stop_reason: str = ""
     pool_inputs: int | None = None
@@ -141,7 +141,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         stop_at=best_stops[0] if best_stops else len(stops) - 1,
         seeds=[_image(seed, SAMPLE_SIDE) for seed in report.seeds],
         selections=_selections(report, names, max_cards),
-        charts=score_charts(report.cycles, report.best_cycle),
+        charts=score_charts(report.cycles, report.kept_cycle),
         step_charts=step_charts(report.curves, names),
         quarantined=sum(count for _, count, _ in report.quarantine),
         config=flat(report.config),
@@ -153,7 +153,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
 
 
 def _best(report: RunReport) -> Mapping[str, Any] | None:
-    return next((c for c in report.cycles if c["cycle"] == report.best_cycle), None)
+    return next((c for c in report.cycles if c["cycle"] == report.kept_cycle), None)
 
 
 def _headline(report: RunReport) -> list[dict[str, str]]:
@@ -177,7 +177,7 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
 
     tiles = []
     if best is not None:
-        tiles.append(("Kept cycle", str(report.best_cycle), f"of {len(report.cycles)} trained"))
+        tiles.append(("Kept cycle", str(report.kept_cycle), f"of {len(report.cycles)} trained"))
     tiles += [(metric.label, format_metric(metric, end), detail(metric)) for metric in _few(end)]
     until = report.cycles[: report.cycles.index(end) + 1]
     used = sum(int(as_number(cycle.get("picked")) or 0) for cycle in until)
@@ -210,7 +210,7 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
                 "name": name,
                 "detail": " · ".join(detail),
                 "images": [_image(data, SAMPLE_SIDE) for data in samples],
-                "best": cycle["cycle"] == report.best_cycle,
+                "best": cycle["cycle"] == report.kept_cycle,
             }
         )
     return [stop for stop in stops if stop["images"]]
@@ -229,7 +229,7 @@ def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list
             {
                 "name": name,
                 "cycle": cycle,
-                "best": cycle["cycle"] == report.best_cycle,
+                "best": cycle["cycle"] == report.kept_cycle,
                 "picked": _cards(picked, max_cards),
                 "picked_total": len(picked),
                 "refused": _cards(refused, max_cards),

@@ -21,7 +21,7 @@ class PoolView:
 
     settings: RunSettings
     features: TensorBundle
-    """Of :func:`coti.scores.scoring.embed_images`."""
+    """Of :func:`coti.scores.features_to_scores.embed_images`."""
     candidates: torch.Tensor
     """bool [n]: images that are not in X_T yet."""
     columns: Mapping[str, torch.Tensor]

@@ -7,10 +7,10 @@ that are wrong in themselves are refused here, with the remedy in the message.
 
 from __future__ import annotations
 
-from coti.settings.base_model import ModelSettings, TokenSettings
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.ingestion import FetchSettings, PoolSettings
+from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.run import RunSettings
 from coti.settings.scoring import (
     AestheticSettings,

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
-from coti.settings.base_model import ModelSettings, TokenSettings
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.ingestion import PoolSettings
+from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.scoring import (
     AestheticSettings,
     ConceptScoreSettings,

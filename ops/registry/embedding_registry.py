@@ -35,7 +35,7 @@ __all__ = [
     "METRICS_TAG",
     "SHA256_TAG",
     "VOCABULARY_TAG",
-    "Registry",
+    "EmbeddingRegistry",
     "metrics_of",
     "registered_concepts",
 ]
@@ -54,7 +54,7 @@ Lock = Callable[[str, str, float], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass
-class Registry:
+class EmbeddingRegistry:
     """The versions of one concept; the entry is made with the first."""
 
     client: MlflowClient
@@ -70,7 +70,7 @@ class Registry:
         self.name = self.name or slug(self.concept)
 
     @classmethod
-    def find(cls, client: MlflowClient, concept: str) -> Registry:
+    def find(cls, client: MlflowClient, concept: str) -> EmbeddingRegistry:
         """The entry of a concept that is registered, by the concept's name or the entry's own.
 
         Raises:

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from coti.core.errors import RegistryError
 from coti.settings import PromotionSettings
 from ops.registry.audit import actor, append, entries
-from ops.registry.embedding_registry import CHALLENGER, CHAMPION, Registry, metrics_of
+from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
 from ops.registry.gate import Verdict, judge_promotion
 
 __all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback"]
@@ -25,7 +25,7 @@ VERDICT_TAG = "coti.verdict"
 
 
 def promote(
-    registry: Registry,
+    registry: EmbeddingRegistry,
     version: ModelVersion,
     settings: PromotionSettings,
     why: str = "the best cycle of a run",
@@ -87,7 +87,9 @@ def promote(
         return verdict
 
 
-def rollback(registry: Registry, to: str | None, why: str, seconds: float = 30.0) -> ModelVersion:
+def rollback(
+    registry: EmbeddingRegistry, to: str | None, why: str, seconds: float = 30.0
+) -> ModelVersion:
     """Make an earlier version the champion again; its file is looked at, no metric is.
 
     Args:
@@ -124,7 +126,7 @@ def rollback(registry: Registry, to: str | None, why: str, seconds: float = 30.0
         return target
 
 
-def kept_gate(registry: Registry, version: ModelVersion) -> PromotionSettings | None:
+def kept_gate(registry: EmbeddingRegistry, version: ModelVersion) -> PromotionSettings | None:
     """The gate of the version's own run file; None for one registered without.
 
     Raises:
@@ -142,14 +144,16 @@ def kept_gate(registry: Registry, version: ModelVersion) -> PromotionSettings | 
         ) from error
 
 
-def _keep_gate(registry: Registry, version: ModelVersion, settings: PromotionSettings) -> None:
+def _keep_gate(
+    registry: EmbeddingRegistry, version: ModelVersion, settings: PromotionSettings
+) -> None:
     """Also of a version that was there before: its run file's gate may have changed."""
     gate = json.dumps(dataclasses.asdict(settings), sort_keys=True)
     if version.tags.get(GATE_TAG) != gate:
         registry.client.set_model_version_tag(registry.name, version.version, GATE_TAG, gate)
 
 
-def _before(registry: Registry, champion: ModelVersion | None) -> int:
+def _before(registry: EmbeddingRegistry, champion: ModelVersion | None) -> int:
     """The champion before the present one, by the audit trail; what was rolled back is none."""
     line: list[int] = []
     for entry in entries(registry.client, registry.name):
@@ -171,7 +175,7 @@ def _number(version: ModelVersion | None) -> int | None:
     return None if version is None else int(version.version)
 
 
-def _crown(registry: Registry, version: ModelVersion) -> None:
+def _crown(registry: EmbeddingRegistry, version: ModelVersion) -> None:
     registry.client.set_registered_model_alias(registry.name, CHAMPION, version.version)
     if registry.has_alias(version, CHALLENGER):
         registry.client.delete_registered_model_alias(registry.name, CHALLENGER)

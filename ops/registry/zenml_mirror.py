@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ops.registry.embedding_registry import CHALLENGER, CHAMPION, Registry, metrics_of
+from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
 
 __all__ = ["mirror_to_zenml"]
 
 
-def mirror_to_zenml(registry: Registry) -> None:
+def mirror_to_zenml(registry: EmbeddingRegistry) -> None:
     """Put ZenML's model control plane in step with MLflow's aliases.
 
     The champion is in stage ``production``, the challenger in ``staging``; whoever was there before
@@ -24,7 +24,7 @@ def mirror_to_zenml(registry: Registry) -> None:
         mirrored = held
 
 
-def _mirror(registry: Registry, number: str, alias: str) -> None:
+def _mirror(registry: EmbeddingRegistry, number: str, alias: str) -> None:
     from zenml.client import Client
     from zenml.enums import MetadataResourceTypes, ModelStages
     from zenml.models import RunMetadataResource

@@ -22,6 +22,7 @@ from ops.stack.databases import require_databases
 from ops.stack.moved_state import settle
 from ops.stack.said import SECONDS, Said, State
 from ops.stack.storage_sentence import disk_sentence
+from ops.stack.tracker_credentials import share_credentials
 
 __all__ = ["Finding", "check_stack", "store_problem"]
 
@@ -145,8 +146,6 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
     import requests
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
-
-    from ops.tracking.active_tracker import share_credentials
 
     uri = str(tracker.get_tracking_uri())
     if uri.startswith("http"):

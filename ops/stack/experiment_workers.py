@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coti.core.errors import TrainingError
-from coti.experiments.run import ExperimentResult, run_experiment
+from coti.experiments.experiment_run import ExperimentResult, run_experiment
 from coti.loop.data import ConceptData
 from coti.settings import RunSettings
 from ops.stack.loaded_models import models_of

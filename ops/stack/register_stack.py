@@ -13,8 +13,8 @@ from coti.core.errors import ConfigError, StoreError
 from ops.quiet import ROOT, quiet_terminal
 from ops.stack.databases import made_whole, require_databases, zenml_database
 from ops.stack.moved_state import settle, state_lock
+from ops.stack.sqlite import PREFIX, use_write_ahead_log
 from ops.stack.stack_files import Component, StackFile, read_stack
-from ops.tracking.sqlite import PREFIX, use_write_ahead_log
 
 __all__ = ["register_stack"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +11,11 @@ from zenml.client import Client
 from coti.core.errors import RegistryError
 from ops.stack.artifact_store import share_s3_credentials
 from ops.stack.moved_state import require_state
+from ops.stack.tracker_credentials import share_credentials
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracker import Tracker
 
-__all__ = ["active_tracker", "open_record", "share_credentials"]
+__all__ = ["active_tracker", "open_record"]
 
 
 def active_tracker() -> Tracker:
@@ -37,18 +37,6 @@ def active_tracker() -> Tracker:
         share_credentials(tracker)
     share_s3_credentials()
     return Tracker(uri, artifact_store=str(stack.artifact_store.path))
-
-
-def share_credentials(tracker: Any) -> None:
-    """MLflow's name and password, of ZenML's tracker, are put into the environment.
-
-    Where its settings say ``environment`` they are there: a pod has those of its role.
-    """
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    theirs = tracker.config.tracking_username == "environment"
-    own = {name: os.environ.get(name, "") for name in names if theirs}
-    tracker.configure_mlflow()
-    os.environ.update(own)
 
 
 def open_record(

@@ -27,6 +27,8 @@ from typing import NamedTuple
 import pytest
 from tqdm import tqdm
 
+import tests.conftest  # noqa: F401 - its folders, outside of pytest, too
+
 __all__ = ["KINDS", "Kind", "main", "run_one"]
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -31,9 +31,9 @@ SHORT: dict[str, Any] = {
 
 
 def attack(dice: random.Random, folder: Path) -> list[str]:
-    """Trainings killed at any moment: nothing half-written is left, the embedding is the same."""
+    """A training killed at any moment: nothing half-written is left, the embedding is the same."""
     training = training_undisturbed()
-    killed = kill_sometimes(training.space, training.words(folder), training.seconds, dice, 2)
+    killed = kill_sometimes(training.space, training.words(folder), training.seconds, dice, 1)
     check_whole(folder)
     training.check(folder)
     _check_nothing_left(folder)

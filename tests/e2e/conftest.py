@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from tests.warm_start import warm_start
@@ -211,11 +212,26 @@ def tensor_of(folder: Path) -> bytes:
 
 
 def make_workspace(folder: Path, every: int = EVERY) -> Workspace:
-    """Copy the code, link the assets, register the local stack."""
-    workspace = make_checkout(folder, every)
-    done = workspace.command("coti", "stack", "up", "local")
+    """Copy the code, link the assets, register the local stack.
+
+    A copy of one that all tests share: making both databases anew takes longer than most tests.
+    """
+    shared = Path(os.environ["COTI_TESTS_SHARED"]) / str(every)
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "made").exists():
+            first = make_checkout(shared, every)
+            _succeeds(first, "coti", "stack", "up", "local")
+            (shared / "made").touch()
+    for name in ("checkout", "state"):
+        shutil.copytree(shared / name, folder / name, symlinks=True)
+    space = Workspace(folder / "checkout", folder / "state")
+    _succeeds(space, "python", "-c", "from ops.stack.moved_state import settle; assert settle()")
+    return space
+
+
+def _succeeds(space: Workspace, *words: str) -> None:
+    done = space.command(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    return workspace
 
 
 def make_checkout(folder: Path, every: int = EVERY) -> Workspace:
@@ -251,6 +267,8 @@ def copy_pool(target: Path, every: int = EVERY) -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """One workspace a test module."""
-    return make_workspace(tmp_path_factory.mktemp("coti"))
+    folder = tmp_path_factory.mktemp("coti")
+    yield make_workspace(folder)
+    shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from coti.pool.dedupe import without_embedding_duplicates
 from coti.pool.ingest import ingest, read_seeds
 from coti.pool.validation import validate
 from coti.settings import RunSettings
-from coti.settings.run_file import parse_settings
+from coti.settings.from_yaml import parse_settings
 from ops.stack.loaded_models import located, models_of
 from ops.stack.loop_inputs import captions_of
 from tests.e2e.conftest import TINY, Workspace

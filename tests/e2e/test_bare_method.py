@@ -31,10 +31,10 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.trainer import train_cycle
 from coti.generation.fixed_noise import generate_fixed
 from coti.loop.inputs import Encoders
-from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer
+from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
-from coti.scores.scoring import embed_images, score_candidates
+from coti.scores.features_to_scores import embed_images, score_candidates
 from coti.selection.batch import select_batch
 from coti.settings import *
 names, images = read_image_folder("assets/pools/ankle_boot/seeds", 32)

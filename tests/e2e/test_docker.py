@@ -47,7 +47,7 @@ _EMBEDDING = """
 import hashlib, json
 from zenml.client import Client
 run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
-embedding = run.steps["write_outputs"].inputs["best_embedding"][0].load()
+embedding = run.steps["write_outputs"].inputs["kept_embedding"][0].load()
 print(json.dumps(hashlib.sha256(embedding.parts[0].numpy().tobytes()).hexdigest()))
 """
 

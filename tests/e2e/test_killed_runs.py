@@ -16,21 +16,19 @@ from tests.e2e.learned import learned
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 POINTS: dict[str, Callable[[Workspace, str], object]] = {
-    "inside ingestion": lambda _space, log: "Step `ingest_pool` has started" in log,
     "inside training": lambda space, _log: space.checkpoints(),
     "between steps": lambda _space, log: "Step `judge_cycle` has finished" in log,
-    "inside a later training": lambda _space, log: "Step `train_cycle_2` has started" in log,
     "inside registration": lambda _space, log: "Step `register_embedding` has started" in log,
     "after registration": lambda _space, log: "Step `register_embedding` has finished" in log,
 }
 
 
 def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Killed six times, run a seventh time: the tensor's bytes are the undisturbed run's.
+    """Killed four times, run a fifth time: the tensor's bytes are the undisturbed run's.
 
     It is registered and promoted once, though registration began three times.
     """
-    changes = {"seed": 3, "controller": {"max_cycles": 1}}
+    changes = {"seed": 3, "controller": {"max_cycles": 0}}
     killed = make_workspace(tmp_path_factory.mktemp("killed"))
     config = killed.config("run", **changes)
     for name, when in POINTS.items():

@@ -110,7 +110,7 @@ def test_least_cosines_are_kept_from_cycle_to_cycle(workspace: Workspace, said: 
     worst = workspace.query(
         "import json; from zenml.client import Client\n"
         "from coti.scores.concept_score import least_cosine\n"
-        "from coti.scores.scoring import rows_of\n"
+        "from coti.scores.features_to_scores import rows_of\n"
         "import torch\n"
         "run = Client().list_pipeline_runs(size=1, sort_by='desc:created').items[0]\n"
         "step = run.steps[sorted(k for k in run.steps if k.startswith('score_pool'))[-1]]\n"

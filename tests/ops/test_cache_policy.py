@@ -68,7 +68,7 @@ def test_what_only_readers_see_trains_nothing_again(tree: Path) -> None:
         "coti/generation/editing.py",
         "coti/commands/generate.py",
         "coti/pool/ingest.py",
-        "coti/loop/judge_generated.py",
+        "coti/loop/judge_cycle.py",
         "coti/selection/oracle.py",
         "ops/registry/gate.py",
         "steps/write_outputs.py",

@@ -34,7 +34,7 @@ from ops.registry.audit import entries
 from ops.registry.embedding_registry import (
     SHA256_TAG,
     VOCABULARY_TAG,
-    Registry,
+    EmbeddingRegistry,
     registered_concepts,
 )
 from ops.registry.lease import hold
@@ -127,7 +127,7 @@ class _Concept:
     def __init__(self, uri: str, folder: Path, concept: str) -> None:
         self.record = _record(uri, folder, concept, "run-1")
         self.folder = folder
-        self.entry = Registry(
+        self.entry = EmbeddingRegistry(
             MlflowClient(tracking_uri=uri),
             concept,
             partial(hold, folder=folder / "locks"),
@@ -298,17 +298,17 @@ from ops.registry import zenml_mirror
 from ops.registry.embedding_registry import METRICS_TAG
 from ops.registry.lease import hold
 from ops.registry.promotion import promote
-from ops.registry.embedding_registry import Registry
+from ops.registry.embedding_registry import EmbeddingRegistry
 from ops.registry.zenml_mirror import mirror_to_zenml
 client = MlflowClient(tracking_uri=sys.argv[1])
-mirror_to_zenml(Registry(client, "mirror red"))
+mirror_to_zenml(EmbeddingRegistry(client, "mirror red"))
 once = zenml_mirror._mirror
 def moving(entry, number, alias):
     once(entry, number, alias)
     if alias == "champion":
         client.set_registered_model_alias(entry.name, "champion", "1")
 zenml_mirror._mirror = moving
-mirror_to_zenml(Registry(client, "mirror"))
+mirror_to_zenml(EmbeddingRegistry(client, "mirror"))
 found = {
     model.name: {each.name: each.stage for each in Client().list_model_versions(model=model.id)}
     for model in Client().list_models()
@@ -320,7 +320,7 @@ version = client.create_registered_model("mirror")
 folder = next(Path(sys.argv[2]).rglob("0/learned_embeds.safetensors")).parent
 metrics = {METRICS_TAG: json.dumps(json.loads(sys.argv[3]))}
 version = client.create_model_version("mirror", str(folder), tags=metrics)
-entry = Registry(client, "mirror", partial(hold, folder=Path(sys.argv[2])))
+entry = EmbeddingRegistry(client, "mirror", partial(hold, folder=Path(sys.argv[2])))
 said = []
 for turn in range(3):
     if turn == 2:
@@ -421,7 +421,7 @@ def test_a_server_that_is_gone_has_not_said_that_there_is_none(
 ) -> None:
     """No champion: the gate would let anything pass while the server restarts. Nor no run."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    registry = Registry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
+    registry = EmbeddingRegistry(MlflowClient(tracking_uri="http://127.0.0.1:9"), "boots")
     for ask in (registry.champion, lambda: cycle_runs(registry.client, "run")):
         with pytest.raises(MlflowException, match="refused"):
             ask()
@@ -480,7 +480,7 @@ def test_of_equal_runs_at_once_one_registers(uri: str, tmp_path: Path) -> None:
     first = concept.add("first", 1.0, 0.9)
     barrier = threading.Barrier(3)
 
-    class Slow(Registry):
+    class Slow(EmbeddingRegistry):
         def _version_of(self, key: str) -> ModelVersion | None:
             found = super()._version_of(key)
             time.sleep(0.5)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from coti.core.errors import ConfigError
-from coti.settings.run_file import merged
+from coti.settings.from_yaml import merged
 from ops.experiment_file import check_experiment_file, planned_runs
 from ops.experiment_pools import sources_of
 from ops.stack.locations import ROOT

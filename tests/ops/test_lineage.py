@@ -13,8 +13,8 @@ from zenml.steps import BaseStep
 from zenml.utils import source_utils
 
 from coti.settings import ConceptScoreSettings, RunSettings
+from ops.retraining import INPUTS
 from ops.tracking.lineage import fingerprints_of, tags_of, weights_of
-from ops.tracking.retraining import INPUTS
 
 # As after `coti stack up`; a fresh clone is no repository of ZenML's yet.
 source_utils.set_custom_source_root(str(Path(__file__).resolve().parents[2]))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import ops.stack.preconditions
+import ops.preconditions
 from coti.core.errors import StoreError
+from ops.preconditions import require_experiments, require_stack
 from ops.stack.check_stack import Finding
-from ops.stack.preconditions import require_experiments, require_stack
 from ops.tracking.tracker import Tracker
 
 
@@ -18,7 +18,7 @@ def test_a_deleted_experiment_is_found_first(
 ) -> None:
     """MLflow takes no run for it, which was said after a cycle had been trained."""
     tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", str(tmp_path))
-    monkeypatch.setattr(ops.stack.preconditions, "active_tracker", lambda: tracker)
+    monkeypatch.setattr(ops.preconditions, "active_tracker", lambda: tracker)
     require_experiments(["ankle boot"])  # none yet: the run makes it
     identity = tracker.experiment("ankle boot")
     require_experiments(["ankle boot"])
@@ -32,7 +32,7 @@ def test_the_checks_are_those_of_coti_stack_check(monkeypatch: pytest.MonkeyPatc
     found = [Finding("ok", "a", "fine"), Finding("skip", "b", "no look"), Finding("FAIL", "c", "x")]
     asked = []
     monkeypatch.setattr(
-        ops.stack.preconditions, "check_stack", lambda only: asked.append(only) or iter(found)
+        ops.preconditions, "check_stack", lambda only: asked.append(only) or iter(found)
     )
     with pytest.raises(StoreError, match=r"^c: x$"):
         require_stack(["ankle boot"])

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from ops.registry.embedding_registry import Registry
+from ops.registry.embedding_registry import EmbeddingRegistry
 from ops.registry.lease import hold
+from ops.retraining import Outcome, download, retrain, summary
 from ops.stack.locations import ROOT
 from ops.tracking.mlflow_record import RunRecord
-from ops.tracking.retraining import Outcome, download, retrain, summary
 from ops.tracking.tracker import Tracker
 
 RUN_FILE = ROOT / "configs" / "concepts" / "ankle_boot.yaml"
@@ -49,7 +49,7 @@ def _record(tracker: Tracker, name: str, folder: Path) -> str:
     locked = partial(hold, folder=folder / "locks")
     path = folder / "learned_embeds.safetensors"
     path.write_bytes(b"an embedding")
-    version = Registry(record.client, "ankle boot", locked).register(
+    version = EmbeddingRegistry(record.client, "ankle boot", locked).register(
         source=folder.as_uri(),
         run_id=record.parent_id,
         key=name,

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ops.tracking.sqlite import use_write_ahead_log
+from ops.stack.sqlite import use_write_ahead_log
 
 
 def test_the_file_remembers_it(tmp_path: Path) -> None:

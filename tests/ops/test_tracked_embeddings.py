@@ -9,7 +9,7 @@ import torch
 
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
-from ops.registry.embedding_registry import Registry, registered_concepts
+from ops.registry.embedding_registry import EmbeddingRegistry, registered_concepts
 from ops.registry.lease import hold
 from ops.tracking.evaluation_record import record_evaluation
 from ops.tracking.mlflow_record import RunRecord
@@ -37,7 +37,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
         tags={},
     )
     # No stack is active here: the lease is a lock in the test's folder.
-    registry = Registry(found.client, "ankle boot", partial(hold, folder=folder / "locks"))
+    registry = EmbeddingRegistry(found.client, "ankle boot", partial(hold, folder=folder / "locks"))
     for cycle in range(2):
         path = embedding(cycle + 1.0).save(folder / "learned_embeds.safetensors")
         record.log_file(record.cycle_run(cycle, {}), path, "embedding")
@@ -59,8 +59,8 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 def test_a_version_is_found_by_alias_or_number(tracker: Tracker) -> None:
     """The label says which it is; versions come in the order in which they were made."""
-    registry = Registry.find(tracker.client, "ankle boot")
-    assert Registry.find(tracker.client, "ankle-boot").name == registry.name
+    registry = EmbeddingRegistry.find(tracker.client, "ankle boot")
+    assert EmbeddingRegistry.find(tracker.client, "ankle-boot").name == registry.name
     champion = registry.embedding(registry.version("champion"))
     assert float(champion.embedding.parts[0][0, 0]) == 10
     assert champion.label == "ankle-boot v1 (champion)"
@@ -76,7 +76,7 @@ def test_the_cycles_of_a_run_are_found(tracker: Tracker) -> None:
     client = tracker.client
     run = parent_run(client, "run-1")
     assert run is not None
-    registry = Registry.find(client, "ankle boot")
+    registry = EmbeddingRegistry.find(client, "ankle boot")
     assert run == registry.embedding(registry.version("1")).run_id
     found = [cycle_embedding(client, each) for each in cycle_runs(client, run)]
     assert [each.label for each in found] == ["cycle 0", "cycle 1"]
@@ -88,8 +88,8 @@ def test_what_is_not_there_is_one_sentence(tracker: Tracker) -> None:
     """The sentence lists what there is."""
     client = tracker.client
     with pytest.raises(RegistryError, match=r"no concept 'bag' \(registered: ankle-boot\)"):
-        Registry.find(client, "bag")
-    registry = Registry.find(client, "ankle boot")
+        EmbeddingRegistry.find(client, "bag")
+    registry = EmbeddingRegistry.find(client, "ankle boot")
     there = r"there are the versions 1 \(champion\), 2 \(challenger\)\."
     with pytest.raises(RegistryError, match=rf"no version '9'; {there}"):
         registry.version("9")
@@ -97,7 +97,7 @@ def test_what_is_not_there_is_one_sentence(tracker: Tracker) -> None:
         registry.version("best")
     with pytest.raises(RegistryError, match="MLflow knows no run 'nonsense'"):
         cycle_runs(client, "nonsense")
-    assert Registry(client, "bag").champion() is None
+    assert EmbeddingRegistry(client, "bag").champion() is None
     assert [each.name for each in client.search_registered_models()] == ["ankle-boot"], (
         "reading must not register anything"
     )
@@ -106,7 +106,7 @@ def test_what_is_not_there_is_one_sentence(tracker: Tracker) -> None:
 def test_a_file_that_is_gone_is_one_sentence(tracker: Tracker, tmp_path: Path) -> None:
     """It names the version and where its file should be."""
     folder = tmp_path / "gone"
-    registry = Registry(tracker.client, "gone", partial(hold, folder=tmp_path))
+    registry = EmbeddingRegistry(tracker.client, "gone", partial(hold, folder=tmp_path))
     path = embedding(1.0).save(folder / "learned_embeds.safetensors")
     version = registry.register(
         source=folder.as_uri(),

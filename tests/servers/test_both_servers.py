@@ -1,19 +1,23 @@
 """One run with all that a cluster has but the cluster.
 
-ZenML's server on MariaDB, MLflow's on PostgreSQL, artifacts and images on S3 (SeaweedFS), each
-started as in the image. What was run is found by other clients than the one that ran it.
+ZenML's server on MariaDB, MLflow's on PostgreSQL (Debian's both, ``apt-get install mariadb-server
+postgresql``), artifacts and images on S3 (SeaweedFS), each started as in the image, by ``python -m
+ops.stack.servers``. What was run is found by other clients than the one that ran it, and ZenML's
+part of it by another server on the restored database.
 """
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from coti.inversion.adapters.embedding import Embedding
 from tests.coti.pool.s3_server import ACCESS, SECRET, client, s3_server
-from tests.e2e.conftest import make_checkout
+from tests.e2e.conftest import Workspace, make_checkout
 from tests.servers.processes import (
     MARIADB,
     PASSWORD,
@@ -34,12 +38,17 @@ pytestmark = [
 
 ADMIN = "planted-admin-password"
 BUCKET = "coti"
-RUNS = (
+CONTENT = (
     "import json; from zenml.client import Client\n"
-    "c = Client(); runs = c.list_pipeline_runs().items\n"
-    "print(json.dumps([[r.status.value, sorted(r.steps), [a.uri for a in"
-    " r.steps['train_cycle'].outputs['embedding']]] for r in runs]))"
+    "c = Client()\n"
+    "runs = [(str(r.id), r.status.value, sorted(r.steps), [a.uri for a in"
+    " r.steps['train_cycle'].outputs['embedding']]) for r in c.list_pipeline_runs().items]\n"
+    "models = [(v.model.name, v.name, v.stage) for v in c.list_model_versions().items]\n"
+    "secret = c.get_secret('probe').secret_values\n"
+    "print(json.dumps({'runs': runs, 'models': models, 'secret': secret,"
+    " 'store': c.zen_store.url}))"
 )
+"""Prints what a client finds on the server."""
 LOGIN = {
     "MLFLOW_TRACKING_USERNAME": "coti",
     "MLFLOW_TRACKING_PASSWORD": "planted-password-of-runs",
@@ -47,7 +56,10 @@ LOGIN = {
 
 
 def test_a_run_on_both_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run, its images and the registered word are on the servers, the files in the bucket."""
+    """The run, its images and the registered embedding are on the servers, the files in the bucket.
+
+    Another ZenML server finds the same in the restored dump; neither has a secret in its log.
+    """
     with mariadb(tmp_path) as port, postgres(tmp_path) as other, s3_server(tmp_path) as store:
         client(store).create_bucket(Bucket=BUCKET)
         keys = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
@@ -78,17 +90,24 @@ def test_a_run_on_both_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             application("zenml", tmp_path, zenml, "/health") as address,
             application("mlflow", tmp_path, mlflow, "/health") as tracking,
         ):
-            _run_and_look(tmp_path, address, tracking, store, keys, monkeypatch)
+            space, key = _logged_in(tmp_path, address, tracking, store, keys)
+            before = _run_and_look(space, tracking, store, monkeypatch)
+        assert before["store"] == address
+        _backup_and_restore(zenml["COTI_DB_HOST"])
+        again = {**zenml, "COTI_DB_NAME": "restored"}
+        with application("zenml", tmp_path, again, "/health") as address:
+            log_in(space, address, key)
+            after = space.query(CONTENT)
+    assert {**after, "store": ""} == {**before, "store": ""}
+    log = (tmp_path / "zenml.log").read_text(encoding="utf-8", errors="replace")
+    for planted in (PASSWORD, ADMIN, key, "planted-value", "planted-jwt", "planted-encryption"):
+        assert planted not in log
 
 
-def _run_and_look(
-    folder: Path,
-    address: str,
-    tracking: str,
-    store: str,
-    keys: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _logged_in(
+    folder: Path, address: str, tracking: str, store: str, keys: dict[str, str]
+) -> tuple[Workspace, str]:
+    """A checkout with the stack on both servers, and the key of its service account."""
     space = make_checkout(folder)
     space.extra.update(
         {
@@ -99,17 +118,32 @@ def _run_and_look(
             **LOGIN,
         }
     )
-    log_in(space, address, api_key(address, ADMIN))
-    done = space.command("coti", "stack", "up", "s3")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    key = api_key(address, ADMIN)
+    log_in(space, address, key)
+    for words in (
+        ("coti", "stack", "up", "s3"),
+        ("zenml", "secret", "create", "probe", "--value=planted-value"),
+    ):
+        done = space.command(*words)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     checked = space.command("coti", "stack", "check")
     assert checked.returncode == 0, checked.stdout
-    space.run(space.config("run", controller={"max_cycles": 0}))
+    assert f"answers at {address.rsplit(':', 1)[0]}" in checked.stdout
+    return space, key
 
-    ((status, steps, uris),) = space.query(RUNS)
+
+def _run_and_look(
+    space: Workspace, tracking: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """What ZenML's server has of a run of one cycle; MLflow's and the bucket have the rest."""
+    space.run(space.config("run", controller={"max_cycles": 0}))
+    content = space.query(CONTENT)
+    ((_, status, steps, uris),) = content["runs"]
     assert status == "completed"
     assert "register_embedding" in steps
     assert all(uri.startswith(f"s3://{BUCKET}/") for uri in uris)
+    assert content["models"] == [["ankle-boot", "mlflow-1", "production"]]
+    assert content["secret"] == {"value": "planted-value"}
     for name, value in LOGIN.items():
         monkeypatch.setenv(name, value)
     found = MlflowClient(tracking_uri=tracking)
@@ -120,8 +154,25 @@ def _run_and_look(
     images = [f.path for f in found.list_artifacts(version.run_id, "images")]
     assert any(name.endswith(".png") for name in images)
     path = found.download_artifacts(
-        version.run_id, "embedding/learned_embeds.safetensors", str(folder)
+        version.run_id, "embedding/learned_embeds.safetensors", str(space.root)
     )
     assert Embedding.load(path).token == "<ankle-boot>"
     names = [each["Key"] for each in client(store).list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert any(name.startswith("mlflow/") and name.endswith(".png") for name in names)
+    return content
+
+
+def _backup_and_restore(host: str) -> None:
+    """The commands of docs/operations.md; the dump is given back to an empty database."""
+    name, _, port = host.partition(":")
+    place = ["--no-defaults", "-h", name, "-P", port, "-u", "zenml", f"-p{PASSWORD}"]
+    dump = _output(["mariadb-dump", *place, "--single-transaction", "zenml"])
+    _output(["mariadb", *place, "restored"], dump)
+    _output(["mariadb", *place, "-e", "drop database zenml"])
+
+
+def _output(words: list[str], stdin: bytes | None = None) -> bytes:
+    """Bytes: ZenML keeps compressed values in its tables."""
+    done = subprocess.run(words, input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout

@@ -24,7 +24,7 @@ from PIL import Image
 from coti.inversion.adapters.embedding import Embedding
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
-from ops.registry.embedding_registry import Registry
+from ops.registry.embedding_registry import EmbeddingRegistry
 from ops.registry.lease import hold
 from ops.registry.promotion import promote
 from ops.tracking.mlflow_record import RunRecord
@@ -131,7 +131,7 @@ def _fill(address: str, folder: Path) -> None:
     """Two runs of a cycle each, their embeddings registered; the second is worse."""
     tracker = Tracker(address, artifact_store=str(folder))
     # No stack is active here: the lease is a lock in the test's folder.
-    registry = Registry(tracker.client, "boots", partial(hold, folder=folder / "locks"))
+    registry = EmbeddingRegistry(tracker.client, "boots", partial(hold, folder=folder / "locks"))
     for number, fd in ((1, 0.5), (2, 0.9)):
         record = RunRecord.open(
             tracker,
@@ -180,7 +180,7 @@ def _content(address: str, folder: Path) -> dict[str, Any]:
     Images are downloaded into ``folder``.
     """
     tracking = MlflowClient(tracking_uri=address)
-    registry = Registry.find(tracking, "boots")
+    registry = EmbeddingRegistry.find(tracking, "boots")
     experiment = tracking.get_experiment_by_name("boots")
     assert experiment is not None
     runs = tracking.search_runs([experiment.experiment_id])

@@ -16,16 +16,16 @@ from coti.core.images import read_image_folder
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.encoders.open_clip_encoder import load_image_text_encoder
+from coti.experiments.experiment_run import ExperimentResult, run_experiment
 from coti.experiments.result_rows import FinishedRun
 from coti.experiments.result_tables import write_csv, write_markdown
-from coti.experiments.run import ExperimentResult, run_experiment
 from coti.inversion.base_model import load_text_to_image
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
 from coti.metrics.judge import embed_references
 from coti.metrics.table import METRICS
 from coti.report import RunReport, cycles_table, write_cycles_csv, write_report
-from coti.scores.scoring import embed_images
+from coti.scores.features_to_scores import embed_images
 from coti.settings import (
     AestheticSettings,
     ControllerSettings,

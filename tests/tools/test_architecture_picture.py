@@ -92,6 +92,20 @@ def test_no_package_here_imports_one_below_it() -> None:
     assert [f"{each.place} imports {each.imported}" for each in downward(read_imports(ROOT))] == []
 
 
+def test_no_two_modules_share_a_name() -> None:
+    """But for a seam's protocol and registry, and a step and the station that it calls."""
+    folders = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "benchmarks", "tools")
+    seen: dict[str, list[Path]] = {}
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        seen.setdefault(path.name, []).append(path.relative_to(ROOT).parent)
+    for name in ("__init__.py", "protocol.py", "registry.py"):
+        del seen[name]
+    twice = {name: places for name, places in seen.items() if len(places) > 1}
+    assert {frozenset(places) for places in twice.values()} == {
+        frozenset({Path("coti/loop"), Path("steps")})
+    }, twice
+
+
 def test_what_is_committed_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m tools.architecture_picture` writes it."""
     monkeypatch.setattr("tools.architecture_picture.downward", lambda imports: [])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from coti.settings import TrainSettings
-from tools.config_reference import PAGE, reference
+from tools.config_reference import PAGE, REGISTRIES, reference
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -14,3 +14,12 @@ def test_every_field_is_there() -> None:
     page = reference()
     for name in TrainSettings.__dataclass_fields__:
         assert f"| `{name}` |" in page
+
+
+def test_everything_that_has_a_name_is_there() -> None:
+    """What the registries hold, by the key that takes it."""
+    _, names = reference().split("## What is found by name")
+    for key, registry in REGISTRIES.items():
+        for name in registry.names():
+            (row,) = [line for line in names.splitlines() if f"`{name}`" in line]
+            assert row.startswith(f"| {key} |")

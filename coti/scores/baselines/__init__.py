@@ -68,7 +68,7 @@ def baseline_scores(
     name: str,
     pool: torch.Tensor,  # uint8 [n, 3, h, w]
     seeds: torch.Tensor,  # uint8 [s, 3, h, w]
-    features: TensorBundle,  # the scorer's, of coti.scores.scoring.embed_images
+    features: TensorBundle,  # the scorer's, of coti.scores.features_to_scores.embed_images
     settings: BaselineSettings,
     efficientnet: EfficientNetLite0 | None,
     seed: int,

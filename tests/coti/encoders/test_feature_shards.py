@@ -17,12 +17,12 @@ from coti.encoders.feature_shards import (
     split_into_shards,
 )
 from coti.encoders.protocol import normalized
-from coti.loop.score import fit_concept_scorer
+from coti.loop.fit_scorers import fit_concept_scorer
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
-from coti.scores.scoring import embed_images, rows_of, score_candidates
+from coti.scores.features_to_scores import embed_images, rows_of, score_candidates
 from coti.settings import ConceptScoreSettings, RunSettings
 
 WIDTH = 12

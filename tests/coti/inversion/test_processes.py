@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +11,9 @@ import torch
 from coti.core.errors import TrainingError
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.processes import Processes
+from tests.warm_start import Started, warm_start
+
+ROOT = Path(__file__).resolve().parents[3]
 
 SCRIPT = """
 import sys, torch
@@ -83,25 +83,22 @@ def test_two_processes_learn_what_one_learns(
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
 
-    def start(out: Path, accumulate: int, rank: int | None) -> subprocess.Popen[str]:
+    def start(out: Path, accumulate: int, rank: int | None) -> Started:
         out.mkdir(exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
         if rank is not None:
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        command = [sys.executable, "-c", textwrap.dedent(SCRIPT)]
-        command += [str(model_folder()), str(out), str(accumulate), stop]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        words = ["-c", SCRIPT, str(model_folder()), str(out), str(accumulate), stop]
+        return warm_start().start(words, ROOT, {**environment, "PYTHONPATH": str(ROOT)})
 
-    two = [start(tmp_path / "two", 1, rank) for rank in (0, 1)]
-    said = [process.communicate(timeout=500) for process in two]
-    assert [process.returncode for process in two] == [0, 0], said
+    both = [start(tmp_path / "two", 1, rank) for rank in (0, 1)]
+    codes, said = [each.wait(500) for each in both], [each.end() for each in both]
+    assert codes == [0, 0], said
     alone = start(tmp_path / "one", 2, None)
-    out, errors = alone.communicate(timeout=500)
-    assert alone.returncode == 0, errors
-    assert {text.strip() for text, _ in said} == {out.strip()} == {told}
+    code, one = alone.wait(500), alone.end()
+    assert code == 0, one
+    assert {text.strip() for text, _ in (*said, one)} == {told}
 
     expected = Embedding.load(tmp_path / "one" / "rank0.safetensors").parts[0]
     first, second = (Embedding.load(tmp_path / "two" / f"rank{r}.safetensors") for r in (0, 1))

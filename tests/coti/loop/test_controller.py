@@ -35,7 +35,7 @@ def test_goes_on_while_it_improves() -> None:
     """Better and better: go on, the last is the best."""
     decision = decide(history(1, 2, 3), ControllerSettings(max_cycles=5, patience=2))
     assert decision == Decision(
-        True, "Cycle 3 follows: cycle 2 is kept, with φ_ref 3.00.", best_cycle=2
+        True, "Cycle 3 follows: cycle 2 is kept, with φ_ref 3.00.", kept_cycle=2
     )
 
 
@@ -46,7 +46,7 @@ def test_stops_at_n() -> None:
     assert decision.reason == (
         "Stopped after cycle 2: all 2 cycles are done; cycle 1 is kept, with φ_ref 3.00."
     )
-    assert decision.best_cycle == 1
+    assert decision.kept_cycle == 1
 
 
 def test_stops_without_a_pool() -> None:
@@ -63,27 +63,27 @@ def test_stops_for_patience() -> None:
     decision = decide(history(3, 2, 3), settings)
     assert not decision.go_on
     assert "φ_ref has not risen for 2 cycles" in decision.reason
-    assert decision.best_cycle == 0
+    assert decision.kept_cycle == 0
 
 
 def test_least_improvement() -> None:
     """A φ_ref counts as better only from the least improvement above the best."""
     settings = ControllerSettings(max_cycles=9, patience=9, min_improvement=0.5)
-    assert decide(history(3, 3.4, 3.6), settings).best_cycle == 2
-    assert decide(history(3, 3.4, 3.5), settings).best_cycle == 0
+    assert decide(history(3, 3.4, 3.6), settings).kept_cycle == 2
+    assert decide(history(3, 3.4, 3.5), settings).kept_cycle == 0
 
 
 def test_not_a_number_never_wins() -> None:
     """A cycle whose φ_ref is not a number is never the best where another is."""
-    assert decide(history(math.nan, 1.0, math.nan), ControllerSettings()).best_cycle == 1
+    assert decide(history(math.nan, 1.0, math.nan), ControllerSettings()).kept_cycle == 1
 
 
 def test_a_later_cycle_is_kept_unless_it_fell_too_far() -> None:
     """Below 0, falls don't add up: the measure is the highest φ_ref so far."""
     settings = ControllerSettings(max_cycles=9, patience=9, min_improvement=-1.0)
-    assert decide(history(9, 8.5), settings).best_cycle == 1
-    assert decide(history(9, 8.5, 7.9), settings).best_cycle == 1
-    assert decide(history(9, 7, math.nan, 8.1), settings).best_cycle == 3
+    assert decide(history(9, 8.5), settings).kept_cycle == 1
+    assert decide(history(9, 8.5, 7.9), settings).kept_cycle == 1
+    assert decide(history(9, 7, math.nan, 8.1), settings).kept_cycle == 3
 
 
 def near(*kids: tuple[float, float], phi_ref: tuple[float, ...] = ()) -> list[CycleRecord]:
@@ -101,22 +101,22 @@ NEAREST = ControllerSettings(max_cycles=9, patience=2, min_improvement=-1.0)
 def test_the_nearest_to_the_training_images_is_kept() -> None:
     """Each in turn against the one kept before it, on the same images; of equals the later."""
     first, better, worse, equal = (-0.1, math.nan), (0.2, 0.3), (0.4, 0.1), (0.2, 0.2)
-    assert decide(near(first), NEAREST).best_cycle == 0
-    assert decide(near(first, better), NEAREST).best_cycle == 1
-    assert decide(near(first, better, worse), NEAREST).best_cycle == 1
-    assert decide(near(first, better, worse, equal), NEAREST).best_cycle == 3
+    assert decide(near(first), NEAREST).kept_cycle == 0
+    assert decide(near(first, better), NEAREST).kept_cycle == 1
+    assert decide(near(first, better, worse), NEAREST).kept_cycle == 1
+    assert decide(near(first, better, worse, equal), NEAREST).kept_cycle == 3
 
 
 def test_the_paper_keeps_by_phi_ref_whatever_is_near() -> None:
     """``keep: phi_ref``: the last cycle that counts as better."""
     settings = replace(NEAREST, keep="phi_ref")
-    assert decide(near((0.1, math.nan), (0.9, 0.1)), settings).best_cycle == 1
+    assert decide(near((0.1, math.nan), (0.9, 0.1)), settings).kept_cycle == 1
 
 
 def test_a_near_cycle_whose_scores_fell_is_not_kept() -> None:
     """φ_ref guards: an embedding that generates another thing may be near to a bad selection."""
     cycles = near((0.5, math.nan), (0.1, 0.5), phi_ref=(9.0, 7.9))
-    assert decide(cycles, NEAREST).best_cycle == 0
+    assert decide(cycles, NEAREST).kept_cycle == 0
 
 
 def test_patience_counts_phi_ref_alone() -> None:
@@ -124,12 +124,12 @@ def test_patience_counts_phi_ref_alone() -> None:
     cycles = near((0.1, math.nan), (0.3, 0.1), (0.3, 0.1), phi_ref=(5.0, 5.1, 5.2))
     decision = decide(cycles, NEAREST)
     assert decision.go_on
-    assert decision.best_cycle == 0
+    assert decision.kept_cycle == 0
 
 
 def test_an_unknown_distance_does_not_hold_a_cycle_back() -> None:
     """As in a record of an earlier version: the last that counts as better."""
-    assert decide(history(5, 5), NEAREST).best_cycle == 1
+    assert decide(history(5, 5), NEAREST).kept_cycle == 1
 
 
 @given(
@@ -142,7 +142,7 @@ def test_no_kept_cycle_was_farther_than_the_one_it_replaced(
     """Replayed cycle by cycle, the kept one changes to the newest alone, if that is nearer."""
     cycles = near(*zip(own, others, strict=False))
     settings = replace(NEAREST, max_cycles=20, patience=20)
-    kept = [decide(cycles[: n + 1], settings).best_cycle for n in range(len(cycles))]
+    kept = [decide(cycles[: n + 1], settings).kept_cycle for n in range(len(cycles))]
     for number in range(1, len(cycles)):
         nearer = own[number] <= others[number]
         assert kept[number] == (number if nearer else kept[number - 1])
@@ -153,7 +153,7 @@ def test_best_is_the_first_maximum(values: list[float]) -> None:
     """With no least improvement the best is the earliest of the highest φ_ref."""
     settings = ControllerSettings(max_cycles=20, patience=20, min_improvement=0.0)
     decision = decide(history(*values), settings)
-    assert decision.best_cycle == values.index(max(values))
+    assert decision.kept_cycle == values.index(max(values))
 
 
 @given(st.lists(st.floats(0, 10), min_size=3, max_size=9), st.floats(-3, 0))
@@ -167,5 +167,5 @@ def test_patience_bites_whatever_may_be_kept(values: list[float], tolerance: flo
 def test_nothing_to_add_takes_a_decision_back() -> None:
     """The best cycle stays; the sentence says what was missing."""
     decision = stopped_for_want_of_images(Decision(True, "", 2), 4)
-    assert (decision.go_on, decision.best_cycle) == (False, 2)
+    assert (decision.go_on, decision.kept_cycle) == (False, 2)
     assert "Stopped before cycle 4: no image of the pool that is left passes" in decision.reason

@@ -15,7 +15,7 @@ from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.experiments.run import run_experiment, run_selection
+from coti.experiments.experiment_run import run_experiment, run_selection
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.loop import learn as loop
@@ -30,7 +30,7 @@ from coti.loop.uses import USES
 from coti.metrics.class_blind import judge_training_set
 from coti.metrics.judge import embed_references
 from coti.metrics.table import METRICS
-from coti.scores.scoring import embed_images
+from coti.scores.features_to_scores import embed_images
 from coti.settings import (
     AestheticSettings,
     ControllerSettings,
@@ -115,17 +115,17 @@ def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     assert result.samples.names[-1] == "final-0001"
 
 
-@pytest.mark.parametrize(("strategy", "picked"), [("seeds", 0), ("full", 20), ("oracle", 5)])
+@pytest.mark.parametrize(("strategy", "selected"), [("seeds", 0), ("full", 20), ("oracle", 5)])
 def test_a_strategy_without_cycles_may_take_as_many_steps(
-    models: Models, data: ConceptData, strategy: str, picked: int
+    models: Models, data: ConceptData, strategy: str, selected: int
 ) -> None:
     """One cycle with the steps of two; only the oracle's images are right by construction."""
     run = replace(TINY, strategy=strategy)
     result = run_experiment(models, data, run)
-    assert len(result.picked) == picked
+    assert len(result.selected) == selected
     assert len(result.cycles) == 1
     assert result.row["image_steps"] <= run.image_step_cap
-    assert result.row["selection_precision"] == {0: None, 5: 1.0, 20: 0.5}[picked]
+    assert result.row["selection_precision"] == {0: None, 5: 1.0, 20: 0.5}[selected]
 
 
 def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptData) -> None:

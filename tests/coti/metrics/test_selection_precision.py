@@ -13,12 +13,12 @@ TRUTH = {"a": True, "b": False, "c": True}
 
 
 def test_share_of_right_ones() -> None:
-    """The share of the picked that the key calls right."""
+    """The share of the selected that the ground truth calls right."""
     assert selection_precision(["a", "b"], TRUTH) == 0.5
     assert selection_precision(["a", "c"], TRUTH) == 1.0
 
 
-def test_nothing_picked() -> None:
+def test_nothing_selected() -> None:
     """Of nothing there is no share."""
     assert math.isnan(selection_precision([], TRUTH))
 

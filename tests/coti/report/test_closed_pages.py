@@ -79,7 +79,7 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
         placeholder_token=text,
         strategy=text,
         finished=text,
-        best_cycle=0,
+        kept_cycle=0,
         stop_reason=text,
         curves=[[curve, {**curve, "step": 2}]],
         picked=cards,

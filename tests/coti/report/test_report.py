@@ -104,7 +104,7 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
         placeholder_token=text,
         strategy=text,
         finished=text,
-        best_cycle=2,
+        kept_cycle=2,
         stop_reason=text,
         pool_inputs=1012,
         pool_accepted=945,
@@ -261,7 +261,7 @@ def test_csv_has_exactly_these_columns(tmp_path: Path) -> None:
 def test_table_has_a_line_a_cycle_and_fits() -> None:
     """One line a cycle, 120 columns at most, nothing cut, the best one starred."""
     large = cycle(4, pool_left=9_999_999, train_size=10_000, fd_judge=999.9, seconds=98765.4)
-    lines = cycles_table([*(cycle(n) for n in range(4)), large], best_cycle=2).splitlines()
+    lines = cycles_table([*(cycle(n) for n in range(4)), large], kept_cycle=2).splitlines()
     assert max(len(line) for line in lines) <= 120
     assert not any("…" in line for line in lines)
     body = lines[-6:-1]

@@ -17,7 +17,7 @@ from coti.core.errors import ConfigError
 from coti.core.whole_files import temporary_folder, whole_folder
 from coti.metrics.table import headline
 from coti.settings import RunSettings
-from ops.registry.embedding_registry import CHAMPION, Registry, metrics_of
+from ops.registry.embedding_registry import CHAMPION, EmbeddingRegistry, metrics_of
 from ops.registry.promotion import VERDICT_TAG
 from ops.run_file import check_run_file
 from ops.terminal import user_sentence
@@ -117,13 +117,15 @@ def retrain(
         changed = changes(tracker.client, config)
         if not changed and not force:
             return Outcome(concept, "unchanged", "no input changed; nothing to do.")
-        before = Registry(tracker.client, concept).champion()
+        before = EmbeddingRegistry(tracker.client, concept).champion()
         known = {each.info.run_id for each in _finished(tracker.client, concept)}
         if run(path) != 0:
             reason = "the run failed; its log says why, and the same command goes on from there."
             return Outcome(concept, "failed", reason, changed)
         ended = True
-        return _outcome(Registry(tracker.client, concept), changed, before=before, known=known)
+        return _outcome(
+            EmbeddingRegistry(tracker.client, concept), changed, before=before, known=known
+        )
     except Exception as error:
         said = user_sentence(error, mid_run=False)
         if said is None:
@@ -134,7 +136,7 @@ def retrain(
 
 
 def _outcome(
-    registry: Registry, changed: list[str], *, before: ModelVersion | None, known: set[str]
+    registry: EmbeddingRegistry, changed: list[str], *, before: ModelVersion | None, known: set[str]
 ) -> Outcome:
     """What MLflow has of the run that just ended.
 

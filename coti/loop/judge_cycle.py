@@ -45,8 +45,8 @@ def judge_cycle(
         ssl_judge,
     )
     if ground_truth is not None and training_set.selected:
-        picked = [sources[name] for name in training_set.selected]
-        metrics["selection_precision"] = selection_precision(picked, ground_truth)
+        selected = [sources[name] for name in training_set.selected]
+        metrics["selection_precision"] = selection_precision(selected, ground_truth)
     there = references.tensors.get("references")
     return {
         "metrics": metrics,

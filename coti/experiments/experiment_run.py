@@ -34,7 +34,7 @@ class ExperimentResult:
     samples: ImageSet
     """On fixed noise, ``sample_images`` a cycle, named ``c<cycle>-<number>``; the kept
     embedding's under ``final-<number>``."""
-    picked: list[str]
+    selected: list[str]
     """File names of the pool's images in the kept embedding's X_T."""
 
 
@@ -56,13 +56,13 @@ def run_experiment(models: Models, data: ConceptData, settings: RunSettings) -> 
     count = settings.generation.sample_images
     final = generated_for(models.base, embedding, settings, count, "sample")
     metrics = measure(models, data, settings, embedding, training_set)
-    picked = [data.sources[name] for name in training_set.selected] if training_set else []
+    selected = [data.sources[name] for name in training_set.selected] if training_set else []
     row = {
         "concept": settings.concept,
         "strategy": settings.strategy,
         "seed": settings.seed,
         **{name: metrics.get(name) for name in METRICS if not METRICS[name].steers},
-        "images": len(picked),
+        "images": len(selected),
         "image_steps": 0 if learned is None else learned.records[-1].image_steps,
         "image_step_cap": 0 if learned is None else settings.image_step_cap,
         "seconds": time.monotonic() - started,
@@ -77,7 +77,7 @@ def run_experiment(models: Models, data: ConceptData, settings: RunSettings) -> 
             [f"{name}-{number:04d}" for name, each in parts for number in range(len(each))],
             torch.cat([each for _, each in parts]),
         ),
-        picked,
+        selected,
     )
 
 

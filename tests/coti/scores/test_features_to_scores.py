@@ -8,7 +8,7 @@ import torch
 from coti.core.tensors import TensorBundle
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import least_cosine
-from coti.scores.scoring import rescore
+from coti.scores.features_to_scores import rescore
 
 
 def normal(rows: int, seed: int, width: int = 24) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """How right and how varied a selection is: each kind of S_con on pools of the bundled world.
 
-    python -m benchmarks.selection_precision                                   # all, some minutes
-    python -m benchmarks.selection_precision --concepts coat --pools 0 1 2
+    python -m benchmarks.selection_quality                                   # all, some minutes
+    python -m benchmarks.selection_quality --concepts coat --pools 0 1 2
 
 Five cycles of 30 images on the real scores: S_aes fine-tuned and S_con fitted anew before each.
 Nothing is trained or generated, so γ_aes and γ_con of the generations are given (``--gammas``).
@@ -31,12 +31,14 @@ from coti.core.image_set import ImageSet
 from coti.core.images import from_pil, read_image
 from coti.core.tensors import TensorBundle
 from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
+from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
 from coti.loop.inputs import Encoders
-from coti.loop.score import finetune_aesthetic_scorer, fit_concept_scorer, score_pool, select_batch
+from coti.loop.score_pool import score_pool
+from coti.loop.select_batch import select_batch
 from coti.loop.state import LoopState
 from coti.loop.training_set import TrainingSet
 from coti.metrics.frechet import frechet_distance
-from coti.scores.scoring import embed_images
+from coti.scores.features_to_scores import embed_images
 from coti.settings import ConceptScoreSettings, RunSettings, SelectionSettings
 
 CYCLES, BATCH = 5, 30
@@ -63,7 +65,7 @@ class Case:
 
     seeds: ImageSet
     features: TensorBundle
-    """Of :func:`coti.scores.scoring.embed_images`, the other things' names as distractors."""
+    """Of ``embed_images``, the other things' names as distractors."""
     encoders: Encoders
     clean: torch.Tensor
     """bool [n], by the ground truth."""

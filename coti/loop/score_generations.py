@@ -34,7 +34,7 @@ def score_generations(
     state: LoopState,
     generated: torch.Tensor,  # X_TI, uint8 [n, 3, h, w]
     encoders: Encoders,  # what is scored on
-    features: TensorBundle,  # of coti.scores.scoring.embed_images
+    features: TensorBundle,  # of coti.scores.features_to_scores.embed_images
 ) -> ScoredGenerations:
     """γ_aes, γ_con, φ with this cycle's scorers, φ_ref with the first; the distance to X_T."""
     began = time.monotonic()
