@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from coti.core.errors import TrainingError
+from coti.core.errors import CotiError, TrainingError
 from coti.experiments.regime_rows import MEASURED, RegimeRun, read_runs, write_runs
 from coti.loop.plan import NO_TRAINING
 from coti.selection import STRATEGIES
@@ -207,7 +207,7 @@ def _side_by_side(
     """Jobs with their rows as they end; one that waits is always there when a process is free."""
     if count == 1:
         for job in jobs:
-            yield job, compute(task_of(job))
+            yield job, _row(job, partial(compute, task_of(job)))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=begin_worker) as pool:
@@ -219,7 +219,8 @@ def _side_by_side(
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+                    job = running.pop(future)
+                    yield job, _row(job, future.result)
         except BrokenProcessPool as error:
             raise TrainingError(
                 "a process that computes runs was killed, most likely for memory: set parallel to "
@@ -227,3 +228,13 @@ def _side_by_side(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _row(job: _Job, result: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return result()
+    except CotiError as error:
+        run = job.runs[0]
+        raise TrainingError(
+            f"{run.concept}, {run.regime}, {run.row}, seed {run.seed}: {error}"
+        ) from error

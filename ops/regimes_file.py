@@ -54,7 +54,7 @@ class GridPools(_Strict):
 class RegimePool(_Strict):
     """What a regime's pools are."""
 
-    clean: float | None = Field(None, gt=0, lt=1)
+    clean: float | None = Field(default=None, gt=0, lt=1)
     """Share of right images; none: the recipe's."""
 
 
@@ -63,7 +63,7 @@ class RegimeSeeds(_Strict):
 
     kind: Literal["random", "narrow"] = "random"
     """``narrow``: one at random and those whose pixels are nearest to its."""
-    count: int = Field(10, ge=2)
+    count: int = Field(default=10, ge=2)
 
 
 class Regime(_Strict):
@@ -113,7 +113,7 @@ class GridConfig(_Strict):
     run: dict[str, Any] = Field(default_factory=dict)
     """Settings of every run (:class:`coti.settings.RunSettings`)."""
     pools: GridPools = GridPools()
-    parallel: int = Field(2, ge=1)
+    parallel: int = Field(default=2, ge=1)
     """Runs at once, each in a process with ``run.threads`` threads."""
     results: str = "docs/results"
     """Folder of CSV, Markdown and PNG."""
