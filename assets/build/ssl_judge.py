@@ -72,7 +72,7 @@ class Contrast(nn.Module):
         self.network: Any = timm.create_model(
             ARCHITECTURE, pretrained=False, num_classes=0, **OPTIONS
         )
-        width = self.network.num_features
+        width = OPTIONS["channels"][-1]
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 64))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -127,7 +127,7 @@ def train(folder: Path, work: Path, steps: int = STEPS) -> None:
     """
     images = torch.from_numpy(world.load_split("judge")[0])
     torch.manual_seed(SEED)
-    model = Contrast().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model = Contrast().to(memory_format=torch.channels_last).train()
     optimizer = MixedOptimizer(model, PEAK_RATE, edges=("conv1", "head"))
     kept = work / "checkpoint.safetensors"
     done = _restore(kept, model, optimizer) if kept.is_file() else 0
@@ -205,12 +205,9 @@ def share_within(features: torch.Tensor, labels: torch.Tensor) -> float:
     0.038...
     """
     features = features.double()
-    whole = (features - features.mean(dim=0)).square().sum()
-    within = sum(
-        (part - part.mean(dim=0)).square().sum()
-        for part in (features[labels == label] for label in labels.unique())
-    )
-    return float(within / whole)
+    whole = float((features - features.mean(dim=0)).square().sum())
+    parts = [features[labels == label] for label in set(labels.tolist())]
+    return sum(float((part - part.mean(dim=0)).square().sum()) for part in parts) / whole
 
 
 def knn_accuracy(

@@ -9,6 +9,7 @@ alone.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def load_timm(
         raise ModelError(f"{weights} is no safetensors file: pickled weights are not loaded.")
     try:
         known = timm.get_pretrained_cfg(architecture)
-        own = {**(known.to_dict() if known else {}), **shown}
+        own = {**(asdict(known) if known else {}), **shown}
         side = min(int(own["input_size"][-1]), LARGEST_SIDE)
         if own.get("fixed_input_size"):
             options = options | {"img_size": side}

@@ -82,10 +82,13 @@ def _inside(
     points, centres = points.double(), centres.double()
     # A centre is its own nearest.
     reach = torch.cat(
-        [_distances(rows, centres).kthvalue(k + 1, dim=1).values for rows in centres.split(_ROWS)]
+        [
+            _distances(rows, centres).kthvalue(k + 1, dim=1).values
+            for rows in torch.split(centres, _ROWS)
+        ]
     )
     balls, held = [], torch.zeros(len(centres), dtype=torch.int64)
-    for rows in points.split(_ROWS):
+    for rows in torch.split(points, _ROWS):
         inside = _distances(rows, centres) <= reach
         balls.append(inside.sum(dim=1))
         held += inside.sum(dim=0)

@@ -120,8 +120,11 @@ def test_the_miniature_runs_and_goes_on(tmp_path: Path) -> None:
     runs = {(run.regime, run.row): run for run in read_runs(tmp_path / "regimes.csv")}
     assert runs["narrow and scarce", "oracle"].values["selection_precision"] == 1.0
     assert runs["narrow and scarce", "COTI"].values["image_steps"] == 8
-    assert "fd_judge" in runs["narrow and scarce", "no TI"].values
-    assert "fd_judge" not in runs["scarce", "TI (RAND)"].values
+    for row in ("no TI", "seeds alone", "TI (RAND)", "COTI", "oracle"):
+        assert {"fd_ssl", "coverage", "r_precision"} <= set(runs["narrow and scarce", row].values)
+    alone = runs["scarce", "TI (RAND)"].values
+    assert {"xt_fd_ssl", "xt_coverage", "selection_precision"} <= set(alone)
+    assert "fd_ssl" not in alone
     assert runs["scarce", "TI (RAND)"].values["images"] == 8
     page = (tmp_path / "regimes.md").read_text(encoding="utf-8")
     for said in ("All 8 runs of the plan are done", "### narrow and scarce", "| oracle | 1 |"):
