@@ -90,8 +90,8 @@ def measure_training_set(
     """Metrics of X_T itself, which need no embedding; what cannot be measured is missing."""
     found: dict[str, float] = {}
     if data.ground_truth is not None and training_set.selected:
-        picked = [data.sources[name] for name in training_set.selected]
-        found["selection_precision"] = selection_precision(picked, data.ground_truth)
+        selected = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(selected, data.ground_truth)
     real = None if data.references is None else data.references.tensors.get("ssl_references")
     if models.ssl_judge is None or real is None:
         return found

@@ -26,7 +26,10 @@ _ROUNDS = 3
 _START = 0.1
 """Share of right images from which the first estimate starts."""
 _LEAST_SHARE = 0.02
-"""Below this share of right images none is estimated."""
+"""Least share that a fit is made with."""
+_MARGIN = 1.1
+"""Accepted images to estimated right ones: the scores of these have a long lower end, of which a
+normal distribution misses some."""
 _EXAMPLES = 4_000
 """Most negatives, and most positives, of a fit; taken evenly from the ranks."""
 _SPREAD = 3.0
@@ -43,7 +46,11 @@ def self_trained(
     text: torch.Tensor,  # [d], L2-normalised, of the concept's words
     s_aes: torch.Tensor,  # [n], 0 to 10
 ) -> torch.Tensor:
-    """Log odds that an image shows the concept and looks good: float64 [n], above 0 rather yes."""
+    """How surely an image shows the concept and looks good: float64 [n], accepted from 0 on.
+
+    The smaller of two: how far it is ahead of the last of as many images as are estimated to be
+    right, in the pool's standard deviations, and the classifier's log odds.
+    """
     count = len(pool)
     if count == 0:
         return torch.zeros(0, dtype=torch.float64)
@@ -52,7 +59,7 @@ def self_trained(
     scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
     own = (seeds.double() - centre) * scale
     order, share = first, upper_share(first, _START)
-    log_odds = order
+    log_odds = first
     for _ in range(_ROUNDS):
         ranked = order.argsort(descending=True, stable=True)
         right = max(share, _LEAST_SHARE) * count
@@ -74,7 +81,8 @@ def self_trained(
         log_odds = _products(pool, direction) - centre @ direction + solution[-1]
         order = _standard(log_odds) + first
         share = upper_share(order, max(share, _LEAST_SHARE))
-    return log_odds
+    accepted = min(count, max(1, round(_MARGIN * share * count)))
+    return torch.minimum(order - order.sort(descending=True).values[accepted - 1], log_odds)
 
 
 def missing(

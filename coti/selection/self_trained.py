@@ -18,15 +18,17 @@ __all__ = ["SelfTrained"]
 
 _LOOKS = 4.5
 """S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
+_DOUBTFUL = 1.5
+"""Times the accepted images of which the best are taken where more are wanted."""
 
 
 class SelfTrained:
-    """Some of the accepted images, at once or B a cycle; never more than it accepts.
+    """Some of the accepted images, ``baseline_images`` at once or B a cycle; fewer of a poor pool.
 
-    Accepted is what rather shows the concept than not and has an S_aes of at least
-    ``aesthetic_gate``, or 4.5. All of these are equally good; which are taken is a draw, so that
-    X_T is as varied as the concept. Once there are generations, an image that these don't reach is
-    the more likely to be drawn.
+    Accepted are as many as are estimated to be right, with an S_aes of at least ``aesthetic_gate``,
+    or 4.5. All of these are equally good; which are taken is a draw, so that X_T is as varied as
+    the concept. Once there are generations, an image that these don't reach is the more likely to
+    be drawn.
     """
 
     growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
@@ -47,7 +49,7 @@ class SelfTrained:
         return settings.selection.batch if settings.growth == "cycles" else 1
 
     def score(self, pool: PoolView) -> torch.Tensor:
-        """Log odds that it shows the concept and looks good."""
+        """How surely it shows the concept and looks good; 0 and more is accepted."""
         text = of_text(pool, self.name, "concept_text")[0]
         features, s_aes = pool.features, pool.columns["s_aes"]
         unknown = int((s_aes.isnan() | features["pool"].isnan().any(dim=1)).sum())
@@ -60,16 +62,20 @@ class SelfTrained:
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Accepted images, drawn, best first."""
-        rules, score = pool.settings.selection, pool.columns["score"]
+        rules, score, count = pool.settings.selection, pool.columns["score"], wanted(pool)
         gates = replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)
-        open_ = pool.candidates & (score > 0)
-        passed = eligible(open_, gates, pool.columns["s_aes"], pool.columns["s_con"])
+        right = int((score >= 0).sum())
+        reach = max(right, min(round(_DOUBTFUL * right), count))
+        near = score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
+        passed = eligible(
+            pool.candidates & near, gates, pool.columns["s_aes"], pool.columns["s_con"]
+        )
         places = passed.nonzero().squeeze(1)
         if pool.generated is None or len(places) == 0:
             chance = torch.ones(len(places), dtype=torch.float64)
         else:
             chance = missing(pool.features["pool"][places], pool.generated)
-        drawn = places[_without_replacement(chance, wanted(pool), seed)]
+        drawn = places[_without_replacement(chance, count, seed)]
         return drawn[score[drawn].argsort(descending=True, stable=True)]
 
 
