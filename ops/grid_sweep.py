@@ -38,6 +38,8 @@ from ops.tracking.lineage import weights_of
 __all__ = ["Sweep", "code_of", "settings_of"]
 
 WORKER = "ops.grid_worker"
+BUILDER = ("degrade", "make_pool", "pool_captions", "pool_defects", "world")
+"""Of ``assets/build``: what pools and seeds are made by."""
 ANYWHERE = ("coti/settings/", "coti/metrics/table.py", "coti/selection/__init__.py")
 """Sources that change no number: what they say is in ``settings``, or for readers."""
 
@@ -78,7 +80,8 @@ def _shared() -> frozenset[Path]:
     """What all rows are computed by."""
     strategies = (_module(name) for name in STRATEGIES.names())
     own = {ROOT / f"{module.replace('.', '/')}.py" for module in strategies}
-    return _counting(modules_of(WORKER, without={*own, ROOT / "coti/selection/__init__.py"}))
+    shared = modules_of(WORKER, without={*own, ROOT / "coti/selection/__init__.py"})
+    return _counting(shared) | {ROOT / f"assets/build/{name}.py" for name in BUILDER}
 
 
 @cache

@@ -80,7 +80,7 @@ def test_rows_stay_until_the_grid_is_whole(config: GridConfig, tmp_path: Path) -
 
 
 def test_an_edit_of_a_strategy_is_one_of_its_own_rows() -> None:
-    """The trainer and the metrics are all rows'; the page, the table of metrics nobody's."""
+    """The trainer, metrics, pools are all rows'; the page, the table of metrics nobody's."""
     shared, oracle = grid_sweep._shared(), grid_sweep._own("oracle")
     selection = ROOT / "coti" / "selection"
     assert {selection / "oracle.py", selection / "random_images.py"} <= oracle
@@ -89,6 +89,7 @@ def test_an_edit_of_a_strategy_is_one_of_its_own_rows() -> None:
         assert ROOT / "coti" / name in shared
     for name in ("experiments/regimes_page.py", "metrics/table.py", "settings/run.py"):
         assert ROOT / "coti" / name not in shared | oracle
+    assert ROOT / "assets" / "build" / "make_pool.py" in shared
     codes = {code_of(RunSettings(strategy=name)) for name in ("none", "coti", "oracle", "random")}
     assert len(codes) == 4
 
