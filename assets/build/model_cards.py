@@ -154,7 +154,7 @@ def _ladder(path: Path) -> str:
     head = ("step", "concept", "guidance", "fd_judge", "KID", "R-precision")
     lines = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
     return (
-        "\n\nThe ladder: what a checkpoint is worth with 200 clean images, 256 drawn, by "
+        "\n\nThe ladder: what a checkpoint is worth with 200 clean images, 256 generated, by "
         "`base_model ladder`.\n\n" + "\n".join(lines)
     )
 

@@ -7,6 +7,7 @@ the network is timm's. Used for measurement and by baselines of the experiments,
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,15 @@ class EfficientNetLite0:
         16, 24, 40, 112, 320."""
         return [torch.cat(stage) for stage in zip(*self._stages(images), strict=True)]
 
-    def _batches(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [self.pixels(part) for part in torch.split(images, self.batch_size)]
+    def _batches(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        return (self.pixels(part) for part in torch.split(images, self.batch_size))
 
-    def _stages(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
-        return [
+    def _stages(self, images: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+        """A batch after the other: all feature maps of 14,000 images are nine gigabytes."""
+        return (
             self._model.forward_intermediates(part, intermediates_only=True)
             for part in self._batches(images)
-        ]
+        )
 
 
 def published_weights() -> Path:

@@ -55,7 +55,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     """The same bytes; and they load as an encoder."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
     monkeypatch.setattr(world, "load_split", lambda _: (noise, np.zeros(12, np.int64)))
-    for name, value in (("SIDE", 16), ("BATCH", 4), ("CHECKPOINT_EVERY", 2), ("WARM_UP", 1)):
+    for name, value in (("BATCH", 4), ("CHECKPOINT_EVERY", 2), ("WARM_UP", 1)):
         monkeypatch.setattr(ssl_judge, name, value)
     ssl_judge.train(tmp_path / "whole", tmp_path / "a", steps=4)
     loss, calls = ssl_judge.contrastive_loss, iter(range(9))
