@@ -13,7 +13,14 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-__all__ = ["agreement", "evidence", "logistic_regression", "missing", "self_trained", "upper_share"]
+__all__ = [
+    "agreement",
+    "evidence",
+    "logistic_regression",
+    "self_trained",
+    "unreached",
+    "upper_share",
+]
 
 _AESTHETIC = 0.5
 """Say of S_aes in the evidence, beside 1 for the seeds."""
@@ -36,8 +43,6 @@ _SPREAD = 3.0
 """Root mean square length of a centred feature before the fit."""
 _DECAY = 0.01
 """Weight decay of the fit."""
-_RATIO_DECAY = 0.03
-"""Weight decay of the classifier of :func:`missing`; more makes the ratio smoother."""
 
 
 def self_trained(
@@ -85,26 +90,28 @@ def self_trained(
     return torch.minimum(order - order.sort(descending=True).values[accepted - 1], log_odds)
 
 
-def missing(
+def unreached(
     accepted: torch.Tensor,  # [a, d], L2-normalised, images that show the concept
-    generated: torch.Tensor,  # [m, d], L2-normalised, what the embedding generates
+    generated: torch.Tensor,  # [m, d], L2-normalised, what the embedding generates, m ≥ 1
+    neighbours: int = 5,
 ) -> torch.Tensor:
-    """How much rather an accepted image is met in the pool than generated: float64 [a], 0 to 1.
+    """Accepted images near which nothing is generated: bool [a]. Eq. 11's idea, image by image.
 
-    The ratio of two densities by a classifier between them (Sugiyama, Suzuki and Kanamori 2012):
-    p/(p + q), ½ where both are alike, 1 where the generations don't reach. Eq. 11's idea, image by
-    image.
+    An image is reached where a generation is nearer to it than its k-th nearest of as many accepted
+    images as there are generations: coverage (Naeem et al. 2020), of each image.
     """
-    some = _evenly(torch.arange(len(accepted)))
-    both = torch.cat([accepted[some], generated]).double()
-    centre = both.mean(dim=0)
-    scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
-    target = torch.zeros(len(both), dtype=torch.float64)
-    target[: len(some)] = 1
-    weights = torch.where(target > 0, 0.5 / len(some), 0.5 / len(generated))
-    solution = logistic_regression((both - centre) * scale, target, weights, _RATIO_DECAY)
-    direction = solution[:-1] * scale
-    return torch.sigmoid(_products(accepted, direction) - centre @ direction + solution[-1])
+    few = min(len(accepted), len(generated))
+    some = torch.arange(few) * len(accepted) // max(1, few)
+    k = min(neighbours, few - 1)
+    if k < 1:
+        return torch.ones(len(accepted), dtype=torch.bool)
+    parts = []
+    for rows in torch.arange(len(accepted)).split(8192):
+        cosines = accepted[rows] @ accepted[some].T
+        cosines[rows[:, None] == some] = -torch.inf  # an image is no neighbour of itself
+        reach = cosines.topk(k, dim=1).values[:, -1]
+        parts.append((accepted[rows] @ generated.T).amax(dim=1) < reach)
+    return torch.cat(parts)
 
 
 def evidence(
