@@ -80,7 +80,7 @@ def test_what_the_seeds_do_not_show_is_learned() -> None:
     seeds = normalized(0.05 * normal(5, 12, 6).float() + axes[0] + axes[1])
     order = self_trained(pool, seeds, normalized(axes[0]), torch.full((700,), 7.0))
     accepted = order >= 0
-    assert accepted[:200].double().mean() > 0.9
+    assert accepted[:200].double().mean() > 0.85
     assert accepted[200:].double().mean() < 0.01
 
 
