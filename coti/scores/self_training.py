@@ -3,9 +3,9 @@
 What is known is weak by itself: how near an image is to the seeds, how well a name fits it, how
 good it looks. Together they order the pool well enough that its top is nearly all right and its
 lower part nearly all wrong. A classifier of these two sees what the seeds cannot show, the whole
-concept, and orders the pool anew; a few rounds settle it (self-training, Yarowsky 1995, as two-step
-learning from positive and unlabelled examples, Bekker and Davis 2020). All in float64 and by fixed
-numbers of steps.
+concept, and orders the pool anew (self-training, Yarowsky 1995, as two-step learning from positive
+and unlabelled examples, Bekker and Davis 2020). Once: on features that tell the concept badly
+apart, more rounds only make its errors larger. All in float64 and by fixed numbers of steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-__all__ = ["agreement", "evidence", "logistic_regression", "missing", "self_trained", "upper_share"]
+__all__ = [
+    "agreement",
+    "evidence",
+    "logistic_regression",
+    "self_trained",
+    "unreached",
+    "upper_share",
+]
 
 _AESTHETIC = 0.5
 """Say of S_aes in the evidence, beside 1 for the seeds."""
@@ -21,12 +28,10 @@ _SURE = 0.6
 """Part of the estimated right images that are taken for positives, from the top."""
 _DOUBTFUL = 1.5
 """Times the estimated right images behind which all are taken for negatives."""
-_ROUNDS = 3
-"""Fits, each to the order that the one before gave."""
 _START = 0.1
 """Share of right images from which the first estimate starts."""
 _LEAST_SHARE = 0.02
-"""Least share that a fit is made with."""
+"""Least share that the fit is made with."""
 _MARGIN = 1.1
 """Accepted images to estimated right ones: the scores of these have a long lower end, of which a
 normal distribution misses some."""
@@ -34,10 +39,8 @@ _EXAMPLES = 4_000
 """Most negatives, and most positives, of a fit; taken evenly from the ranks."""
 _SPREAD = 3.0
 """Root mean square length of a centred feature before the fit."""
-_DECAY = 0.01
+_DECAY = 0.1
 """Weight decay of the fit."""
-_RATIO_DECAY = 0.03
-"""Weight decay of the classifier of :func:`missing`; more makes the ratio smoother."""
 
 
 def self_trained(
@@ -54,57 +57,50 @@ def self_trained(
     count = len(pool)
     if count == 0:
         return torch.zeros(0, dtype=torch.float64)
-    first = evidence(pool, seeds, text, s_aes)
+    known = evidence(pool, seeds, text, s_aes)
+    share = max(upper_share(known, _START), _LEAST_SHARE)
+    ranked = known.argsort(descending=True, stable=True)
+    sure = _evenly(ranked[: max(1, round(_SURE * share * count))])
+    wrong = _evenly(ranked[min(count - 1, round(_DOUBTFUL * share * count)) :])
+    # Half for what is right, of which the seeds, which a person chose, have half.
+    sizes = ((len(seeds), 0.25), (len(sure), 0.25), (len(wrong), 0.5))
+    weights = torch.cat([torch.full((n,), say / n, dtype=torch.float64) for n, say in sizes])
+    target = torch.ones_like(weights)
+    target[-len(wrong) :] = 0
     centre = pool.mean(dim=0).double()
     scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
-    own = (seeds.double() - centre) * scale
-    order, share = first, upper_share(first, _START)
-    log_odds = first
-    for _ in range(_ROUNDS):
-        ranked = order.argsort(descending=True, stable=True)
-        right = max(share, _LEAST_SHARE) * count
-        sure = _evenly(ranked[: max(1, round(_SURE * right))])
-        wrong = _evenly(ranked[min(count - 1, round(_DOUBTFUL * right)) :])
-        found = (pool[torch.cat([sure, wrong])].double() - centre) * scale
-        weights = torch.cat(
-            [
-                # Half for what is right, of which the seeds, which a person chose, have half.
-                torch.full((len(own),), 0.25 / len(own), dtype=torch.float64),
-                torch.full((len(sure),), 0.25 / len(sure), dtype=torch.float64),
-                torch.full((len(wrong),), 0.5 / len(wrong), dtype=torch.float64),
-            ]
-        )
-        target = torch.ones(len(weights), dtype=torch.float64)
-        target[len(own) + len(sure) :] = 0
-        solution = logistic_regression(torch.cat([own, found]), target, weights, _DECAY)
-        direction = solution[:-1] * scale
-        log_odds = _products(pool, direction) - centre @ direction + solution[-1]
-        order = _standard(log_odds) + first
-        share = upper_share(order, max(share, _LEAST_SHARE))
+    examples = torch.cat([seeds, pool[sure], pool[wrong]]).double()
+    solution = logistic_regression((examples - centre) * scale, target, weights, _DECAY)
+    direction = solution[:-1] * scale
+    log_odds = _products(pool, direction) - centre @ direction + solution[-1]
+    order = _standard(log_odds) + known
+    share = upper_share(order, share)
     accepted = min(count, max(1, round(_MARGIN * share * count)))
     return torch.minimum(order - order.sort(descending=True).values[accepted - 1], log_odds)
 
 
-def missing(
+def unreached(
     accepted: torch.Tensor,  # [a, d], L2-normalised, images that show the concept
-    generated: torch.Tensor,  # [m, d], L2-normalised, what the embedding generates
+    generated: torch.Tensor,  # [m, d], L2-normalised, what the embedding generates, m ≥ 1
+    neighbours: int = 5,
 ) -> torch.Tensor:
-    """How much rather an accepted image is met in the pool than generated: float64 [a], 0 to 1.
+    """Accepted images near which nothing is generated: bool [a]. Eq. 11's idea, image by image.
 
-    The ratio of two densities by a classifier between them (Sugiyama, Suzuki and Kanamori 2012):
-    p/(p + q), ½ where both are alike, 1 where the generations don't reach. Eq. 11's idea, image by
-    image.
+    An image is reached where a generation is nearer to it than its k-th nearest of as many accepted
+    images as there are generations: coverage (Naeem et al. 2020), of each image.
     """
-    some = _evenly(torch.arange(len(accepted)))
-    both = torch.cat([accepted[some], generated]).double()
-    centre = both.mean(dim=0)
-    scale = _SPREAD / (1 - centre.square().sum()).clamp(min=1e-6).sqrt()
-    target = torch.zeros(len(both), dtype=torch.float64)
-    target[: len(some)] = 1
-    weights = torch.where(target > 0, 0.5 / len(some), 0.5 / len(generated))
-    solution = logistic_regression((both - centre) * scale, target, weights, _RATIO_DECAY)
-    direction = solution[:-1] * scale
-    return torch.sigmoid(_products(accepted, direction) - centre @ direction + solution[-1])
+    few = min(len(accepted), len(generated))
+    some = torch.arange(few) * len(accepted) // max(1, few)
+    k = min(neighbours, few - 1)
+    if k < 1:
+        return torch.ones(len(accepted), dtype=torch.bool)
+    parts = []
+    for rows in torch.arange(len(accepted)).split(8192):
+        cosines = accepted[rows] @ accepted[some].T
+        cosines[rows[:, None] == some] = -torch.inf  # an image is no neighbour of itself
+        reach = cosines.topk(k, dim=1).values[:, -1]
+        parts.append((accepted[rows] @ generated.T).amax(dim=1) < reach)
+    return torch.cat(parts)
 
 
 def evidence(

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from coti.core.errors import ConfigError
-from coti.scores.self_training import missing, self_trained
+from coti.scores.self_training import self_trained, unreached
 from coti.selection.batch import eligible
 from coti.selection.protocol import PoolView
 from coti.selection.text_top import of_text, wanted
@@ -20,6 +20,8 @@ _LOOKS = 4.5
 """S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
 _DOUBTFUL = 1.5
 """Times the accepted images of which the best are taken where more are wanted."""
+_REACHED = 0.1
+"""Chance of an image that the generations reach, beside 1 of one that they don't."""
 
 
 class SelfTrained:
@@ -27,8 +29,8 @@ class SelfTrained:
 
     Accepted are as many as are estimated to be right, with an S_aes of at least ``aesthetic_gate``,
     or 4.5. All of these are equally good; which are taken is a draw, so that X_T is as varied as
-    the concept. Once there are generations, an image that these don't reach is the more likely to
-    be drawn.
+    the concept. Once there are generations, an image that these don't reach is ten times as likely
+    to be drawn.
     """
 
     growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
@@ -71,10 +73,9 @@ class SelfTrained:
             pool.candidates & near, gates, pool.columns["s_aes"], pool.columns["s_con"]
         )
         places = passed.nonzero().squeeze(1)
-        if pool.generated is None or len(places) == 0:
-            chance = torch.ones(len(places), dtype=torch.float64)
-        else:
-            chance = missing(pool.features["pool"][places], pool.generated)
+        chance = torch.ones(len(places), dtype=torch.float64)
+        if pool.generated is not None:
+            chance[~unreached(pool.features["pool"][places], pool.generated)] = _REACHED
         drawn = places[_without_replacement(chance, count, seed)]
         return drawn[score[drawn].argsort(descending=True, stable=True)]
 
