@@ -25,6 +25,7 @@ class ZenMLProject(Project):
 
     root = ROOT
     commands = {  # noqa: RUF012
+        "regimes": ("cli.regimes", "regimes"),
         "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),
         "stack": ("cli.stack", "stack"),

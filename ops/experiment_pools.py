@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from coti.core.errors import ConfigError
 from coti.core.whole_files import whole_folder
 from ops.experiment_file import ConceptSource, ExperimentConfig, MadePools
+from ops.regimes_file import PoolKey, SeedsKey
 from ops.stack.locations import ROOT
 
-__all__ = ["sources_of"]
+__all__ = ["GridData", "sources_of"]
+
+LEFT = "seed_candidates.json"
+"""In a pool of a grid: places of the images that it leaves over, of which seeds are drawn."""
 
 
 def sources_of(config: ExperimentConfig) -> dict[str, ConceptSource]:
@@ -29,12 +37,83 @@ def sources_of(config: ExperimentConfig) -> dict[str, ConceptSource]:
     return found
 
 
+@dataclass(frozen=True)
+class GridData:
+    """Folders of a grid's pools, seeds and references, each made when it is first asked for."""
+
+    folder: Path
+
+    def pool(self, key: PoolKey) -> Path:
+        """The folder with ``pool/`` and ``ground_truth.csv``.
+
+        Raises:
+            ConfigError: the world has no such concept or recipe, or is not installed.
+        """
+        size = "" if key.size is None else f"-{key.size}"
+        clean = "" if key.clean is None else f"-clean{100 * key.clean:g}"
+        name = f"{key.recipe}-{key.seed}{size}{clean}"
+        folder = self.folder / name / _file_name(key.concept)
+        if not (folder / LEFT).is_file():
+            builder = _builder()
+            with whole_folder(folder, replace=True) as part, _as_config_error(key.concept):
+                left = builder.make_pool(
+                    key.concept, part, key.recipe, key.seed, key.size, key.clean, references=False
+                )
+                (part / LEFT).write_text(json.dumps(left), encoding="utf-8")
+        return folder
+
+    def seeds(self, pool: PoolKey, key: SeedsKey) -> Path:
+        """A folder of seed images beside those of the pool, none of them in it."""
+        place = self.pool(pool)
+        folder = place / f"seeds-{key.kind}-{key.count}-{key.seed}"
+        if not folder.is_dir():
+            builder = _builder()
+            left = json.loads((place / LEFT).read_text(encoding="utf-8"))
+            with whole_folder(folder, replace=True) as part, _as_config_error(pool.concept):
+                places = builder.draw_seeds(pool.concept, left, key.kind, key.count, key.seed)
+                builder.write_seeds(pool.concept, places, part)
+        return folder
+
+    def references(self, concept: str) -> Path:
+        """The concept's held-out references, the same for all its pools."""
+        folder = self.folder / "references" / _file_name(concept)
+        if not folder.is_dir():
+            builder = _builder()
+            with whole_folder(folder, replace=True) as part, _as_config_error(concept):
+                builder.write_references(concept, part)
+        return folder
+
+
+def _file_name(concept: str) -> str:
+    return concept.replace(" ", "_")
+
+
+@contextmanager
+def _as_config_error(concept: str) -> Iterator[None]:
+    """What the builder says where it gives up, as an error of ours."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ConfigError(f"the pool of {concept!r} can't be made: {error}.") from error
+
+
+def _builder() -> ModuleType:
+    """Its module: assets are no installed package, and the zenml command has no cwd."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from assets.build import make_pool
+
+    return make_pool
+
+
 def _made(concept: str, recipe: MadePools) -> ConceptSource:
     size = "" if recipe.size is None else f"-{recipe.size}"
-    name = f"{recipe.recipe}-{recipe.seed}{size}/{concept.replace(' ', '_')}"
+    name = f"{recipe.recipe}-{recipe.seed}{size}/{_file_name(concept)}"
     folder = ROOT / recipe.folder / name
     if not _is_that(folder, concept, recipe):
-        _make(concept, folder, recipe)
+        # Made beside and renamed when whole: an interrupted one is never taken for a pool.
+        with whole_folder(folder, replace=True) as part, _as_config_error(concept):
+            _builder().make_pool(concept, part, recipe.recipe, recipe.seed, recipe.size)
     place = f"{recipe.folder}/{name}"
     return ConceptSource(
         concept=concept,
@@ -52,16 +131,3 @@ def _is_that(folder: Path, concept: str, recipe: MadePools) -> bool:
     known = json.loads(about.read_text(encoding="utf-8"))
     wanted = {"concept": concept, "recipe_name": recipe.recipe, "seed": recipe.seed}
     return all(known.get(key) == value for key, value in wanted.items())
-
-
-def _make(concept: str, folder: Path, recipe: MadePools) -> None:
-    """Made beside and renamed when whole: an interrupted one is never taken for a pool."""
-    if str(ROOT) not in sys.path:  # assets are no installed package; the zenml command has no cwd
-        sys.path.append(str(ROOT))
-    from assets.build.make_pool import make_pool
-
-    with whole_folder(folder, replace=True) as part:
-        try:
-            make_pool(concept, part, recipe.recipe, recipe.seed, recipe.size)
-        except SystemExit as error:
-            raise ConfigError(f"the pool of {concept!r} can't be made: {error}.") from error

@@ -136,6 +136,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
         accepted=accepted,
         quarantined=quarantined,
         seed_images=seed_images,
+        text=config.asked_for,
         **encoding,
     )
     references, shortfalls = embed_references(
@@ -160,7 +161,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
     history: Any = None
     scored: Any = None
     decision: Any = None
-    first_head, kept_embedding, kept_features = None, None, None
+    first_head, kept_embedding, kept_features, generated_features = None, None, None, None
     curves: list[Any] = []
     samples: list[Any] = []
     tables: list[Any] = []
@@ -193,6 +194,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 previous=tables[-1] if tables else None,
                 cycle=cycle,
                 scored=scored,
+                generated_features=generated_features,
                 settings=used["score_pool"],
                 baselines_fingerprint=prints.baselines,
             )
@@ -204,6 +206,7 @@ def wire(config: RunSettings, loop: Loop) -> None:
                 accepted=accepted,
                 cycle=cycle,
                 last=decision,
+                generated_features=generated_features,
                 settings=used["select_batch"],
                 ground_truth_fingerprint=prints.ground_truth if cheats else "",
             )

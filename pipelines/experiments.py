@@ -14,7 +14,7 @@ from zenml import ExternalArtifact
 from zenml.utils.time_utils import utc_now
 
 from coti.core.errors import ConfigError
-from coti.settings import ConceptScoreSettings, EvaluationSettings, RunSettings
+from coti.settings import EvaluationSettings, RunSettings
 from coti.settings.run import flat
 from ops.experiment_file import (
     ConceptSource,
@@ -238,23 +238,14 @@ class _Concept:
 
     def _features(self, settings: RunSettings) -> tuple[Any, Any]:
         """Features, and the images that are left without near duplicates."""
-        own = settings.concept_score
-        # What the features depend on; S_con's kind, for one, is no part of it.
-        part = replace(
-            ConceptScoreSettings(),
-            encoder=own.encoder,
-            model=own.model,
-            pretrained=own.pretrained,
-            sha256=own.sha256,
-            batch_size=own.batch_size,
-            distractors=own.distractors,
-        )
-        used = replace(settings, concept_score=part).only(
+        used = replace(settings, concept_score=settings.concept_score.encoding).only(
             "scorer", "concept_score", "model", "pool_rules"
         )
-        return self._once("features", used, lambda: self._embedded(used))  # type: ignore[no-any-return]
+        text = settings.asked_for
+        key = f"features of {text}"
+        return self._once(key, used, lambda: self._embedded(used, text))  # type: ignore[no-any-return]
 
-    def _embedded(self, used: RunSettings) -> tuple[Any, Any]:
+    def _embedded(self, used: RunSettings, text: str) -> tuple[Any, Any]:
         encoding: dict[str, Any] = {
             "settings": used,
             "device": self._device,
@@ -266,6 +257,7 @@ class _Concept:
             accepted=self._accepted,
             quarantined=self._quarantined,
             seed_images=self.seed_images,
+            text=text,
             **encoding,
         )
         return features, accepted

@@ -36,6 +36,7 @@ def gather_features(
     accepted: pd.DataFrame,
     quarantined: pd.DataFrame,
     seed_images: ImageSet,
+    text: str,
     settings: RunSettings,
     device: str,
     scorer_fingerprint: str,
@@ -45,10 +46,13 @@ def gather_features(
     Annotated[pd.DataFrame, "accepted"],
     Annotated[pd.DataFrame, "quarantined"],
 ]:
-    """What looks the same to the scorer joins the quarantine, in a group with what is kept."""
+    """What looks the same to the scorer joins the quarantine, in a group with what is kept.
+
+    ``text``: the words for the concept, ``settings.asked_for`` of a run.
+    """
     encoders = encoders_of(on_device(settings, device))
     distractors = settings.concept_score.distractors
-    seeds = embed_seeds(encoders.scorer, encoders.concept, seed_images, distractors)
+    seeds = embed_seeds(encoders.scorer, encoders.concept, seed_images, distractors, text)
     features = gather_shards(shards, seeds)
     alike = settings.pool_rules.near_duplicate_cosine
     if alike:

@@ -37,12 +37,14 @@ def score_pool(
     previous: pd.DataFrame | None,
     cycle: int,
     scored: dict[str, Any] | None,
+    generated_features: TensorBundle | None,
     settings: RunSettings,
     baselines_fingerprint: str,
 ) -> Annotated[pd.DataFrame, "scores"]:
     """One row an image, best first; γ of the last cycle's generations sets the weights.
 
     ``previous`` is the last cycle's table: of Eq. 8 only what joined X_T since is new.
+    ``generated_features`` are those of the last cycle's generations.
     """
     metrics = (scored or {}).get("metrics", {})
     ids = features.strings("pool_ids")
@@ -53,6 +55,7 @@ def score_pool(
             head=AestheticHead.from_tensors(aesthetic_head.tensors),
             concept=ConceptScorer.from_tensors(concept_scorer.tensors),
             columns=None if previous is None else columns_of(previous, ids),
+            generated=None if generated_features is None else generated_features["generated"],
             gammas=(metrics.get("gamma_aes", 0.0), metrics.get("gamma_con", 0.0)),
         ),
         features=features,

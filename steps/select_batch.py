@@ -42,6 +42,7 @@ def select_batch(
     accepted: pd.DataFrame,
     cycle: int,
     last: dict[str, Any] | None,
+    generated_features: TensorBundle | None,
     settings: RunSettings,
     ground_truth_fingerprint: str,
 ) -> tuple[
@@ -52,7 +53,8 @@ def select_batch(
     """X_T with the picked images, their rows of the score table, and whether the loop goes on.
 
     ``last`` is the controller's decision after the cycle before; where nothing is left to pick it
-    is taken back, so that no cycle trains on an unchanged X_T.
+    is taken back, so that no cycle trains on an unchanged X_T. ``generated_features`` are those of
+    the last cycle's generations.
     """
     ids = features.strings("pool_ids")
     sources = sources_of(accepted, training_set)
@@ -63,6 +65,7 @@ def select_batch(
         columns=columns_of(scores, ids),
         cycle=cycle,
         sources=[sources[name] for name in ids],
+        generated=None if generated_features is None else generated_features["generated"],
     )
     ground_truth = ground_truth_of(settings) if strategy_of(settings).sees_ground_truth else None
     grown = select(LoopState(training_set_of(training_set), cycle), view, ground_truth)

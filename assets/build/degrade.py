@@ -4,9 +4,9 @@ Severity 0 is the image itself; 1 is barely visible and 5 leaves little to learn
 Pools use 3 to 5, the ratings of the aesthetic head use all of them. Everything is drawn from
 the generator that is passed in, so the same generator state gives the same bytes.
 
-Two families, for two recipes of pools: ``DEGRADATIONS`` (the default recipe; the scorer and the
-aesthetic head are trained with them) and ``ALTERATIONS`` (the alternate recipe; nothing is
-ever trained or tuned on them).
+Three families, for three recipes of pools: ``DEGRADATIONS`` (the default recipe; the scorer and the
+aesthetic head are trained with them), ``ALTERATIONS`` (the alternate recipe) and ``FAULTS`` (the
+third); nothing is ever trained or tuned on the last two.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ _JPEG_QUALITY = (40, 22, 12, 6, 1)
 _WATERMARK_ALPHA = (0.15, 0.25, 0.45, 0.6, 0.8)  # how opaque the marks are
 _INVERSION = (0.15, 0.3, 0.8, 0.9, 1.0)  # 0 is the image, 1 its negative
 _SCREENSHOT_SCALE = (0.9, 0.8, 0.65, 0.55, 0.45)  # side of the image inside the screenshot
+
+_MOTION = (2, 4, 6, 9, 12)  # pixels that a 32-pixel image is moved while it is taken
+_GREYS = (8, 5, 4, 3, 2)  # grey levels that are left
+_GLARE = (0.25, 0.4, 0.6, 0.8, 1.0)  # brightness of the light's middle, as part of white
+_SCANLINES = (0.15, 0.3, 0.5, 0.7, 0.9)  # how dark every third line is
+_TEAR = (1, 3, 6, 9, 13)  # most pixels that a strip of rows is out of place
+_STRETCH = (0.85, 0.7, 0.55, 0.45, 0.35)  # height or width that is left
+_CREASE = (0.1, 0.2, 0.35, 0.55, 0.75)  # how much of the image a crumpled fold takes away
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%!$"
 
@@ -143,6 +151,75 @@ def _screenshot(image: PILImage, severity: int, rng: np.random.Generator) -> PIL
     return np.asarray(page)
 
 
+def _motion_blur(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    length = max(2, round(_MOTION[severity - 1] * image.shape[0] / 32))
+    axis = int(rng.integers(2))
+    steps = range(-(length // 2), length - length // 2)
+    return _to_uint8(np.mean([np.roll(image, step, axis) for step in steps], axis=0))
+
+
+def _posterized(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    levels = _GREYS[severity - 1] - 1
+    offset = rng.uniform(-0.2, 0.2)
+    kept = np.clip(np.rint(image / 255.0 * levels + offset), 0, levels)
+    return _to_uint8(kept * 255.0 / levels)
+
+
+def _glare(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
+    down, across = np.mgrid[0:height, 0:width]
+    top, left = rng.uniform(0.15, 0.85, 2) * (height, width)
+    radius = rng.uniform(0.25, 0.45) * height
+    light = np.exp(-((down - top) ** 2 + (across - left) ** 2) / (2 * radius**2))
+    light *= 255.0 * _GLARE[severity - 1]
+    return _to_uint8(image + (light[..., None] if image.ndim == 3 else light))
+
+
+def _scanlines(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    worse = image.astype(np.float64)
+    lines = worse[int(rng.integers(3)) :: 3]
+    level = float(rng.choice([0, 140]))
+    lines += _SCANLINES[severity - 1] * (level - lines)
+    return _to_uint8(worse)
+
+
+def _torn(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, most = image.shape[0], _TEAR[severity - 1]
+    worse, row = image.copy(), 0
+    while row < height:
+        end = row + int(rng.integers(2, 8))
+        move = int(rng.integers(-most, most + 1))
+        worse[row:end] = np.roll(image[row:end], move, axis=1)
+        row = end
+    return worse
+
+
+def _stretched(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
+    size = [width, height]
+    side = int(rng.integers(2))
+    size[side] = max(1, round(size[side] * _STRETCH[severity - 1]))
+    page = Image.new("L" if image.ndim == 2 else "RGB", (width, height))
+    thing = Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    place = [0, 0]
+    place[side] = int(rng.integers((width, height)[side] - size[side] + 1))
+    page.paste(thing, (place[0], place[1]))
+    return np.asarray(page)
+
+
+def _creased(image: PILImage, severity: int, rng: np.random.Generator) -> PILImage:
+    height, width = image.shape[:2]
+    down, across = np.mgrid[0:height, 0:width]
+    worse = image.astype(np.float64)
+    for _ in range(3):
+        angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.3, 0.3) * height
+        away = np.cos(angle) * (down - height / 2) + np.sin(angle) * (across - width / 2) - offset
+        fold = _CREASE[severity - 1] * np.exp(-((away / (0.06 * height)) ** 2))
+        fold = fold[..., None] if image.ndim == 3 else fold
+        worse = worse * (1 - fold) + 255.0 * fold
+    return _to_uint8(worse)
+
+
 def collage(images: Sequence[PILImage]) -> PILImage:
     """Four images of one shape, each at half its side, as one image of that shape."""
     if len(images) != 4 or len({image.shape for image in images}) != 1:
@@ -181,6 +258,13 @@ _FUNCTIONS: dict[str, _Degradation] = {
     "inverted": _inverted,
     "collage": _collage,
     "screenshot": _screenshot,
+    "motion_blur": _motion_blur,
+    "posterized": _posterized,
+    "glare": _glare,
+    "scanlines": _scanlines,
+    "torn": _torn,
+    "stretched": _stretched,
+    "creased": _creased,
 }
 
 DEGRADATIONS = ("blur", "low_resolution", "noise", "occlusion", "text", "low_contrast", "jpeg")
@@ -189,13 +273,16 @@ DEGRADATIONS = ("blur", "low_resolution", "noise", "occlusion", "text", "low_con
 ALTERATIONS = ("watermark", "inverted", "collage", "screenshot")
 """Kinds of the alternate recipe, which nothing is trained on."""
 
+FAULTS = ("motion_blur", "posterized", "glare", "scanlines", "torn", "stretched", "creased")
+"""Kinds of the third recipe: of cameras, screens and paper; nothing is trained on them, either."""
+
 
 def degrade(image: PILImage, kind: str, severity: int, rng: np.random.Generator) -> PILImage:
     """A worse copy of an image.
 
     Args:
         image: uint8 [h, w] grey or [h, w, 3] RGB; not changed.
-        kind: one of ``DEGRADATIONS`` or ``ALTERATIONS``.
+        kind: one of ``DEGRADATIONS``, ``ALTERATIONS`` or ``FAULTS``.
         severity: 0 (a plain copy) to 5; a collage has one strength only.
         rng: where everything random comes from.
 

@@ -6,7 +6,9 @@ form), ``seeds/``, ``references/`` and, outside of the pool, ``ground_truth.csv`
 and ``recipe.json``. The same arguments give the same bytes.
 
 Seeds and pool come from split ``pool`` of the world, references from split ``reference``; no
-image is used twice, but for what the key calls a duplicate.
+image is used twice, but for what the key calls a duplicate. ``--clean 0.1`` makes a pool of which a
+tenth is right. Images of the concept that a pool leaves over are the candidates of which
+``--seed-images KIND COUNT SEED`` draws other seeds, into a folder of their own.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from assets.build import world
-from assets.build.degrade import ALTERATIONS, DEGRADATIONS, PILImage, collage, degrade
+from assets.build.degrade import ALTERATIONS, DEGRADATIONS, FAULTS, PILImage, collage, degrade
 from assets.build.pool_captions import alt_text
 from assets.build.pool_defects import DEFECTS, METADATA_DEFECTS, encode
 from coti.core.whole_files import MARKER
@@ -69,9 +73,49 @@ class Recipe:
         counts = {kind: round(getattr(self, kind) * self.size) for kind in kinds}
         return {"clean": self.size - sum(counts.values()), **counts}
 
+    def with_clean(self, clean: float) -> Recipe:
+        """The same mess around another share of clean images.
 
-RECIPES = {"default": Recipe(), "alternate": Recipe(degradations=ALTERATIONS)}
-"""``alternate`` is never used for tuning (issue 4)."""
+        Duplicates, which are of clean images, stay in proportion to these; everything else grows
+        or shrinks by one factor.
+
+        Raises:
+            SystemExit: the share is not between 0 and 1, or leaves no room for its duplicates.
+        """
+        duplicate = self.duplicate * clean / self.clean
+        rest = 1 - clean - duplicate
+        if not 0 < clean < 1 or rest < 0:
+            raise SystemExit(f"a share of clean images lies between 0 and 1, got {clean:g}")
+        factor = rest / (1 - self.clean - self.duplicate)
+        mess = {name: getattr(self, name) * factor for name in ("degraded", "lookalike", "other")}
+        return replace(self, clean=clean, duplicate=duplicate, **mess)
+
+
+RECIPES = {
+    "default": Recipe(),
+    "alternate": Recipe(degradations=ALTERATIONS),
+    "third": Recipe(
+        clean=0.34,
+        degraded=0.21,
+        lookalike=0.17,
+        other=0.23,
+        duplicate=0.05,
+        degradations=FAULTS,
+        severities=(2, 5),
+        non_product=0.4,
+    ),
+}
+"""``alternate`` and ``third`` are never used for tuning; ``third`` was written after the models and
+without a look at any result."""
+
+SeedKind = Literal["random", "narrow"]
+"""How seed images are drawn: any, or of one look."""
+
+SEED_CANDIDATES = 150
+"""Images of which seeds are drawn; the same ones for all shares of clean images."""
+
+_COMPONENTS = 32
+"""Principal components of the pixels in which a look's images are near each other."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +161,10 @@ class _Shelf:
             )
         image: PILImage = self._images[name][self._order[name].pop()]
         return image
+
+    def left(self, name: str) -> list[int]:
+        """Places in the split of the images of a class that nobody took, the last taken last."""
+        return [int(place) for place in self._order[name]]
 
 
 def _non_product(rng: np.random.Generator) -> PILImage:
@@ -260,8 +308,24 @@ def make_pool(
     recipe_name: str = "default",
     seed: int = 0,
     size: int | None = None,
-) -> None:
+    clean: float | None = None,
+    *,
+    references: bool = True,
+) -> list[int]:
     """Make pool, seeds, references and ground truth of a concept in an empty or new folder.
+
+    Args:
+        concept: a class of the world.
+        folder: where it goes.
+        recipe_name: of `RECIPES`.
+        seed: of everything random.
+        size: images in the pool; none: the recipe's.
+        clean: share of clean images, 0 to 1; none: the recipe's.
+        references: whether they are written; the same for all pools of a concept.
+
+    Returns:
+        Places in the concept's part of split ``pool`` of the images that nothing uses: the
+        candidates of `draw_seeds`.
 
     Raises:
         SystemExit: unknown concept or recipe, a folder that holds something else, or a pool
@@ -274,6 +338,8 @@ def make_pool(
     recipe = RECIPES[recipe_name]
     if size is not None:
         recipe = replace(recipe, size=size)
+    if clean is not None:
+        recipe = recipe.with_clean(clean)
     if folder.exists() and any(each.name != MARKER for each in folder.iterdir()):
         if not (folder / "recipe.json").is_file():
             raise SystemExit(f"{folder} holds something that is no pool: give an empty folder")
@@ -286,11 +352,8 @@ def make_pool(
     for number in range(recipe.seeds):
         path = folder / "seeds" / f"{number:02d}.png"
         path.write_bytes(encode(shelf.take(concept), "PNG", optimize=True))
-    for number, image in enumerate(
-        world.split_of_class("reference", world.CLASS_NAMES.index(concept))
-    ):
-        path = folder / "references" / f"{number:04d}.png"
-        path.write_bytes(encode(image, "PNG", optimize=True))
+    if references:
+        write_references(concept, folder / "references")
 
     pool = _Pool(folder / "pool", concept, rng)
     _fill(pool, recipe, shelf)
@@ -310,6 +373,60 @@ def make_pool(
     )
     about = {"concept": concept, "recipe_name": recipe_name, "seed": seed, **asdict(recipe)}
     (folder / "recipe.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return shelf.left(concept)
+
+
+def write_references(concept: str, folder: Path) -> None:
+    """The concept's held-out references as PNG files into a folder that is there."""
+    images = world.split_of_class("reference", world.CLASS_NAMES.index(concept))
+    for number, image in enumerate(images):
+        (folder / f"{number:04d}.png").write_bytes(encode(image, "PNG", optimize=True))
+
+
+def draw_seeds(
+    concept: str, left: Sequence[int], kind: SeedKind, count: int, seed: int
+) -> list[int]:
+    """Choose seed images among those that a pool left over, as `make_pool` returns them.
+
+    ``random``: any; fewer of the same seed are the first of more. ``narrow``: one at random and
+    those nearest to it by the principal components of their pixels, the nearest first: ten of one
+    look. No encoder has a say.
+
+    Returns:
+        Places in the concept's part of split ``pool``.
+
+    Raises:
+        SystemExit: the pool leaves too few, or there are fewer than ``count``.
+    """
+    if len(left) < SEED_CANDIDATES:
+        raise SystemExit(
+            f"the pool leaves {len(left)} images of {concept!r}, and seeds are drawn of "
+            f"{SEED_CANDIDATES}: make a smaller pool (--size)"
+        )
+    if not 0 < count <= SEED_CANDIDATES:
+        raise SystemExit(f"seeds are 1 to {SEED_CANDIDATES} images, got {count}")
+    candidates = np.array(left[:SEED_CANDIDATES], dtype=np.int64)
+    rng = np.random.default_rng([seed, zlib.crc32(f"seeds/{concept}/{kind}".encode())])
+    order = rng.permutation(len(candidates))
+    if kind == "narrow":
+        images = world.split_of_class("pool", world.CLASS_NAMES.index(concept))[candidates]
+        order = _nearest(images, int(order[0]))
+    return [int(place) for place in candidates[order[:count]]]
+
+
+def _nearest(images: npt.NDArray[np.uint8], anchor: int) -> npt.NDArray[np.int64]:
+    """Rows of images uint8 [n, h, w] by their distance to one of them, itself first."""
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    left, values, _ = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
+    parts = (left * values)[:, :_COMPONENTS]
+    return np.argsort(((parts - parts[anchor]) ** 2).sum(axis=1), kind="stable")
+
+
+def write_seeds(concept: str, places: Sequence[int], folder: Path) -> None:
+    """Seed images of `draw_seeds` as PNG files into a folder that is there."""
+    images = world.split_of_class("pool", world.CLASS_NAMES.index(concept))
+    for number, place in enumerate(places):
+        (folder / f"{number:02d}.png").write_bytes(encode(images[place], "PNG", optimize=True))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -353,8 +470,23 @@ def main() -> None:
     parser.add_argument("--recipe", default="default", choices=sorted(RECIPES))
     parser.add_argument("--seed", default=0, type=int)
     parser.add_argument("--size", type=int, help="images in the pool; default: the recipe's")
+    parser.add_argument("--clean", type=float, help="share of clean images; default: the recipe's")
+    parser.add_argument(
+        "--seed-images",
+        nargs=3,
+        metavar=("KIND", "COUNT", "SEED"),
+        help="also draw other seeds, random or narrow, into seeds-KIND-COUNT-SEED",
+    )
     given = parser.parse_args()
-    make_pool(given.concept, given.output, given.recipe, given.seed, given.size)
+    left = make_pool(given.concept, given.output, given.recipe, given.seed, given.size, given.clean)
+    if given.seed_images:
+        kind, count, seed = given.seed_images
+        if kind not in get_args(SeedKind) or not (count.isdigit() and seed.isdigit()):
+            parser.error("--seed-images takes random or narrow, a count and a seed")
+        seeds = given.output / f"seeds-{kind}-{count}-{seed}"
+        seeds.mkdir()
+        places = draw_seeds(given.concept, left, kind, int(count), int(seed))
+        write_seeds(given.concept, places, seeds)
     total = sum(file.stat().st_size for file in given.output.rglob("*") if file.is_file())
     count = sum(1 for _ in (given.output / "pool").iterdir()) - 1
     print(f"{given.output}: {count} files in the pool, {total / 1e6:.1f} MB in all")

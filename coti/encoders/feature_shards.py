@@ -17,7 +17,13 @@ from coti.core.tensors import TensorBundle
 from coti.core.whole_files import temporary_folder
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
 
-__all__ = ["embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
+__all__ = ["THINGS", "embed_seeds", "embed_shard", "gather_shards", "split_into_shards"]
+
+THINGS = (
+    *("thing", "product", "person", "animal", "plant", "food", "building", "vehicle"),
+    *("piece of furniture", "landscape", "pattern", "text", "logo", "drawing", "screenshot"),
+)
+"""What an image may show instead of a concept of which no look-alike is named."""
 
 
 def split_into_shards(ids: Sequence[str], size: int) -> list[list[str]]:
@@ -44,15 +50,27 @@ def embed_seeds(
     concept_encoder: ImageEncoder | None,
     seeds: ImageSet,
     distractors: Sequence[str],
+    text: str = "",
 ) -> TensorBundle:
-    """Features of the seeds and of the names of look-alikes, beside those of the shards."""
+    """Features of the seeds and of names, beside those of the shards.
+
+    With ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts``
+    [m, d] the names of look-alikes, or where there are none those of :data:`THINGS`.
+    """
     tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
     if concept_encoder is not None:
         tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
     elif distractors:
-        captions = [f"a photo of a {name}" for name in distractors]
-        tensors["distractors"] = normalized(encoder.encode_texts(captions))
+        tensors["distractors"] = _named(encoder, distractors)
+    if text:
+        tensors["concept_text"] = _named(encoder, [text])
+        tensors["other_texts"] = _named(encoder, distractors or THINGS)
     return TensorBundle(tensors).with_strings("seed_ids", seeds.names)
+
+
+def _named(encoder: ImageTextEncoder, names: Sequence[str]) -> torch.Tensor:
+    """Text features of names, L2-normalised [n, d]."""
+    return normalized(encoder.encode_texts([f"a photo of a {name}" for name in names]))
 
 
 def gather_shards(

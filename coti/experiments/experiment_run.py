@@ -12,13 +12,13 @@ from coti.core.image_set import ImageSet
 from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.data import ConceptData, Models
-from coti.loop.learn import LearnResult, learn
-from coti.loop.measurement import generated_for, measure
+from coti.loop.learn import LearnResult, learn, select_at_once
+from coti.loop.measurement import generated_for, measure, measure_training_set
 from coti.loop.plan import NO_TRAINING
 from coti.metrics.table import METRICS
 from coti.settings import RunSettings
 
-__all__ = ["ExperimentResult", "run_experiment"]
+__all__ = ["ExperimentResult", "run_experiment", "run_selection"]
 
 
 @dataclass
@@ -79,3 +79,22 @@ def run_experiment(models: Models, data: ConceptData, settings: RunSettings) -> 
         ),
         selected,
     )
+
+
+def run_selection(models: Models, data: ConceptData, settings: RunSettings) -> dict[str, Any]:
+    """What a strategy's X_T is worth, untrained: a row as `run_experiment`'s, fewer metrics.
+
+    Raises:
+        ConfigError: the strategy grows by cycles.
+        CotiError: settings, images and models that don't go together.
+    """
+    started = time.monotonic()
+    training_set = select_at_once(models, data, settings)
+    return {
+        "concept": settings.concept,
+        "strategy": settings.strategy,
+        "seed": settings.seed,
+        **measure_training_set(models, data, training_set),
+        "images": len(training_set.selected),
+        "seconds": time.monotonic() - started,
+    }

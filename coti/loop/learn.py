@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from coti.core.errors import ConfigError
 from coti.core.seeding import derived_seed
 from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
@@ -25,7 +26,7 @@ from coti.loop.train_cycle import train_cycle
 from coti.loop.training_set import TrainingSet
 from coti.settings import RunSettings
 
-__all__ = ["LearnResult", "learn"]
+__all__ = ["LearnResult", "learn", "select_at_once"]
 
 
 @dataclass
@@ -81,26 +82,10 @@ def learn(
     samples, curves = [], []
     decision: Decision | None = None
     while decision is None or decision.go_on:
-        head = finetune_aesthetic_scorer(
-            state, data.features, data.sources, data.seeds, models.encoders, settings
-        )
-        state = state.with_head(head)
-        if selects_at(state.cycle, settings):
-            pool = score_pool(
-                state,
-                data.features,
-                settings,
-                sources=data.sources,
-                images=data.pool,
-                seeds=data.seeds,
-                efficientnet=models.reference_judge,
-            )
-            grown = select_batch(state, pool, data.ground_truth)
-            if decision is not None and not grown.added_in(state.cycle):
-                decision = stopped_for_want_of_images(decision, state.cycle)
-                break
-            state = replace(state, training_set=grown, columns=pool.columns)
-            state = state.with_concept(fit_concept_scorer(state, data.features, settings))
+        state = _selected(state, models, data, settings)
+        if decision is not None and _adds_nothing(state, settings):
+            decision = stopped_for_want_of_images(decision, state.cycle)
+            break
         trained = train_cycle(
             state,
             models.base,
@@ -146,7 +131,59 @@ def learn(
         if on_cycle is not None:
             shown = with_verdicts(history, verdicts)[-1] if verdicts else record
             on_cycle(shown, decision, embedding)
-        state = state.next_cycle(scored.gammas, kept=features)
+        state = state.next_cycle(scored.gammas, kept=features, generated=scored.features)
     assert decision is not None
     records = with_verdicts(history, verdicts) if verdicts else history
     return LearnResult(kept, kept_set, records, decision, samples, curves)
+
+
+@on_its_threads
+def select_at_once(models: Models, data: ConceptData, settings: RunSettings) -> TrainingSet:
+    """The X_T that `learn` would train on, of a strategy that adds all images at once.
+
+    For what X_T is worth by itself: seconds instead of a minute of training. Neither the judge nor
+    the base model has a part in it.
+
+    Raises:
+        ConfigError: the strategy grows by cycles: what it picks depends on what was trained.
+        CotiError: as `learn`.
+    """
+    settings = effective(settings)
+    if settings.growth != "at_once":
+        raise ConfigError(
+            f"strategy {settings.strategy} picks by what the last cycle's embedding generates: "
+            "its X_T is known after training alone."
+        )
+    state = LoopState(TrainingSet(tuple(data.seeds.names)))
+    if not selects_at(0, settings):
+        return state.training_set
+    state = state.with_concept(fit_concept_scorer(state, data.features, settings))
+    return _selected(state, models, data, settings).training_set
+
+
+def _selected(
+    state: LoopState, models: Models, data: ConceptData, settings: RunSettings
+) -> LoopState:
+    """Stations 1 to 3: both scorers fitted, and where this cycle selects, X_T with its images."""
+    head = finetune_aesthetic_scorer(
+        state, data.features, data.sources, data.seeds, models.encoders, settings
+    )
+    state = state.with_head(head)
+    if not selects_at(state.cycle, settings):
+        return state
+    pool = score_pool(
+        state,
+        data.features,
+        settings,
+        sources=data.sources,
+        images=data.pool,
+        seeds=data.seeds,
+        efficientnet=models.reference_judge,
+    )
+    grown = select_batch(state, pool, data.ground_truth)
+    state = replace(state, training_set=grown, columns=pool.columns)
+    return state.with_concept(fit_concept_scorer(state, data.features, settings))
+
+
+def _adds_nothing(state: LoopState, settings: RunSettings) -> bool:
+    return selects_at(state.cycle, settings) and not state.training_set.added_in(state.cycle)

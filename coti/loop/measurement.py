@@ -21,7 +21,7 @@ from coti.metrics.selection_precision import selection_precision
 from coti.metrics.table import METRICS
 from coti.settings import RunSettings
 
-__all__ = ["generated_for", "measure"]
+__all__ = ["generated_for", "measure", "measure_training_set"]
 
 
 def generated_for(
@@ -67,19 +67,13 @@ def measure(
             found["fd_efficientnet"] = frechet_distance(network.encode_images(images), real)
     if training_set is None or embedding is None:
         return found
-    if data.ground_truth is not None and training_set.selected:
-        selected = [data.sources[name] for name in training_set.selected]
-        found["selection_precision"] = selection_precision(selected, data.ground_truth)
-    learned_from = _trained_on(data, training_set)
-    seen = data.references.tensors.get("ssl_references", torch.empty(0))
-    if models.ssl_judge is not None and len(seen) > NEIGHBOURS and len(learned_from) >= 2:
-        found |= judge_training_set(models.ssl_judge.encode_images(learned_from), seen)
+    found |= measure_training_set(models, data, training_set)
     if how.edit_images:
         quality = measure_embedding(
             models.base,
             models.judge,
             embedding,
-            learned_from,
+            _trained_on(data, training_set),
             settings=settings.generation,
             seed=derived_seed(settings.seed, "editability"),
             images_per_prompt=how.edit_images,
@@ -87,6 +81,23 @@ def measure(
         found["reconstruction"] = quality.reconstruction
         found["editability"] = quality.editability
         found |= {f"editability_{name}": v for name, v in quality.by_difficulty.items()}
+    return found
+
+
+def measure_training_set(
+    models: Models, data: ConceptData, training_set: TrainingSet
+) -> dict[str, float]:
+    """Metrics of X_T itself, which need no embedding; what cannot be measured is missing."""
+    found: dict[str, float] = {}
+    if data.ground_truth is not None and training_set.selected:
+        selected = [data.sources[name] for name in training_set.selected]
+        found["selection_precision"] = selection_precision(selected, data.ground_truth)
+    real = None if data.references is None else data.references.tensors.get("ssl_references")
+    if models.ssl_judge is None or real is None:
+        return found
+    if len(real) > NEIGHBOURS and len(training_set) >= 2:
+        features = models.ssl_judge.encode_images(_trained_on(data, training_set))
+        found |= judge_training_set(features, real)
     return found
 
 

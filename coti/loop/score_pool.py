@@ -59,6 +59,7 @@ def score_pool(
         images=None if images is None else (lambda: images.tensor(ids)),
         seed_images=None if seeds is None else seeds.images,
         efficientnet=efficientnet,
+        generated=state.generated,
     )
     strategy = strategy_of(settings)
     known = previous.get("score") if previous is not None and strategy.fixed else None

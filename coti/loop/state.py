@@ -39,6 +39,8 @@ class LoopState:
     """γ_aes, γ_con of the last generations (Eq. 9, 10)."""
     kept: torch.Tensor | None = None
     """Features of what the embedding kept before this cycle generated."""
+    generated: torch.Tensor | None = None
+    """Features of what the last embedding generated, L2-normalised [m, d]."""
 
     @property
     def scorers(self) -> tuple[AestheticHead, ConceptScorer]:
@@ -62,6 +64,11 @@ class LoopState:
         """With S_con against X_T; the first one is against the seeds alone."""
         return replace(self, concept=concept, seeds_concept=self.seeds_concept or concept)
 
-    def next_cycle(self, gammas: tuple[float, float], kept: torch.Tensor | None) -> LoopState:
-        """After a cycle whose generations scored ``gammas``."""
-        return replace(self, cycle=self.cycle + 1, gammas=gammas, kept=kept)
+    def next_cycle(
+        self,
+        gammas: tuple[float, float],
+        kept: torch.Tensor | None,
+        generated: torch.Tensor | None = None,
+    ) -> LoopState:
+        """After a cycle whose generations had these features and scored ``gammas``."""
+        return replace(self, cycle=self.cycle + 1, gammas=gammas, kept=kept, generated=generated)

@@ -2,7 +2,9 @@
 
 Features of a run travel as one :class:`~coti.core.tensors.TensorBundle`: ``pool`` and ``seeds``
 (float32, L2-normalised, of the scorer), ``pool_concept`` and ``seeds_concept`` where ℰ of Eq. 8 is
-another encoder, ``distractors`` where look-alikes are named; the ids as ``pool_ids``, ``seed_ids``.
+another encoder, ``distractors`` where look-alikes are named, ``concept_text`` and ``other_texts``,
+the scorer's, of the concept's words and of what else there may be; the ids as ``pool_ids``,
+``seed_ids``.
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ def embed_images(
     pool: ImageSet,
     seeds: ImageSet,
     distractors: Sequence[str],
+    text: str = "",
 ) -> TensorBundle:
     """Features of the accepted pool and the seeds, once a run; see ``feature_shards``."""
     return gather_shards(
         [embed_shard(encoder, concept_encoder, pool)],
-        embed_seeds(encoder, concept_encoder, seeds, distractors),
+        embed_seeds(encoder, concept_encoder, seeds, distractors, text),
     )
 
 

@@ -17,6 +17,10 @@ STRATEGIES = Registry[Callable[[str], Strategy]](
         "full": "coti.selection.whole_pool:WholePool",
         "seeds": "coti.selection.seeds_alone:SeedsAlone",
         "oracle": "coti.selection.oracle:Oracle",
+        "self_trained": "coti.selection.self_trained:SelfTrained",
+        "text_top": "coti.selection.text_top:TextTop",
+        "filtered": "coti.selection.filtered:Filtered",
+        "nearest_to_seeds": "coti.selection.nearest_to_seeds:NearestToSeeds",
         **dict.fromkeys(
             ("is", "lpips", "relic", "tanet", "sd_chad", "vlad"),
             "coti.selection.one_score:OneScore",

@@ -29,6 +29,9 @@ class PoolView:
     20; after :meth:`Strategy.score` its ``score``, too."""
     cycle: int
     """0 where all images are added at once."""
+    generated: torch.Tensor | None = None
+    """float32 [m, d], L2-normalised: the scorer's features of what the last embedding generated;
+    none where nothing was trained yet."""
     sources: Sequence[str] = ()
     """File names."""
     images: Callable[[], torch.Tensor] | None = None

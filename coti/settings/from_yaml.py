@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def read_run_file(path: Path) -> RunSettings:
     return parse_settings(values, str(path))
 
 
+@cache
+def _adapter() -> TypeAdapter[RunSettings]:
+    """Made once: it costs as much as thousands of checks."""
+    return TypeAdapter(RunSettings)
+
+
 def parse_settings(values: Mapping[str, Any], origin: str) -> RunSettings:
     """Validate ``values``.
 
@@ -49,7 +56,7 @@ def parse_settings(values: Mapping[str, Any], origin: str) -> RunSettings:
         ConfigError: names ``origin`` and every wrong key.
     """
     try:
-        return TypeAdapter(RunSettings).validate_python(dict(values))
+        return _adapter().validate_python(dict(values))
     except ValidationError as error:
         raise ConfigError(f"{origin}: {sentences(error)}.") from error
     except CotiError as error:

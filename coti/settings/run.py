@@ -46,16 +46,19 @@ class RunSettings(Strict):
     """Ground truth of a benchmark pool: read by the metric ``selection_precision``, and by the
     strategy ``oracle``, which is a cheat by design."""
     strategy: str = "coti"
-    """How X_T grows (:data:`coti.selection.STRATEGIES`): ``coti`` by S_int; ``random`` pool images
+    """How X_T grows (:data:`coti.selection.STRATEGIES`): ``coti`` by S_int;
+    ``self_trained`` by a classifier that the pool itself teaches; ``random`` pool images
     (TI (RAND)); ``full``, the whole pool (TI (FULL)); ``seeds`` alone; ``oracle``, clean images of
-    the ground truth; one score alone: ``is``, ``lpips``, ``relic``, ``tanet``, ``sd_chad``,
+    the ground truth; what a user would do instead: ``text_top``, the nearest to the concept's name,
+    ``filtered``, a random choice of what passes for it and looks good, ``nearest_to_seeds``; one
+    score alone: ``is``, ``lpips``, ``relic``, ``tanet``, ``sd_chad``,
     ``vlad``. In experiments also ``none``: no textual inversion, the
     concept's name is generated."""
     growth: Literal["auto", "cycles", "at_once"] = "auto"
     """``cycles``: B more images a cycle; ``at_once``: all before the only cycle, which may take as
     many steps as all cycles together; ``auto``: what the strategy is by itself."""
     baseline_images: int = 150
-    """Pool images that ``random`` and ``oracle`` add at once: as many as five cycles of 30."""
+    """Pool images that are added at once, or the most: as many as five cycles of 30."""
     seed: int = 0
     threads: int = 0
     """Processor threads that everything is computed with, on which float32 sums depend; 0: as many
@@ -91,6 +94,11 @@ class RunSettings(Strict):
                 f"{name} holds a login or a signature, and settings are kept and shown: leave it "
                 "out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
             )
+
+    @property
+    def asked_for(self) -> str:
+        """The words by which the scorer's text tower is asked for the concept."""
+        return self.selection.text or self.concept
 
     @property
     def image_step_cap(self) -> int:

@@ -85,6 +85,18 @@ class ConceptScoreSettings(Strict):
             "neither.",
         )
 
+    @property
+    def encoding(self) -> ConceptScoreSettings:
+        """What features depend on, the rest, such as ``kind``, at its defaults."""
+        return ConceptScoreSettings(
+            encoder=self.encoder,
+            model=self.model,
+            pretrained=self.pretrained,
+            sha256=self.sha256,
+            batch_size=self.batch_size,
+            distractors=self.distractors,
+        )
+
 
 @dataclass(frozen=True)
 class SelectionSettings(Strict):
@@ -104,11 +116,18 @@ class SelectionSettings(Strict):
     """B images are drawn at random from the best ``spread``·B instead of taking the best B; 1 is
     the paper. The very best of a score are alike: more spread keeps X_T as varied as the concept
     is, at the price of a few more wrong picks. Use both gates with it."""
+    text: str | None = None
+    """Words by which the scorer's text tower is asked for the concept, in "a photo of a …", for
+    strategies that go by text; none: the concept's name."""
     suppress_duplicates: float = 0.0
     """Cosine above which two images of one batch count as the same; the better one stays, with
     ``spread`` the one drawn first. 0: off."""
 
     def __post_init__(self) -> None:
+        require(
+            self.text is None or bool(self.text.strip()),
+            "selection.text is empty: give words, or null for the concept's name.",
+        )
         require(self.batch >= 1, f"selection.batch is {self.batch}: at least 1.")
         require(
             self.spread >= 1.0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from ops.stack.locations import ROOT
 
-__all__ = ["cached_by", "code_fingerprint", "modules_of"]
+__all__ = ["cached_by", "code_fingerprint", "meaning_of", "modules_of"]
 
 PACKAGES = ("coti", "ops", "steps", "materializers")
 LOCK = "requirements.lock"
@@ -62,9 +62,7 @@ def code_fingerprint(module: str | None = None) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for path in sorted(_every_file() if module is None else modules_of(module)):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
-        digest.update(_meaning(path).encode())
+    digest.update(meaning_of(_every_file() if module is None else modules_of(module)))
     lock = ROOT / LOCK
     if lock.is_file():
         digest.update(lock.read_bytes())
@@ -73,13 +71,24 @@ def code_fingerprint(module: str | None = None) -> str:
     return digest.hexdigest()
 
 
-def modules_of(module: str) -> set[Path]:
-    """Our source files that a module imports, directly or through others; itself among them."""
+def meaning_of(paths: Iterable[Path]) -> bytes:
+    """Names and sources of files, without what only readers see, to be hashed."""
+    return b"".join(
+        path.relative_to(ROOT).as_posix().encode() + b"\0" + _meaning(path).encode()
+        for path in sorted(paths)
+    )
+
+
+def modules_of(module: str, without: Collection[Path] = ()) -> set[Path]:
+    """Our source files that a module imports, directly or through others; itself among them.
+
+    Files of ``without`` are left out, with what they alone import.
+    """
     found: set[Path] = set()
     waiting = list(_files_of(module))
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path not in found and path not in without:
             found.add(path)
             waiting += _imported_by(path)
     return found

@@ -21,7 +21,7 @@ from coti.loop.data import ConceptData
 from coti.settings import RunSettings
 from ops.stack.loaded_models import models_of
 
-__all__ = ["RunInputs", "compute_run", "start_workers", "stop_workers"]
+__all__ = ["RunInputs", "begin_worker", "compute_run", "start_workers", "stop_workers"]
 
 _workers: ProcessPoolExecutor | None = None
 
@@ -40,7 +40,7 @@ def start_workers(count: int) -> None:
     stop_workers()
     if count > 1:
         _workers = ProcessPoolExecutor(
-            count, multiprocessing.get_context("spawn"), initializer=_begin
+            count, multiprocessing.get_context("spawn"), initializer=begin_worker
         )
         atexit.register(stop_workers)
 
@@ -70,7 +70,7 @@ def _compute(inputs: RunInputs) -> ExperimentResult:
     return run_experiment(models_of(inputs.settings), inputs.data, inputs.settings)
 
 
-def _begin() -> None:
+def begin_worker() -> None:
     """A worker draws no bars over the sweep's lines, and ends with its parent, if killed, too."""
     # Errors travel as exceptions.
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from assets.build.degrade import ALTERATIONS, DEGRADATIONS, collage, degrade
+from assets.build.degrade import ALTERATIONS, DEGRADATIONS, FAULTS, collage, degrade
 
-ALL_KINDS = DEGRADATIONS + ALTERATIONS
+ALL_KINDS = DEGRADATIONS + ALTERATIONS + FAULTS
 
 
 def _image(colour: bool = False) -> npt.NDArray[np.uint8]:

@@ -14,14 +14,18 @@ import pytest
 from PIL import Image, ImageOps
 
 from assets.build import world
-from assets.build.degrade import ALTERATIONS
+from assets.build.degrade import ALTERATIONS, FAULTS
 from assets.build.make_pool import (
     LOOK_ALIKES,
     RECIPES,
+    SEED_CANDIDATES,
     GroundTruthRow,
+    Recipe,
     clean_images,
+    draw_seeds,
     make_pool,
     read_ground_truth,
+    write_seeds,
 )
 from assets.build.pool_defects import DEFECTS, METADATA_DEFECTS
 
@@ -179,17 +183,16 @@ def test_shipped_pool_can_be_made_again(tmp_path: Path) -> None:
 @needs_world
 @pytest.mark.parametrize("concept", LOOK_ALIKES)
 def test_every_concept_has_a_pool(concept: str, tmp_path: Path) -> None:
-    """A pool of any concept, in both recipes, is made of its own look-alikes."""
+    """A pool of any concept, in each recipe, is made of its own look-alikes."""
     for recipe in RECIPES:
-        make_pool(concept, tmp_path / recipe, recipe, size=60)
+        make_pool(concept, tmp_path / recipe, recipe, size=60, references=False)
         ground_truth = read_ground_truth(tmp_path / recipe)
         assert {t.shows for t in ground_truth if t.kind == "lookalike"} == set(LOOK_ALIKES[concept])
         assert {t.shows for t in ground_truth if t.kind in ("clean", "degraded")} == {concept}
         assert concept not in {t.shows for t in ground_truth if t.kind == "other"}
-    kinds = {
-        t.degradation for t in read_ground_truth(tmp_path / "alternate") if t.kind == "degraded"
-    }
-    assert kinds == set(ALTERATIONS)
+    for recipe, family in (("alternate", ALTERATIONS), ("third", FAULTS)):
+        rows = read_ground_truth(tmp_path / recipe)
+        assert {t.degradation for t in rows if t.kind == "degraded"} == set(family)
 
 
 @needs_world
@@ -202,6 +205,57 @@ def test_no_image_is_used_twice(tmp_path: Path) -> None:
     paths += sorted((tmp_path / "bag" / "seeds").iterdir())
     nearest = [int(np.abs(images - _grey(path)).mean((1, 2)).argmin()) for path in paths]
     assert len(set(nearest)) == len(nearest)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("clean", [0.25, 0.1, 0.03])
+def test_a_share_of_clean_images_leaves_the_mess_as_it_is(recipe: Recipe, clean: float) -> None:
+    """All images are there, as many clean ones as asked for, the rest in the recipe's mix."""
+    counts = recipe.with_clean(clean).counts()
+    assert sum(counts.values()) == 1000
+    assert counts["clean"] == pytest.approx(1000 * clean, abs=2)
+    assert counts["lookalike"] / counts["other"] == pytest.approx(
+        recipe.lookalike / recipe.other, rel=0.02
+    )
+    with pytest.raises(SystemExit, match="between 0 and 1, got 0"):
+        recipe.with_clean(0)
+
+
+@needs_world
+def test_seeds_are_drawn_from_what_no_pool_uses(tmp_path: Path) -> None:
+    """None is in the pool; the candidates are the same for all shares; three are of the ten."""
+    left = [
+        make_pool("bag", tmp_path / f"bag{clean}", size=400, seed=1, clean=clean, references=False)
+        for clean in (0.25, 0.03)
+    ]
+    assert left[0][:SEED_CANDIDATES] == left[1][:SEED_CANDIDATES]
+    ten, three = (draw_seeds("bag", left[0], "random", count, 5) for count in (10, 3))
+    assert (len(set(ten)), ten[:3]) == (10, three)
+    assert ten != draw_seeds("bag", left[0], "random", 10, 6)
+    images = world.split_of_class("pool", world.CLASS_NAMES.index("bag")).astype(int)
+    rows = [row for row in read_ground_truth(tmp_path / "bag0.25") if row.kind == "clean"]
+    paths = [tmp_path / "bag0.25" / "pool" / row.file_name for row in rows]
+    used = {int(np.abs(images - _grey(path)).mean((1, 2)).argmin()) for path in paths}
+    assert len(used) == 100
+    assert not used & set(left[0])
+    write_seeds("bag", ten, tmp_path)
+    assert np.array_equal(_grey(tmp_path / "00.png"), images[ten[0]])
+
+
+@needs_world
+def test_narrow_seeds_are_of_one_look() -> None:
+    """Nearer to each other than random ones are, another look for another seed."""
+    images = world.split_of_class("pool", world.CLASS_NAMES.index("bag")).astype(float)
+
+    def spread(places: list[int]) -> float:
+        return float(images[places].std(axis=0).mean())
+
+    narrow = [draw_seeds("bag", range(150), "narrow", 10, seed) for seed in range(8)]
+    chance = [draw_seeds("bag", range(150), "random", 10, seed) for seed in range(8)]
+    assert np.mean([*map(spread, narrow)]) < 0.8 * np.mean([*map(spread, chance)])
+    assert len({places[0] for places in narrow}) > 4
+    with pytest.raises(SystemExit, match="leaves 5 images of 'bag', and seeds are drawn of 150"):
+        draw_seeds("bag", range(5), "narrow", 10, 0)
 
 
 @needs_world

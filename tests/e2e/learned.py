@@ -48,7 +48,11 @@ def concept_data(settings: RunSettings, models: Models) -> ConceptData:
     pool_images = ImageSet(ids, pool.pool_images.tensor(ids))
     shard = embed_shard(encoders.scorer, encoders.concept, pool_images)
     of_seeds = embed_seeds(
-        encoders.scorer, encoders.concept, seeds, settings.concept_score.distractors
+        encoders.scorer,
+        encoders.concept,
+        seeds,
+        settings.concept_score.distractors,
+        settings.asked_for,
     )
     features = gather_shards([shard], of_seeds)
     if rules.near_duplicate_cosine:

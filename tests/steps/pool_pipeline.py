@@ -63,6 +63,7 @@ def pool_only(folder: str, shard: int, device: str) -> None:
         accepted=accepted,
         quarantined=quarantined,
         seed_images=seeds,
+        text="ankle boot",
         **encoding,
     )
 

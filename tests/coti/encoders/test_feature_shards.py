@@ -9,7 +9,13 @@ import torch
 
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
-from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards, split_into_shards
+from coti.encoders.feature_shards import (
+    THINGS,
+    embed_seeds,
+    embed_shard,
+    gather_shards,
+    split_into_shards,
+)
 from coti.encoders.protocol import normalized
 from coti.loop.fit_scorers import fit_concept_scorer
 from coti.loop.state import LoopState
@@ -82,6 +88,19 @@ def test_shards_together_are_the_pool_at_once(other: PixelEncoder | None, size: 
     some = gather_shards(shards, beside, keep=["p8", "p1"])
     assert some.strings("pool_ids") == ["p1", "p8"]
     assert torch.allclose(some["pool"], whole["pool"][[1, 8]], atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [None, PixelEncoder(5)])
+def test_words_are_embedded_beside_the_images(other: PixelEncoder | None) -> None:
+    """The concept's, and those of look-alikes or of common things, on the scorer; none, none."""
+    pool, seeds, encoder = drawn(3, 1, "p"), drawn(2, 2, "s"), PixelEncoder()
+    with_names = embed_images(encoder, other, pool, seeds, ("dog", "wolf"), "fox")
+    assert torch.equal(
+        with_names["concept_text"], normalized(encoder.encode_texts(["a photo of a fox"]))
+    )
+    assert len(with_names["other_texts"]) == 2
+    assert len(embed_images(encoder, other, pool, seeds, (), "fox")["other_texts"]) == len(THINGS)
+    assert "concept_text" not in embed_images(encoder, other, pool, seeds, ("dog",)).tensors
 
 
 def test_a_gathered_bundle_is_stored_and_mapped(tmp_path: object) -> None:

@@ -15,13 +15,13 @@ from coti.core.image_set import ImageSet
 from coti.core.images import read_image_folder
 from coti.core.tensors import TensorBundle
 from coti.encoders.open_clip_encoder import load_image_text_encoder
-from coti.experiments.experiment_run import run_experiment
+from coti.experiments.experiment_run import run_experiment, run_selection
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
 from coti.loop import learn as loop
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
-from coti.loop.learn import learn
+from coti.loop.learn import learn, select_at_once
 from coti.loop.measurement import measure
 from coti.loop.plan import effective
 from coti.loop.state import LoopState
@@ -91,7 +91,7 @@ def data(models: Models) -> ConceptData:
     return ConceptData(
         seeds=seeds,
         pool=pool,
-        features=embed_images(models.encoders.scorer, None, pool, seeds, ()),
+        features=embed_images(models.encoders.scorer, None, pool, seeds, (), "ankle boot"),
         captions=dict.fromkeys(pool.names, "a boot"),
         sources={name: f"{name}.png" for name in (*pool.names, *names)},
         references=embed_references(models.judge, "ankle boot", references[:64], EVALUATION),
@@ -99,7 +99,7 @@ def data(models: Models) -> ConceptData:
     )
 
 
-@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad"])
+@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad", "self_trained"])
 def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
@@ -334,3 +334,17 @@ def test_a_seed_is_rated_by_its_file_name(
     ]
     scores = [head.score(data.features["seeds"][:1]) for head in heads]
     assert scores[1] < scores[0]
+
+
+def test_what_is_selected_at_once_is_what_would_be_trained_on(
+    models: Models, data: ConceptData
+) -> None:
+    """Without training the same X_T and the same of its metrics; by cycles there is none."""
+    run = replace(PLAIN, strategy="random")
+    trained, alone = run_experiment(models, data, run).row, run_selection(models, data, run)
+    assert {"selection_precision", "images"} < set(alone)
+    assert all(trained[name] == alone[name] for name in alone if name != "seconds")
+    seeds = select_at_once(models, data, replace(run, strategy="seeds"))
+    assert (seeds.seeds, seeds.selected) == (tuple(data.seeds.names), ())
+    with pytest.raises(ConfigError, match="known after training alone"):
+        run_selection(models, data, replace(run, strategy="coti"))

@@ -1,0 +1,53 @@
+"""What a data set's filter lets pass, at random: zero-shot class and looks (as DataComp's)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from coti.selection.batch import apart, eligible
+from coti.selection.protocol import PoolView
+from coti.selection.text_top import TextTop, of_text, wanted
+from coti.settings import RunSettings
+
+__all__ = ["Filtered"]
+
+_LOOKS = 5.0
+"""S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
+
+
+class Filtered(TextTop):
+    """Some ``baseline_images`` at once, or B a cycle, of those that pass for the concept.
+
+    That is: the concept's words fit better than the name of any other thing, of
+    ``concept_score.distractors`` or of a list of common things, and S_aes is at least
+    ``aesthetic_gate``, or 5.
+    """
+
+    def __init__(self, name: str = "filtered") -> None:
+        """``name``: the strategy's."""
+        super().__init__(name)
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it."""
+        return "text and looks"
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """Cosine to the words, less that to the best other name: above 0 it passes for it."""
+        images = pool.features["pool"]
+        own = images @ of_text(pool, self.name, "concept_text")[0]
+        return own - (images @ of_text(pool, self.name, "other_texts").T).amax(dim=1)
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """Those that pass, in random order; fewer where fewer do."""
+        rules = pool.settings.selection
+        gates = replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)
+        named = pool.candidates & (pool.columns["score"] > 0)
+        passed = eligible(named, gates, pool.columns["s_aes"], pool.columns["s_con"])
+        places = passed.nonzero().squeeze(1)
+        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
+        places = places[order]
+        if rules.suppress_duplicates:
+            return apart(places, wanted(pool), pool.features["pool"], rules.suppress_duplicates)
+        return places[: wanted(pool)]

@@ -1,0 +1,89 @@
+"""Our own: what a classifier accepts that seeds, name, looks and the pool itself have taught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from coti.core.errors import ConfigError
+from coti.scores.self_training import self_trained, unreached
+from coti.selection.batch import eligible
+from coti.selection.protocol import PoolView
+from coti.selection.text_top import of_text, wanted
+from coti.settings import RunSettings
+
+__all__ = ["SelfTrained"]
+
+_LOOKS = 4.5
+"""S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
+_DOUBTFUL = 1.5
+"""Times the accepted images of which the best are taken where more are wanted."""
+_REACHED = 0.1
+"""Chance of an image that the generations reach, beside 1 of one that they don't."""
+
+
+class SelfTrained:
+    """Some of the accepted images, ``baseline_images`` at once or B a cycle; fewer of a poor pool.
+
+    Accepted are as many as are estimated to be right, with an S_aes of at least ``aesthetic_gate``,
+    or 4.5. All of these are equally good; which are taken is a draw, so that X_T is as varied as
+    the concept. Once there are generations, an image that these don't reach is ten times as likely
+    to be drawn.
+    """
+
+    growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
+    selects = True
+    fixed = False
+    sees_ground_truth = False
+
+    def __init__(self, name: str = "self_trained") -> None:
+        """``name``: the strategy's."""
+        self.name = name
+
+    def label(self, settings: RunSettings) -> str:
+        """How tables call it."""
+        return "self-trained"
+
+    def least_images(self, settings: RunSettings) -> int:
+        """A batch, or one."""
+        return settings.selection.batch if settings.growth == "cycles" else 1
+
+    def score(self, pool: PoolView) -> torch.Tensor:
+        """How surely it shows the concept and looks good; 0 and more is accepted."""
+        text = of_text(pool, self.name, "concept_text")[0]
+        features, s_aes = pool.features, pool.columns["s_aes"]
+        unknown = int((s_aes.isnan() | features["pool"].isnan().any(dim=1)).sum())
+        if unknown:
+            raise ConfigError(
+                f"{unknown} images have no number for S_aes or in their features: embed the pool "
+                "again with a sound scorer."
+            )
+        return self_trained(features["pool"], features["seeds"], text, s_aes).float()
+
+    def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
+        """Accepted images, drawn, best first."""
+        rules, score, count = pool.settings.selection, pool.columns["score"], wanted(pool)
+        gates = replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)
+        right = int((score >= 0).sum())
+        reach = max(right, min(round(_DOUBTFUL * right), count))
+        near = score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
+        passed = eligible(
+            pool.candidates & near, gates, pool.columns["s_aes"], pool.columns["s_con"]
+        )
+        places = passed.nonzero().squeeze(1)
+        chance = torch.ones(len(places), dtype=torch.float64)
+        if pool.generated is not None:
+            chance[~unreached(pool.features["pool"][places], pool.generated)] = _REACHED
+        drawn = places[_without_replacement(chance, count, seed)]
+        return drawn[score[drawn].argsort(descending=True, stable=True)]
+
+
+def _without_replacement(chance: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    """Up to ``count`` places of chances [n] above 0 (Efraimidis and Spirakis 2006): int64 [m]."""
+    uniform = torch.rand(
+        len(chance), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    keys = uniform.clamp(min=1e-300).log() / chance.clamp(min=1e-12)
+    return keys.topk(min(count, len(keys))).indices

@@ -1,0 +1,146 @@
+"""What a user would do instead of COTI, and the self-trained classifier: at once or by cycles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coti.core.errors import ConfigError
+from coti.core.tensors import TensorBundle
+from coti.encoders.protocol import normalized
+from coti.selection import STRATEGIES, PoolView
+from coti.settings import RunSettings, SelectionSettings
+
+NAMES = ("text_top", "filtered", "nearest_to_seeds", "self_trained")
+WIDTH = 16
+
+
+def cloud(count: int, place: int, seed: int, *, wide: float = 0.15) -> torch.Tensor:
+    """Features around one axis of the space: L2-normalised [count, 16]."""
+    noise = torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return normalized(wide * noise + torch.eye(WIDTH)[place])
+
+
+def made_pool(right: int, wrong: int, seed: int, name: str = "self_trained") -> PoolView:
+    """The concept lies around axis 0, as its name and the seeds do, other things around axis 1."""
+    features = torch.cat([cloud(right, 0, seed), cloud(wrong, 1, seed + 1)])
+    count = right + wrong
+    bundle = TensorBundle(
+        {
+            "pool": features,
+            "seeds": cloud(3, 0, seed + 2),
+            "concept_text": cloud(1, 0, seed + 3),
+            "other_texts": cloud(2, 1, seed + 4),
+        }
+    )
+    return PoolView(
+        settings=RunSettings(
+            strategy=name,
+            growth="at_once",
+            baseline_images=20,
+            selection=SelectionSettings(batch=5),
+        ),
+        features=bundle,
+        candidates=torch.ones(count, dtype=torch.bool),
+        columns={score: torch.full((count,), 8.0) for score in ("s_aes", "s_con", "s_int")},
+        cycle=0,
+    )
+
+
+def picked(pool: PoolView, seed: int = 0) -> torch.Tensor:
+    """What the settings' strategy picks."""
+    strategy = STRATEGIES.get(pool.settings.strategy)(pool.settings.strategy)
+    score = strategy.score(pool)
+    assert score.dtype == torch.float32
+    return strategy.pick(replace(pool, columns={**pool.columns, "score": score}), seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10)
+@given(
+    right=st.integers(0, 40),
+    wrong=st.integers(0, 40),
+    seed=st.integers(0, 1000),
+    growth=st.sampled_from(["at_once", "cycles"]),
+)
+def test_candidates_only_each_once_and_again_the_same(
+    name: str, right: int, wrong: int, seed: int, growth: Literal["at_once", "cycles"]
+) -> None:
+    """No more than wanted; ``baseline_images`` at once, B a cycle; any pool, the empty one, too."""
+    pool = made_pool(right, wrong, seed, name)
+    free = torch.rand(right + wrong, generator=torch.Generator().manual_seed(seed)) < 0.7
+    cycle = 0 if growth == "at_once" else 2
+    pool = replace(pool, candidates=free, cycle=cycle, generated=cloud(8, 0, 9) if cycle else None)
+    found = picked(pool, seed)
+    assert found.dtype == torch.int64
+    assert len(set(found.tolist())) == len(found) <= (5 if cycle else 20)
+    assert free[found].all()
+    assert torch.equal(found, picked(pool, seed))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_right_ones_are_found_where_they_lie_apart(name: str) -> None:
+    """Of a pool of which a tenth is right, all that are wanted are right."""
+    found = picked(made_pool(40, 360, 5, name))
+    assert len(found) == 20
+    assert (found < 40).all()
+
+
+@pytest.mark.parametrize("name", ["text_top", "filtered", "self_trained"])
+def test_features_without_words_are_refused(name: str) -> None:
+    """What to set is said."""
+    pool = made_pool(10, 10, 0, name)
+    tensors = dict(pool.features.tensors)
+    for text in ("concept_text", "other_texts"):
+        del tensors[text]
+    with pytest.raises(ConfigError, match=f"strategy {name} asks .* set `concept` or `selection"):
+        picked(replace(pool, features=TensorBundle(tensors)))
+
+
+@pytest.mark.parametrize("name", ["filtered", "self_trained"])
+def test_what_looks_bad_is_left_out(name: str) -> None:
+    """By their own threshold, or by ``aesthetic_gate``; fewer are taken then."""
+    pool = made_pool(30, 30, 3, name)
+    s_aes = torch.full((60,), 8.0)
+    s_aes[5:] = 4.0
+    pool = replace(pool, columns={**pool.columns, "s_aes": s_aes})
+    assert set(picked(pool).tolist()) == set(range(5))
+    lower = replace(pool.settings, selection=SelectionSettings(aesthetic_gate=3.0))
+    assert len(picked(replace(pool, settings=lower))) > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_broken_features_are_said(name: str) -> None:
+    """One image without a number is no silent loss of all."""
+    pool = made_pool(10, 10, 0, name)
+    pool.features["pool"][3] = torch.nan
+    pool.columns["s_aes"][3] = torch.nan  # the head's, of such features
+    if name == "filtered":  # what is no number passes for nothing, and takes nothing else along
+        assert 3 not in picked(pool).tolist()
+        return
+    with pytest.raises(ConfigError, match=r"NaN|no number"):
+        picked(pool)
+
+
+def test_words_that_agree_with_no_seed_have_no_say() -> None:
+    """A text tower that takes the name for something else spoils nothing."""
+    pool = made_pool(40, 160, 5)
+    misled = {**pool.features.tensors, "concept_text": cloud(1, 1, 8)}
+    found = picked(replace(pool, features=TensorBundle(misled)))
+    assert len(found) == 20
+    assert (found < 40).all()
+
+
+def test_generations_are_complemented() -> None:
+    """Of two looks of one concept, the one that is generated already is drawn the less."""
+    pool = made_pool(200, 100, 1)
+    pool.features["pool"][:100] = normalized(pool.features["pool"][:100] + 0.6 * cloud(100, 2, 6))
+    pool = replace(pool, settings=replace(pool.settings, baseline_images=60))
+    without = int((picked(pool) < 100).sum())
+    generated = normalized(cloud(64, 0, 11) + 0.6 * cloud(64, 2, 12))  # the first hundred's look
+    assert int((picked(replace(pool, generated=generated)) < 100).sum()) < 0.8 * without
