@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from coti.metrics.references import read_references
+
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
@@ -19,7 +21,6 @@ from coti.experiments.experiment_run import run_experiment, run_selection
 from coti.loop.data import ConceptData
 from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references
-from coti.metrics.references import read_references
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.pool.ingest import ingest, read_seeds
 from coti.pool.validation import validate
