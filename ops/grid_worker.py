@@ -11,8 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from coti.metrics.references import read_references
-
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
@@ -21,8 +19,10 @@ from coti.experiments.experiment_run import run_experiment, run_selection
 from coti.loop.data import ConceptData
 from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references
+from coti.pool.chosen_images import read_chosen_images
 from coti.pool.dedupe import without_embedding_duplicates
-from coti.pool.ingest import ingest, read_seeds
+from coti.pool.ingest import ingest
+from coti.pool.references import read_references
 from coti.pool.validation import validate
 from coti.settings import RunSettings
 from ops.stack.loaded_models import (
@@ -100,7 +100,7 @@ def _data(task: Task, settings: RunSettings) -> ConceptData:
 @lru_cache(maxsize=8)
 def _seeds(folder: Path, side: int) -> tuple[ImageSet, dict[str, str]]:
     """The images, and id to file name."""
-    ids, names, images = read_seeds(folder, side)
+    ids, names, images = read_chosen_images(folder, side)
     return ImageSet(ids, images), dict(zip(ids, names, strict=True))
 
 

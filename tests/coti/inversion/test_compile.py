@@ -87,6 +87,7 @@ def test_a_compiled_training_is_the_same_training(
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_unet_is_traced_once(
     model: TextToImageModel, images: torch.Tensor, traced: list[torch.nn.Module]
 ) -> None:

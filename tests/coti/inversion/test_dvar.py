@@ -97,6 +97,7 @@ def test_training_ends_by_itself_and_is_what_it_was_without_the_criterion(
     assert torch.equal(plain.embedding.parts[0], result.embedding.parts[0])
 
 
+@pytest.mark.slow
 def test_the_criterion_survives_a_kill(
     model: TextToImageModel,
     images: torch.Tensor,

@@ -75,6 +75,7 @@ def test_only_the_new_vectors_change(model: TextToImageModel, images: torch.Tens
         assert all(parameter.grad is None for parameter in part.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sdxl"])
 def test_training_overfits_fixed_draws(
     kind: str, load_model: Callable[..., TextToImageModel], images: torch.Tensor
@@ -133,6 +134,7 @@ def test_training_is_deterministic(model: TextToImageModel, images: torch.Tensor
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers'; threads share the filters
+@pytest.mark.slow
 def test_trainings_side_by_side_are_equal(model: TextToImageModel, images: torch.Tensor) -> None:
     """On two threads, three at once: the same bytes as one alone, of what they generate, too."""
     many = replace(TRAIN, batch_size=32, max_steps=3, learning_rates=(0.05,))

@@ -99,7 +99,8 @@ def data(models: Models) -> ConceptData:
     )
 
 
-@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "sd_chad", "self_trained"])
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["coti", "random", "vlad", "self_trained"])
 def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
@@ -190,6 +191,7 @@ def test_too_few_images_leave_the_reference_judges_distance_out(
     assert ("fd_efficientnet" in found) == measured
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_numbers(models: Models, data: ConceptData) -> None:
     """All but the seconds."""
     first, second = (run_experiment(models, data, PLAIN).row for _ in range(2))
@@ -210,7 +212,7 @@ def test_the_embedding_of_the_nearest_cycle_is_kept(models: Models, data: Concep
     assert torch.equal(drawn["final-0000"], drawn[f"c{best}-0000"])
 
 
-@pytest.mark.parametrize("strategy", ["coti", "random", "full", "oracle"])
+@pytest.mark.parametrize("strategy", ["coti", "oracle"])
 def test_nothing_but_the_oracle_reads_the_ground_truth(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
@@ -284,6 +286,7 @@ def test_all_strategies_have_one_cap_of_image_steps() -> None:
     assert run.image_step_cap == effective(TINY).image_step_cap == 8
 
 
+@pytest.mark.slow
 def test_a_station_needs_no_settings_but_those_it_says(
     models: Models, data: ConceptData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

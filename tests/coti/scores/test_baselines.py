@@ -61,6 +61,7 @@ def test_is_likes_sure_and_rare_classes() -> None:
     assert rare > common > undecided >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["is", "lpips", "relic", "tanet", "vlad", "sd_chad"])
 def test_every_score_ranks_a_pool(
     name: str, network: EfficientNetLite0, seeds: torch.Tensor

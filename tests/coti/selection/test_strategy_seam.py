@@ -57,6 +57,7 @@ def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return "last"
 
 
+@pytest.mark.slow
 def test_a_strategy_from_outside_selects_in_the_loop(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
