@@ -226,8 +226,8 @@ class _Concept:
         }
 
     def key(self, run: PlannedRun) -> str:
-        """A run's identity: settings, inputs and code."""
-        values = [asdict(run.settings), self.tags(run), run.label]
+        """A run's identity: settings that can change a result, inputs and code."""
+        values = [asdict(run.settings.for_results()), self.tags(run), run.label]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def _once(self, what: str, settings: RunSettings, make: Callable[[], Any]) -> Any:

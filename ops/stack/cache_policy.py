@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["cached_by", "code_fingerprint", "meaning_of", "modules_of"]
 
 PACKAGES = ("coti", "ops", "steps", "materializers")
 LOCK = "requirements.lock"
+_ONE_AT_A_TIME = threading.Lock()
+"""Steps of several threads ask at once, and `ast` of Python 3.11 fails in several threads."""
 _PLACE = re.compile(r"coti(\.\w+)+(?=:\w+$)")
 """A registry's ``module:attribute``, which is imported when it is asked for."""
 
@@ -62,7 +65,8 @@ def code_fingerprint(module: str | None = None) -> str:
     import torch
 
     digest = hashlib.sha256()
-    digest.update(meaning_of(_every_file() if module is None else modules_of(module)))
+    with _ONE_AT_A_TIME:
+        digest.update(meaning_of(_every_file() if module is None else modules_of(module)))
     lock = ROOT / LOCK
     if lock.is_file():
         digest.update(lock.read_bytes())
