@@ -50,6 +50,19 @@ LIBRARIES = (
     "zenml.integrations.mlflow.experiment_trackers",
     "zenml.integrations.s3.artifact_stores",
     "zenml.integrations.sklearn.materializers",
+    "zenml.integrations.numpy.materializers",
+    "zenml.integrations.pandas.materializers",
+    "zenml.integrations.pillow.materializers",
+    "zenml.integrations.pytorch.materializers",
+    "zenml.integrations.scipy.materializers",
+    "zenml.execution.pipeline.dynamic.runner",
+    "zenml.orchestrators.step_launcher",
+    "zenml.orchestrators.step_runner",
+    "zenml.log_stores.artifact.artifact_log_exporter",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "cleanvision.imagelab",
+    "imagehash",
+    "pyarrow.dataset",
 )
 """Modules, and after a colon names that a module imports when they are asked for."""
 

@@ -1,4 +1,4 @@
-"""Our own: what a classifier accepts that seeds, name, looks and the pool itself have taught."""
+"""Our own: what seeds, name and looks accept once the pool itself has taught them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from coti.settings import RunSettings
 
 __all__ = ["SelfTrained"]
 
-_LOOKS = 4.5
-"""S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
 _DOUBTFUL = 1.5
 """Times the accepted images of which the best are taken where more are wanted."""
 _REACHED = 0.1
@@ -27,10 +25,10 @@ _REACHED = 0.1
 class SelfTrained:
     """Some of the accepted images, ``baseline_images`` at once or B a cycle; fewer of a poor pool.
 
-    Accepted are as many as are estimated to be right, with an S_aes of at least ``aesthetic_gate``,
-    or 4.5. All of these are equally good; which are taken is a draw, so that X_T is as varied as
-    the concept. Once there are generations, an image that these don't reach is ten times as likely
-    to be drawn.
+    Accepted is what is rather right than wrong, with an S_aes of at least ``aesthetic_gate``. All
+    of it is equally good; which images are taken is a draw, so that X_T is as varied as the
+    concept. Once there are generations, an image that these don't reach is ten times as likely to
+    be drawn.
     """
 
     growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
@@ -65,7 +63,7 @@ class SelfTrained:
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Accepted images, drawn, best first."""
         rules, score, count = pool.settings.selection, pool.columns["score"], wanted(pool)
-        gates = replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)
+        gates = replace(rules, concept_gate=0.0)
         right = int((score >= 0).sum())
         reach = max(right, min(round(_DOUBTFUL * right), count))
         near = score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0

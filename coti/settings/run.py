@@ -47,7 +47,7 @@ class RunSettings(Strict):
     strategy ``oracle``, which is a cheat by design."""
     strategy: str = "coti"
     """How X_T grows (:data:`coti.selection.STRATEGIES`): ``coti`` by S_int;
-    ``self_trained`` by a classifier that the pool itself teaches; ``random`` pool images
+    ``self_trained`` by what seeds, words and the pool itself teach; ``random`` pool images
     (TI (RAND)); ``full``, the whole pool (TI (FULL)); ``seeds`` alone; ``oracle``, clean images of
     the ground truth; what a user would do instead: ``text_top``, the nearest to the concept's name,
     ``filtered``, a random choice of what passes for it and looks good, ``nearest_to_seeds``; one

@@ -47,7 +47,8 @@ def test_a_sweep_goes_on_with_the_runs_that_are_left(workspace: Workspace) -> No
     )
     # Where a report goes and what is promoted are no part of a run.
     write(run={"output": "elsewhere", "promotion": {"min_samples": 7}})
-    printed = workspace.run(again, pipeline="coti_experiments").stdout
+    done = workspace.run(again, pipeline="coti_experiments")
+    printed = done.stdout + done.stderr
     assert "table1: 3 runs" in printed
     assert "minutes" in printed
     lines = sorted(re.findall(r"^\[\d/3\].*", printed, re.M))
