@@ -131,8 +131,9 @@ def _facts(config: GridConfig) -> list[str]:
     """How it was measured, for the page."""
     from ops.regimes_file import planned_grid
 
-    first = next(run.settings for run in planned_grid(config))
-    half = getattr(first.evaluation, "references_half", "all")
+    runs = [run.settings for run in planned_grid(config)]
+    first, most = runs[0], max(run.image_step_cap for run in runs)
+    half = first.evaluation.references_half
     return [
         f"{', '.join(config.concepts)}; seeds {', '.join(map(str, config.seeds))} trained"
         + (
@@ -145,6 +146,6 @@ def _facts(config: GridConfig) -> list[str]:
         "say nothing about Stable Diffusion. No seed image is in a pool, and no reference in "
         "either.",
         f"{first.measurement.images} generations a run, on noise that depends on the seed alone, "
-        f"against held-out references ({half}). At most {first.image_step_cap:,} image-steps for "
+        f"against held-out references ({half}). At most {most:,} image-steps for "
         "every row.",
     ]

@@ -42,6 +42,7 @@ class GridData:
     """Folders of a grid's pools, seeds and references, each made when it is first asked for."""
 
     folder: Path
+    """Of this builder's alone; no experiment's, whose pools have references of their own."""
 
     def pool(self, key: PoolKey) -> Path:
         """The folder with ``pool/`` and ``ground_truth.csv``.

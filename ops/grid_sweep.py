@@ -81,7 +81,16 @@ def _shared() -> frozenset[Path]:
     strategies = (_module(name) for name in STRATEGIES.names())
     own = {ROOT / f"{module.replace('.', '/')}.py" for module in strategies}
     shared = modules_of(WORKER, without={*own, ROOT / "coti/selection/__init__.py"})
-    return _counting(shared) | {ROOT / f"assets/build/{name}.py" for name in BUILDER}
+    return _counting(shared) | _builder()
+
+
+def _builder() -> frozenset[Path]:
+    return frozenset(ROOT / f"assets/build/{name}.py" for name in BUILDER)
+
+
+def _built_by() -> str:
+    """Hash of what pools and seeds are made by: of another builder none is taken for this one's."""
+    return hashlib.sha256(meaning_of(_builder())).hexdigest()[:12]
 
 
 @cache
@@ -122,7 +131,7 @@ class Sweep:
     ) -> None:
         self._config = config
         self.path = (ROOT / config.results).resolve() / f"{config.name}.csv"
-        self._data = GridData(ROOT / config.pools.folder)
+        self._data = GridData(ROOT / config.pools.folder / f"grid-{_built_by()}")
         self._planned = list(planned_grid(config))
         known = read_runs(self.path)
         done = {(run.settings, run.code): run for run in known}

@@ -1,4 +1,4 @@
-"""After a cycle: the record so far, whether another cycle follows, and the best embedding."""
+"""After a cycle: the record so far, whether another follows, and the embedding that is kept."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def register_embedding(
             "coti.version": str(version.version),
             VERDICT_TAG: verdict.reason,
             "coti.decision": decision["reason"],
-            "coti.best_cycle": str(decision["kept_cycle"]),
+            "coti.kept_cycle": str(decision["kept_cycle"]),
         },
     )
     mirror_to_zenml(registry)

@@ -8,7 +8,7 @@ alone.
 
 from __future__ import annotations
 
-import json
+import inspect
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
+from coti.core.text_files import read_json
 from coti.core.weights import check_hash, local_weights
 from coti.encoders.image_batches import batches, fit, looking_at
 from coti.encoders.protocol import EncoderOptions
@@ -129,7 +130,13 @@ def load_timm(
             architecture,
             pretrained=True,
             num_classes=0,
-            pretrained_cfg_overlay={**shown, "file": str(weights)},
+            # of a description's own places none is looked at
+            pretrained_cfg_overlay={
+                **shown,
+                "source": "",
+                "state_dict": None,
+                "file": str(weights),
+            },
             **options,
         )
     except Exception as error:  # timm and safetensors let every kind of exception through
@@ -151,12 +158,27 @@ def load_timm(
 
 
 def _described(folder: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Of a folder's ``config.json``: architecture, its options, and what images look like."""
+    """Of a folder's ``config.json``: architecture, its options, and what images look like.
+
+    Raises:
+        ModelError: there is none, or it has something fetched or loaded from elsewhere.
+    """
+    import timm
+
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(f"{folder} has no config.json: give a folder as timm writes it.")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return config["architecture"], config.get("model_args", {}), config["pretrained_cfg"]
-    except (ValueError, KeyError, TypeError) as error:
+        config = read_json(path.read_text(encoding="utf-8"))
+        architecture, shown = str(config["architecture"]), dict(config["pretrained_cfg"])
+        options = dict(config.get("model_args") or {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is no description of a timm model: {error}.") from error
+    elsewhere = options.keys() & inspect.signature(timm.create_model).parameters.keys()
+    if elsewhere or not timm.is_model(architecture.partition(".")[0]):
+        named = f"model_args {', '.join(sorted(elsewhere))}" if elsewhere else repr(architecture)
+        raise ModelError(
+            f"{path} names {named}: an architecture of timm's and its own options are meant, and "
+            "nothing is fetched or loaded from where a file says."
+        )
+    return architecture, options, shown

@@ -81,6 +81,7 @@ def run_experiment(models: Models, data: ConceptData, settings: RunSettings) -> 
     )
 
 
+@on_its_threads
 def run_selection(models: Models, data: ConceptData, settings: RunSettings) -> dict[str, Any]:
     """What a strategy's X_T is worth, untrained: a row as `run_experiment`'s, fewer metrics.
 

@@ -1,16 +1,17 @@
 """Paired differences with intervals that know which runs hang together, and Holm's correction.
 
 Runs of one concept are alike, and so are runs of one concept and seed. Intervals are therefore of a
-bootstrap that draws concepts, and seeds within each, with replacement; its standard error is taken
-with Student's t of one degree of freedom less than there are concepts, since few concepts make a
-bootstrap's own percentiles too narrow.
+bootstrap that draws concepts, and seeds within each, with replacement; its standard error, or that
+of the concepts' means where it is larger, is taken with Student's t of one degree of freedom less
+than there are concepts: few concepts make a bootstrap's own too small, and its percentiles too
+narrow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -84,7 +85,15 @@ def estimate(values: Mapping[Pair, float]) -> Estimate:
         return Estimate(math.nan, math.nan, 0, 0)
     weights = _weights(keys)
     column = np.array([values[key] for key in keys], dtype=np.float64)
-    return _estimate(float(weights[0] @ column), weights[1:] @ column, keys)
+    found = _estimate(float(weights[0] @ column), weights[1:] @ column, keys)
+    if found.concepts < 2:
+        return found
+    names = sorted({concept for concept, _ in keys})
+    means = [
+        np.mean([v for (concept, _), v in values.items() if concept == name]) for name in names
+    ]
+    of_means = float(np.std(means, ddof=1)) / math.sqrt(len(means))
+    return replace(found, error=max(found.error, of_means))
 
 
 def estimate_share(part: Mapping[Pair, float], whole: Mapping[Pair, float]) -> Estimate:

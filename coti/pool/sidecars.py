@@ -88,8 +88,8 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
     by_stem: dict[str, list[str]] = defaultdict(list)
     spoken: dict[str, list[str]] = defaultdict(list)
     orphans: list[str] = []
-    crowd: dict[str, int] = defaultdict(int)
-    """Sidecars that speak for the whole sample, by its key."""
+    crowd: dict[tuple[int | None, str], int] = defaultdict(int)
+    """Sidecars that speak for the whole sample, by its part, or none for all parts, and its key."""
     for identity, (name, part) in names.items():
         if identity in images:
             continue
@@ -101,16 +101,17 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
         for image in () if exact else alike:
             by_stem[image].append(identity)
         if exact or alike:
-            crowd[key] += stem == key
-            if stem == key and crowd[key] <= _MOST_BESIDE:
+            crowd[part, key] += stem == key
+            if stem == key and crowd[part, key] <= _MOST_BESIDE:
                 for image in set(samples[part, key]).difference(exact, alike):
                     found[image].sample.append(identity)
             continue
         near = samples[part, key] or everywhere[key]
         if not near:
             orphans.append(identity)
-        crowd[key] += 1
-        for image in near if crowd[key] <= _MOST_BESIDE else ():
+        speaks = (part if samples[part, key] else None, key)
+        crowd[speaks] += 1
+        for image in near if crowd[speaks] <= _MOST_BESIDE else ():
             found[image].sample.append(identity)
             if part == names[image][1] and _words_only(name) and _words_only(names[image][0]):
                 spoken[image].append(identity)
@@ -118,7 +119,10 @@ def attach(names: Mapping[str, tuple[str, int]]) -> tuple[dict[str, Beside], lis
         beside.own += by_stem[image]
         beside.own = beside.own or spoken[image]
         beside.sample = [name for name in beside.sample if name not in beside.own]
-        if crowd and (number := crowd.get(sample_key(names[image][0]), 0)) > _MOST_BESIDE:
+        name, part = names[image]
+        key = sample_key(name)
+        number = max(crowd.get((place, key), 0) for place in (part, None))
+        if number > _MOST_BESIDE:
             beside.problem = f"{number} files speak for its sample, and none for it alone"
     return found, orphans
 

@@ -75,7 +75,7 @@ class RunReport:
     finished: str = ""
     """When the run ended, as a person reads it."""
     kept_cycle: int | None = None
-    """The ``cycle`` of the best one by φ_ref."""
+    """The ``cycle`` whose embedding is kept."""
     stop_reason: str = ""
     pool_inputs: int | None = None
     """Rows that came in."""

@@ -43,8 +43,13 @@ def self_trained(
     ranked = order.argsort(descending=True, stable=True)
     sure = ranked[: max(1, round(_SURE * share * count))]
     order = evidence(pool, pool[sure], text, s_aes)
-    right = upper_part(order, share) > 0.5
-    # Above the upper part's mean the wider lower one may be the likelier again: all are accepted.
+    upper = upper_part(order, share)
+    right = upper > 0.5
+    # The wider part is the likelier at both ends. Above the upper one's mean all are accepted, and
+    # below the best that is rather wrong none is, however odd.
+    wrong = order[~right & (order < (upper * order).sum() / upper.sum())]
+    if len(wrong):
+        right &= order > wrong.amax()
     return order - order[right].amin() if right.any() else order - order.amax()
 
 

@@ -94,6 +94,24 @@ def test_an_edit_of_a_strategy_is_one_of_its_own_rows() -> None:
     assert len(codes) == 4
 
 
+def test_pools_of_another_builder_are_not_taken(
+    config: GridConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are those of an experiment, which has a folder of the same name for its own."""
+
+    def place() -> Path:
+        return Sweep(config)._data.folder
+
+    before = place()
+    assert before.parent == ROOT / config.pools.folder
+    assert place() == before
+    edited = tmp_path / "make_pool.py"
+    edited.write_text("SIDE = 31\n", encoding="utf-8")
+    kept = grid_sweep.meaning_of
+    monkeypatch.setattr(grid_sweep, "meaning_of", lambda paths: kept(paths) + edited.read_bytes())
+    assert place() != before
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (Path(os.environ.get(world.FOLDER_VARIABLE, world.DEBIAN_FOLDER))).is_dir(),

@@ -87,6 +87,26 @@ def test_dinov2_loads_by_name_and_is_shown_224_pixels(tmp_path: Path) -> None:
     assert encoder.encode_images(images).shape == (1, 384)
 
 
+def test_a_folder_is_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its description says of a hub or of other files, its own weights are loaded, or it
+    is refused; nothing is asked for."""
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it went to the network"))
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    expected = load_timm(str(folder)).encode_images(images)
+    shown = json.loads((folder / "config.json").read_text(encoding="utf-8"))["pretrained_cfg"]
+    hub = {"source": "hf-hub", "hf_hub_id": "somebody/else", "url": "http://x/y.pth"}
+    describe(folder, {"pretrained_cfg": shown | hub, "model_args": OPTIONS})
+    assert torch.equal(load_timm(str(folder)).encode_images(images), expected)
+    for changed in (
+        {"architecture": "hf-hub:somebody/else"},
+        {"architecture": f"local-dir:{folder.parent}"},
+        {"model_args": {**OPTIONS, "checkpoint_path": "/somewhere.pth"}},
+    ):
+        describe(folder, {"pretrained_cfg": shown, "model_args": OPTIONS} | changed)
+        with pytest.raises(ModelError, match="nothing is fetched or loaded from where a file says"):
+            load_timm(str(folder))
+
+
 def test_what_cannot_be_loaded_is_named_with_the_remedy(folder: Path) -> None:
     """No model, no weights, another hash, pickled or another network's weights, no description."""
     weights = folder / "model.safetensors"

@@ -149,6 +149,28 @@ class MeanColour:
         return images.float().mean(dim=(2, 3))
 
 
+def test_what_is_measured_untrained_is_so_on_the_runs_threads(
+    models: Models, data: ConceptData
+) -> None:
+    """The class-blind judge, too, on whose float32 sums their number bears."""
+    seen = set()
+
+    class Watched(MeanColour):
+        def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+            seen.add(torch.get_num_threads())
+            return super().encode_images(images)
+
+    assert data.references is not None
+    references = TensorBundle({**data.references.tensors, "ssl_references": torch.rand(6, 3)})
+    threads = torch.get_num_threads() + 1
+    run_selection(
+        replace(models, ssl_judge=Watched()),
+        replace(data, references=references),
+        replace(PLAIN, strategy="random", threads=threads),
+    )
+    assert seen == {threads}
+
+
 @pytest.mark.parametrize("real", [6, 5])
 def test_what_x_t_is_worth_is_measured_of_its_images(
     models: Models, data: ConceptData, real: int

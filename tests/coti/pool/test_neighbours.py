@@ -132,6 +132,19 @@ def test_archives_one_behind_the_other_are_read_as_each_alone(tmp_path: Path) ->
     assert all(entry.extra == {"opt_out": "opt_out: True"} for entry in found.values())
 
 
+def test_archives_one_behind_the_other_may_be_many(tmp_path: Path) -> None:
+    """Each has its own ``0.json``: that they are many makes none of them speak for another's."""
+    parts = [
+        write_tar(tmp_path / f"{n}.part", {"0.png": IMAGE, "0.json": b'{"caption": "%d"}' % n})
+        for n in range(25)
+    ]
+    root = tmp_path / "pool"
+    root.mkdir()
+    (root / "0.tar").write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = list(open_source(str(root), PoolSettings()).entries())
+    assert [(entry.caption, entry.reason) for entry in found] == [(str(n), "") for n in range(25)]
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar"])
 def test_maps_are_no_images(tmp_path: Path, kind: str) -> None:
     """`x.seg.png` is a mask of `x.jpg`: a row of its own that says so."""

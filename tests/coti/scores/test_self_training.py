@@ -70,6 +70,21 @@ def test_what_the_seeds_do_not_show_is_learned() -> None:
     assert accepted[200:].double().mean() < 0.01
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+@pytest.mark.parametrize("spread", [0.2, 0.3, 0.4])
+def test_an_image_unlike_all_lets_no_other_pass(odd: int, spread: float) -> None:
+    """Of two normal distributions the wider is the likelier at both ends: one image far below the
+    rest is no right one, and what lies between is none either."""
+    axes = torch.eye(16)
+    right = spread * normal(80, 16, 1).float() + axes[0]
+    wrong = 0.03 * normal(320, 16, 2).float() + axes[1]
+    pool = normalized(torch.cat([right, wrong, (-axes[:1]).expand(odd, -1)]))
+    seeds = normalized(0.1 * normal(5, 16, 3).float() + axes[0])
+    accepted = self_trained(pool, seeds, axes[0], torch.full((len(pool),), 6.0)) >= 0
+    assert accepted[:80].double().mean() > 0.9
+    assert accepted[80:].double().mean() < 0.01
+
+
 def test_what_is_generated_is_reached() -> None:
     """Generations of the same kind reach nearly all; of one of two kinds, that one alone."""
     first, again, second = (
