@@ -40,7 +40,9 @@ def regimes(
     any_code: bool,
     page: bool,
 ) -> None:
-    """Compute what a grid's CSV lacks, and write its CSV, page and figure.
+    """Measure selections in the situations (seeds, pools) that FILE lists: a grid.
+
+    What its CSV lacks is computed; CSV, page and figure are written.
 
     Interrupt it and repeat the command, in another checkout too, where the CSV is committed: what
     is done is not computed again.
@@ -75,7 +77,8 @@ def regimes(
         if sweep.runs:
             sweep.write()
             write()
-    click.echo(f"{len(sweep.runs)} of {sweep.planned} runs are done: {path}")
+    where = f": {path}" if sweep.runs else "; there is no page yet"
+    click.echo(f"{len(sweep.runs)} of {sweep.planned} runs are done{where}")
 
 
 def _wanted(config: GridConfig, only: Sequence[str], part: str | None) -> Callable[[GridRun], bool]:
@@ -105,7 +108,8 @@ def _announce(config: GridConfig, sweep: Sweep) -> None:
     trained = sum(job.runs[0].trained for job in sweep.jobs)
     click.echo(
         f"{config.name}: {sweep.planned} runs, {len(sweep.runs)} done; to compute: {trained} "
-        f"trained and {len(sweep.jobs) - trained} of X_T alone, {config.parallel} at once."
+        f"trained and {len(sweep.jobs) - trained} of X_T alone, {config.parallel} at once; runs "
+        "that are the same in two regimes are computed once."
     )
 
 

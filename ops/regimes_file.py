@@ -211,6 +211,10 @@ def read_grid_file(path: Path) -> GridConfig:
     values = read_yaml(path, "the file")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must be a mapping of settings.")
+    if "parameters" in values:
+        raise ConfigError(
+            f"{path} is a run file and no grid: `zenml pipeline run coti_experiments -c {path}`."
+        )
     try:
         config = GridConfig.model_validate(values)
     except ValidationError as error:

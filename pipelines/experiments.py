@@ -122,7 +122,7 @@ def _run(config: ExperimentConfig) -> None:
             row=row,
             cycles=cycles,
             selected=selected,
-            params=flat(asdict(run.settings)),
+            params=flat(asdict(run.settings.for_results())),
             tags=concept.tags(run) | {"coti.experiment": config.name},
         )
         progress.show(run, row.load(), cached=row.created < started)

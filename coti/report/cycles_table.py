@@ -21,11 +21,20 @@ WIDE = 120
 
 
 def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> str:
-    """A line a cycle for the end of a run, closer together where it is over 120 columns wide.
+    """A line a cycle for the end of a run; over 120 columns wide it has no intervals.
 
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
     and the line of ``kept_cycle`` has a star. No line ends in spaces.
     """
+    lines = _lines(cycles, kept_cycle, intervals=True)
+    if max(map(len, lines)) > WIDE:
+        lines = _lines(cycles, kept_cycle, intervals=False)
+    if kept_cycle is not None:
+        lines.append("* the cycle that is kept")
+    return "\n".join(lines)
+
+
+def _lines(cycles: Sequence[Cycle], kept_cycle: int | None, intervals: bool) -> list[str]:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -33,7 +42,7 @@ def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> s
     metrics = shown_metrics(cycles)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     headings = ["\ncycle ", "pool\nleft", "\npicked", "X_T\nsize"]
-    headings += [_heading(metric, cycles) for metric in metrics]
+    headings += [_heading(metric, cycles, intervals) for metric in metrics]
     for heading in (*headings, "lr\nstage", "\nseconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cycle in cycles:
@@ -41,7 +50,7 @@ def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> s
         table.add_row(
             f"{cycle['cycle']}{star}",
             *(_count(cycle.get(name)) for name in ("pool_left", "picked", "train_size")),
-            *(format_metric(metric, cycle) for metric in metrics),
+            *(_cell(metric, cycle, intervals) for metric in metrics),
             *(_count(cycle.get(name)) for name in ("lr_stage", "seconds")),
         )
     buffer = io.StringIO()
@@ -52,10 +61,7 @@ def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> s
     if console.measure(table).maximum > WIDE:
         table.padding = 0
     console.print(table)
-    lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
-    if kept_cycle is not None:
-        lines.append("* the cycle that is kept")
-    return "\n".join(lines)
+    return [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
 
 
 def write_cycles_csv(cycles: Sequence[Cycle], path: str | Path) -> Path:
@@ -79,9 +85,15 @@ def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
     )
 
 
-def _heading(metric: Metric, cycles: Sequence[Cycle]) -> str:
+def _cell(metric: Metric, cycle: Cycle, intervals: bool) -> str:
+    text = format_metric(metric, cycle)
+    return text if intervals else text.partition(" [")[0]
+
+
+def _heading(metric: Metric, cycles: Sequence[Cycle], intervals: bool) -> str:
     """The short label in two lines; R-precision's says among how many, where that is one number."""
-    first, _, second = (metric.short or metric.label).replace("fd_", "fd ").partition(" ")
+    label = (metric.short or metric.label).replace("fd_", "fd ")
+    first, _, second = (label if intervals else label.replace(" [interval]", "")).partition(" ")
     candidates = {cycle.get(f"{metric.name}_candidates") for cycle in cycles} - {None}
     if len(candidates) == 1:
         second = f"top1/{candidates.pop():.0f}"

@@ -70,6 +70,8 @@ def sentences(error: ValidationError) -> str:
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"unknown key {key!r}: remove it or mend its spelling")
+        elif item["type"] == "missing":
+            lines.append(f"{key} is missing")
         else:
             lines.append(f"{key}: {item['msg']} (got {item.get('input')!r})")
     return "; ".join(lines)
