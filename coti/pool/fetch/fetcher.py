@@ -142,6 +142,8 @@ async def _fetch(
         async for attempt in retrying:
             with attempt:
                 data = await _follow(session, hosts, policy, url, settings, max_bytes)
+                if not data:
+                    raise Rejected("empty_file", "the answer is empty")
                 return Fetched(number, data)
     except Rejected as rejected:
         reason, detail = rejected.reason, rejected.detail

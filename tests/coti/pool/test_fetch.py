@@ -169,6 +169,7 @@ def test_redirects_are_followed_but_not_for_ever(server: HostileServer) -> None:
         ("headers?Content-Usage=train-ai=y", ""),
         ("status/404?X-Robots-Tag=noindex", "download_failed"),
         ("gzipped", ""),
+        ("gzipped/0", "empty_file"),
         ("gzipped/3000000", "file_too_large"),
         ("headers?Content-Encoding=identity", ""),
         ("headers?Content-Encoding=none", ""),
