@@ -65,7 +65,9 @@ class SelfTrained:
         rules, score, count = pool.settings.selection, pool.columns["score"], wanted(pool)
         gates = replace(rules, concept_gate=0.0)
         right = int((score >= 0).sum())
-        reach = max(right, min(round(_DOUBTFUL * right), count))
+        # In cycles, too, it is X_T as a whole that may take the doubtful ones.
+        asked = int((~pool.candidates).sum()) + count
+        reach = max(right, min(round(_DOUBTFUL * right), asked))
         near = score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
         passed = eligible(
             pool.candidates & near, gates, pool.columns["s_aes"], pool.columns["s_con"]

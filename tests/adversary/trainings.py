@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -35,9 +36,21 @@ _TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=
 
 
 @cache
+def _folder() -> Path:
+    return write_model(lasting_folder() / "model")
+
+
+_own = threading.local()
+
+
 def _model() -> TextToImageModel:
-    folder = write_model(lasting_folder() / "model")
-    return load_text_to_image(ModelSettings(base_model=str(folder), device="cpu", dtype="float32"))
+    """A thread's own: a model is not meant to be trained on by several threads at once."""
+    if not hasattr(_own, "model"):
+        _own.model = load_text_to_image(
+            ModelSettings(base_model=str(_folder()), device="cpu", dtype="float32")
+        )
+    model: TextToImageModel = _own.model
+    return model
 
 
 @cache
