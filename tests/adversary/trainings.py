@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 import threading
@@ -36,19 +37,19 @@ _TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=
 
 
 @cache
-def _folder() -> Path:
-    return write_model(lasting_folder() / "model")
+def _loaded() -> TextToImageModel:
+    folder = write_model(lasting_folder() / "model")
+    return load_text_to_image(ModelSettings(base_model=str(folder), device="cpu", dtype="float32"))
 
 
-_own = threading.local()
+_own, _one = threading.local(), threading.Lock()
 
 
 def _model() -> TextToImageModel:
     """A thread's own: a model is not meant to be trained on by several threads at once."""
     if not hasattr(_own, "model"):
-        _own.model = load_text_to_image(
-            ModelSettings(base_model=str(_folder()), device="cpu", dtype="float32")
-        )
+        with _one:
+            _own.model = copy.deepcopy(_loaded())
     model: TextToImageModel = _own.model
     return model
 
