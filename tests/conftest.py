@@ -10,19 +10,15 @@ import tempfile
 import pytest
 from hypothesis import settings
 
-# Databases wait for the disk at each of thousands of commits: temporary folders lie in memory where
-# there is room.
-_MEMORY = "/dev/shm"
-if os.path.isdir(_MEMORY):
-    _found = os.statvfs(_MEMORY)
-    if _found.f_bavail * _found.f_frsize > 10 << 30 and not _found.f_flag & os.ST_NOEXEC:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+from tests.warm_start import leave_writing_to_the_system
+
+leave_writing_to_the_system()
 
 
 # ZenML opens its store when a module with steps is imported. Each process of tests has one of its
 # own: two that make the same one at once fail, and the checkout's is its user's.
 def _folder() -> str:
-    found = tempfile.mkdtemp(prefix="coti-tests-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    found = tempfile.mkdtemp(prefix="coti-tests-")
     atexit.register(shutil.rmtree, found, ignore_errors=True)
     return found
 

@@ -156,7 +156,9 @@ def tracking_server(folder: Path) -> Iterator[str]:
     words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
              "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
              "--artifacts-destination", str(folder / "files")]  # fmt: skip
-    with _serving(words, folder / "mlflow.log", os.environ, port, "/health") as address:
+    # Without the eight processes that wait for jobs, as in the image (ops/stack/servers.py).
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with _serving(words, folder / "mlflow.log", environment, port, "/health") as address:
         yield address
 
 
