@@ -6,7 +6,8 @@ STAMP := $(VENV)/.installed
 # Tests run in this many processes of one thread each, a file's tests all in the same one, the long
 # files first (tests/conftest.py).
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+  --no-loadscope-reorder --max-worker-restart 1
 
 .PHONY: quickstart install stack test test-fast test-docker attack lint format docs lock wheel assets clean help moved
 

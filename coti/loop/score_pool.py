@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
@@ -35,6 +36,9 @@ def score_pool(
 
     With the columns of the cycle before, of Eq. 8 only what joined X_T since is new, and a score
     that stays is not computed again.
+
+    Raises:
+        ConfigError: a candidate's score that is not a number; what a strategy needs and has not.
     """
     selection, previous = settings.selection, state.columns
     least = None if previous is None else previous.get("least_cosine")
@@ -64,4 +68,10 @@ def score_pool(
     strategy = strategy_of(settings)
     known = previous.get("score") if previous is not None and strategy.fixed else None
     score = strategy.score(view) if known is None else known
+    unknown = int((view.candidates & score.isnan()).sum())
+    if unknown:
+        raise ConfigError(
+            f"{unknown} candidates have no number for a score of strategy {settings.strategy}: "
+            "their features are broken; embed the pool again with a sound scorer."
+        )
     return replace(view, columns={**columns, "score": score})

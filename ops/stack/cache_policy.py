@@ -8,26 +8,25 @@ trains nothing again, an edit of the trainer does.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
 from pathlib import Path
 
 from zenml.config.cache_policy import CachePolicy
 
 from ops.stack.locations import ROOT
+from ops.stack.source_files import Sources
 
 __all__ = ["cached_by", "code_fingerprint", "meaning_of", "modules_of"]
 
 PACKAGES = ("coti", "ops", "steps", "materializers")
 LOCK = "requirements.lock"
+KNOWN = ".coti/sources.json"
+"""What sources were found to say, so that a command parses what was edited alone."""
 _ONE_AT_A_TIME = threading.Lock()
 """Steps of several threads ask at once, and `ast` of Python 3.11 fails in several threads."""
-_PLACE = re.compile(r"coti(\.\w+)+(?=:\w+$)")
-"""A registry's ``module:attribute``, which is imported when it is asked for."""
 
 
 def cached_by(module: str) -> CachePolicy:
@@ -67,6 +66,7 @@ def code_fingerprint(module: str | None = None) -> str:
     digest = hashlib.sha256()
     with _ONE_AT_A_TIME:
         digest.update(meaning_of(_every_file() if module is None else modules_of(module)))
+        _sources().remember()
     lock = ROOT / LOCK
     if lock.is_file():
         digest.update(lock.read_bytes())
@@ -78,7 +78,7 @@ def code_fingerprint(module: str | None = None) -> str:
 def meaning_of(paths: Iterable[Path]) -> bytes:
     """Names and sources of files, without what only readers see, to be hashed."""
     return b"".join(
-        path.relative_to(ROOT).as_posix().encode() + b"\0" + _meaning(path).encode()
+        path.relative_to(ROOT).as_posix().encode() + b"\0" + _sources().read(path).meaning.encode()
         for path in sorted(paths)
     )
 
@@ -102,51 +102,27 @@ def _every_file() -> list[Path]:
     return [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 
-def _files_of(module: str) -> Iterator[Path]:
+@cache
+def _files_of(module: str) -> list[Path]:
     """A module's file, and those of the packages that it lies in; nothing for others' modules."""
     parts = module.split(".")
+    found: list[Path] = []
     if parts[0] not in PACKAGES:
-        return
+        return found
     for count in range(1, len(parts) + 1):
         place = ROOT.joinpath(*parts[:count])
         if (place / "__init__.py").is_file():
-            yield place / "__init__.py"
+            found.append(place / "__init__.py")
         elif place.with_suffix(".py").is_file():
-            yield place.with_suffix(".py")
+            found.append(place.with_suffix(".py"))
+    return found
+
+
+@cache
+def _sources() -> Sources:
+    return Sources(ROOT / KNOWN)
 
 
 @cache
 def _imported_by(path: Path) -> list[Path]:
-    names: set[str] = set()
-    for node in _run(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            place = _PLACE.match(node.value)
-            names |= {place.group()} if place else set()
-    return [file for name in sorted(names) for file in _files_of(name)]
-
-
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """What may be executed: not what type checkers alone read, nor a module's lazy exports."""
-    for child in ast.iter_child_nodes(node):
-        checked = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        lazy = isinstance(child, ast.FunctionDef) and child.name == "__getattr__"
-        if not checked and not lazy:
-            yield child
-            yield from _run(child)
-
-
-@cache
-def _meaning(path: Path) -> str:
-    """The source without comments, layout and strings that stand alone, which only readers see."""
-
-    class _Plain(ast.NodeTransformer):
-        def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-            alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-            return None if alone else self.generic_visit(node)
-
-    tree = _Plain().visit(ast.parse(path.read_text(encoding="utf-8")))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return [file for name in _sources().read(path).names for file in _files_of(name)]

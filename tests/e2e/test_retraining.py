@@ -27,11 +27,10 @@ def _retrain(space: Workspace, *options: str) -> tuple[int, dict[str, Any], str]
     space.config(
         "concept",
         promotion=GATE,
-        # Whatever lies in the pool is learned, and the last cycle counts: the first, on the seeds
-        # alone, knows nothing of the pool.
-        selection={"concept_gate": 0.0},
-        controller={"max_cycles": 1, "min_improvement": -100.0, "keep": "phi_ref"},
-        train={"max_steps": 30, "phi_every": 15, "batch_size": 8},
+        # Whatever lies in the pool is learned, at once.
+        strategy="full",
+        controller={"max_cycles": 0},
+        train={"max_steps": 40, "phi_every": 20, "batch_size": 8},
         schedule={"dynamic": False},
     )
     folder = space.root / "concepts"

@@ -27,8 +27,9 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for cached in (code_fingerprint, cache_policy._imported_by, cache_policy._meaning):
-        cached.cache_clear()
+    cached = (code_fingerprint, cache_policy._sources, cache_policy._files_of)
+    for each in (*cached, cache_policy._imported_by):
+        each.cache_clear()
 
 
 def _after(path: Path, old: str, new: str, step: str = "steps.train_cycle") -> tuple[str, str]:
@@ -118,3 +119,19 @@ def test_zenml_finds_a_steps_function(monkeypatch: pytest.MonkeyPatch) -> None:
     found = source_utils.load(policy.cache_func)
     assert found() == code_fingerprint("steps.train_cycle")
     assert found() != source_utils.load(cached_by("steps.judge_cycle").cache_func)()
+
+
+def test_what_sources_say_is_remembered_by_their_content(tree: Path) -> None:
+    """A second command parses nothing again; a memory that is broken is made anew."""
+    first = code_fingerprint()
+    memory = tree / cache_policy.KNOWN
+    kept = memory.read_bytes()
+    for broken in (b"", b"[]", b'{"a": 1}', kept[: len(kept) // 2]):
+        memory.write_bytes(broken)
+        _forget()
+        assert code_fingerprint() == first
+    assert memory.read_bytes() == kept
+    written = memory.stat().st_ino
+    _forget()
+    assert code_fingerprint() == first
+    assert memory.stat().st_ino == written
