@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -183,6 +184,14 @@ def _encode(
     return _Text(Conditioning.joined(parts), negative, which)
 
 
+def _within(interval: tuple[float, float] | None, solver: Any, timestep: torch.Tensor) -> bool:
+    """Whether the noise level σ of a step lies in the interval (σ_lo, σ_hi]."""
+    if interval is None:
+        return True
+    kept = float(solver.alphas_cumprod[int(timestep)])
+    return interval[0] < math.sqrt((1 - kept) / kept) <= interval[1]
+
+
 def _denoise(
     model: TextToImageModel,
     noise: torch.Tensor,  # [b, channels, h, w]
@@ -203,11 +212,13 @@ def _denoise(
         options["generator"] = [generator(seed, "solver", number) for number in numbers]
     latents: torch.Tensor = noise.to(model.device, torch.float32) * solver.init_noise_sigma
     steps = solver.timesteps
+    alone = prompts.rows(torch.arange(len(latents), 2 * len(latents))) if guided else prompts
     for place, timestep in enumerate(steps):
-        both = torch.cat([latents, latents]) if guided else latents
+        weighed = guided and _within(settings.guidance_interval, solver, timestep)
+        both = torch.cat([latents, latents]) if weighed else latents
         scaled = solver.scale_model_input(both, timestep)
-        prediction = predict(model, scaled, timestep, prompts).float()
-        if guided:
+        prediction = predict(model, scaled, timestep, prompts if weighed else alone).float()
+        if weighed:
             negative, positive = prediction.chunk(2)
             prediction = negative + settings.guidance_scale * (positive - negative)
         latents = solver.step(prediction, timestep, latents, **options, return_dict=False)[0]

@@ -25,7 +25,7 @@ class Batch:
     prompts: torch.Tensor
     """int64 [b], rows of :attr:`BatchPlan.prompts`."""
     timesteps: torch.Tensor
-    """int64 [b], uniform over the model's noise schedule."""
+    """int64 [b], uniform over the model's noise schedule, one by one or together."""
     posterior_noise: torch.Tensor
     """float32 [b, channels, h, w], ε of the autoencoder's posterior."""
     noise: torch.Tensor
@@ -99,7 +99,12 @@ class BatchPlan:
         if self._settings.horizontal_flip:
             mirrored = torch.randint(2, (size,), generator=draws)
             images = images + mirrored * self._images
-        timesteps = torch.randint(self._timesteps, (size,), generator=draws)
+        if self._settings.timesteps == "stratified":
+            parts = torch.randperm(size, generator=draws)
+            places = (parts + torch.rand(size, generator=draws)) / size
+            timesteps = (places * self._timesteps).long().clamp(max=self._timesteps - 1)
+        else:
+            timesteps = torch.randint(self._timesteps, (size,), generator=draws)
         noises = torch.randn(2, size, *shape, generator=draws)
         return Batch(images, prompts, timesteps, noises[0], noises[1])
 

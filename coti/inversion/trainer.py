@@ -19,6 +19,7 @@ from coti.core.determinism import deterministic
 from coti.core.errors import TrainingError
 from coti.core.seeding import derived_seed
 from coti.inversion.adapters.protocol import Adapter
+from coti.inversion.averaging import Average
 from coti.inversion.base_model import TextToImageModel, training_attention
 from coti.inversion.batches import Batch, BatchPlan
 from coti.inversion.checkpoint import (
@@ -137,6 +138,7 @@ def train_cycle(
         fused=model.device.type in ("cpu", "cuda"),
     )
     constrain = init.constraint(model, token)
+    average = Average(settings.average, parts) if settings.average else None
     dvar: Dvar | None = None
     if schedule.stop == "dvar":
         dvar = Dvar(schedule.dvar_window, schedule.dvar_threshold)
@@ -149,7 +151,7 @@ def train_cycle(
     phi_every = _phi_interval(settings, len(images), group.count)
     scale = _HALF_SCALE if model.dtype == torch.float16 else 1.0
     if saved is not None:
-        step, ended = restore(saved, parts, optimizer, dynamic_schedule, dvar, curve)
+        step, ended = restore(saved, parts, optimizer, dynamic_schedule, dvar, curve, average)
         if group.is_main:
             tqdm.write(f"Training goes on from its checkpoint of step {step}.")
 
@@ -161,6 +163,13 @@ def train_cycle(
         prompts = encoder(ids, init.token_vectors(parts)).rows(_move(which, model.device))
         clean = latents.sample(batch.images, noises[0])
         return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
+
+    def ended_at() -> A:
+        if average is None:
+            return init.with_parts(parts, step=str(step))
+        found = [part.clone() for part in average.parts]
+        constrain(found)
+        return init.with_parts(found, step=str(step))
 
     compile_seconds: float | None = None
     started = time.monotonic()
@@ -192,6 +201,8 @@ def train_cycle(
             optimizer.step()
             constrain(parts)
             step += 1
+            if average is not None:
+                average.add(step, parts)
             curve.add(step, loss, parts, dynamic_schedule)
             if dvar is not None:
                 with torch.no_grad(), init.applied(model, parts):
@@ -205,7 +216,7 @@ def train_cycle(
             last = step == settings.max_steps
             if evaluate_phi is not None and step % phi_every == 0:
                 curve.check()
-                now = init.with_parts(parts, step=str(step))
+                now = ended_at()
                 value = group.from_main(partial(evaluate_phi, now, step))
                 curve.add_phi(value)
                 ended = dynamic_schedule.observe(value.phi) is Action.END
@@ -220,7 +231,7 @@ def train_cycle(
                 curve.check()
             if checkpoint is not None and group.is_main and (keep or last or ended or stopping):
                 state = state_of(
-                    identity, step, ended, parts, optimizer, dynamic_schedule, dvar, curve
+                    identity, step, ended, parts, optimizer, dynamic_schedule, dvar, curve, average
                 )
                 write_checkpoint(checkpoint, state)
             if stopping:
@@ -228,7 +239,7 @@ def train_cycle(
     if stopping and step < settings.max_steps and not ended:
         _pass_on(step, checkpoint is not None)
     return TrainResult(
-        embedding=init.with_parts(parts, step=str(step)),
+        embedding=ended_at(),
         curve=curve.rows,
         steps=step,
         image_steps=step * settings.batch_size * settings.gradient_accumulation_steps * group.count,

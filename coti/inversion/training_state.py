@@ -10,6 +10,7 @@ import torch
 
 from coti.core.whole_files import tensor_hash
 from coti.inversion.adapters.protocol import Adapter
+from coti.inversion.averaging import Average
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import Checkpoint
 from coti.inversion.curve import Curve
@@ -64,11 +65,14 @@ def state_of(
     dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
+    average: Average | None = None,
 ) -> Checkpoint:
     """All that a resumed training needs, after ``step`` steps."""
     tensors = {f"vectors.{i}": part for i, part in enumerate(parts)}
     for i, part in enumerate(parts):
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state[part].items()}
+    for i, part in enumerate(average.parts if average is not None else ()):
+        tensors[f"average.{i}"] = part
     state: dict[str, Any] = {
         "step": step,
         "ended": ended,
@@ -88,6 +92,7 @@ def restore(
     dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
+    average: Average | None = None,
 ) -> tuple[int, bool]:
     """Put everything back where it was; returns the step and whether the cycle had ended."""
     for i, part in enumerate(parts):
@@ -95,7 +100,9 @@ def restore(
         moments = [name for name in saved.tensors if name.endswith(f".{i}")]
         for name in moments:
             key = name.removesuffix(f".{i}")
-            if key != "vectors":
+            if key == "average" and average is not None:
+                average.parts[i].copy_(saved.tensors[name])
+            elif key not in ("vectors", "average"):
                 optimizer.state[part][key] = saved.tensors[name].to(part.device)
     dynamic_schedule.load_state_dict(saved.state["schedule"])
     curve.rows = list(saved.state["curve"])

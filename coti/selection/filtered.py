@@ -8,7 +8,7 @@ import torch
 
 from coti.selection.batch import apart, eligible
 from coti.selection.protocol import PoolView
-from coti.selection.text_top import TextTop, of_text, wanted
+from coti.selection.top_scored import TopScored
 from coti.settings import RunSettings
 
 __all__ = ["Filtered"]
@@ -17,17 +17,13 @@ _LOOKS = 5.0
 """S_aes that is asked for where ``selection.aesthetic_gate`` is 0."""
 
 
-class Filtered(TextTop):
+class Filtered(TopScored):
     """Some ``baseline_images`` at once, or B a cycle, of those that pass for the concept.
 
     That is: the concept's words fit better than the name of any other thing, of
     ``concept_score.distractors`` or of a list of common things, and S_aes is at least
     ``aesthetic_gate``, or 5.
     """
-
-    def __init__(self, name: str = "filtered") -> None:
-        """``name``: the strategy's."""
-        super().__init__(name)
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
@@ -36,8 +32,8 @@ class Filtered(TextTop):
     def score(self, pool: PoolView) -> torch.Tensor:
         """Cosine to the words, less that to the best other name: above 0 it passes for it."""
         images = pool.features["pool"]
-        own = images @ of_text(pool, self.name, "concept_text")[0]
-        return own - (images @ of_text(pool, self.name, "other_texts").T).amax(dim=1)
+        own = images @ pool.texts("concept_text")[0]
+        return own - (images @ pool.texts("other_texts").T).amax(dim=1)
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Those that pass, in random order; fewer where fewer do."""
@@ -49,5 +45,5 @@ class Filtered(TextTop):
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
         places = places[order]
         if rules.suppress_duplicates:
-            return apart(places, wanted(pool), pool.features["pool"], rules.suppress_duplicates)
-        return places[: wanted(pool)]
+            return apart(places, pool.wanted, pool.features["pool"], rules.suppress_duplicates)
+        return places[: pool.wanted]

@@ -6,18 +6,14 @@ import torch
 
 from coti.encoders.protocol import normalized
 from coti.selection.protocol import PoolView
-from coti.selection.text_top import TextTop
+from coti.selection.top_scored import TopScored
 from coti.settings import RunSettings
 
 __all__ = ["NearestToSeeds"]
 
 
-class NearestToSeeds(TextTop):
-    """The ``baseline_images`` nearest to the seeds' mean at once, or B a cycle."""
-
-    def __init__(self, name: str = "nearest_to_seeds") -> None:
-        """``name``: the strategy's."""
-        super().__init__(name)
+class NearestToSeeds(TopScored):
+    """The images nearest to the seeds' mean."""
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
 from coti.settings import RunSettings
@@ -42,6 +43,26 @@ class PoolView:
     """Loads the reference judge, which some baselines stand on."""
     ground_truth: Mapping[str, bool] | None = None
     """File name to whether the image is right; for a strategy that ``sees_ground_truth`` alone."""
+
+    @property
+    def wanted(self) -> int:
+        """Images that a selection is to add: B in a cycle, ``baseline_images`` at once."""
+        settings = self.settings
+        return settings.baseline_images if self.cycle == 0 else settings.selection.batch
+
+    def texts(self, name: Literal["concept_text", "other_texts"]) -> torch.Tensor:
+        """Features of the concept's words [1, d], or of other things' names [m, d]; L2-normalised.
+
+        Raises:
+            ConfigError: the pool was embedded without words for the concept.
+        """
+        found = self.features.tensors.get(name)
+        if found is None:
+            raise ConfigError(
+                f"strategy {self.settings.strategy} asks the scorer for the concept by words, and "
+                "there are none: set `concept` or `selection.text`, and embed with them."
+            )
+        return found
 
 
 class Strategy(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 
@@ -11,7 +10,7 @@ from coti.core.errors import ConfigError
 from coti.scores.self_training import self_trained, unreached
 from coti.selection.batch import eligible
 from coti.selection.protocol import PoolView
-from coti.selection.text_top import of_text, wanted
+from coti.selection.top_scored import TopScored
 from coti.settings import RunSettings
 
 __all__ = ["SelfTrained"]
@@ -22,7 +21,7 @@ _REACHED = 0.1
 """Chance of an image that the generations reach, beside 1 of one that they don't."""
 
 
-class SelfTrained:
+class SelfTrained(TopScored):
     """Some of the accepted images, ``baseline_images`` at once or B a cycle; fewer of a poor pool.
 
     Accepted is what is rather right than wrong, with an S_aes of at least ``aesthetic_gate``. All
@@ -31,26 +30,15 @@ class SelfTrained:
     be drawn.
     """
 
-    growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
-    selects = True
     fixed = False
-    sees_ground_truth = False
-
-    def __init__(self, name: str = "self_trained") -> None:
-        """``name``: the strategy's."""
-        self.name = name
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
         return "self-trained"
 
-    def least_images(self, settings: RunSettings) -> int:
-        """A batch, or one."""
-        return settings.selection.batch if settings.growth == "cycles" else 1
-
     def score(self, pool: PoolView) -> torch.Tensor:
         """How surely it shows the concept and looks good; 0 and more is accepted."""
-        text = of_text(pool, self.name, "concept_text")[0]
+        text = pool.texts("concept_text")[0]
         features, s_aes = pool.features, pool.columns["s_aes"]
         unknown = int((s_aes.isnan() | features["pool"].isnan().any(dim=1)).sum())
         if unknown:
@@ -62,7 +50,7 @@ class SelfTrained:
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Accepted images, drawn, best first."""
-        rules, score, count = pool.settings.selection, pool.columns["score"], wanted(pool)
+        rules, score, count = pool.settings.selection, pool.columns["score"], pool.wanted
         gates = replace(rules, concept_gate=0.0)
         right = int((score >= 0).sum())
         # In cycles, too, it is X_T as a whole that may take the doubtful ones.

@@ -33,6 +33,13 @@ class TrainSettings(Strict):
     token put before it; ``both``: one or the other at random."""
     caption_dropout: float = 0.0
     """Share of images trained with the bare token as caption, 0 to 1."""
+    timesteps: Literal["uniform", "stratified"] = "uniform"
+    """``uniform``: each image's drawn by itself; ``stratified``: one of each of ``batch_size``
+    equal parts of the noise schedule, so that every step sees all levels of noise (Kingma et al.
+    2021)."""
+    average: float = 0.0
+    """Width σ_rel of the average over the latest steps that a cycle ends with (Karras et al. 2024),
+    as a part of the cycle: 0.1 is about its last third. 0: the last step's."""
     horizontal_flip: bool = False
     """Mirror images at random. Off: concepts with writing or a handedness would be spoilt."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
@@ -60,6 +67,10 @@ class TrainSettings(Strict):
         )
         for name in ("batch_size", "gradient_accumulation_steps", "max_steps", "phi_every"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: at least 1.")
+        require(
+            0.0 <= self.average <= 0.28,
+            f"average is {self.average}: a width from 0 (off) to 0.28.",
+        )
         require(
             0.0 <= self.caption_dropout <= 1.0,
             f"caption_dropout is {self.caption_dropout}: a share from 0 to 1.",
@@ -108,6 +119,9 @@ class GenerationSettings(Strict):
     """Weight of the prompt (classifier-free guidance). More follows the prompt more closely and
     generates less varied images; 1 and below turn it off and halve the time. Stable Diffusion is
     usually run at 7.5."""
+    guidance_interval: tuple[float, float] | None = None
+    """Noise levels σ_lo and σ_hi between which the prompt's weight holds; at others it is 1
+    (Kynkäänniemi et al. 2024): images as close to the prompt, more varied. Without: everywhere."""
     scheduler: str = "DPMSolverMultistepScheduler"
     """A scheduler class of diffusers."""
     use_karras_sigmas: bool = True
@@ -124,3 +138,10 @@ class GenerationSettings(Strict):
     """Images of the sample grid, on fixed noise."""
     prompts: tuple[str, ...] = ("a photo of a {}",)
     """Prompts of X_TI in turn; ``{}`` stands for the token."""
+
+    def __post_init__(self) -> None:
+        low, high = self.guidance_interval or (0.0, 1.0)
+        require(
+            0.0 <= low < high,
+            f"guidance_interval is [{low}, {high}]: two noise levels, 0 <= σ_lo < σ_hi.",
+        )

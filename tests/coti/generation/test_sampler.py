@@ -192,3 +192,29 @@ def test_bad_requests_are_one_sentence(model: TextToImageModel) -> None:
         generate(model, ["a boot"], [], SETTINGS, seed=0, size=(33, 32))
     with pytest.raises(EmbeddingError, match="made for Stable Diffusion 1"):
         generate(model, ["<t>"], [Embedding("<t>", (torch.zeros(1, 768),))], SETTINGS, seed=0)
+
+
+@pytest.mark.parametrize("scheduler", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler"])
+def test_guidance_may_hold_between_two_noise_levels(
+    scheduler: str, model: TextToImageModel
+) -> None:
+    """At all levels: as without; at none: as a weight of 1; at some: neither."""
+    embedding, found = random_embedding(model), []
+    for weight, interval in ((3.0, None), (3.0, (0.0, 1e9)), (3.0, (1e9, 2e9)), (1.0, None)):
+        changes = {"scheduler": scheduler, "guidance_scale": weight, "guidance_interval": interval}
+        settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+        found.append(generate(model, PROMPTS, [embedding], settings, seed=5))
+    always, everywhere, nowhere, never = found
+    assert torch.equal(always, everywhere)
+    assert torch.equal(nowhere, never)
+    some = replace(SETTINGS, scheduler=scheduler, guidance_interval=(0.2, 5.0))
+    between = generate(model, PROMPTS, [embedding], some, seed=5)
+    assert difference(between, always) > 0
+    assert difference(between, never) > 0
+
+
+@pytest.mark.parametrize("interval", [(2.0, 1.0), (-1.0, 1.0), (1.0, 1.0), (0.0, float("nan"))])
+def test_an_interval_that_is_none_is_refused(interval: tuple[float, float]) -> None:
+    """With what it may be."""
+    with pytest.raises(ConfigError, match="guidance_interval"):
+        GenerationSettings(guidance_interval=interval)

@@ -70,3 +70,22 @@ def test_mirrored_images_follow_the_upright_ones() -> None:
     assert int(rows.max()) <= 9
     assert abs(float((rows >= 5).float().mean()) - 0.5) < 0.06
     assert int(plan(5, 1000).batch(0).images.max()) == 4
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32), st.integers(0, 1000))
+def test_stratified_timesteps_take_one_of_each_part(size: int, seed: int, step: int) -> None:
+    """Of ``batch_size`` equal parts of the schedule, in any order."""
+    drawn = plan(10, size, seed, timesteps="stratified").batch(step).timesteps
+    assert drawn.dtype == torch.int64
+    edges = torch.arange(size + 1, dtype=torch.float64) * 1000 / size
+    for place, value in enumerate(drawn.sort().values.tolist()):
+        assert edges[place] - 1 <= value < edges[place + 1], (place, value)
+
+
+def test_stratified_timesteps_are_uniform_one_by_one() -> None:
+    """Over many steps each place of the batch sees the whole schedule."""
+    batches = plan(10, 4, timesteps="stratified")
+    first = torch.stack([batches.batch(step).timesteps[0] for step in range(400)]).double()
+    assert abs(float(first.mean()) - 499.5) < 50
+    assert first.min() < 50
+    assert first.max() > 949
