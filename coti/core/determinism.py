@@ -9,23 +9,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch.utils import deterministic as _module
 
+from coti.core.shared_context import entered_once
+
 __all__ = ["deterministic"]
 
 _rules: Any = _module
-_lock = Lock()
-_inside = 0
-_before = (False, False, True)
 
 
+@entered_once
 @contextmanager
-def deterministic(wanted: bool = True) -> Iterator[None]:
+def _deterministic() -> Iterator[None]:
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        _rules.fill_uninitialized_memory,
+    )
+    # Read when cuBLAS is used for the first time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # It finds reads of memory that nothing was written to, and costs a write of all memory.
+    _rules.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        enabled, warn_only, fill = before
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        _rules.fill_uninitialized_memory = fill
+
+
+def deterministic(wanted: bool = True) -> AbstractContextManager[None]:
     """Torch's deterministic algorithms inside, in every thread; as before once all have left.
 
     On a CPU every result is then the same bits for the same number of threads. On a GPU an
@@ -38,29 +56,4 @@ def deterministic(wanted: bool = True) -> Iterator[None]:
     ...     torch.are_deterministic_algorithms_enabled()
     True
     """
-    global _inside, _before
-    if not wanted:
-        yield
-        return
-    with _lock:
-        if _inside == 0:
-            _before = (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-                _rules.fill_uninitialized_memory,
-            )
-            # Read when cuBLAS is used for the first time.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-            # It finds reads of memory that nothing was written to, and costs a write of all memory.
-            _rules.fill_uninitialized_memory = False
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                enabled, warn_only, fill = _before
-                torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-                _rules.fill_uninitialized_memory = fill
+    return _deterministic() if wanted else nullcontext()

@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from coti.core.shared_context import entered_once
+
 __all__ = ["quiet_libraries"]
 
 
+@entered_once
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """No warnings and progress bars of diffusers, transformers and the hub client inside."""
+    """No warnings and progress bars of diffusers, transformers and the hub client inside, in every
+    thread."""
     # Untyped modules, looked up as such.
     diffusers_logging: Any = import_module("diffusers.utils.logging")
     transformers_logging: Any = import_module("transformers.utils.logging")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
+from coti.core.shared_context import entered_once
 from coti.inversion.device import choose_device, choose_dtype, unet_format
 from coti.inversion.families.protocol import ModelFamily, embedding_keys
 from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
@@ -182,5 +184,8 @@ def training_attention(model: TextToImageModel) -> Iterator[None]:
     if not slow or height * width > _FEW_POSITIONS:
         yield
         return
-    with sdpa_kernel(SDPBackend.MATH):
+    with _plain_attention():
         yield
+
+
+_plain_attention = entered_once(partial(sdpa_kernel, SDPBackend.MATH))

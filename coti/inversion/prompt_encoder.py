@@ -2,7 +2,8 @@
 
 The vocabulary is not copied, resized or trained. While a prompt is encoded, the text encoder's
 token lookup is replaced by one that takes ids beyond the vocabulary from the small tensor of
-learned vectors; what comes out is what ``pipe.load_textual_inversion`` would give, exactly.
+learned vectors; what comes out is what ``pipe.load_textual_inversion`` would give, exactly. That is
+one thread's at a time: several may use one model, and each must find its own vectors there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,6 +25,9 @@ from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
 
 __all__ = ["PromptEncoder", "refuse_known_token"]
+
+_ONE_AT_A_TIME = Lock()
+"""Of all models: transformers, too, keeps notes in the modules while they compute."""
 
 
 class PromptEncoder:
@@ -120,7 +125,7 @@ class PromptEncoder:
             else None
             for tokenizer, encoder, row in zip(self._tokenizers, text_encoders, ids, strict=True)
         ]
-        with ExitStack() as replaced:
+        with _ONE_AT_A_TIME, ExitStack() as replaced:
             if self._tokens:
                 for tokenizer, encoder, learned in zip(
                     self._tokenizers, text_encoders, vectors, strict=True

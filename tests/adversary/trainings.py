@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import shutil
-import threading
 from functools import cache
 from pathlib import Path
 
@@ -37,21 +35,9 @@ _TOKEN = TokenSettings(placeholder_token="<t>", initializer="shoe", num_vectors=
 
 
 @cache
-def _loaded() -> TextToImageModel:
+def _model() -> TextToImageModel:
     folder = write_model(lasting_folder() / "model")
     return load_text_to_image(ModelSettings(base_model=str(folder), device="cpu", dtype="float32"))
-
-
-_own, _one = threading.local(), threading.Lock()
-
-
-def _model() -> TextToImageModel:
-    """A thread's own: a model is not meant to be trained on by several threads at once."""
-    if not hasattr(_own, "model"):
-        with _one:
-            _own.model = copy.deepcopy(_loaded())
-    model: TextToImageModel = _own.model
-    return model
 
 
 @cache

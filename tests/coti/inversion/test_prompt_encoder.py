@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,35 @@ def test_two_tokens_that_differ_in_capitals_alone_are_one(
         both.append(Embedding.load(tmp_path / f"{token}.safetensors"))
     with pytest.raises(EmbeddingError, match="Two embeddings share the token anna; rename one"):
         generate(model, ["a photo of Anna"], both, GenerationSettings(num_inference_steps=1), 0)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
+def test_two_embeddings_of_one_model_do_not_meet(
+    kind: str, load_model: Callable[..., TextToImageModel]
+) -> None:
+    """One encodes while the other does, in another thread: each sees its own vectors, and the
+    model's text encoders are what they were."""
+    model = load_model(kind)
+    lookups = [encoder.get_input_embeddings() for encoder in model.text_encoders]
+    vectors = [[torch.full((1, width), 0.1 + place) for width in model.widths] for place in (0, 1)]
+
+    def encoded(place: int) -> torch.Tensor:
+        encoder = PromptEncoder(model, {"<t>": 1})
+        return encoder(encoder.tokenize(["a <t>"]), vectors[place]).hidden
+
+    apart = [encoded(place) for place in (0, 1)]
+    assert not torch.equal(*apart)
+    # Whoever is inside lets the other one go on, before a token is looked up and in each layer.
+    hooks = [
+        part.register_forward_pre_hook(lambda *_: time.sleep(0.05))
+        for name, part in model.text_encoders[0].named_modules()
+        if name.endswith(("embeddings", "mlp"))
+    ]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            together = list(pool.map(encoded, (0, 1)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert all(map(torch.equal, together, apart))
+    assert [encoder.get_input_embeddings() for encoder in model.text_encoders] == lookups
