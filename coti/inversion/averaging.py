@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -25,16 +25,37 @@ class Average:
     """A power-function average of tensors over the steps of a training (ibid., Eq. 2 and 3).
 
     A step τ of t weighs as τ^γ, whatever t will be: it needs no plan of how long training lasts.
+
+    Args:
+        width: see :func:`power_of_width`; 0 for none, then it is the tensors themselves.
+        parts: what is trained.
     """
 
     def __init__(self, width: float, parts: Sequence[torch.Tensor]) -> None:
-        """``width``: see :func:`power_of_width`; ``parts``: where training starts."""
-        self._power = power_of_width(width)
-        self.parts = [part.detach().clone() for part in parts]
+        self._power = power_of_width(width) if width else None
+        self._parts = list(parts)
+        self.parts = [part.detach().clone() for part in parts] if width else self._parts
+        """As ``parts``; to be restored in place."""
 
     @torch.no_grad()
-    def add(self, step: int, parts: Sequence[torch.Tensor]) -> None:
-        """The tensors after step ``step``, counted from 1; the first takes the start's place."""
+    def add(self, step: int) -> None:
+        """The tensors as they are after step ``step``, counted from 1."""
+        if self._power is None:
+            return
         kept = (1 - 1 / step) ** (self._power + 1)
-        for mean, part in zip(self.parts, parts, strict=True):
-            mean.lerp_(part.to(mean.dtype), 1 - kept)
+        for mean, part in zip(self.parts, self._parts, strict=True):
+            mean.lerp_(part, 1 - kept)
+
+    def end(self, constrain: Callable[[Sequence[torch.Tensor]], None]) -> Sequence[torch.Tensor]:
+        """What training ends at, held to what each step's result is held to."""
+        if self._power is None:
+            return self.parts
+        found = [part.clone() for part in self.parts]
+        constrain(found)
+        return found
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint needs beside the tensors."""
+        if self._power is None:
+            return {}
+        return {f"average.{place}": part for place, part in enumerate(self.parts)}

@@ -138,7 +138,7 @@ def train_cycle(
         fused=model.device.type in ("cpu", "cuda"),
     )
     constrain = init.constraint(model, token)
-    average = Average(settings.average, parts) if settings.average else None
+    average = Average(settings.average, parts)
     dvar: Dvar | None = None
     if schedule.stop == "dvar":
         dvar = Dvar(schedule.dvar_window, schedule.dvar_threshold)
@@ -165,11 +165,7 @@ def train_cycle(
         return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
 
     def ended_at() -> A:
-        if average is None:
-            return init.with_parts(parts, step=str(step))
-        found = [part.clone() for part in average.parts]
-        constrain(found)
-        return init.with_parts(found, step=str(step))
+        return init.with_parts(average.end(constrain), step=str(step))
 
     compile_seconds: float | None = None
     started = time.monotonic()
@@ -201,8 +197,7 @@ def train_cycle(
             optimizer.step()
             constrain(parts)
             step += 1
-            if average is not None:
-                average.add(step, parts)
+            average.add(step)
             curve.add(step, loss, parts, dynamic_schedule)
             if dvar is not None:
                 with torch.no_grad(), init.applied(model, parts):

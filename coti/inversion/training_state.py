@@ -65,14 +65,13 @@ def state_of(
     dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
-    average: Average | None = None,
+    average: Average,
 ) -> Checkpoint:
     """All that a resumed training needs, after ``step`` steps."""
     tensors = {f"vectors.{i}": part for i, part in enumerate(parts)}
     for i, part in enumerate(parts):
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state[part].items()}
-    for i, part in enumerate(average.parts if average is not None else ()):
-        tensors[f"average.{i}"] = part
+    tensors |= average.kept()
     state: dict[str, Any] = {
         "step": step,
         "ended": ended,
@@ -92,7 +91,7 @@ def restore(
     dynamic_schedule: DynamicSchedule,
     dvar: Dvar | None,
     curve: Curve,
-    average: Average | None = None,
+    average: Average,
 ) -> tuple[int, bool]:
     """Put everything back where it was; returns the step and whether the cycle had ended."""
     for i, part in enumerate(parts):
@@ -100,7 +99,7 @@ def restore(
         moments = [name for name in saved.tensors if name.endswith(f".{i}")]
         for name in moments:
             key = name.removesuffix(f".{i}")
-            if key == "average" and average is not None:
+            if key == "average":
                 average.parts[i].copy_(saved.tensors[name])
             elif key not in ("vectors", "average"):
                 optimizer.state[part][key] = saved.tensors[name].to(part.device)

@@ -32,9 +32,11 @@ def test_powers_are_the_papers(width: float, power: float) -> None:
 def test_the_averages_width_is_what_was_asked_for(width: float) -> None:
     """Of the times 1 … t its variance is (σ_rel·t)², and it weighs nothing but them."""
     steps = 2000
-    average = Average(width, [torch.zeros(2, dtype=torch.float64)])
+    times = torch.zeros(2, dtype=torch.float64)
+    average = Average(width, [times])
     for step in range(1, steps + 1):
-        average.add(step, [torch.tensor([step, step**2], dtype=torch.float64)])
+        times.copy_(torch.tensor([step, step**2]))
+        average.add(step)
     mean, square = average.parts[0].tolist()
     assert 0 < mean <= steps
     assert math.sqrt(square - mean**2) / steps == pytest.approx(width, rel=0.02)
@@ -52,9 +54,11 @@ def test_the_average_is_what_is_evaluated_kept_and_resumed(
 
     every = replace(AVERAGED, phi_every=1, learning_rates=(0.05,))
     train(model, images, watch, replace(every, average=0.0))
-    expected = Average(0.2, [seen[0]])
+    iterate = seen[0].clone()
+    expected = Average(0.2, [iterate])
     for step, part in enumerate(seen, start=1):
-        expected.add(step, [part])
+        iterate.copy_(part)
+        expected.add(step)
     iterates, seen = seen, []
     averaged = train(model, images, watch, every).embedding.parts[0]
     assert torch.equal(averaged, expected.parts[0])
