@@ -75,7 +75,7 @@ def test_a_spot_node_that_is_taken_away(tmp_path_factory: pytest.TempPathFactory
     told = moved.run(moved.config("other", **other))
     said = told.stdout + told.stderr
     assert f"at step {step}, does not fit; what differs: " in said
-    assert "generation.guidance_scale (checkpoint 2.0, now 1.5)" in said
+    assert "generation.guidance_scale (checkpoint 1.0, now 1.5)" in said
     (still,) = files()
     assert still == kept
     frugal = {**changes, "train": {**training, "gradient_checkpointing": True}}
