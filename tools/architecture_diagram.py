@@ -1,4 +1,4 @@
-"""Draw the architecture from the code: `python -m tools.architecture_picture [--check]`.
+"""Draw the architecture from the code: `python -m tools.architecture_diagram [--check]`.
 
 ``docs/images/data_way.svg`` is the pipeline's wiring; two tables in ``docs/architecture.md`` say
 what each step reads, and who imports whom. ``--check`` writes nothing: it fails where one of them
@@ -38,7 +38,7 @@ def main(*words: str) -> None:
         if "--check" in words:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is out of date: "
-                "run python -m tools.architecture_picture."
+                "run python -m tools.architecture_diagram."
             )
         path.write_text(text, encoding="utf-8")
     wrong = [

@@ -1,4 +1,4 @@
-"""The architecture's pictures are read from the code, and say what the code does."""
+"""The architecture's diagram and tables are read from the code, and say what the code does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.quiet import ROOT
-from tools.architecture_picture import draw_data_way, main, table_of_packages, table_of_steps
+from tools.architecture_diagram import draw_data_way, main, table_of_packages, table_of_steps
 from tools.data_way import CYCLES, Output, Recorder, Step, handed_on
 from tools.package_imports import Import, circles, downward, read_imports
 
@@ -63,11 +63,11 @@ def test_arrows_that_others_imply_are_left_out(steps: list[Step]) -> None:
     ]
 
 
-def test_the_picture_has_every_step_and_the_table_every_output(steps: list[Step]) -> None:
+def test_the_diagram_has_every_step_and_the_table_every_output(steps: list[Step]) -> None:
     """Nothing that the code has is missing in what is shown."""
-    picture, table = draw_data_way(steps), table_of_steps(steps)
+    diagram, table = draw_data_way(steps), table_of_steps(steps)
     for step in steps:
-        assert f">{step.name}</text>" in picture
+        assert f">{step.name}</text>" in diagram
         assert f"| **{step.name}** |" in table
     assert "pick `chosen`" in table
 
@@ -126,7 +126,7 @@ def test_no_two_modules_share_a_name() -> None:
 
 
 def test_what_is_committed_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m tools.architecture_picture` writes it."""
-    monkeypatch.setattr("tools.architecture_picture.downward", lambda imports: [])
-    monkeypatch.setattr("tools.architecture_picture.circles", lambda root: [])
+    """`python -m tools.architecture_diagram` writes it."""
+    monkeypatch.setattr("tools.architecture_diagram.downward", lambda imports: [])
+    monkeypatch.setattr("tools.architecture_diagram.circles", lambda root: [])
     main("--check")
