@@ -72,7 +72,7 @@ format: $(STAMP)  ## Let ruff mend what it can.
 	$(BIN)/ruff format .
 
 docs: $(STAMP)  ## The site, into outputs/site; strictly: a broken link or reference fails.
-	$(BIN)/python -m tools.architecture_picture --check
+	$(BIN)/python -m tools.architecture_diagram --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 UPGRADE ?=

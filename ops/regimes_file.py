@@ -55,7 +55,7 @@ class RegimePool(_Strict):
     """What a regime's pools are."""
 
     clean: float | None = Field(default=None, gt=0, lt=1)
-    """Share of right images; none: the recipe's."""
+    """Share of clean images; none: the recipe's."""
 
 
 class RegimeSeeds(_Strict):

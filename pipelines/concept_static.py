@@ -11,8 +11,8 @@ from ops.preconditions import require_stack
 from ops.run_file import load_settings
 from ops.stack.package_map import remember_packages
 from ops.terminal import user_errors
-from pipelines.concept import wire
 from pipelines.loops import StaticLoop
+from pipelines.wiring import wire
 
 __all__ = ["coti_concept_static"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -14,7 +12,7 @@ from zenml import ExternalArtifact
 from zenml.utils.time_utils import utc_now
 
 from coti.core.errors import ConfigError
-from coti.settings import EvaluationSettings, RunSettings
+from coti.settings import RunSettings
 from coti.settings.run import flat
 from ops.experiment_file import (
     ConceptSource,
@@ -23,12 +21,17 @@ from ops.experiment_file import (
     planned_runs,
     require_results,
 )
+from ops.experiment_identity import (
+    ConceptIdentity,
+    Shared,
+    encoding_settings,
+    judging_settings,
+    reference_judging_settings,
+)
 from ops.experiment_pools import sources_of
 from ops.experiment_progress import Progress, announce_cost, facts_of
 from ops.preconditions import require_stack
-from ops.stack.cache_policy import code_fingerprint
 from ops.stack.experiment_workers import start_workers, stop_workers
-from ops.stack.input_hashes import fingerprint_optional, fingerprint_pool
 from ops.stack.loaded_models import text_to_image
 from ops.stack.moved_state import forget_place
 from ops.stack.settings_schema import remember_schema
@@ -116,14 +119,14 @@ def _run(config: ExperimentConfig) -> None:
         track_experiment(
             experiment=config.name,
             label=run.label,
-            key=concept.key(run),
+            key=concept.identity.key(run),
             samples=samples,
             embedding=embedding,
             row=row,
             cycles=cycles,
             selected=selected,
             params=flat(asdict(run.settings.for_results())),
-            tags=concept.tags(run) | {"coti.experiment": config.name},
+            tags=concept.identity.tags(run) | {"coti.experiment": config.name},
         )
         progress.show(run, row.load(), cached=row.created < started)
         outcomes.append((row, cycles, samples, concept.seed_images))
@@ -158,39 +161,37 @@ def _in_order(
 
 
 class _Concept:
-    """A concept's images and features: made once, shared by its runs."""
+    """The steps of a concept's images and features, which its runs share."""
 
     def __init__(self, source: ConceptSource, shared: RunSettings, resolution: int) -> None:
-        self._source, self._resolution = source, resolution
-        self._rules = shared.pool_rules
+        rules = shared.pool_rules
+        self.identity = ConceptIdentity.of(source, rules)
+        self._resolution, self._shared = resolution, Shared()
         # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.
         self._device = ExternalArtifact(value=shared.model.device)
-        self._pool_print = fingerprint_pool(source.pool, self._rules)
         manifest, self._pool_images, pool_source = ingest_pool(
             source=source.pool,
-            source_fingerprint=self._pool_print,
+            source_fingerprint=self.identity.pool,
             resolution=resolution,
-            settings=self._rules,
+            settings=rules,
         )
         self._accepted, self._quarantined, _, _ = validate_pool(
             manifest=manifest,
             pool_source=pool_source,
-            settings=self._rules,
+            settings=rules,
             batch=0,
             last_profile=None,
         )
-        self._shards = shard_pool(self._accepted, self._rules.feature_shard)
-        self._seeds_print = fingerprint_optional("seeds", source.seeds)
+        self._shards = shard_pool(self._accepted, rules.feature_shard)
         self.seed_images, self._training_set = load_seeds(
-            source=source.seeds, source_fingerprint=self._seeds_print, resolution=resolution
+            source=source.seeds, source_fingerprint=self.identity.seeds, resolution=resolution
         )
-        self._references_print = fingerprint_optional("references", source.references)
-        self._made: dict[str, Any] = {}
 
     def start(self, settings: RunSettings) -> Any:
         """Submit a run; the future of its outputs."""
         features, accepted = self._features(settings)
         references, reference_judge = self._references(settings)
+        ground_truth = self.identity.source.ground_truth
         return run_experiment.submit(
             accepted=accepted,
             pool_images=self._pool_images,
@@ -199,51 +200,18 @@ class _Concept:
             features=features,
             references=references,
             reference_judge=reference_judge,
-            weights=self.weights(settings),
-            settings=replace(settings.for_results(), ground_truth=self._source.ground_truth),
+            weights=self.identity.weights(settings),
+            settings=replace(settings.for_results(), ground_truth=ground_truth),
             device=self._device,
         )
 
-    def weights(self, settings: RunSettings) -> dict[str, str]:
-        """Hashes of everything that a run reads from outside."""
-        truth = fingerprint_optional("ground_truth", self._source.ground_truth)
-        return {**weights_of(settings), "ground_truth": truth}
-
-    def tags(self, run: PlannedRun) -> dict[str, str]:
-        """Lineage of a run's record in MLflow."""
-        images = {
-            "pool": self._pool_print,
-            "seeds": self._seeds_print,
-            "references": self._references_print,
-        }
-        hashes = {**self.weights(run.settings), **images}
-        return {
-            "coti.concept": run.settings.concept,
-            "coti.strategy": run.label,
-            "coti.seed": str(run.settings.seed),
-            "coti.code_hash": code_fingerprint(),
-            **{f"coti.{name}_hash": value for name, value in hashes.items()},
-        }
-
-    def key(self, run: PlannedRun) -> str:
-        """A run's identity: settings that can change a result, inputs and code."""
-        values = [asdict(run.settings.for_results()), self.tags(run), run.label]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-    def _once(self, what: str, settings: RunSettings, make: Callable[[], Any]) -> Any:
-        key = f"{what} {settings}"
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
     def _features(self, settings: RunSettings) -> tuple[Any, Any]:
         """Features, and the images that are left without near duplicates."""
-        used = replace(settings, concept_score=settings.concept_score.encoding).only(
-            "scorer", "concept_score", "model", "pool_rules"
+        used, text = encoding_settings(settings), settings.asked_for
+        features, accepted = self._shared(
+            f"features of {text}", used, lambda: self._embedded(used, text)
         )
-        text = settings.asked_for
-        key = f"features of {text}"
-        return self._once(key, used, lambda: self._embedded(used, text))  # type: ignore[no-any-return]
+        return features, accepted
 
     def _embedded(self, used: RunSettings, text: str) -> tuple[Any, Any]:
         encoding: dict[str, Any] = {
@@ -264,30 +232,26 @@ class _Concept:
 
     def _references(self, settings: RunSettings) -> tuple[Any, Any]:
         """The references' features on the judges and on the reference judge."""
-        there = replace(settings, references=self._source.references)
-        judged = there.only("concept", "references", "evaluation", "generation")
-        half = EvaluationSettings(references_half=settings.evaluation.references_half)
-        again = replace(there, evaluation=half).only(
-            "references", "baselines", "measurement", "evaluation"
-        )
-        references, _ = self._once(
+        judged = judging_settings(settings, self.identity.source)
+        references, _ = self._shared(
             "references",
             judged,
             lambda: embed_references(
                 settings=judged,
                 resolution=self._resolution,
-                references_fingerprint=self._references_print,
+                references_fingerprint=self.identity.references,
                 judge_fingerprint=judge_fingerprint(judged.evaluation),
                 ssl_judge_fingerprint=ssl_judge_fingerprint(judged.evaluation),
             ),
         )
-        reference_judge = self._once(
+        again = reference_judging_settings(settings, self.identity.source)
+        reference_judge = self._shared(
             "reference judge",
             again,
             lambda: embed_reference_judge(
                 settings=again,
                 resolution=self._resolution,
-                references_fingerprint=self._references_print,
+                references_fingerprint=self.identity.references,
                 baselines_fingerprint=weights_of(settings)["baselines"],
             ),
         )

@@ -56,7 +56,7 @@ def _registered() -> str:
     lines = [
         "## What is found by name",
         "",
-        "More come [from outside](../CONTRIBUTING.md#five-recipes) by `register`, or, a model "
+        "More come [from outside](../CONTRIBUTING.md#five-how-tos) by `register`, or, a model "
         "family apart, as `module:Class` where the name goes.",
         "",
         "| key | names | |",

@@ -1,6 +1,6 @@
 """The data's way through the pipeline: which step hands what to which.
 
-``wire``, the pipeline's own function, is run for some cycles with steps that compute nothing and
+``wire``, the pipelines' own function, is run for some cycles with steps that compute nothing and
 note what they are given. Neither ZenML nor the steps are imported: they would open a store.
 """
 
@@ -122,15 +122,15 @@ def handed_on(steps: list[Step]) -> list[tuple[str, str]]:
 
 
 def read_wiring(root: Path) -> list[Step]:
-    """The steps of ``pipelines/concept.py`` below ``root``, in the order in which it calls them."""
+    """The steps of ``pipelines/wiring.py`` below ``root``, in the order in which it calls them."""
     recorder = Recorder(dict(_outputs_of_steps(root)))
-    tree = ast.parse((root / "pipelines" / "concept.py").read_text(encoding="utf-8"))
+    tree = ast.parse((root / "pipelines" / "wiring.py").read_text(encoding="utf-8"))
     names: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             names |= {each.name: _stand_in(node.module, each.name, recorder) for each in node.names}
-    wire = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "wire"]
-    exec(compile(ast.Module(list(wire), []), "wire", "exec"), names)
+    defined = [each for each in tree.body if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    exec(compile(ast.Module(list(defined), []), "wiring", "exec"), names)
     plan = names["selects_at"]
     # As if the first cycle selected, too: that gives the steps' order. Then as it is.
     for names["selects_at"] in (lambda *_: True, plan):

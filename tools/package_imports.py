@@ -1,13 +1,13 @@
-"""Which package imports which, read from the source: arrows may only point upwards."""
+"""Who imports whom, read from the source: arrows may only point upwards, never in a circle."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ORDER", "Import", "downward", "read_imports"]
+__all__ = ["ORDER", "Import", "circles", "downward", "read_imports"]
 
 _STATIONS = (
     "core",
@@ -55,24 +55,65 @@ class Import:
 def read_imports(root: Path) -> list[Import]:
     """All imports between the packages of :data:`ORDER`, those inside functions, too."""
     found = []
-    for top in dict.fromkeys(name.split(".")[0] for name in ORDER):
-        for path in sorted((root / top).rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            importer = _package(".".join(parts))
-            for line, module in _modules(path):
-                imported = _package(module)
-                # Every import of a part of coti is one of the package itself, too.
-                if module in ("coti", "coti.__version__"):
-                    continue
-                if imported in ORDER and importer in ORDER and imported != importer:
-                    place = f"{path.relative_to(root).as_posix()}:{line}"
-                    found.append(Import(importer, imported, place))
+    for module, path in _sources(root).items():
+        importer = _package(module)
+        for line, name in _modules(path):
+            imported = _package(name)
+            # Every import of a part of coti is one of the package itself, too.
+            if name in ("coti", "coti.__version__"):
+                continue
+            if imported in ORDER and importer in ORDER and imported != importer:
+                place = f"{path.relative_to(root).as_posix()}:{line}"
+                found.append(Import(importer, imported, place))
     return found
 
 
 def downward(imports: list[Import]) -> list[Import]:
     """Those that point the wrong way."""
     return [each for each in imports if ORDER.index(each.imported) > ORDER.index(each.importer)]
+
+
+def circles(root: Path) -> list[list[str]]:
+    """Modules that reach each other through imports, those inside functions and for types, too.
+
+    They are the strongly connected components of more than one module. That an import runs the
+    ``__init__`` of the module's packages, too, is not counted.
+    """
+    sources = _sources(root)
+    imports = {
+        module: {
+            name if name in sources else name.rpartition(".")[0] for _, name in _modules(path)
+        }.intersection(sources)
+        - {module}
+        for module, path in sources.items()
+    }
+    reached = {module: _reached(module, imports) for module in imports}
+    found = {
+        frozenset({module, *(other for other in reached[module] if module in reached[other])})
+        for module in imports
+        if module in reached[module]
+    }
+    return sorted(sorted(each) for each in found)
+
+
+def _reached(start: str, imports: Mapping[str, set[str]]) -> set[str]:
+    """All that a module imports, directly or through others."""
+    reached, waiting = set[str](), [start]
+    while waiting:
+        new = imports[waiting.pop()] - reached
+        reached |= new
+        waiting.extend(new)
+    return reached
+
+
+def _sources(root: Path) -> dict[str, Path]:
+    """The project's modules and their files."""
+    found = {}
+    for top in dict.fromkeys(name.split(".")[0] for name in ORDER):
+        for path in sorted((root / top).rglob("*.py")):
+            module = ".".join(path.relative_to(root).with_suffix("").parts)
+            found[module.removesuffix(".__init__")] = path
+    return found
 
 
 def _modules(path: Path) -> Iterator[tuple[int, str]]:

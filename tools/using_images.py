@@ -1,6 +1,6 @@
 """Make the images of docs/using.md by its own commands: `python -m tools.using_images`.
 
-Every command there that writes to ``outputs/using/NAME`` is run as it stands, and what it draws
+Every command there that writes to ``outputs/using/NAME`` is run as it stands, and what it makes
 becomes ``docs/images/using/NAME.png``; where the page has ``<!-- NAME:begin -->``, its table goes
 there. Names as arguments make those alone.
 """

@@ -2,12 +2,12 @@
 
     python -m assets.build.acceptance            measure what is not measured yet, write the cards
     python -m assets.build.acceptance --freeze   the same, then write the hashes that a test checks
-    python -m assets.build.acceptance --recorded the cards again, with the base model's cells as
-                                                 acceptance.json has them
+    python -m assets.build.acceptance --recorded the cards again, with the base model's
+                                                 measurements as acceptance.json has them
 
-One cell is one textual inversion, or one look at one part; each is kept in ``--work`` under the
-base model's hash, so an interrupted run goes on where it was. ``--concepts`` measures a few only,
-so that two processes can share the work.
+One measurement is one textual inversion, or one look at one part; each is kept in ``--work`` under
+the base model's hash, so an interrupted run goes on where it was. ``--concepts`` measures a few
+only, so that two processes can share the work.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def random_pool_images(concept: str, count: int = IMAGES) -> npt.NDArray[np.uint
     return images[:, 0].numpy()
 
 
-def _cells(bench: Workbench, concept: str) -> dict[str, Callable[[], dict[str, float]]]:
+def _measurements(bench: Workbench, concept: str) -> dict[str, Callable[[], dict[str, float]]]:
     """Everything that is measured of a concept, by name."""
     label = CLASS_NAMES.index(concept)
 
@@ -67,7 +67,7 @@ def _cells(bench: Workbench, concept: str) -> dict[str, Callable[[], dict[str, f
         return judge_generated(torch.from_numpy(to_rgb(split_of_class("pool", label))), concept)
 
     def learned(images: npt.NDArray[np.uint8]) -> dict[str, float]:
-        return judge_generated(bench.draw_word(bench.learn(images)), concept)
+        return judge_generated(bench.generate(bench.learn(images)), concept)
 
     return {
         "references": lambda: judge_generated(
@@ -75,15 +75,15 @@ def _cells(bench: Workbench, concept: str) -> dict[str, Callable[[], dict[str, f
         ),
         "real": real,
         "reconstructed": reconstructions,
-        "name": lambda: judge_generated(bench.draw_name(concept), concept),
-        "start": lambda: judge_generated(bench.draw_word(bench.start()), concept),
+        "name": lambda: judge_generated(bench.generate_from_name(concept), concept),
+        "start": lambda: judge_generated(bench.generate(bench.start()), concept),
         "clean": lambda: learned(split_of_class("pool", label)[:IMAGES]),
         "random": lambda: learned(random_pool_images(concept)),
     }
 
 
 def measure(work: Path, concepts: Sequence[str], how: Inversion) -> dict[str, Any]:
-    """All cells of these concepts: concept -> cell -> metric; measured ones are read."""
+    """All measurements of these concepts: concept -> measurement -> metric; kept ones are read."""
     base = MODELS / "base"
     key = f"{fingerprint_files([base])[:12]}-{fingerprint_files([MODELS / 'judge'])[:6]}"
     folder = work / f"{key}-guidance{how.guidance_scale:g}-seed{how.seed}"
@@ -93,11 +93,11 @@ def measure(work: Path, concepts: Sequence[str], how: Inversion) -> dict[str, An
     bar = tqdm(total=7 * len(concepts), desc="acceptance")
     for concept in concepts:
         found[concept] = {}
-        for name, cell in _cells(bench, concept).items():
+        for name, measure_one in _measurements(bench, concept).items():
             kept = folder / f"{concept.replace(' ', '_')}-{name}.json"
             if not kept.is_file():
                 start = time.monotonic()
-                values = cell() | {"seconds": round(time.monotonic() - start, 1)}
+                values = measure_one() | {"seconds": round(time.monotonic() - start, 1)}
                 kept.write_text(json.dumps(values) + "\n")
             found[concept][name] = json.loads(kept.read_text())
             bar.update()
@@ -110,18 +110,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, default=WORK, help="measured cells")
+    parser.add_argument("--work", type=Path, default=WORK, help="kept measurements")
     parser.add_argument("--concepts", nargs="+", default=list(BENCHMARK_CONCEPTS))
     parser.add_argument("--guidance-scale", type=float, default=Inversion().guidance_scale)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--freeze", action="store_true", help="write the hashes, too")
-    parser.add_argument("--recorded", action="store_true", help="measure no cell again")
+    parser.add_argument("--recorded", action="store_true", help="measure nothing again")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     how = Inversion(guidance_scale=given.guidance_scale)
     if given.recorded:
         record = json.loads((MODELS / "acceptance.json").read_text(encoding="utf-8"))
-        how, found = Inversion(**record["how"]), record["cells"]
+        how, found = Inversion(**record["how"]), record["measurements"]
     else:
         found = measure(given.work, given.concepts, how)
     if set(given.concepts) != set(BENCHMARK_CONCEPTS):

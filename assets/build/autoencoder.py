@@ -150,11 +150,11 @@ def train_autoencoder(
             for name, value in model.state_dict().items():
                 average[name].lerp_(value, 1.0 - decay)
         if step % 100 == 0:
-            pace = (time.monotonic() - start) / step
+            seconds = (time.monotonic() - start) / step
             whole, part = np.mean(losses[-100:], axis=0)
             print(
                 f"{spent:.3f} step {step} loss {whole:.4f}, of features {part:.4f} "
-                f"{pace:.3f} s a step",
+                f"{seconds:.3f} s a step",
                 flush=True,
             )
     scale = float(model.config.scaling_factor) if going_on and decoder_only else None

@@ -33,7 +33,7 @@ def run_ladder(
         bench = Workbench.load(Path(folder) / "base", how)
         for name in concepts:
             clean = split_of_class("pool", CLASS_NAMES.index(name))[:images]
-            found = judge_generated(bench.draw_word(bench.learn(clean)), name)
+            found = judge_generated(bench.generate(bench.learn(clean)), name)
             row = {
                 "step": int(step),
                 "concept": name,

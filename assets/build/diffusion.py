@@ -210,7 +210,7 @@ def load_average(folder: Path, tokenizer: CLIPTokenizer) -> Conditioned:
 def _stratified_steps(size: int, total: int) -> torch.Tensor:
     """Integer steps [size] in [0, total): half of them even, half in the noisier middle.
 
-    The middle, where what is drawn gets decided, is a logit-normal (Esser et al. 2024, section
+    The middle, where what is generated gets decided, is a logit-normal (Esser et al. 2024, section
     3.1) with mean 0.3 and deviation 0.8. Each half takes one from each of its equal parts.
     """
     parts = (torch.arange(size) + torch.rand(size)) / size
@@ -285,10 +285,10 @@ def train_diffusion(
         _follow(average, model, min(memory, step / (step + 10.0)))
         losses.append(loss.item())
         if step % 50 == 0:
-            pace = (time.monotonic() - start) / len(losses)
+            seconds = (time.monotonic() - start) / len(losses)
             print(
                 f"{time.strftime('%H:%M:%S')} step {step} loss {np.mean(losses[-50:]):.4f} "
-                f"rate {rate:.2e} {pace:.3f} s a step",
+                f"rate {rate:.2e} {seconds:.3f} s a step",
                 flush=True,
             )
         if time.monotonic() - saved > 60.0 * checkpoint_minutes:

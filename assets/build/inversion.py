@@ -32,7 +32,7 @@ TOKEN = "<concept>"
 
 @dataclass(frozen=True)
 class Inversion:
-    """How a word is learned and drawn; the same for every concept and every set of images."""
+    """How an embedding is learned and generates; the same for every concept and set of images."""
 
     phases: tuple[tuple[float, int], ...] = ((1e-2, 350), (2.5e-3, 200))
     """(AdamW learning rate, optimizer steps) one after the other."""
@@ -41,18 +41,18 @@ class Inversion:
     initializer: str = "object"
     """A word that is no concept's supercategory."""
     samples: int = 512
-    """Images drawn for the judge."""
+    """Images generated for the judge."""
     guidance_scale: float = 2.2
     seed: int = 0
 
     def token(self) -> TokenSettings:
-        """The word to be learned."""
+        """Of the embedding to be learned."""
         return TokenSettings(
             placeholder_token=TOKEN, initializer=self.initializer, num_vectors=self.num_vectors
         )
 
     def generation(self) -> GenerationSettings:
-        """How it is drawn."""
+        """How it generates."""
         return GenerationSettings(guidance_scale=self.guidance_scale)
 
 
@@ -71,12 +71,12 @@ class Workbench:
         )
 
     def start(self) -> Embedding:
-        """The word before training."""
+        """The embedding before training."""
         return Embedding.initial(self.model, self.how.token())
 
     def learn(self, grey: npt.NDArray[np.uint8]) -> Embedding:
         """Invert images, uint8 [n, 32, 32]."""
-        images, word = torch.from_numpy(to_rgb(grey)), self.start()
+        images, embedding = torch.from_numpy(to_rgb(grey)), self.start()
         for phase, (rate, steps) in enumerate(self.how.phases):
             train = TrainSettings(
                 learning_rates=(rate,),
@@ -85,19 +85,19 @@ class Workbench:
                 checkpoint_every=0,
             )
             seed = self.how.seed + phase
-            word = train_cycle(
-                self.model, images, None, word, train, ScheduleSettings(), None, seed
+            embedding = train_cycle(
+                self.model, images, None, embedding, train, ScheduleSettings(), None, seed
             ).embedding
-        return word
+        return embedding
 
-    def draw_word(self, word: Embedding) -> torch.Tensor:
-        """Images of a word, uint8 [samples, 3, 32, 32]."""
+    def generate(self, embedding: Embedding) -> torch.Tensor:
+        """Images of an embedding, uint8 [samples, 3, 32, 32]."""
         how = self.how
         return generate_fixed(
-            self.model, word, how.generation(), how.samples, how.seed, "judge"
+            self.model, embedding, how.generation(), how.samples, how.seed, "judge"
         ).images
 
-    def draw_name(self, name: str) -> torch.Tensor:
+    def generate_from_name(self, name: str) -> torch.Tensor:
         """Images of a prompt with the bare name, uint8 [samples, 3, 32, 32]."""
         prompts = [f"a photo of a {name}"] * self.how.samples
         return generate(self.model, prompts, [], self.how.generation(), self.how.seed)

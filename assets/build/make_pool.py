@@ -6,8 +6,8 @@ form), ``seeds/``, ``references/`` and, outside of the pool, ``ground_truth.csv`
 and ``recipe.json``. The same arguments give the same bytes.
 
 Seeds and pool come from split ``pool`` of the world, references from split ``reference``; no
-image is used twice, but for what the key calls a duplicate. ``--clean 0.1`` makes a pool of which a
-tenth is right. Images of the concept that a pool leaves over are the candidates of which
+image is used twice, but for what the ground truth calls a duplicate. ``--clean 0.1`` makes a pool
+of which a tenth is clean. Images of the concept that a pool leaves over are the candidates of which
 ``--seed-images KIND COUNT SEED`` draws other seeds, into a folder of their own.
 """
 

@@ -5,7 +5,7 @@
 * ``negative/seeds``, ``negative/pool`` and ``negative/references``: photographic negatives of
   every class, and a pool in which half of the images are; the style;
 * ``footwear/seeds`` and ``footwear/references``: sandals, sneakers and ankle boots, as many of
-  each; the balanced set that a fairer word is learned from;
+  each; the balanced set that a fairer embedding is learned from;
 * ``edit/sneaker.png`` and ``edit/mask.png``: an image, and the part above its opening.
 
 Seeds and pools come from the split ``pool``, references and the edited image from ``reference``.

@@ -1,6 +1,6 @@
 """The mess a web pool holds, as the base model sees it: degraded copies of clean images.
 
-Textual inversion on a messy pool can only learn the mess if the base model can draw it, so a
+Textual inversion on a messy pool can only learn the mess if the base model can generate it, so a
 part of the base model's training images is degraded, each with a word that says how.
 """
 

@@ -17,7 +17,7 @@ from assets.build.clip_models import reference_accuracy, reference_sample
 from assets.build.world import BENCHMARK_CONCEPTS
 
 Found = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""concept -> cell -> metric."""
+"""concept -> measurement -> metric."""
 
 FROZEN = "frozen.json"
 FROZEN_SUFFIXES = (".safetensors", ".json", ".txt")
@@ -48,8 +48,8 @@ class Check:
 def base_checks(found: Found) -> list[Check]:
     """What the base model must hold (floor, ceiling, headroom, autoencoder)."""
 
-    def column(cell: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([found[concept][cell][metric] for concept in BENCHMARK_CONCEPTS])
+    def column(measurement: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([found[concept][measurement][metric] for concept in BENCHMARK_CONCEPTS])
 
     clean, random = column("clean", "fd_judge"), column("random", "fd_judge")
     precision = column("clean", "r_precision")
@@ -134,12 +134,12 @@ def _parameters(models: Path) -> Iterator[str]:
 
 
 def _table(found: Found) -> str:
-    cells = ("name", "start", "random", "clean", "reconstructed", "real", "references")
-    lines = ["| concept | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
+    names = ("name", "start", "random", "clean", "reconstructed", "real", "references")
+    lines = ["| concept | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for concept in BENCHMARK_CONCEPTS:
         row = [
-            f"{found[concept][cell]['fd_judge']:.3f} / {found[concept][cell]['r_precision']:.3f}"
-            for cell in cells
+            f"{found[concept][name]['fd_judge']:.3f} / {found[concept][name]['r_precision']:.3f}"
+            for name in names
         ]
         lines.append(f"| {concept} | " + " | ".join(row) + " |")
     return "\n".join(lines)
@@ -256,7 +256,7 @@ def write_cards(found: Found, how: Mapping[str, Any], models: Path, freeze: bool
         card = CARD.format(library=library, title=title, about=about, body=text, builder=builder)
         (models / name / "README.md").write_text(card, encoding="utf-8")
     checks = [asdict(check) | {"holds": bool(check.holds)} for check in (*base, *others)]
-    record = {"checks": checks, "how": dict(how), "cells": found}
+    record = {"checks": checks, "how": dict(how), "measurements": found}
     (models / "acceptance.json").write_text(
         json.dumps(record, indent=1, ensure_ascii=False, default=float) + "\n", encoding="utf-8"
     )

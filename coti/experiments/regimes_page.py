@@ -92,7 +92,7 @@ def _trained_note() -> list[str]:
 def _training_set_note() -> list[str]:
     return [
         "The images that a row would train on, seeds among them, before any training: the share of "
-        "right ones among those that it added, and what perfect training on them could reach.",
+        "clean ones among those that it added, and what perfect training on them could reach.",
     ]
 
 

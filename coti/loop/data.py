@@ -51,4 +51,4 @@ class ConceptData:
     reference_judge: torch.Tensor | None = None
     """float32 [n, 320], the references' features on the reference judge."""
     ground_truth: Mapping[str, bool] | None = None
-    """File name to whether an image is right. Read by ``selection_precision`` and ``oracle``."""
+    """File name to whether an image is clean. Read by ``selection_precision`` and ``oracle``."""

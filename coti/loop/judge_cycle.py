@@ -30,7 +30,7 @@ def judge_cycle(
     judge: ImageTextEncoder,  # that the references were embedded with
     inception: ImageEncoder | None = None,  # likewise, for FID
     ssl_judge: ImageEncoder | None = None,  # likewise, class-blind
-    ground_truth: Mapping[str, bool] | None = None,  # file name to whether an image is right
+    ground_truth: Mapping[str, bool] | None = None,  # file name to whether an image is clean
 ) -> dict[str, Any]:
     """What only watches: ``metrics``, ``references`` (how many) and ``seconds``."""
     began = time.monotonic()

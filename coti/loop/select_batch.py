@@ -19,7 +19,7 @@ def select_batch(
 ) -> TrainingSet:
     """X_T with this cycle's images, best first.
 
-    ``ground_truth``, file name to whether an image is right, is handed only to what
+    ``ground_truth``, file name to whether an image is clean, is handed only to what
     ``sees_ground_truth``.
     """
     settings = pool.settings

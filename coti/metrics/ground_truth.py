@@ -11,9 +11,9 @@ __all__ = ["read_ground_truth"]
 
 
 def read_ground_truth(path: Path, concept: str) -> dict[str, bool]:
-    """File name to whether the image is right, from a CSV of file_name, class and degradation.
+    """File name to whether the image is clean, from a CSV of file_name, class and degradation.
 
-    Right is what shows the concept, a ``class``, undegraded, a near duplicate of such a one, too.
+    Clean is what shows the concept, a ``class``, undegraded, a near duplicate of such a one, too.
 
     Raises:
         PoolError: no such file, or other columns.

@@ -10,7 +10,7 @@ __all__ = ["selection_precision"]
 
 
 def selection_precision(selected: Sequence[str], ground_truth: Mapping[str, bool]) -> float:
-    """Share of the selected images that the ground truth calls right, 0 to 1; NaN for none.
+    """Share of the selected images that the ground truth calls clean, 0 to 1; NaN for none.
 
     For measurement only: the ground truth lies outside the pool, and nothing that selects, trains
     or stops may read it.

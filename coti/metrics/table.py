@@ -209,7 +209,7 @@ _ROWS = (
     ),
     Metric(
         "selection_precision", "selection precision",
-        "share of the picked images that the ground truth calls right",
+        "share of the picked images that the ground truth calls clean",
         "higher", 3, needs=_need("ground_truth"), scale=1.0, short="sel. prec.", headline=True,
     ),
     Metric(

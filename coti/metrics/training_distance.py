@@ -22,8 +22,8 @@ def distance_to_training(
 
     The unbiased squared MMD of Bińkowski et al. 2018, Eq. 4, with the kernel ``(cosine + 1)³``:
     KID on the scorer's features. φ is a mean of scores and the highest where few kinds of images
-    are drawn; this rises there. Distances to the same X_T can be compared, to different ones not:
-    a small X_T is few kinds of images itself.
+    are generated; this rises there. Distances to the same X_T can be compared, to different ones
+    not: a small X_T is few kinds of images itself.
 
     Returns:
         About 0 (slightly below, too) where both look alike, at most some 8.

@@ -16,60 +16,16 @@ from typing import Any, BinaryIO
 from coti.core.errors import PoolError
 from coti.core.file_rules import TABLE_SUFFIXES, stand_in
 from coti.core.text_files import decode_text, lines_of, read_csv, read_json
-from coti.pool.refusals import REFUSAL_COLUMNS
+from coti.pool.parquet_process import parquet_batches
+from coti.pool.table_columns import COLUMNS, match_columns, plain_name
 
 __all__ = [
-    "COLUMNS",
-    "REFUSING",
     "TABLE_SUFFIXES",
     "Row",
     "Table",
     "json_row",
-    "match_columns",
     "value_row",
 ]
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "file_name": ("file_name", "filename", "image", "file", "path", "image_path", "filepath"),
-    "url": ("url", "image_url", "img_url", "image_link", "link", "src", "uri"),
-    "caption": ("text", "caption", "prompt", "alt_text", "alttext", "alt", "description", "title"),
-    "width": ("original_width", "width"),
-    "height": ("original_height", "height"),
-    "similarity": (
-        "similarity",
-        "clip_similarity",
-        "clip_similarity_vitb32",
-        "clip_b_32_similarity_score",
-        "clip_l14_similarity_score",
-        "clip_similarity_vitl14",
-    ),
-    "punsafe": ("punsafe", "prob_unsafe", "unsafe", "nsfw_score"),
-    "pwatermark": (
-        "pwatermark",
-        "prob_watermark",
-        "watermark",
-        "watermark_score",
-    ),
-    "aesthetic": (
-        "aesthetic_score",
-        "aesthetic",
-        "aesthetics",
-        "aesthetic_score_laion_v2",
-        "predicted_aesthetic_score",
-    ),
-    "license": ("license", "licence", "license_name"),
-    "nsfw": ("nsfw", "nsfw_tag", "nsfw_label"),
-    **{name: (name, name.replace("_", ":")) for name in REFUSAL_COLUMNS},
-    "hash": ("hash", "md5", "uid"),
-    "status": ("status",),
-    "error_message": ("error_message", "error"),
-    "key": ("key", "__key__"),
-    "image": ("jpg", "png", "webp", "image_bytes"),
-}
-"""Our name -> names it goes by, in order of preference; case, '-' and ' ' do not matter."""
-
-REFUSING = ("license", "nsfw", "punsafe", "pwatermark")
-"""Columns by which an image is refused, beside its owner's :data:`REFUSAL_COLUMNS`."""
 
 _LONE_BACKSLASH = re.compile(r"(?<!\\)\\(?![\"\\/bfnrtu])")
 _KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
@@ -131,7 +87,7 @@ class Table:
 
     def _name_columns(self, names: list[str]) -> None:
         self.named, self.columns = True, match_columns(names)
-        if len({_plain(name) for name in names}) < len(names):
+        if len({plain_name(name) for name in names}) < len(names):
             self.notes.append(f"{self.path.name} names a column twice; the first one counts")
 
     def _text(self, stream: BinaryIO) -> str:
@@ -181,8 +137,6 @@ class Table:
             yield row
 
     def _parquet(self, stream: BinaryIO) -> Iterator[Row]:
-        from coti.pool.parquet_process import parquet_batches
-
         number = 0
         for said in parquet_batches(stream, str(self.path)):
             if isinstance(said, list):
@@ -219,23 +173,3 @@ def value_row(number: int, values: Any) -> Row:
         return Row(number, {}, "not a JSON object")
     columns = match_columns([str(name) for name in values])
     return Row(number, {ours: values[theirs] for ours, theirs in columns.items()})
-
-
-def match_columns(names: list[str]) -> dict[str, str]:
-    """Our column names -> the file's, by :data:`COLUMNS`.
-
-    Of :data:`REFUSING` a second one that is there, too, is under ``punsafe 2``, and so on.
-    """
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(_plain(name), name)
-    found: dict[str, str] = {}
-    for ours, variants in COLUMNS.items():
-        there = [plain[variant] for variant in variants if variant in plain]
-        for number, theirs in enumerate(there if ours in REFUSING else there[:1], 1):
-            found[ours if number == 1 else f"{ours} {number}"] = theirs
-    return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-\s]+", "_", name.strip().lstrip("\ufeff").lower())

@@ -24,8 +24,9 @@ from coti.core.file_rules import (
 )
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
-from coti.pool.input_tables import COLUMNS, Row, Table
+from coti.pool.input_tables import Row, Table
 from coti.pool.reasons import Rejected
+from coti.pool.shard_index import Shard, index_shard
 from coti.pool.sidecars import (
     SIDECAR_LIMIT,
     attach,
@@ -35,6 +36,7 @@ from coti.pool.sidecars import (
     row_extra,
     sample_key,
 )
+from coti.pool.table_columns import COLUMNS
 from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 
@@ -46,6 +48,7 @@ __all__ = [
     "is_metadata",
     "is_shard",
     "listed_entries",
+    "shard_entries",
     "tree_entries",
 ]
 
@@ -107,8 +110,6 @@ def listed_entries(
     unsaid: Said,
 ) -> Iterator[Entry]:
     """Entries of some files of a tree in their order, then those of the shards among them."""
-    from coti.pool.sources.tar_shards import shard_entries
-
     every = list(names)
     yield from file_entries(tree, [n for n in every if not is_shard(n)], settings, said, unsaid)
     for name in filter(is_shard, every):
@@ -174,6 +175,29 @@ def file_entries(
             detail = "; ".join(filter(None, [detail, *notes]))
             read = partial(files.read, identity, settings.max_bytes)
             yield Entry(place, caption, read, "", detail, extra)
+
+
+def shard_entries(
+    tree: FileTree,
+    name: str,
+    settings: PoolSettings,
+    shard: Shard | None = None,
+    said: Mapping[str, Said] | None = None,
+    unsaid: Said | None = None,
+) -> Iterator[Entry]:
+    """The images of a shard with the captions of their samples; a broken end is a row, too.
+
+    ``shard`` is its index where there is one, ``said`` and ``unsaid`` are what tables say as
+    :func:`file_entries` takes it.
+    """
+    shard = shard or index_shard(tree, name)
+    names = {identity: (member.name, member.part) for identity, member in shard.members.items()}
+    place = printable(name)
+    yield from file_entries(
+        shard, names, settings, said or {}, unsaid or Said(), f"{place}/", sampled=True
+    )
+    if shard.broken:
+        yield Entry(place, "", None, "broken_shard", shard.broken)
 
 
 def _read_sidecar(files: Files, identity: str) -> bytes:

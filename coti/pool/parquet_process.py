@@ -25,6 +25,7 @@ from typing import IO, Any, BinaryIO
 import coti
 from coti.core.errors import PoolError
 from coti.core.text_files import decode_text, valid_text
+from coti.pool.table_columns import match_columns
 
 __all__ = ["Batch", "answers", "parquet_batches", "read_parquet"]
 
@@ -143,8 +144,6 @@ def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
     """What the child answers, frame by frame: names, rows, end; or an error."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from coti.pool.input_tables import match_columns
 
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)

@@ -11,9 +11,10 @@ from typing import Any
 
 from coti.core.file_rules import SIDECAR_SUFFIXES, kind_of_file, suffix_of
 from coti.core.text_files import decode_text, read_json
-from coti.pool.input_tables import REFUSING, Row, json_row, value_row
+from coti.pool.input_tables import Row, json_row, value_row
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusals_of_row
+from coti.pool.table_columns import REFUSING
 from coti.pool.untrusted_text import as_number, as_text, leaves, printable
 
 __all__ = [

@@ -13,7 +13,7 @@ __all__ = ["Oracle"]
 
 
 class Oracle(RandomImages):
-    """``baseline_images`` right ones at once; the only strategy that reads the ground truth."""
+    """``baseline_images`` clean ones at once; the only strategy that reads the ground truth."""
 
     growths = ("at_once",)
     sees_ground_truth = True
@@ -23,8 +23,8 @@ class Oracle(RandomImages):
         return "oracle"
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
-        """Right candidates at random."""
+        """Clean candidates at random."""
         if pool.ground_truth is None:
             raise ConfigError("strategy oracle needs the pool's ground truth: set `ground_truth`.")
-        right = torch.tensor([pool.ground_truth.get(name, False) for name in pool.sources])
-        return at_random((pool.candidates & right).nonzero().squeeze(1), pool.settings, self.name)
+        clean = torch.tensor([pool.ground_truth.get(name, False) for name in pool.sources])
+        return at_random((pool.candidates & clean).nonzero().squeeze(1), pool.settings, self.name)

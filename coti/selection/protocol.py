@@ -42,7 +42,7 @@ class PoolView:
     efficientnet: Callable[[], EfficientNetLite0] | None = None
     """Loads the reference judge, which some baselines stand on."""
     ground_truth: Mapping[str, bool] | None = None
-    """File name to whether the image is right; for a strategy that ``sees_ground_truth`` alone."""
+    """File name to whether the image is clean; for a strategy that ``sees_ground_truth`` alone."""
 
     @property
     def wanted(self) -> int:

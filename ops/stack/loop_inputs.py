@@ -69,7 +69,7 @@ def columns_of(scores: pd.DataFrame, ids: list[str]) -> dict[str, torch.Tensor]:
 
 
 def ground_truth_of(settings: RunSettings) -> dict[str, bool] | None:
-    """File name to whether an image is right, where the settings name a file of it."""
+    """File name to whether an image is clean, where the settings name a file of it."""
     if settings.ground_truth is None:
         return None
     return read_ground_truth(Path(locate(settings.ground_truth)), settings.concept)

@@ -73,8 +73,8 @@ def test_shipped_pool_keeps_the_recipe() -> None:
     assert broken == len(DEFECTS) + len(METADATA_DEFECTS) >= 12
 
 
-def test_shipped_files_and_key_agree() -> None:
-    """Every file of the pool has one row in the key, and every row but three names a file."""
+def test_shipped_files_and_ground_truth_agree() -> None:
+    """Every file of the pool has one row of its own, and every row but three names a file."""
     files = {path.name for path in (SHIPPED / "pool").iterdir()} - {"metadata.csv"}
     names = [ground_truth.file_name for ground_truth in read_ground_truth(SHIPPED)]
     assert len(names) == len(set(names))
@@ -270,6 +270,6 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
         make_pool("coat", tmp_path / "new", "worst")
 
 
-def test_truth_rows_have_defaults() -> None:
-    """A row of the key needs a file and a kind, no more."""
+def test_ground_truth_rows_have_defaults() -> None:
+    """A row needs a file and a kind, no more."""
     assert GroundTruthRow("a.png", "clean").severity == 0

@@ -72,9 +72,9 @@ def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
     assert all(any(NUMBER.fullmatch(cell) for cell in row) for row in trials)
     assert compared
 
-    (drawn,) = tables(generation)
-    assert [row[0] for row in drawn] == ["5", "7", "10", "15", "20"]
-    assert all(NUMBER.fullmatch(cell) for row in drawn for cell in row[1:])
+    (generated,) = tables(generation)
+    assert [row[0] for row in generated] == ["5", "7", "10", "15", "20"]
+    assert all(NUMBER.fullmatch(cell) for row in generated for cell in row[1:])
     for section in (training, generation):
         assert section.rstrip().endswith("On a GPU: not measured.")
 

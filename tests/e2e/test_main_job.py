@@ -59,7 +59,7 @@ def test_the_terminal_shows_our_lines_only(first_run: tuple[Path, str]) -> None:
 
 
 def test_the_embedding_loads_in_plain_diffusers(first_run: tuple[Path, str]) -> None:
-    """``pipe.load_textual_inversion`` takes the file as it is and the pipeline draws with it."""
+    """``pipe.load_textual_inversion`` takes the file as it is, the pipeline generates with it."""
     folder, _ = first_run
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"

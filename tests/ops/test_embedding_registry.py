@@ -134,9 +134,9 @@ class _Concept:
         )
 
     def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
-        """Register a word with two vectors of norm ``2 * scale``; the vocabulary's are 1 to 3."""
-        word = Embedding("<w>", (torch.full((2, 4), scale),))
-        path = word.save(self.folder / key / "learned_embeds.safetensors")
+        """Register an embedding of two vectors of norm ``2 * scale``; a word's are 1 to 3."""
+        embedding = Embedding("<w>", (torch.full((2, 4), scale),))
+        path = embedding.save(self.folder / key / "learned_embeds.safetensors")
         self.record.log_file(self.record.parent_id, path, key)
         root = self.record.client.get_run(self.record.parent_id).info.artifact_uri
         tags = {VOCABULARY_TAG: Vocabulary((4,), (1.0,), (3.0,)).to_json()}

@@ -37,7 +37,7 @@ def test_table_1_is_the_issues() -> None:
     assert max(r.settings.selection.batch * r.settings.controller.max_cycles for r in runs) == 200
 
 
-def test_experiments_share_their_cells() -> None:
+def test_experiments_share_their_runs() -> None:
     """Figure 3's and 4's runs are Table 1's, and so is the one seed of it: computed once."""
     names = ("table1", "table1_seed0", "figure3", "figure4")
     table, *others = (

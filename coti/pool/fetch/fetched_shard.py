@@ -26,7 +26,7 @@ __all__ = ["Kept", "Shard", "fetch_shard", "policy_key"]
 
 _RULES = 2
 """Another number where this version of the code accepts other answers than the one before."""
-_PACE = ("concurrency", "per_host", "host_delay", "backoff", "cache")
+_SPEED = ("concurrency", "per_host", "host_delay", "backoff", "cache")
 """Settings of fetching that decide nothing about what is accepted."""
 
 
@@ -58,7 +58,7 @@ class Shard:
 
 def policy_key(settings: FetchSettings, max_bytes: int) -> str:
     """Twelve hexadecimal digits that change with whatever decides what is accepted."""
-    decides = {name: value for name, value in asdict(settings).items() if name not in _PACE}
+    decides = {name: value for name, value in asdict(settings).items() if name not in _SPEED}
     text = json.dumps([_RULES, max_bytes, decides], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

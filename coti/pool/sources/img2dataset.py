@@ -19,11 +19,11 @@ from coti.core.text_files import decode_text, read_json
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import Row, Table
-from coti.pool.layout import Said, file_entries, listed_entries
+from coti.pool.layout import Said, file_entries, listed_entries, shard_entries
 from coti.pool.local_files import existing
 from coti.pool.reasons import Rejected
+from coti.pool.shard_index import index_shard
 from coti.pool.sidecars import SIDECAR_LIMIT, merged_extra, row_extra
-from coti.pool.sources.tar_shards import index_shard, shard_entries
 from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 

@@ -17,11 +17,12 @@ from coti.core.errors import PoolError
 from coti.core.file_rules import kind_of_file, suffix_of
 from coti.pool.entry import Entry
 from coti.pool.file_tree import files_below
-from coti.pool.input_tables import COLUMNS, TABLE_SUFFIXES, Row, Table
+from coti.pool.input_tables import TABLE_SUFFIXES, Row, Table
 from coti.pool.layout import are_tables
 from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
 from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
+from coti.pool.table_columns import COLUMNS
 from coti.pool.untrusted_text import as_text, printable
 from coti.settings import PoolSettings
 

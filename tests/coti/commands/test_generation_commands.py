@@ -43,12 +43,12 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_text_to_image(ModelSettings(device="cpu", dtype="float32"))
     for name, token, start in (("boot", "<boot>", "foot"), ("style", "<pale>", "style")):
         settings = TokenSettings(placeholder_token=token, initializer=start, num_vectors=2)
-        word = Embedding.initial(model, settings, concept="foot")
-        word.save(folder / f"{name}.safetensors")
+        embedding = Embedding.initial(model, settings, concept="foot")
+        embedding.save(folder / f"{name}.safetensors")
     return folder
 
 
-def test_generate_makes_a_grid_with_recipes(embeddings: Path, tmp_path: Path) -> None:
+def test_generate_makes_a_grid_with_metadata(embeddings: Path, tmp_path: Path) -> None:
     """Prompts from a file and from the command line, two embeddings in one, a renamed one."""
     (tmp_path / "prompts.txt").write_text("[style]\na dark photo of a {}\n")
     told = run(
@@ -67,7 +67,7 @@ def test_generate_makes_a_grid_with_recipes(embeddings: Path, tmp_path: Path) ->
     metadata = read_metadata(images[1])
     assert metadata.prompt == "a photo of a <boot> in the style of <style>"
     assert (metadata.seed, metadata.index, metadata.width, metadata.height) == (3, 1, 48, 32)
-    assert [word.token for word in metadata.embeddings] == ["<boot>", "<style>"]
+    assert [embedding.token for embedding in metadata.embeddings] == ["<boot>", "<style>"]
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
     run(
         generate,

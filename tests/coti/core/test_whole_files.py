@@ -211,7 +211,7 @@ def test_nobody_else_makes_or_removes_temporary_files() -> None:
     del found["coti/core/whole_files.py"]
     left = {name: words for name, words in found.items() if words and name not in OTHERS}
     # a tar archive's member has a part, too, which is a number
-    assert set(left) <= {"coti/pool/sources/tar_shards.py"}
+    assert set(left) <= {"coti/pool/layout.py"}
 
 
 def test_an_output_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_layout_of_a_concept_library(tmp_path: Path, embedding: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
-def test_what_the_card_says_loads_the_word(
+def test_what_the_card_says_loads_the_embedding(
     kind: str,
     model_folder: Callable[..., Path],
     load_model: Callable[..., TextToImageModel],

@@ -111,7 +111,7 @@ def test_a_summary_has_the_deviation_of_the_seeds() -> None:
     assert math.isnan(summarize(two, "oracle", "fd_judge").mean)
 
 
-def test_the_csv_has_exactly_the_columns_and_a_row_a_cell(
+def test_the_csv_has_exactly_the_columns_and_a_row_a_run(
     runs: list[FinishedRun], tmp_path: Path
 ) -> None:
     """The row's name in the table stands under strategy; what isn't defined is empty."""
@@ -212,7 +212,7 @@ def test_every_report_draws_its_images(
             assert min(image.size) > 50
 
 
-def test_figure_4_has_a_file_a_cell(runs: list[FinishedRun], tmp_path: Path) -> None:
+def test_figure_4_has_a_file_a_run(runs: list[FinishedRun], tmp_path: Path) -> None:
     """Its rows are the cycles."""
     assert draw_figures("figure4", runs[2:3], tmp_path) == ["figure4_coat_coti_0.png"]
 

@@ -43,7 +43,7 @@ def close(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sdxl"])
-def test_prompts_are_drawn_with_their_recipes(
+def test_generations_are_saved_with_their_metadata(
     kind: str, load_model: Callable[..., TextToImageModel], tmp_path: Path
 ) -> None:
     """On every shape of model: n images a prompt; the file's metadata generates the same image."""
@@ -93,7 +93,7 @@ def test_a_prompts_images_do_not_depend_on_the_others(model: TextToImageModel) -
     assert close(same.images[:2], same.images[2:])
 
 
-def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
+def test_embeddings_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
     """With, without, and another state of the embedding; without it the concept is named."""
     now, before = random_embedding(model), random_embedding(model, seed=3)
     found = compare_embeddings(
@@ -109,7 +109,7 @@ def test_words_are_compared_on_the_same_noise(model: TextToImageModel) -> None:
     assert prompts_of(named["w"]) == ["a shoe"]
 
 
-def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
+def test_bad_embeddings_are_one_sentence(model: TextToImageModel) -> None:
     """A token that nothing defines, two embeddings of one token, one of another width."""
     own = random_embedding(model)
     with pytest.raises(EmbeddingError, match="uses <other>"):
@@ -121,7 +121,7 @@ def test_bad_words_are_one_sentence(model: TextToImageModel) -> None:
         generate_prompts(model, ["a <t>"], [wide], SETTINGS)
 
 
-def test_an_image_without_a_recipe_says_so(tmp_path: Path) -> None:
+def test_an_image_without_metadata_says_so(tmp_path: Path) -> None:
     """Neither a plain PNG nor a text file has one."""
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     (tmp_path / "text.png").write_text("no image")

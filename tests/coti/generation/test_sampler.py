@@ -122,18 +122,18 @@ def test_an_image_depends_on_seed_index_and_prompt_only(
     assert torch.equal(whole, generate(model, PROMPTS, [embedding], settings, seed=5))
 
 
-def test_the_word_matters(model: TextToImageModel) -> None:
+def test_the_embedding_matters(model: TextToImageModel) -> None:
     """Two embeddings, the same noise, two images; prompts without a token are as before."""
     embedding = random_embedding(model)
     other = replace(embedding, parts=(-embedding.parts[0],))
     first, second = (
-        generate(model, ["a <t>", "a boot"], [w], SETTINGS, seed=0) for w in (embedding, other)
+        generate(model, ["a <t>", "a boot"], [e], SETTINGS, seed=0) for e in (embedding, other)
     )
     assert difference(first[:1], second[:1]) > 0
     assert torch.equal(first[1:], second[1:])
 
 
-def test_several_words_stand_in_one_prompt(model: TextToImageModel) -> None:
+def test_several_embeddings_stand_in_one_prompt(model: TextToImageModel) -> None:
     """Each under its own token; the same token twice is refused."""
     embeddings = [random_embedding(model), random_embedding(model, "<style>")]
     generate(model, ["a <t> in the style of <style>"], embeddings, SETTINGS, seed=0)

@@ -169,7 +169,7 @@ def test_what_else_goes_through_the_unet_is_compiled_with_it(
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
-def test_the_default_backend_learns_the_same_word(
+def test_the_default_backend_learns_the_same_embedding(
     model: TextToImageModel,
     images: torch.Tensor,
     tmp_path: Path,

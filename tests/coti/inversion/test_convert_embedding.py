@@ -89,7 +89,7 @@ def test_a_pickled_embedding_names_the_command_that_converts_it(tmp_path: Path) 
         ({"string_to_param.*": torch.ones(1, 768)}, "Stable Diffusion 1.x"),
     ],
 )
-def test_a_word_of_another_base_model_is_refused_by_its_name(
+def test_an_embedding_of_another_base_model_is_refused_by_its_name(
     tensors: dict[str, torch.Tensor], made_for: str, model: TextToImageModel, tmp_path: Path
 ) -> None:
     """The dimension says which base model a file is for, and what this one needs."""

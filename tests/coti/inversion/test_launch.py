@@ -73,7 +73,7 @@ def _run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_the_documented_command_trains_one_word_on_two_processes(tmp_path: Path) -> None:
+def test_the_documented_command_trains_one_embedding_on_two_processes(tmp_path: Path) -> None:
     """Both share each step: one process with twice the accumulation gives the same vectors up to
     rounding, one with the same batch gives others; the file is written and told once."""
     launched, alone, half = (tmp_path / f"{n}.safetensors" for n in ("two", "one", "half"))

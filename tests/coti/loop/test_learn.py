@@ -82,7 +82,7 @@ def models() -> Models:
 
 @pytest.fixture(scope="module")
 def data(models: Models) -> ConceptData:
-    """Ten seeds, twenty images of a pool of which every second one is right."""
+    """Ten seeds, twenty images of a pool of which every second one is clean."""
     names, images = read_image_folder(POOL / "seeds", 32)
     _, references = read_image_folder(POOL / "references", 32)
     pool = ImageSet([f"p{i:02d}" for i in range(20)], references[-20:])
@@ -230,8 +230,8 @@ def test_the_embedding_of_the_nearest_cycle_is_kept(models: Models, data: Concep
         best = row["cycle"] if row["kid_train"] <= row["kid_kept"] else best
     assert result.cycles[0]["kid_kept"] is None
     assert result.cycles[0]["kid_train"] > 0
-    drawn = dict(zip(result.samples.names, result.samples.images, strict=True))
-    assert torch.equal(drawn["final-0000"], drawn[f"c{best}-0000"])
+    generated = dict(zip(result.samples.names, result.samples.images, strict=True))
+    assert torch.equal(generated["final-0000"], generated[f"c{best}-0000"])
 
 
 @pytest.mark.parametrize("strategy", ["coti", "oracle"])

@@ -33,7 +33,7 @@ class MeanColour:
 
 
 @pytest.mark.parametrize("kind", ["v_prediction", "sdxl"])
-def test_a_word_is_measured_on_its_own_images(
+def test_an_embedding_is_measured_on_its_own_images(
     kind: str, load_model: Callable[..., TextToImageModel]
 ) -> None:
     """Its own generations as references: more alike than noise; every heading has its mean."""

@@ -56,13 +56,13 @@ def test_the_concepts_caption_is_always_a_candidate() -> None:
 
 def test_the_verdict_is_the_metrics_on_the_judges_features() -> None:
     """R-precision 1 for images of the caption, and the distance is that of the features."""
-    judge, real, drawn = MeanColour(), _images(12, 1, 0), _images(12, 1, 1)
+    judge, real, generated = MeanColour(), _images(12, 1, 0), _images(12, 1, 1)
     references = embed_references(judge, "cat", real, SETTINGS)
-    verdict = judge_images(judge, drawn, references, "cat", SETTINGS, seed=0)
+    verdict = judge_images(judge, generated, references, "cat", SETTINGS, seed=0)
     assert verdict["r_precision"] == 1.0
     assert verdict["r_precision_candidates"] == 2
     assert verdict["fd_judge"] == frechet_distance(
-        judge.encode_images(drawn), judge.encode_images(real)
+        judge.encode_images(generated), judge.encode_images(real)
     )
     assert verdict["kid_low"] <= verdict["kid"] <= verdict["kid_high"]
 
@@ -129,8 +129,8 @@ def test_what_will_be_missing_is_known_before_anything_is_trained() -> None:
     assert "fd_ssl, KID ssl, precision, density, coverage, recall will be missing: 65" in blind
 
 
-def test_truth_counts_undegraded_images_of_the_concept(tmp_path: Path) -> None:
-    """Degraded ones and other classes are wrong."""
+def test_ground_truth_counts_undegraded_images_of_the_concept(tmp_path: Path) -> None:
+    """Degraded ones and other classes are not clean."""
     path = tmp_path / "ground_truth.csv"
     path.write_text("file_name,class,degradation\na,cat,\nb,cat,blur\nc,dog,\n", encoding="utf-8")
     assert read_ground_truth(path, "cat") == {"a": True, "b": False, "c": False}

@@ -33,9 +33,9 @@ def pool_of(features: torch.Tensor) -> tuple[TensorBundle, list[str]]:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 20), st.integers(2, 20))
-def test_it_is_the_unbiased_mmd_of_cosines(seed: int, drawn: int, trained: int) -> None:
+def test_it_is_the_unbiased_mmd_of_cosines(seed: int, count: int, trained: int) -> None:
     """Against the sum of Bińkowski et al. 2018, Eq. 4, written out."""
-    generated, (features, ids) = kinds(drawn, 0.5, seed), pool_of(kinds(trained, 0.5, seed + 1))
+    generated, (features, ids) = kinds(count, 0.5, seed), pool_of(kinds(trained, 0.5, seed + 1))
 
     def k(a: torch.Tensor, b: torch.Tensor) -> float:
         return (float(a.double() @ b.double()) + 1) ** 3
@@ -46,14 +46,14 @@ def test_it_is_the_unbiased_mmd_of_cosines(seed: int, drawn: int, trained: int) 
         / (len(rows) * (len(rows) - 1))
         for rows in (xs, ys)
     ]
-    across = sum(k(a, b) for a in xs for b in ys) / (drawn * trained)
+    across = sum(k(a, b) for a in xs for b in ys) / (count * trained)
     found = distance_to_training(generated, features, ids)
     assert found == pytest.approx(sum(within) - 2 * across, abs=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
-def test_drawings_of_few_kinds_or_of_another_are_farther(seed: int) -> None:
+def test_generations_of_few_kinds_or_of_another_are_farther(seed: int) -> None:
     """As varied as X_T: nearest. Narrower, which any mean of scores prefers: farther. Another
     thing: farther."""
     features, ids = pool_of(kinds(200, 0.4, seed))

@@ -428,7 +428,7 @@ def test_what_was_kept_is_checked_when_read(server: HostileServer, tmp_path: Pat
 
 def test_another_policy_asks_the_owners_again(server: HostileServer, tmp_path: Path) -> None:
     """What was fetched while refusals were ignored does not enter where they are honoured; another
-    pace asks nobody.
+    speed asks nobody.
     """
     table = table_of([server.url("headers?X-Robots-Tag=noai")], tmp_path / "pool.csv")
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
 from coti.pool import parquet_process
-from coti.pool.input_tables import Table, match_columns
+from coti.pool.input_tables import Table
 from coti.pool.sidecars import row_extra
+from coti.pool.table_columns import match_columns
 from coti.pool.untrusted_text import as_number, as_text, clean_caption, printable
 
 

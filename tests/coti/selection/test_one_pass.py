@@ -84,8 +84,8 @@ def test_candidates_only_each_once_and_again_the_same(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_right_ones_are_found_where_they_lie_apart(name: str) -> None:
-    """Of a pool of which a tenth is right, all that are wanted are right."""
+def test_the_concepts_images_are_found_where_they_lie_apart(name: str) -> None:
+    """Of a pool of which a tenth shows the concept, all that are picked do."""
     found = picked(made_pool(40, 360, 5, name))
     assert len(found) == 20
     assert (found < 40).all()

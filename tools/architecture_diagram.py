@@ -1,8 +1,9 @@
-"""Draw the architecture from the code: `python -m tools.architecture_picture [--check]`.
+"""Draw the architecture from the code: `python -m tools.architecture_diagram [--check]`.
 
 ``docs/images/data_way.svg`` is the pipeline's wiring; two tables in ``docs/architecture.md`` say
 what each step reads, and who imports whom. ``--check`` writes nothing: it fails where one of them
-is out of date. Either way it fails where a package imports one below it.
+is out of date. Either way it fails where a package imports one below it, or modules
+import each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from tools.data_way import Output, Step, handed_on, read_wiring
-from tools.package_imports import ORDER, Import, downward, read_imports
+from tools.package_imports import ORDER, Import, circles, downward, read_imports
 
 __all__ = ["draw_data_way", "main", "table_of_packages", "table_of_steps"]
 
@@ -37,13 +38,14 @@ def main(*words: str) -> None:
         if "--check" in words:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is out of date: "
-                "run python -m tools.architecture_picture."
+                "run python -m tools.architecture_diagram."
             )
         path.write_text(text, encoding="utf-8")
     wrong = [
         f"{each.place}: {each.importer} imports {each.imported}, which is below it"
         for each in downward(imports)
     ]
+    wrong += [f"{', '.join(each)} import each other" for each in circles(ROOT)]
     if wrong:
         raise SystemExit("\n".join(wrong))
 

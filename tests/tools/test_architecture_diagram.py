@@ -1,4 +1,4 @@
-"""The architecture's pictures are read from the code, and say what the code does."""
+"""The architecture's diagram and tables are read from the code, and say what the code does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ops.quiet import ROOT
-from tools.architecture_picture import draw_data_way, main, table_of_packages, table_of_steps
+from tools.architecture_diagram import draw_data_way, main, table_of_packages, table_of_steps
 from tools.data_way import CYCLES, Output, Recorder, Step, handed_on
-from tools.package_imports import Import, downward, read_imports
+from tools.package_imports import Import, circles, downward, read_imports
 
 OUTPUTS = {
     "find": ("place",),
@@ -63,11 +63,11 @@ def test_arrows_that_others_imply_are_left_out(steps: list[Step]) -> None:
     ]
 
 
-def test_the_picture_has_every_step_and_the_table_every_output(steps: list[Step]) -> None:
+def test_the_diagram_has_every_step_and_the_table_every_output(steps: list[Step]) -> None:
     """Nothing that the code has is missing in what is shown."""
-    picture, table = draw_data_way(steps), table_of_steps(steps)
+    diagram, table = draw_data_way(steps), table_of_steps(steps)
     for step in steps:
-        assert f">{step.name}</text>" in picture
+        assert f">{step.name}</text>" in diagram
         assert f"| **{step.name}** |" in table
     assert "pick `chosen`" in table
 
@@ -92,6 +92,25 @@ def test_no_package_here_imports_one_below_it() -> None:
     assert [f"{each.place} imports {each.imported}" for each in downward(read_imports(ROOT))] == []
 
 
+def test_modules_that_reach_each_other_are_found(tmp_path: Path) -> None:
+    """Through a third module and from inside a function, too; who only imports them is not."""
+    for place, text in {
+        "coti/core/__init__.py": "",
+        "coti/core/a.py": "from coti.core import b\n",
+        "coti/core/b.py": "def late():\n    import coti.core.c\n",
+        "coti/core/c.py": "from coti.core.a import something\n",
+        "steps/d.py": "from coti.core.a import something\n",
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    assert circles(tmp_path) == [["coti.core.a", "coti.core.b", "coti.core.c"]]
+
+
+def test_no_modules_here_import_each_other() -> None:
+    """An import inside a function only hides it."""
+    assert circles(ROOT) == []
+
+
 def test_no_two_modules_share_a_name() -> None:
     """But for a seam's protocol and registry, and a step and the station that it calls."""
     folders = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "benchmarks", "tools")
@@ -107,6 +126,7 @@ def test_no_two_modules_share_a_name() -> None:
 
 
 def test_what_is_committed_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m tools.architecture_picture` writes it."""
-    monkeypatch.setattr("tools.architecture_picture.downward", lambda imports: [])
+    """`python -m tools.architecture_diagram` writes it."""
+    monkeypatch.setattr("tools.architecture_diagram.downward", lambda imports: [])
+    monkeypatch.setattr("tools.architecture_diagram.circles", lambda root: [])
     main("--check")

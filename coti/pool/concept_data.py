@@ -1,0 +1,166 @@
+"""From folders to what :func:`coti.learn` works on: ingest, validate, embed, judge the references.
+
+The pipeline's steps do the same one by one, with artifacts between them; here it is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from coti.core.image_set import ImageSet
+from coti.core.tensors import TensorBundle
+from coti.core.threads import on_its_threads
+from coti.encoders.efficientnet import EfficientNetLite0
+from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
+from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
+from coti.loop.data import ConceptData, Models
+from coti.loop.inputs import Encoders
+from coti.metrics.ground_truth import read_ground_truth
+from coti.metrics.judge import embed_references
+from coti.pool.chosen_images import read_chosen_images
+from coti.pool.dedupe import without_embedding_duplicates
+from coti.pool.ingest import ingest
+from coti.pool.references import read_references
+from coti.pool.validation import validate
+from coti.settings import PoolSettings, RunSettings
+
+__all__ = [
+    "AcceptedPool",
+    "Seeds",
+    "accepted_pool",
+    "concept_data",
+    "read_seeds",
+    "reference_features",
+    "with_seeds",
+]
+
+
+@dataclass(frozen=True)
+class AcceptedPool:
+    """A pool's accepted images and what is known of them."""
+
+    images: ImageSet
+    captions: dict[str, str]
+    """Id to caption."""
+    sources: dict[str, str]
+    """Id to file name."""
+    features: TensorBundle
+    """Of these images, and of near duplicates that were left out."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seed images and their files."""
+
+    images: ImageSet
+    sources: dict[str, str]
+    """Id to file name."""
+
+
+@on_its_threads
+def concept_data(settings: RunSettings, models: Models) -> ConceptData:
+    """A concept's images and features, of the folders that the settings name.
+
+    ``seeds``, ``pool``, ``references`` and ``ground_truth`` are taken as they stand: relative paths
+    start at the current folder. All accepted images are in memory.
+
+    Raises:
+        PoolError: a folder is missing or holds nothing usable, or too little of the pool passes.
+    """
+    side, encoders = models.base.resolution, models.encoders
+    seeds = read_seeds(settings.seeds, side)
+    pool = accepted_pool(settings.pool, encoders, settings.pool_rules, side)
+    data = with_seeds(pool, seeds, encoders, settings)
+    if settings.ground_truth is not None:
+        ground_truth = read_ground_truth(Path(settings.ground_truth), settings.concept)
+        data = replace(data, ground_truth=ground_truth)
+    if models.judge is None:
+        return data
+    references, reference_judge = reference_features(
+        settings,
+        side,
+        models.judge,
+        models.inception,
+        models.ssl_judge,
+        models.reference_judge if settings.measurement.reference_judge else None,
+    )
+    return replace(data, references=references, reference_judge=reference_judge)
+
+
+def read_seeds(folder: str | Path, resolution: int) -> Seeds:
+    """The images of a folder, which must all be good; raises :class:`PoolError`."""
+    ids, names, images = read_chosen_images(folder, resolution)
+    return Seeds(ImageSet(ids, images), dict(zip(ids, names, strict=True)))
+
+
+def accepted_pool(
+    source: str,
+    encoders: Encoders,
+    rules: PoolSettings,
+    resolution: int,  # pixels a side
+) -> AcceptedPool:
+    """Ingest, validate and embed a pool of any kind; raises :class:`PoolError`."""
+    read = ingest(source, rules, resolution)
+    judged = validate(read.manifest, rules)
+    accepted = judged.accepted
+    ids = [str(name) for name in accepted["id"]]
+    images = ImageSet(ids, read.pool_images.tensor(ids))
+    features = embed_shard(encoders.scorer, encoders.concept, images)
+    if rules.near_duplicate_cosine:
+        accepted, _ = without_embedding_duplicates(
+            accepted, judged.quarantined, ids, features["pool"], rules.near_duplicate_cosine
+        )
+        ids = [str(name) for name in accepted["id"]]
+        images = ImageSet(ids, images.tensor(ids))
+    captions = accepted["caption"].fillna("").astype(str)
+    return AcceptedPool(
+        images=images,
+        captions=dict(zip(ids, captions, strict=True)),
+        sources=dict(zip(ids, accepted["source"].astype(str), strict=True)),
+        features=features,
+    )
+
+
+def with_seeds(
+    pool: AcceptedPool, seeds: Seeds, encoders: Encoders, settings: RunSettings
+) -> ConceptData:
+    """Pool and seeds as what a run works on, without references."""
+    beside = embed_seeds(
+        encoders.scorer,
+        encoders.concept,
+        seeds.images,
+        settings.concept_score.distractors,
+        settings.asked_for,
+    )
+    return ConceptData(
+        seeds=seeds.images,
+        pool=pool.images,
+        features=gather_shards([pool.features], beside, keep=pool.images.names),
+        captions=pool.captions,
+        sources={**pool.sources, **seeds.sources},
+    )
+
+
+def reference_features(
+    settings: RunSettings,  # concept, references, evaluation
+    resolution: int,  # pixels a side
+    judge: ImageTextEncoder,
+    inception: ImageEncoder | None = None,
+    ssl_judge: ImageEncoder | None = None,
+    reference_judge: Callable[[], EfficientNetLite0] | None = None,
+) -> tuple[TensorBundle, torch.Tensor | None]:
+    """The references' features on the judges, and on the reference judge, float32 [n, 320].
+
+    Without references there are the captions' alone; raises :class:`PoolError`.
+    """
+    own, images = settings.evaluation, None
+    if settings.references is not None:
+        images = read_references(settings.references, resolution, own.references_half)
+    judged = embed_references(judge, settings.concept, images, own, inception, ssl_judge)
+    if images is None or reference_judge is None:
+        return judged, None
+    return judged, reference_judge().encode_images(images)
