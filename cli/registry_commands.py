@@ -40,7 +40,9 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_row(*map(_said, row))
     # Into a pipe nothing is cut; rich would take it for 80 columns.
     width = None if sys.stdout.isatty() else 250
-    Console(soft_wrap=True, width=width).print(table)
+    # Whoever registers writes names and tags: brackets and colons in them are only that.
+    console = Console(soft_wrap=True, width=width, markup=False, emoji=False, highlight=False)
+    console.print(table)
 
 
 def _client() -> MlflowClient:
