@@ -27,7 +27,7 @@ from ops.registry.lease import lease
 from ops.registry.zenml_champion import mirrored_champion
 from ops.tracking.mlflow_record import SHA256_TAG
 from ops.tracking.tracked_embeddings import TrackedEmbedding, altered, fetch_file
-from ops.tracking.tracker import is_absence, slug
+from ops.tracking.tracker import equals, is_absence, slug
 
 __all__ = [
     "CHALLENGER",
@@ -86,8 +86,10 @@ class EmbeddingRegistry:
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first; MLflow fills in no aliases here."""
-        found = self.client.search_model_versions(f"name = '{self.name}' and {_OURS}", _MOST)
-        return sorted(found, key=lambda each: int(each.version))
+        query = f"{equals('name', self.name)} and {_OURS}"
+        found = self.client.search_model_versions(query, _MOST)
+        own = (each for each in found if each.name == self.name)
+        return sorted(own, key=lambda each: int(each.version))
 
     def version(self, which: str) -> ModelVersion:
         """A version by number or alias.
