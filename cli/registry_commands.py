@@ -176,7 +176,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     found = entry.version(version)
     if path is not None:
         gate, whose = load_settings(path).promotion, f"of {path}"
-    elif (own := kept_gate(entry, found)) is not None:
+    elif (own := kept_gate(found)) is not None:
         gate, whose = own, "of the version's own run file"
     else:
         gate = PromotionSettings()
