@@ -7,22 +7,17 @@ from typing import Any
 
 import zenml
 from zenml import ExternalArtifact
-from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
-from ops.preconditions import require_stack
-from ops.run_file import load_settings
-from ops.stack.locations import require_run_folder
+from ops.preconditions import prepare
 from ops.stack.moved_state import forget_place
-from ops.stack.package_map import remember_packages
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
 from ops.terminal import announce_pool, announce_result, user_errors
-from ops.tracking.killed_runs import close_killed_runs
 from ops.tracking.lineage import fingerprints_of, params_of, tags_of
 from ops.tracking.pool_history import last_profile
 from pipelines.loops import Loop
@@ -82,15 +77,8 @@ STEPS = [
 @zenml.pipeline(name="coti_concept", dynamic=True, depends_on=STEPS, enable_cache=True)
 def coti_concept(config: RunSettings | None = None) -> None:
     """Learn ``config.concept`` from its seeds and the pool, cycle by cycle (Algorithm 1)."""
-    remember_packages()
     with user_errors():
-        close_killed_runs()
-        chosen = config or load_settings()
-        context = DynamicPipelineRunContext.get()
-        assert context is not None
-        require_run_folder(chosen.output, context.run.name)
-        require_stack([chosen.concept])
-        wire(chosen, Loop())
+        wire(prepare(config), Loop())
 
 
 def wire(config: RunSettings, loop: Loop) -> None:
