@@ -12,7 +12,7 @@ from zenml.client import Client
 from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 
 from coti.core.errors import StoreError
-from coti.core.redaction import redacted
+from coti.core.redaction import without_login
 from coti.settings import RunSettings
 from coti.settings.from_yaml import read_yaml
 from ops.run_file import load_settings
@@ -91,6 +91,6 @@ def require_experiments(names: Sequence[str]) -> None:
         if found is not None and found.lifecycle_stage == "deleted":
             raise StoreError(
                 f"MLflow's experiment {name!r} was deleted, and takes no runs: bring it back with "
-                f"`MLFLOW_TRACKING_URI={redacted(tracker.uri)} mlflow experiments restore "
+                f"`MLFLOW_TRACKING_URI={without_login(tracker.uri)} mlflow experiments restore "
                 f"--experiment-id {found.experiment_id}`, or delete it for good with `mlflow gc`."
             )

@@ -66,7 +66,7 @@ def test_the_static_twin_is_checked_as_the_main_pipeline_is(
             assert prepare(settings) == settings
             assert asked == ([] if remote else [["boot"]])
         else:
-            with pytest.raises(CotiError, match="penguin is there already|'..'"):
+            with pytest.raises(CotiError, match=r"penguin is there already|'\.\.'"):
                 prepare(settings)
     assert (tmp_path / "penguin" / "photo.png").read_bytes() == b"mine"
 
