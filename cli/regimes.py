@@ -52,12 +52,14 @@ def regimes(
       coti regimes configs/experiments/regimes.yaml --minutes 50
     """
     quiet_terminal()
+    from coti.core.whole_files import require_writable
     from coti.experiments.regimes_page import write_grid_page
     from ops.grid_sweep import Sweep
     from ops.regimes_file import plan_of, read_grid_file
 
     config = read_grid_file(file)
     sweep = Sweep(config, again=again, any_code=any_code, wanted=_wanted(config, only, part))
+    require_writable(sweep.path.parent)
     _announce(config, sweep)
     started, lately = time.monotonic(), time.monotonic()
     plan, path = plan_of(config, sweep.planned), sweep.path.with_suffix(".md")

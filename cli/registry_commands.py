@@ -40,7 +40,9 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_row(*map(_said, row))
     # Into a pipe nothing is cut; rich would take it for 80 columns.
     width = None if sys.stdout.isatty() else 250
-    Console(soft_wrap=True, width=width).print(table)
+    # Whoever registers writes names and tags: brackets and colons in them are only that.
+    console = Console(soft_wrap=True, width=width, markup=False, emoji=False, highlight=False)
+    console.print(table)
 
 
 def _client() -> MlflowClient:
@@ -174,7 +176,7 @@ def promote(concept: str, version: str, why: str, path: Path | None, wait: float
     found = entry.version(version)
     if path is not None:
         gate, whose = load_settings(path).promotion, f"of {path}"
-    elif (own := kept_gate(entry, found)) is not None:
+    elif (own := kept_gate(found)) is not None:
         gate, whose = own, "of the version's own run file"
     else:
         gate = PromotionSettings()

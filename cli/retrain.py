@@ -36,7 +36,12 @@ __all__ = ["retrain"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="Append a page in Markdown; without it, to $GITHUB_STEP_SUMMARY where that is set.",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the outcomes.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the outcomes.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from coti.core.errors import ConfigError
+from coti.core.errors import ConfigError, StoreError
 from coti.core.whole_files import whole_folder
 from ops.experiment_file import ConceptSource, ExperimentConfig, MadePools
 from ops.regimes_file import PoolKey, SeedsKey
@@ -69,7 +69,12 @@ class GridData:
         folder = place / f"seeds-{key.kind}-{key.count}-{key.seed}"
         if not folder.is_dir():
             builder = _builder()
-            left = json.loads((place / LEFT).read_text(encoding="utf-8"))
+            try:
+                left = json.loads((place / LEFT).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise StoreError(
+                    f"{place / LEFT} is damaged: remove {place}, which is made again."
+                ) from error
             with whole_folder(folder, replace=True) as part, _as_config_error(pool.concept):
                 places = builder.draw_seeds(pool.concept, left, key.kind, key.count, key.seed)
                 builder.write_seeds(pool.concept, places, part)
@@ -129,6 +134,9 @@ def _is_that(folder: Path, concept: str, recipe: MadePools) -> bool:
     about = folder / "recipe.json"
     if not about.is_file():
         return False
-    known = json.loads(about.read_text(encoding="utf-8"))
+    try:
+        known = dict(json.loads(about.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return False  # damaged: it is made again
     wanted = {"concept": concept, "recipe_name": recipe.recipe, "seed": recipe.seed}
     return all(known.get(key) == value for key, value in wanted.items())

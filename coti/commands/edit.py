@@ -84,7 +84,11 @@ def edit(
     )
     text = fill_prompts([prompt], own)[0]
     size = (pixels.shape[1], pixels.shape[2])
-    extra = {"edited": tensor_hash(pixels), "mask": tensor_hash(chosen)}
+    extra = {
+        "edited": tensor_hash(pixels),
+        "mask": tensor_hash(chosen),
+        "keep_pixels": str(keep_pixels).lower(),
+    }
     metadata = [
         metadata_of(
             network, text, own, how.settings, how.seed, i, how.negative_prompt, size, **extra

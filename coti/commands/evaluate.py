@@ -90,6 +90,7 @@ def evaluate(
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.encoders.open_clip_encoder import load_image_text_encoder
+    from coti.generation.png_metadata import sampling_settings
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_embedding
     from coti.pool.chosen_images import read_chosen_images
@@ -150,10 +151,10 @@ def evaluate(
             "references": references,
             "num_references": len(images),
             "images_per_prompt": images_per_prompt,
-            "num_inference_steps": how.settings.num_inference_steps,
-            "guidance_scale": how.settings.guidance_scale,
-            "scheduler": how.settings.scheduler,
-            "use_karras_sigmas": how.settings.use_karras_sigmas,
+            "bare_prompt": bare_prompt,
+            "negative_prompt": how.negative_prompt,
+            "dtype": str(network.dtype).removeprefix("torch."),
+            **sampling_settings(how.settings),
         }
         run = tracking.record_evaluation(concept, rows, params, [table, plot])
         click.echo(f"MLflow: coti ui --run {run}")

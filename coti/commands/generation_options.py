@@ -16,7 +16,8 @@ __all__ = ["GenerationOptions", "embedding_options", "generation_options"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DEFAULT = GenerationSettings()
 _SETTINGS = (
-    "num_inference_steps", "guidance_scale", "scheduler", "use_karras_sigmas", "batch_size",
+    "num_inference_steps", "guidance_scale", "guidance_interval", "scheduler", "use_karras_sigmas",
+    "batch_size",
 )  # fmt: skip
 _ORIGIN = {"revision": "revision", "sha256": "sha256", "config": "model_config"}
 _OWN = ("model", "seed", "negative_prompt", "device", "dtype")
@@ -70,6 +71,9 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
                      default=_DEFAULT.num_inference_steps, help="Solver steps."),
         click.option("--guidance-scale", type=float, default=_DEFAULT.guidance_scale,
                      show_default=True, help="Weight of the prompt; Stable Diffusion: 7.5."),
+        click.option("--guidance-interval", type=float, nargs=2, default=_DEFAULT.guidance_interval,
+                     metavar="LOW HIGH", help="Noise levels between which that weight holds; "
+                     "everywhere without it."),
         click.option("--negative-prompt", default="", help="What the images should not show."),
         click.option("--scheduler", default=_DEFAULT.scheduler, show_default=True,
                      help="A scheduler class of diffusers."),

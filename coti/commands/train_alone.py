@@ -45,6 +45,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     from coti.core.errors import ConfigError
     from coti.core.seeding import derived_seed
     from coti.core.whole_files import require_writable
+    from coti.inversion.adapters.embedding_file import require_file_name
     from coti.inversion.adapters.registry import ADAPTERS
     from coti.inversion.base_model import load_text_to_image
     from coti.inversion.checkpoint import FolderCheckpointStore
@@ -57,6 +58,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     settings = read_run_file(config)
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
+    require_file_name(output, settings.token.placeholder_token)
     require_writable(output.parent)
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_chosen_images(str(folder), model.resolution)[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-__all__ = ["RedactingFormatter", "redacted"]
+__all__ = ["RedactingFormatter", "redacted", "without_login"]
 
 _LOGINS = re.compile(
     # A password may hold anything but blanks and quotes; host:80/a@b is none. Bounded, for speed.
@@ -37,6 +37,15 @@ def redacted(text: str) -> str:
     if ":" in text:
         text = _HEADERS.sub(r"\1***", text)
     return text
+
+
+def without_login(address: str) -> str:
+    """An address as it is typed without a login, the rest as :func:`redacted` leaves it.
+
+    >>> without_login("http://me:secret@host:5000/x?token=0f")
+    'http://host:5000/x?token=***'
+    """
+    return redacted(address).replace("://***@", "://")
 
 
 class RedactingFormatter(logging.Formatter):

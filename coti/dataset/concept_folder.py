@@ -65,20 +65,43 @@ def write_concept_folder(
     return folder
 
 
-def _plain(text: str) -> str:
+def _quoted(text: str) -> str:
     """A value in YAML's double quotes."""
-    return '"' + re.sub(r'[\\"\n]', " ", text) + '"'
+    return '"' + re.sub(r'[\\"]', " ", _line(text)) + '"'
+
+
+def _line(text: str) -> str:
+    """A text in one line, blanks for what is not printed."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _plain(text: str) -> str:
+    """A text as Markdown shows it, whatever is in it: no link, no markup, no cell's end.
+
+    >>> print(_plain("boots | [red]"))
+    boots \\| \\[red\\]
+    """
+    return re.sub(r"([\\`*_{}\[\]<>|#&~$!])", r"\\\1", _line(text))
+
+
+def _code(text: str) -> str:
+    """A text between as many backticks as it has not itself."""
+    text = _line(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    blank = " " if "`" in text else ""
+    return f"{fence}{blank}{text}{blank}{fence}"
 
 
 def _rows(values: Mapping[str, object]) -> list[str]:
-    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
+    rows = (f"| {_plain(name)} | {_plain(str(value))} |" for name, value in values.items())
+    return ["| | |", "|---|---|", *rows]
 
 
 def _loading(embedding: Embedding) -> list[str]:
     """Lines of Python that give a diffusers pipeline the embedding, a call a text encoder."""
     token, family = embedding.token, family_with_keys(embedding.keys)
     if not embedding.keys or family is None:
-        return [f'pipe.load_textual_inversion("learned_embeds.safetensors", token="{token}")']
+        return [f'pipe.load_textual_inversion("learned_embeds.safetensors", token={token!r})']
     lines = [
         "from safetensors.torch import load_file",
         "",
@@ -86,7 +109,7 @@ def _loading(embedding: Embedding) -> list[str]:
     ]
     for part in family.text_encoders:
         lines += [
-            f'pipe.load_textual_inversion(embedding["{part.key}"], token="{token}",',
+            f'pipe.load_textual_inversion(embedding["{part.key}"], token={token!r},',
             f"                            text_encoder=pipe.{part.folder}, "
             f"tokenizer=pipe.{part.tokenizer})",
         ]
@@ -97,19 +120,19 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
     name = embedding_file_name(token)
     lines = [
         "---",
-        f"license: {_plain(card.licence)}",
-        f"base_model: {_plain(card.base_model)}",
+        f"license: {_quoted(card.licence)}",
+        f"base_model: {_quoted(card.base_model)}",
         "tags: [stable-diffusion, textual_inversion, coti]",
         "---",
         "",
-        f"# {card.concept}",
+        f"# {_plain(card.concept)}",
         "",
-        f"`{token}` is a placeholder token for `{card.base_model}` ({card.kind}), learned by "
-        "controllable textual inversion (COTI).",
+        f"{_code(token)} is a placeholder token for {_code(card.base_model)} ({card.kind}), "
+        "learned by controllable textual inversion (COTI).",
         "",
         "```python",
         *loading,
-        f'pipe("a photo of a {token}").images[0]',
+        f"pipe({f'a photo of a {token}'!r}).images[0]",
         "```",
         "",
         f"AUTOMATIC1111 (`embeddings/`), ComfyUI (`models/embeddings/`) and InvokeAI take "
@@ -125,8 +148,8 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
         "",
         "## Licence",
         "",
-        f"Of the embedding: {card.licence}. The base model's licence holds for what is generated "
-        "with it; the images in `concept_images/` keep the licence of their source.",
+        f"Of the embedding: {_plain(card.licence)}. The base model's licence holds for what is "
+        "generated with it; the images in `concept_images/` keep the licence of their source.",
         "",
         "## Lineage",
         "",

@@ -116,7 +116,7 @@ def _plot(path: Path, panels: Sequence[tuple[str, Callable[[Any], None]]]) -> st
     figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, draw) in zip(places, panels, strict=True):
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
         axes.grid(alpha=0.3)
         draw(axes)
     with whole_file(path) as part:

@@ -237,7 +237,7 @@ def draw_grid(
                 color = "#5b7fa6" if row in plan.simple else "#b3541e"
                 axes.plot([value], [place], "o", color=color, markersize=4)
                 axes.plot(ends, [place] * len(ends), color=color, linewidth=1)
-            axes.set_title(regime, fontsize=9)
+            axes.set_title(regime, fontsize=9, parse_math=False)
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, PngImagePlugin
@@ -21,16 +22,26 @@ from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
 __all__ = [
+    "UNRECORDED",
     "EmbeddingRecord",
     "GenerationMetadata",
     "embedding_hash",
     "metadata_of",
     "read_metadata",
+    "sampling_settings",
     "save_image",
 ]
 
 _KEY = "coti"
 _WEB_UI_KEY = "parameters"
+UNRECORDED = {
+    "batch_size": "an image depends on its own noise and prompt only",
+    "phi_images": "how many images, not how one is generated",
+    "cycle_images": "how many images, not how one is generated",
+    "sample_images": "how many images, not how one is generated",
+    "prompts": "an image's own is recorded, filled in",
+}
+"""Fields of :class:`coti.settings.GenerationSettings` that change no pixel of an image, and why."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class GenerationMetadata:
     embeddings: tuple[EmbeddingRecord, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
     """What a special use adds: the edited image's hash, the mask's."""
+    guidance_interval: tuple[float, float] | None = None
+    """Noise levels σ between which ``guidance_scale`` holds; None: everywhere."""
     coti_version: str = __version__
 
     def for_web_uis(self) -> str:
@@ -86,6 +99,16 @@ class GenerationMetadata:
 def embedding_hash(embedding: Embedding) -> str:
     """Twelve hexadecimal digits that change with any bit of an embedding."""
     return tensor_hash(*embedding.parts)
+
+
+def sampling_settings(settings: GenerationSettings) -> dict[str, Any]:
+    """The settings that an image's pixels depend on, by name: all but :data:`UNRECORDED`.
+
+    >>> sampling_settings(GenerationSettings(guidance_scale=7.5))["guidance_scale"]
+    7.5
+    """
+    names = (each.name for each in fields(settings))
+    return {name: getattr(settings, name) for name in names if name not in UNRECORDED}
 
 
 def metadata_of(
@@ -112,10 +135,7 @@ def metadata_of(
         index=index,
         height=size[0],
         width=size[1],
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        scheduler=settings.scheduler,
-        use_karras_sigmas=settings.use_karras_sigmas,
+        **sampling_settings(settings),
         model=model.name,
         model_hash=model.fingerprint,
         dtype=str(model.dtype).removeprefix("torch."),
@@ -155,7 +175,10 @@ def read_metadata(path: Path | str) -> GenerationMetadata:
     try:
         values = json.loads(text)
         used = tuple(EmbeddingRecord(**each) for each in values.pop("embeddings"))
-        return GenerationMetadata(**values, embeddings=used)
+        if (interval := values.pop("guidance_interval", None)) is not None:
+            low, high = map(float, interval)
+            interval = (low, high)
+        return GenerationMetadata(**values, embeddings=used, guidance_interval=interval)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PoolError(
             f"{path} says how it was generated in a way that `coti generate` does not: another "

@@ -55,7 +55,8 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
     """The diffusers scheduler for the model's own noise schedule, timesteps set.
 
     Raises:
-        ConfigError: diffusers has no such scheduler, or it can't do so few or many steps.
+        ConfigError: diffusers has no such scheduler, it can't do so few or many steps, or it has no
+            noise levels for ``guidance_interval`` to lie between.
     """
     import diffusers
 
@@ -76,6 +77,11 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
             raise ConfigError(
                 f"{settings.scheduler} cannot do {settings.num_inference_steps} steps: {error}."
             ) from error
+    if settings.guidance_interval is not None and not hasattr(solver, "alphas_cumprod"):
+        raise ConfigError(
+            f"{settings.scheduler} does not say its noise levels as guidance_interval needs them: "
+            "leave guidance_interval out, or take a scheduler such as DPMSolverMultistepScheduler."
+        )
     return solver
 
 
@@ -189,7 +195,8 @@ def _within(interval: tuple[float, float] | None, solver: Any, timestep: torch.T
     if interval is None:
         return True
     kept = float(solver.alphas_cumprod[int(timestep)])
-    return interval[0] < math.sqrt((1 - kept) / kept) <= interval[1]
+    level = math.sqrt((1 - kept) / kept) if kept else math.inf  # nothing but noise
+    return interval[0] < level <= interval[1]
 
 
 def _denoise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,10 +38,17 @@ class Vocabulary:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Vocabulary:
-        """The same again."""
-        values = json.loads(text)
-        return cls(tuple(values["widths"]), tuple(values["least"]), tuple(values["most"]))
+    def from_values(cls, values: Any) -> Vocabulary:
+        """The same again, of what :meth:`to_json` wrote once it is read.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        widths = tuple(map(int, values["widths"]))
+        least, most = tuple(map(float, values["least"])), tuple(map(float, values["most"]))
+        if not len(widths) == len(least) == len(most):
+            raise ValueError("not as many widths as norms")
+        return cls(widths, least, most)
 
 
 def vocabulary_of(model: TextToImageModel) -> Vocabulary:

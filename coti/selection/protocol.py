@@ -21,6 +21,7 @@ class PoolView:
     """The pool as a strategy sees it before a selection; all in the pool's order, n images."""
 
     settings: RunSettings
+    """With the ``growth`` that holds, as :func:`coti.loop.plan.effective` leaves it."""
     features: TensorBundle
     """Of :func:`coti.scores.features_to_scores.embed_images`."""
     candidates: torch.Tensor
@@ -29,7 +30,7 @@ class PoolView:
     """float32 [n] each, 0 to 10: ``s_aes`` (Eq. 7) and ``s_con`` (Eq. 8); ``s_int`` (Eq. 11), 0 to
     20; after :meth:`Strategy.score` its ``score``, too."""
     cycle: int
-    """0 where all images are added at once."""
+    """Of the loop, from 0."""
     generated: torch.Tensor | None = None
     """float32 [m, d], L2-normalised: the scorer's features of what the last embedding generated;
     none where nothing was trained yet."""
@@ -48,7 +49,8 @@ class PoolView:
     def wanted(self) -> int:
         """Images that a selection is to add: B in a cycle, ``baseline_images`` at once."""
         settings = self.settings
-        return settings.baseline_images if self.cycle == 0 else settings.selection.batch
+        at_once = settings.growth == "at_once"
+        return settings.baseline_images if at_once else settings.selection.batch
 
     def texts(self, name: Literal["concept_text", "other_texts"]) -> torch.Tensor:
         """Features of the concept's words [1, d], or of other things' names [m, d]; L2-normalised.

@@ -41,7 +41,7 @@ class RandomImages:
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Candidates at random, in random order."""
         places = pool.candidates.nonzero().squeeze(1)
-        if pool.cycle == 0:
+        if pool.settings.growth == "at_once":
             return at_random(places, pool.settings, self.name)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
         return places[order[: pool.settings.selection.batch]]

@@ -1,4 +1,4 @@
-"""What strategies share that take the best of a score that stays."""
+"""What strategies share that add all images at once or B a cycle: by default a score's top."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ __all__ = ["TopScored"]
 
 
 class TopScored:
-    """The ``baseline_images`` of the highest score at once, or B a cycle; a ``label`` and a
-    ``score`` make it a strategy."""
+    """``baseline_images`` at once, or B a cycle: by default those of the highest score.
+
+    A ``label`` and a ``score`` make it a strategy. One that draws from what its score lets pass has
+    a ``pick`` of its own; one whose score does not stay over the cycles says so by ``fixed``.
+    """
 
     growths: tuple[Literal["cycles", "at_once"], ...] = ("at_once", "cycles")
     selects = True

@@ -8,9 +8,11 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from mlflow import MlflowClient
+
+from ops.registry.tags import tag_json
 
 __all__ = ["Action", "AuditEntry", "actor", "append", "entries"]
 
@@ -49,9 +51,22 @@ def actor() -> str:
 
 
 def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
-    """All changes of a registered model, oldest first."""
-    tags = client.get_registered_model(name).tags
-    return [AuditEntry(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
+    """All changes of a registered model, oldest first.
+
+    Raises:
+        RegistryError: a line is damaged.
+    """
+    model = client.get_registered_model(name)
+    lines = sorted(key for key in model.tags if key.startswith(PREFIX))
+    return [tag_json(model, key, _entry) for key in lines]
+
+
+def _entry(values: Any) -> AuditEntry:
+    entry = AuditEntry(**values)
+    for number in (entry.version, entry.previous or 0):
+        if type(number) is not int:
+            raise ValueError(f"{number!r} is no version")
+    return entry
 
 
 def append(

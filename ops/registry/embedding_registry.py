@@ -22,12 +22,15 @@ from coti.core.errors import RegistryError
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.safety import Vocabulary, inspect_embedding
+from coti.metrics.table import METRICS
 from ops.registry.audit import actor
+from ops.registry.gate import COUNTS
 from ops.registry.lease import lease
+from ops.registry.tags import tag_json
 from ops.registry.zenml_champion import mirrored_champion
 from ops.tracking.mlflow_record import SHA256_TAG
 from ops.tracking.tracked_embeddings import TrackedEmbedding, altered, fetch_file
-from ops.tracking.tracker import is_absence, slug
+from ops.tracking.tracker import equals, is_absence, slug
 
 __all__ = [
     "CHALLENGER",
@@ -86,8 +89,10 @@ class EmbeddingRegistry:
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first; MLflow fills in no aliases here."""
-        found = self.client.search_model_versions(f"name = '{self.name}' and {_OURS}", _MOST)
-        return sorted(found, key=lambda each: int(each.version))
+        query = f"{equals('name', self.name)} and {_OURS}"
+        found = self.client.search_model_versions(query, _MOST)
+        own = (each for each in found if each.name == self.name)
+        return sorted(own, key=lambda each: int(each.version))
 
     def version(self, which: str) -> ModelVersion:
         """A version by number or alias.
@@ -149,14 +154,19 @@ class EmbeddingRegistry:
         return fetch_file(self.client, str(version.source), label, folder)
 
     def faults(self, version: ModelVersion) -> list[str]:
-        """What is wrong with the registered file itself, a sentence each."""
-        tag = version.tags.get(VOCABULARY_TAG)
+        """What is wrong with the registered file itself, a sentence each.
+
+        Raises:
+            RegistryError: the artifact store does not give it, or the version's tags are damaged.
+        """
+        known = VOCABULARY_TAG in version.tags
+        vocabulary = tag_json(version, VOCABULARY_TAG, Vocabulary.from_values) if known else None
         with temporary_folder() as folder:
             path = self._fetched(version, folder)
             said = altered(path, version.tags.get(SHA256_TAG))
             if said is not None:
                 return [said]
-            return inspect_embedding(path, Vocabulary.from_json(tag) if tag else None)
+            return inspect_embedding(path, vocabulary)
 
     def register(
         self,
@@ -242,8 +252,22 @@ class EmbeddingRegistry:
 
 
 def metrics_of(version: ModelVersion | None) -> dict[str, Any]:
-    """What the judge measured of a version; nothing for none."""
-    return {} if version is None else dict(json.loads(version.tags.get(METRICS_TAG, "{}")))
+    """What the judge measured of a version; nothing for none.
+
+    Raises:
+        RegistryError: the version's tag is damaged.
+    """
+    if version is None or METRICS_TAG not in version.tags:
+        return {}
+    return tag_json(version, METRICS_TAG, _measured)
+
+
+def _measured(values: Any) -> dict[str, Any]:
+    for name, value in dict(values).items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not number and (name in METRICS or name in COUNTS):
+            raise ValueError(f"{name} is {value!r}")
+    return dict(values)
 
 
 def registered_concepts(client: MlflowClient) -> list[str]:

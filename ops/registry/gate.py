@@ -9,9 +9,11 @@ from typing import Any
 from coti.metrics.table import METRICS, is_better
 from coti.settings import PromotionSettings
 
-__all__ = ["GATED", "SAME", "Verdict", "gate_values", "judge_promotion", "unlike"]
+__all__ = ["COUNTS", "GATED", "SAME", "Verdict", "gate_values", "judge_promotion", "unlike"]
 
-SAME = ("judge_hash", "references_hash", "generated", "references", "r_precision_candidates")
+COUNTS = ("generated", "references")
+"""Of images, that a version was measured on."""
+SAME = ("judge_hash", "references_hash", *COUNTS, "r_precision_candidates")
 """What must be equal for two embeddings' metrics to be comparable."""
 
 
@@ -64,8 +66,8 @@ def judge_promotion(
             f"{' and '.join(missing)} could not be measured: the gate needs held-out references, "
             "as many images as the judge has features, and candidate captions."
         )
-    for name in ("generated", "references"):
-        count = int(challenger[name])
+    for name in COUNTS:
+        count = int(challenger.get(name) or 0)
         if count < settings.min_samples:
             return _refused(
                 f"measured on {count} {name} images, at least {settings.min_samples} are needed "
@@ -80,8 +82,8 @@ def judge_promotion(
                 )
         for name in unlike(challenger, champion):
             return _refused(
-                f"the champion was measured with another {name} ({champion[name]}, now "
-                f"{challenger[name]}), so the metrics cannot be compared."
+                f"the champion was measured with another {name} ({champion.get(name)}, "
+                f"now {challenger.get(name)}), so the metrics cannot be compared."
             )
     for name in GATED:
         value, bound = float(challenger[name]), _bound(name, champion, settings)

@@ -16,6 +16,7 @@ from coti.settings import PromotionSettings
 from ops.registry.audit import actor, append, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
 from ops.registry.gate import Verdict, judge_promotion
+from ops.registry.tags import tag_json
 
 __all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback", "unrecorded"]
 
@@ -145,22 +146,16 @@ def unrecorded(registry: EmbeddingRegistry) -> str | None:
     )
 
 
-def kept_gate(registry: EmbeddingRegistry, version: ModelVersion) -> PromotionSettings | None:
+def kept_gate(version: ModelVersion) -> PromotionSettings | None:
     """The gate of the version's own run file; None for one registered without.
 
     Raises:
         RegistryError: what is kept with the version is no gate of this release.
     """
-    kept = version.tags.get(GATE_TAG)
-    if kept is None:
+    if GATE_TAG not in version.tags:
         return None
-    try:
-        return PromotionSettings(**json.loads(kept))
-    except (TypeError, ValueError) as error:
-        raise RegistryError(
-            f"the gate kept with {registry.name} version {version.version} cannot be read "
-            f"({error}): name the concept's run file with -c."
-        ) from error
+    remedy = "it is the gate kept with the version: name the concept's run file with -c"
+    return tag_json(version, GATE_TAG, lambda values: PromotionSettings(**values), remedy)
 
 
 def _keep_gate(

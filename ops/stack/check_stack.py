@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from coti.core.errors import CotiError, StoreError
-from coti.core.redaction import redacted
+from coti.core.redaction import redacted, without_login
 from coti.core.whole_files import require_writable
 from ops.quiet import quiet_terminal
 from ops.stack.artifact_store import s3_problem
@@ -57,13 +57,13 @@ def check_stack(gpu: bool | None = None, only: Container[str] | None = None) -> 
     quiet_terminal(again=True)  # ZenML, now imported, would tell of each time that it asks again
     try:
         client = Client()
-        url = urlsplit(client.zen_store.url)
+        url = urlsplit(without_login(client.zen_store.url))
         client.zen_store.get_store_info()
         components = client.active_stack_model.components
     except Exception as error:
         yield Finding("FAIL", "ZenML store", store_problem(error))
         return
-    yield Finding("ok", "ZenML store", f"answers at {url.scheme}://{url.hostname or ''}")
+    yield Finding("ok", "ZenML store", f"answers at {url.scheme}://{url.netloc}")
     cluster = partial(look_at_cluster, gpu=gpu)
     looks = _LOOKS | {("orchestrator", each): cluster for each in ("kubernetes", "kubeflow")}
     for kind, models in components.items():
@@ -91,7 +91,7 @@ def _unforeseen(error: Exception) -> str:
         return (
             f"{error.filename} cannot be written ({error.strerror}): mend the path or its rights."
         )
-    words = " ".join(str(error).split())[:200]
+    words = redacted(" ".join(str(error).split()))[:200]
     return f"{type(error).__name__}: {words}; the log file has the rest."
 
 
@@ -150,8 +150,8 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
     uri = str(tracker.get_tracking_uri())
     if uri.startswith("http"):
         share_credentials(tracker)
-        host = urlsplit(uri)
-        said = f"{host.scheme}://{host.hostname}:{host.port or ''}"
+        host = urlsplit(without_login(uri))
+        said = f"{host.scheme}://{host.netloc}"
         try:
             requests.get(f"{uri.rstrip('/')}/health", timeout=SECONDS)
         except requests.RequestException as error:
@@ -163,7 +163,7 @@ def _mlflow(tracker: Any) -> Iterator[Said]:
     try:
         MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
     except MlflowException as error:
-        words = " ".join(str(error).split())[:160]
+        words = redacted(" ".join(str(error).split()))[:160]
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         yield "FAIL", f"MLflow at {said} refuses ({words}): {remedy} and repeat `coti stack up`."
         return

@@ -18,6 +18,7 @@ from ops.quiet import ROOT
 __all__ = [
     "SQLITE",
     "STORE",
+    "damaged",
     "database_problem",
     "made_whole",
     "require_databases",
@@ -58,7 +59,7 @@ def database_problem(path: Path, library: str) -> str | None:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as found:
             said = found.execute("PRAGMA quick_check(1)").fetchone()[0]
             if said != "ok":
-                return _damaged(path, library, said)
+                return damaged(path, library, said)
             table = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
             if not found.execute(table).fetchone():
                 return None
@@ -66,7 +67,7 @@ def database_problem(path: Path, library: str) -> str | None:
     except sqlite3.OperationalError as error:  # rights, a lock, a full disk
         return f"{path} cannot be used ({error}): free space, or mend the path or its rights."
     except sqlite3.DatabaseError as error:
-        return _damaged(path, library, str(error))
+        return damaged(path, library, str(error))
     spec = find_spec(library.lower())
     place = Path((spec.origin if spec else None) or "").parents[1] / _MIGRATIONS[library]
     unknown = [str(row[0]) for row in rows if not any(place.glob(f"versions/{row[0]}_*.py"))]
@@ -78,7 +79,8 @@ def database_problem(path: Path, library: str) -> str | None:
     return None
 
 
-def _damaged(path: Path, library: str, why: str) -> str:
+def damaged(path: Path, library: str, why: str) -> str:
+    """That a library's database is damaged, and what to do."""
     return (
         f"{path}, {library}'s database, is damaged ({' '.join(why.split())[:80]}): restore a copy, "
         "or move it away and repeat `coti stack up`, which makes an empty one."

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from coti.core.errors import StoreError
 from coti.core.whole_files import private_folder, write_whole
 from ops.quiet import ROOT
-from ops.stack.databases import SQLITE, STORE, require_databases, zenml_database
+from ops.stack.databases import SQLITE, STORE, damaged, require_databases, zenml_database
 
 __all__ = ["forget_place", "require_state", "settle", "state_lock"]
 
@@ -71,7 +71,8 @@ def settle(root: Path = ROOT) -> bool:
     Returns whether it was.
 
     Raises:
-        StoreError: ZenML's store is not here but another repository's, which is still there.
+        StoreError: ZenML's store is not here but another repository's, which is still there; or it
+            is damaged.
     """
     if not _moved(root):
         return False
@@ -128,7 +129,11 @@ def _recorded_roots(database: Path) -> set[str]:
             rows = found.execute("SELECT configuration FROM stack_component").fetchall()
     except sqlite3.Error:  # not whole, or not made yet: another check's to say
         return set()
-    texts = [text for row in rows for text in _texts(json.loads(base64.b64decode(row[0])))]
+    try:
+        texts = [text for row in rows for text in _texts(json.loads(base64.b64decode(row[0])))]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        why = f"a component's configuration: {error}"
+        raise StoreError(damaged(database, "ZenML", why)) from error
     return {match[1] for match in map(_LOCAL.fullmatch, texts) if match}
 
 
@@ -154,11 +159,17 @@ def _move(moved: Mapping[str, str], root: Path) -> None:
         ) from error
     config = store / "config.yaml"
     if config.is_file():
-        known = yaml.safe_load(config.read_text(encoding="utf-8"))
-        known["store"] = {
-            key: _now(value, moved) if isinstance(value, str) else value
-            for key, value in known.get("store", {}).items()
-        }
+        try:
+            known = yaml.safe_load(config.read_text(encoding="utf-8"))
+            known["store"] = {
+                key: _now(value, moved) if isinstance(value, str) else value
+                for key, value in known.get("store", {}).items()
+            }
+        except (ValueError, yaml.YAMLError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{config}, ZenML's configuration, is damaged: restore a copy, or move it away and "
+                "repeat `coti stack up`."
+            ) from error
         write_whole(config, yaml.safe_dump(known).encode())
     print(
         f"Note: state from {', '.join(moved)} is now this folder's ({count} places).",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from coti.core.ending import system_sentence
-from coti.core.redaction import redacted
+from coti.core.redaction import redacted, without_login
 from ops.stack.databases import sqlite_sentence
 
 __all__ = ["disk_sentence", "storage_sentence"]
@@ -57,10 +57,9 @@ def _unheard(error: BaseException) -> str | None:
     url = None if found is None or found.request is None else found.request.url
     if found is None or url is None:
         return None
-    place = urlsplit(str(url))
+    place = urlsplit(without_login(str(url)))
     why: BaseException = found
     while (inner := why.__cause__ or why.__context__) is not None:
         why = inner
     reason = (why.strerror if isinstance(why, OSError) else None) or type(why).__name__
-    # Without name and password, which an address may hold.
-    return f"{place.scheme}://{place.netloc.rpartition('@')[2]} does not answer: {reason}"
+    return f"{place.scheme}://{place.netloc} does not answer: {reason}"

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 
 from ops.tracking.killed_runs import has_ended, this_process
-from ops.tracking.tracker import Tracker, tag_is
+from ops.tracking.tracker import Tracker, run_with, tag_is
 
 __all__ = ["SHA256_TAG", "RunRecord"]
 
@@ -61,7 +61,7 @@ class RunRecord:
         ``ended`` says of another run's name whether it is known to have ended.
         """
         client, experiment_id = tracker.client, tracker.experiment(experiment)
-        found = _search(client, experiment_id, {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
+        found = run_with(client, [experiment_id], {PARENT_TAG: run_name, CYCLE_TAG: "parent"})
         if found is None:
             _close_killed(client, experiment_id, run_key, run_name, ended)
             found = client.create_run(
@@ -84,7 +84,7 @@ class RunRecord:
     def cycle_run(self, cycle: int, tags: Mapping[str, str]) -> str:
         """The nested run of a cycle: its id; made where there is none yet."""
         key = {"mlflow.parentRunId": self.parent_id, CYCLE_TAG: str(cycle)}
-        found = _search(self.client, self.experiment_id, key)
+        found = run_with(self.client, [self.experiment_id], key)
         if found is None:
             found = self.client.create_run(
                 self.experiment_id,
@@ -139,12 +139,6 @@ class RunRecord:
         self.client.set_terminated(run_id)
 
 
-def _search(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:
-    query = " and ".join(tag_is(key, value) for key, value in tags.items())
-    runs = client.search_runs([experiment_id], query, max_results=1)
-    return runs[0] if runs else None
-
-
 def _close_killed(
     client: MlflowClient,
     experiment_id: str,
@@ -161,6 +155,6 @@ def _close_killed(
         if tags.get(KEY_TAG) == run_key:
             client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
         client.set_terminated(run.info.run_id, "KILLED")
-        below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {running}"
+        below = f"{tag_is('mlflow.parentRunId', run.info.run_id)} and {running}"
         for child in client.search_runs([experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")

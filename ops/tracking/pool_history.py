@@ -9,6 +9,8 @@ from zenml import log_metadata
 from zenml.client import Client
 from zenml.metadata.metadata_types import MetadataType
 
+from coti.core.errors import StoreError
+
 __all__ = ["ARTIFACT", "last_profile", "remember_profile"]
 
 ARTIFACT = "validation_result"
@@ -32,6 +34,9 @@ def last_profile(source: str, fingerprint: str) -> dict[str, float] | None:
     """The profile of the newest other version of the pool that was ingested; None for the first.
 
     An unchanged pool is held against the same version each time, so that its steps stay cached.
+
+    Raises:
+        StoreError: what was kept of it is damaged.
     """
     versions = Client().list_artifact_versions(
         artifact=ARTIFACT, sort_by="desc:created", size=_LOOKED_AT, hydrate=True
@@ -39,5 +44,12 @@ def last_profile(source: str, fingerprint: str) -> dict[str, float] | None:
     for version in versions.items:
         said = version.run_metadata
         if said.get(_SOURCE) == source and said.get(_FINGERPRINT) != fingerprint:
-            return {name: float(value) for name, value in json.loads(str(said[_PROFILE])).items()}
+            try:
+                profile = json.loads(str(said[_PROFILE]))
+                return {name: float(value) for name, value in profile.items()}
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise StoreError(
+                    f"what ZenML kept of an earlier version of the pool {source} is damaged: "
+                    f"`zenml artifact version delete {version.id}`, then run again."
+                ) from error
     return None

@@ -17,7 +17,7 @@ from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.metrics.table import compared
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG, SHA256_TAG
-from ops.tracking.tracker import is_absence, tag_is
+from ops.tracking.tracker import is_absence, run_with, tag_is
 
 __all__ = [
     "FILE",
@@ -48,9 +48,8 @@ class TrackedEmbedding:
 def parent_run(client: MlflowClient, name: str) -> str | None:
     """MLflow's id of the parent run of a pipeline run by that run's name, if it is known."""
     experiments = [each.experiment_id for each in client.search_experiments()]
-    query = f"{tag_is(PARENT_TAG, name)} and {tag_is(CYCLE_TAG, 'parent')}"
-    runs = client.search_runs(experiments, query, max_results=1)
-    return str(runs[0].info.run_id) if runs else None
+    run = run_with(client, experiments, {PARENT_TAG: name, CYCLE_TAG: "parent"})
+    return None if run is None else str(run.info.run_id)
 
 
 def cycle_runs(client: MlflowClient, run_id: str) -> list[Run]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-__all__ = ["Tracker", "is_absence", "slug", "tag_is"]
+__all__ = ["Tracker", "equals", "is_absence", "run_with", "slug", "tag_is"]
 
 _LOCAL = "sqlite:///"
 _LONGEST = 100
@@ -33,14 +35,35 @@ def slug(name: str) -> str:
     return f"{plain or 'concept'}--{digest[:12]}"
 
 
+def equals(field: str, value: str) -> str:
+    """MLflow's filter for a field of this value, whatever is in it: the one place that quotes.
+
+    Of values with both kinds of quotes, or a backslash at the end, it lets others through that are
+    hardly different: compare what is found.
+
+    >>> equals("name", "ankle-boot"), equals("name", "o'neil")
+    ("name = 'ankle-boot'", 'name = "o\'neil"')
+    """
+    for quote in "'\"":
+        if quote not in value and not value.endswith("\\"):
+            return f"{field} = {quote}{value}{quote}"
+    # MLflow knows no way to write these: any character stands for what would end the text.
+    anything = value.replace('"', "_").replace("\\", "_")
+    return f'{field} LIKE "{anything}"'
+
+
 def tag_is(key: str, value: str) -> str:
-    """MLflow's filter for runs with a tag of this value, whatever quotes are in it."""
-    if "'" not in value:
-        return f"tags.`{key}` = '{value}'"
-    if '"' not in value:
-        return f'tags.`{key}` = "{value}"'
-    # MLflow knows no way to write both: here any character stands for the second kind.
-    return f'tags.`{key}` LIKE "{value.replace(chr(34), "_")}"'
+    """MLflow's filter for runs with a tag of this value; as :func:`equals`."""
+    return equals(f"tags.`{key}`", value)
+
+
+def run_with(
+    client: MlflowClient, experiments: Sequence[str], tags: Mapping[str, str]
+) -> Run | None:
+    """The newest run of these experiments, by their ids, that has all of these tags."""
+    query = " and ".join(tag_is(key, value) for key, value in tags.items())
+    runs = client.search_runs(list(experiments), query)
+    return next((run for run in runs if tags.items() <= run.data.tags.items()), None)
 
 
 def is_absence(error: MlflowException) -> bool:

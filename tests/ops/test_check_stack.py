@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from zenml.exceptions import CredentialsNotValid
 
 from cli.stack import unset_empty_store_variables
+from ops.stack import check_stack
 from ops.stack.check_cluster import look_at_cluster
 from ops.stack.check_images import (
     _anonymous_token,
@@ -36,6 +38,7 @@ from ops.stack.check_images import (
     look_at_registry,
 )
 from ops.stack.check_stack import store_problem
+from ops.stack.storage_sentence import storage_sentence
 
 Answers = Mapping[str, tuple[int, Any]]
 
@@ -414,3 +417,20 @@ def test_an_empty_variable_of_the_store_is_none(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ZENML_STORE_TYPE", "sql")
     unset_empty_store_variables()
     assert [key for key in os.environ if key.startswith("ZENML_STORE_")] == ["ZENML_STORE_TYPE"]
+
+
+@pytest.mark.parametrize("login", ["", "me:secret@", "me:se/c@ret@", "secret@"])
+def test_a_server_is_named_without_a_login(login: str) -> None:
+    """By its scheme, host and port, whoever says that it does not answer."""
+    tracker = SimpleNamespace(get_tracking_uri=lambda: f"http://{login}localhost:9/x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ops.stack.check_stack.share_credentials", lambda tracker: None)
+        ((state, said),) = check_stack._mlflow(tracker)
+    assert state == "FAIL"
+    assert said.startswith("MLflow at http://localhost:9 does not answer (")
+    request: Any = SimpleNamespace(url=f"http://{login}localhost:9/x?token=secret")
+    said = str(storage_sentence(requests.ConnectionError(request=request)))
+    assert "(http://localhost:9 does not answer: ConnectionError)" in said
+    said = check_stack._unforeseen(ValueError(f"no answer from http://{login}localhost:9"))
+    assert "secret" not in said
+    assert "ret@" not in said

@@ -447,16 +447,16 @@ def test_a_version_keeps_the_gate_of_its_run_file(uri: str, tmp_path: Path) -> N
     concept = _Concept(uri, tmp_path, "own gate")
     entry = concept.entry
     version = concept.add("a", 10.0, 0.6)
-    assert kept_gate(entry, version) is None
+    assert kept_gate(version) is None
     for floor in (0.9, 0.7):
         own = PromotionSettings(r_precision_floor=floor, fd_ceiling=20.0)
         assert not promote(entry, concept.add("a", 10.0, 0.6), own).promoted
-        assert kept_gate(entry, entry.version("challenger")) == own
+        assert kept_gate(entry.version("challenger")) == own
     assert promote(entry, version, SETTINGS, keep_gate=False).promoted
-    assert kept_gate(entry, entry.version("champion")) == own
+    assert kept_gate(entry.version("champion")) == own
     entry.client.set_model_version_tag(entry.name, version.version, GATE_TAG, '{"old": 1}')
-    with pytest.raises(RegistryError, match=r"gate kept with own-gate version 1 .* run file with"):
-        kept_gate(entry, entry.version("1"))
+    with pytest.raises(RegistryError, match=r"of own-gate version 1 cannot .* run file with"):
+        kept_gate(entry.version("1"))
 
 
 def test_by_hand_the_version_is_judged_by_its_own_gate(

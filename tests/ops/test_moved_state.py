@@ -20,6 +20,7 @@ from coti.core.errors import StoreError
 from ops.quiet import ENVIRONMENT
 from ops.stack.databases import STORE, database_problem, made_whole, zenml_database
 from ops.stack.moved_state import settle, state_lock
+from tests.adversary.bit_flips import flipped
 from tests.coti.core.test_whole_files import tree
 
 HERE = Path(__file__).resolve().parents[2]
@@ -240,3 +241,36 @@ def test_a_database_is_made_whole_or_not_at_all(
         path.write_bytes(b"half" * (1 // 0))
     assert path.read_text() == "whole"
     assert not note.exists()
+
+
+def test_a_damaged_component_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever bit of a configuration in ZenML's database is another one, here and in a copy."""
+    first = _repository(tmp_path / "first")
+    store = first / ".coti" / "zenml" / STORE
+    with closing(sqlite3.connect(store)) as found:
+        (cell,) = found.execute("SELECT configuration FROM stack_component").fetchone()
+    copy = tmp_path / "copy"
+    said = set()
+    for root in (first, copy):
+        _use(root, monkeypatch)
+        for seed in range(60):
+            changed = flipped(cell, seed)
+            with closing(sqlite3.connect(store)) as found, found:
+                found.execute("UPDATE stack_component SET configuration = ?", (changed,))
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(first, copy)
+            try:
+                settle(root)
+            except StoreError as error:
+                said.add(str(error))
+    assert any("is damaged (a component's configuration: " in each for each in said)
+
+
+def test_damaged_settings_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZenML's own file, where state has moved."""
+    first = _repository(tmp_path / "first")
+    copy = first.rename(tmp_path / "copy")
+    _use(copy, monkeypatch)
+    (copy / ".coti" / "zenml" / "config.yaml").write_text("store: [")
+    with pytest.raises(StoreError, match=r"config.yaml, ZenML's configuration, is damaged"):
+        settle(copy)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 
 import ops.preconditions
-from coti.core.errors import StoreError
-from ops.preconditions import require_experiments, require_stack
+from coti.core.errors import CotiError, StoreError
+from coti.settings import RunSettings
+from ops.preconditions import prepare, require_experiments, require_stack
 from ops.stack.check_stack import Finding
 from ops.tracking.tracker import Tracker
 
@@ -37,3 +41,40 @@ def test_the_checks_are_those_of_coti_stack_check(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(StoreError, match=r"^c: x$"):
         require_stack(["ankle boot"])
     assert asked == [("artifact_store", "experiment_tracker")]
+
+
+@pytest.mark.parametrize("name", ["penguin", "new", "pengu{date}in", "..", None])
+@pytest.mark.parametrize("remote", [False, True])
+def test_the_static_twin_is_checked_as_the_main_pipeline_is(
+    name: str | None, remote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run's folder by the run file's name, before there is a run; where pods write, nothing."""
+    asked: list[list[str]] = []
+    orchestrator = SimpleNamespace(config=SimpleNamespace(is_remote=remote))
+    client = SimpleNamespace(active_stack=SimpleNamespace(orchestrator=orchestrator))
+    monkeypatch.setattr(ops.preconditions, "Client", lambda: client)
+    monkeypatch.setattr(ops.preconditions, "require_stack", asked.append)
+    (tmp_path / "penguin").mkdir()
+    (tmp_path / "penguin" / "photo.png").write_bytes(b"mine")
+    settings = RunSettings(concept="boot", output=str(tmp_path))
+    run = tmp_path / "run.yaml"
+    run.write_text("{}" if name is None else f"run_name: '{name}'")
+    context = click.Context(click.Command("run"))
+    context.params = {"config_path": str(run)}
+    with context:
+        if remote or name not in ("penguin", ".."):
+            assert prepare(settings) == settings
+            assert asked == ([] if remote else [["boot"]])
+        else:
+            with pytest.raises(CotiError, match=r"penguin is there already|'\.\.'"):
+                prepare(settings)
+    assert (tmp_path / "penguin" / "photo.png").read_bytes() == b"mine"
+
+
+def test_pipelines_only_wire() -> None:
+    """What must hold before is in one place for both."""
+    from pipelines.concept import coti_concept
+    from pipelines.concept_static import coti_concept_static
+
+    for pipeline in (coti_concept, coti_concept_static):
+        assert "prepare(config)" in inspect.getsource(pipeline.entrypoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,9 @@ from coti.core.seeding import generator
 from coti.core.tokens import fault_of_token
 from coti.core.whole_files import tensor_bytes, write_whole
 from coti.inversion.adapters.embedding_file import (
-    embedding_file_name,
     faults_of_vectors,
     read_embedding_file,
+    require_file_name,
 )
 from coti.inversion.adapters.norms import NormControl
 from coti.inversion.base_model import TextToImageModel
@@ -177,11 +176,7 @@ class Embedding:
                 the vectors are such as no reader takes.
         """
         path = Path(path)
-        if re.search(r"[\s<>]", path.name):
-            raise EmbeddingError(
-                f"An embedding file cannot be named {path.name!r}: no spaces, no angle brackets "
-                f"({embedding_file_name(self.token)} would do)."
-            )
+        require_file_name(path, self.token)
         faults = [f for key, part in self.named_parts.items() for f in faults_of_vectors(key, part)]
         if faults:
             raise EmbeddingError(f"{faults[0]}; nothing is saved.")

@@ -23,6 +23,7 @@ __all__ = [
     "parts_of_tensors",
     "read_embedding_file",
     "renamed",
+    "require_file_name",
 ]
 
 _LARGEST = 10_000.0
@@ -53,6 +54,19 @@ def embedding_file_name(token: str) -> str:
     'ankle-boot.safetensors'
     """
     return (re.sub(r"[^\w.-]+", "-", token).strip("-.") or "learned_embeds") + ".safetensors"
+
+
+def require_file_name(path: Path, token: str) -> None:
+    """Every tool takes a file of this name: asked before a training that ends in it, too.
+
+    Raises:
+        EmbeddingError: it has spaces or angle brackets, which some stumble over; names another.
+    """
+    if re.search(r"[\s<>]", path.name):
+        raise EmbeddingError(
+            f"An embedding file cannot be named {path.name!r}: no spaces, no angle brackets "
+            f"({embedding_file_name(token)} would do)."
+        )
 
 
 def read_embedding_file(path: Path) -> FileContent:

@@ -58,6 +58,7 @@ def test_generate_makes_a_grid_with_metadata(embeddings: Path, tmp_path: Path) -
         *("--prompt", "a photo of a {} in the style of <style>"),
         *("--prompts-file", str(tmp_path / "prompts.txt")),
         *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
+        *("--guidance-interval", "0.3", "6"),
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "out")),
     )
     assert "4 images in" in told
@@ -68,11 +69,13 @@ def test_generate_makes_a_grid_with_metadata(embeddings: Path, tmp_path: Path) -
     assert metadata.prompt == "a photo of a <boot> in the style of <style>"
     assert (metadata.seed, metadata.index, metadata.width, metadata.height) == (3, 1, 48, 32)
     assert [embedding.token for embedding in metadata.embeddings] == ["<boot>", "<style>"]
+    assert metadata.guidance_interval == (0.3, 6.0)
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
     run(
         generate,
         *("--embedding", str(embeddings / "boot.safetensors"), "--prompt", "a dark photo of a {}"),
         *("--num-images", "2", "--seed", "3", "--negative-prompt", "blurry", *QUICK),
+        *("--guidance-interval", "0.3", "6"),
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "again")),
     )
     first, second = read_image(images[3]), read_image(tmp_path / "again" / "0001.png")
@@ -101,6 +104,7 @@ def test_bad_requests_are_one_sentence(embeddings: Path, tmp_path: Path) -> None
         (("--prompt", "a {}"), EmbeddingError, "no embedding is given"),
         (("--prompt", "a bag", "--compare", "without"), EmbeddingError, "needs an embedding"),
         (("--prompt", "a bag", "--height", "30"), ConfigError, "no multiple of"),
+        (("--prompt", "a bag", "--guidance-interval", "5", "1"), ConfigError, "two noise levels"),
         (("--prompt", "a bag", "--scheduler", "Best"), ConfigError, "scheduler 'Best'"),
         (("--embedding", f"{boot}=", "--prompt", "a"), EmbeddingError, "ends in ="),
     ]
@@ -144,7 +148,7 @@ def test_edit_keeps_what_is_not_masked(embeddings: Path, tmp_path: Path) -> None
     assert autoencoder < 12
     assert outside < autoencoder + 4
     metadata = read_metadata(tmp_path / "0000.png")
-    assert set(metadata.extra) == {"edited", "mask"}
+    assert set(metadata.extra) == {"edited", "mask", "keep_pixels"}
 
 
 def test_evaluate_measures_embeddings_and_a_baseline(embeddings: Path, tmp_path: Path) -> None:

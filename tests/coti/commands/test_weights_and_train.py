@@ -3,10 +3,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
 import torch
 from click.testing import CliRunner
 
 from coti.commands.main import cli
+from coti.core.errors import EmbeddingError
 from coti.inversion.adapters.embedding import Embedding
 
 
@@ -46,3 +48,23 @@ def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert learned.read_bytes() == before
     assert (tmp_path / "kept" / "checkpoint.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["my boots.safetensors", "<b>.safetensors", "b\t.safetensors"])
+def test_a_name_that_cannot_be_saved_is_refused_before_training(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the words of saving, which comes last: not even the model is loaded."""
+
+    def load(settings: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("coti.inversion.base_model.load_text_to_image", load)
+    with pytest.raises(EmbeddingError) as saving:
+        Embedding("<b>", (torch.ones(1, 4),)).save(tmp_path / name)
+    run = tmp_path / "run.yaml"
+    token = "token: {placeholder_token: <b>}"
+    run.write_text(f"parameters: {{config: {{concept: boot, seeds: s, pool: p, {token}}}}}")
+    arguments = ["train", str(tmp_path), "-c", str(run), "--output", str(tmp_path / name)]
+    done = CliRunner().invoke(cli, arguments)
+    assert str(done.exception or done.output).strip().endswith(str(saving.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from safetensors.torch import load_file
 
 from coti.core.errors import StoreError
 from coti.core.quiet_libraries import quiet_libraries
-from coti.dataset.concept_folder import ConceptCard, write_concept_folder
+from coti.core.tokens import token_of
+from coti.dataset.concept_folder import ConceptCard, _card, _loading, write_concept_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import TokenSettings
@@ -78,7 +83,7 @@ def test_what_the_card_says_loads_the_embedding(
     folder = write_concept_folder(tmp_path / "out", file, [], CARD)
     page = (folder / "README.md").read_text(encoding="utf-8")
     lines = page.split("```python\n")[1].split("```")[0].splitlines()
-    assert lines.pop() == 'pipe("a photo of a <boot>").images[0]'
+    assert lines.pop() == "pipe('a photo of a <boot>').images[0]"
     with quiet_libraries(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipe = DiffusionPipeline.from_pretrained(str(model_folder(kind)))
@@ -96,3 +101,28 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, embedding: 
     with pytest.raises(StoreError, match="move it away"):
         write_concept_folder(tmp_path / "out", embedding, [], CARD)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+@given(st.text(st.sampled_from("ab`*_[]()<>|#&;~$!\\\"'\n -{}:é🦊\u2028"), min_size=1, max_size=12))
+@example("a\"b'c")
+@example("[red](https://h) | <img src=x> | ``` &lt;")
+def test_a_card_shows_texts_as_they_are(text: str) -> None:
+    """A token is a Python string, a name is no markup, a value ends no cell, whatever is in it."""
+    token, shown = token_of(text) or "<t>", " ".join(text.replace("\u2028", " ").split())
+    card = ConceptCard(text, "object", text, text, {text: 0.5}, {"by": text})
+    page = _card(card, token, 0, _loading(Embedding(token, (torch.ones(1, 4),))))
+    front, _, body = page.removeprefix("---\n").partition("\n---\n")
+    assert set(yaml.safe_load(front)) == {"license", "base_model", "tags"}
+    found = MarkdownIt().enable("table").parse(body)
+    (code,) = (each.content for each in found if each.type == "fence")
+    written = [each.value for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Constant)]
+    assert {token, f"a photo of a {token}"} <= set(written)
+    lines = [each for each in found if each.type == "inline"]
+    texts = ["".join(part.content for part in line.children or ()) for line in lines]
+    if shown:
+        assert texts[0] == shown
+        assert texts[texts.index("0.5") - 1] == shown
+        assert texts[texts.index("by") + 1] == shown
+    assert token in [part.content for part in lines[1].children or ()]
+    kinds = {part.type for line in lines for part in line.children or ()}
+    assert kinds <= {"text", "text_special", "code_inline", "softbreak"}

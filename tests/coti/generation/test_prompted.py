@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,13 @@ from PIL import Image
 
 from coti.core.errors import EmbeddingError, PoolError
 from coti.core.images import read_image
-from coti.generation.png_metadata import embedding_hash, read_metadata
+from coti.generation.png_metadata import (
+    UNRECORDED,
+    embedding_hash,
+    read_metadata,
+    sampling_settings,
+    save_image,
+)
 from coti.generation.prompted import (
     GeneratedImages,
     compare_embeddings,
@@ -81,6 +87,39 @@ def test_generations_are_saved_with_their_metadata(
         size=(metadata.height, metadata.width),
     )
     assert close(again.images[1], generated.images[3])
+
+
+OTHER: dict[str, object] = {
+    "num_inference_steps": 4,
+    "guidance_scale": 6.0,
+    "guidance_interval": (0.5, 4.0),
+    "scheduler": "DDIMScheduler",
+    "use_karras_sigmas": False,
+    "batch_size": 1,
+    "phi_images": 8,
+    "cycle_images": 9,
+    "sample_images": 5,
+    "prompts": ("a {}",),
+}
+"""Another value than in ``SETTINGS`` of every field."""
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(GenerationSettings)])
+def test_what_changes_pixels_is_recorded(
+    name: str, model: TextToImageModel, tmp_path: Path
+) -> None:
+    """A setting is in the file, and read back; or it leaves the image as it is."""
+    changed = replace(SETTINGS, **{name: OTHER[name]})  # type: ignore[arg-type]
+    before = generate_prompts(model, ["a boot"], [], SETTINGS, num_images=2)
+    after = generate_prompts(model, ["a boot"], [], changed, num_images=2)
+    found = read_metadata(save_image(after.images[0], after.metadata[0], tmp_path / "a.png"))
+    assert found == after.metadata[0]
+    assert close(before.images, after.images) == (name in UNRECORDED)
+    assert (found == before.metadata[0]) == (name in UNRECORDED)
+    if name not in UNRECORDED:
+        told = {each: getattr(found, each) for each in sampling_settings(changed)}
+        again = generate_prompts(model, ["a boot"], [], replace(SETTINGS, **told), num_images=2)
+        assert torch.equal(again.images, after.images)
 
 
 def test_a_prompts_images_do_not_depend_on_the_others(model: TextToImageModel) -> None:

@@ -218,3 +218,23 @@ def test_an_interval_that_is_none_is_refused(interval: tuple[float, float]) -> N
     """With what it may be."""
     with pytest.raises(ConfigError, match="guidance_interval"):
         GenerationSettings(guidance_interval=interval)
+
+
+@pytest.mark.parametrize("scheduler", ["FlowMatchEulerDiscreteScheduler", "ScoreSdeVeScheduler"])
+def test_a_scheduler_without_noise_levels_has_no_interval(
+    scheduler: str, model: TextToImageModel
+) -> None:
+    """Both are named, before the first step."""
+    settings = replace(SETTINGS, scheduler=scheduler, guidance_interval=(0.2, 5.0))
+    with pytest.raises(ConfigError, match=rf"{scheduler} .* guidance_interval"):
+        generate(model, PROMPTS, [random_embedding(model)], settings, seed=5)
+
+
+def test_pure_noise_is_above_every_level(model: TextToImageModel) -> None:
+    """A schedule that ends in nothing but noise, as those of a zero terminal SNR."""
+    config = {**model.scheduler_config, "rescale_betas_zero_snr": True}
+    config["timestep_spacing"] = "trailing"
+    zero = replace(model, scheduler_config=config)
+    settings = replace(SETTINGS, scheduler="DDIMScheduler", guidance_interval=(0.2, 5.0))
+    images = generate(zero, PROMPTS, [random_embedding(model)], settings, seed=5)
+    assert len(images) == len(PROMPTS)

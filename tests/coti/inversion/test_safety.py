@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -62,4 +63,4 @@ def test_a_models_vocabulary(load_model: Callable[..., TextToImageModel]) -> Non
         found = vocabulary_of(model)
         assert found.widths == model.widths
         assert all(0 < low <= high for low, high in zip(found.least, found.most, strict=True))
-        assert Vocabulary.from_json(found.to_json()) == found
+        assert Vocabulary.from_values(json.loads(found.to_json())) == found

@@ -74,11 +74,14 @@ def test_candidates_only_each_once_and_again_the_same(
     """No more than wanted; ``baseline_images`` at once, B a cycle; any pool, the empty one, too."""
     pool = made_pool(right, wrong, seed, name)
     free = torch.rand(right + wrong, generator=torch.Generator().manual_seed(seed)) < 0.7
-    cycle = 0 if growth == "at_once" else 2
-    pool = replace(pool, candidates=free, cycle=cycle, generated=cloud(8, 0, 9) if cycle else None)
+    cycles = growth == "cycles"
+    # By how X_T grows, not by the cycle's number.
+    run = replace(pool.settings, growth=growth)
+    generated = cloud(8, 0, 9) if cycles else None
+    pool = replace(pool, settings=run, candidates=free, generated=generated)
     found = picked(pool, seed)
     assert found.dtype == torch.int64
-    assert len(set(found.tolist())) == len(found) <= (5 if cycle else 20)
+    assert len(set(found.tolist())) == len(found) <= (5 if cycles else 20)
     assert free[found].all()
     assert torch.equal(found, picked(pool, seed))
 
