@@ -123,7 +123,7 @@ class Table:
                     if row.number >= self.most_rows:
                         raise PoolError(
                             f"The table {self.path} has more than {self.most_rows} rows: split it, "
-                            "or raise pool.max_inputs."
+                            "or raise pool_rules.max_inputs."
                         )
                     yield _checked(row)
         except OSError as error:

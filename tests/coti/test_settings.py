@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -57,7 +61,9 @@ def _default(part: type, name: str) -> Any:
     return getattr(part(), name)
 
 
-@pytest.mark.parametrize(("part", "name"), _numbers(float), ids=lambda said: getattr(said, "__name__", said))
+@pytest.mark.parametrize(
+    ("part", "name"), _numbers(float), ids=lambda said: getattr(said, "__name__", said)
+)
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_what_is_no_finite_number_is_refused(part: type, name: str, wrong: float) -> None:
     """In every field of every part, by its key."""
@@ -72,7 +78,9 @@ def test_what_is_no_finite_number_is_refused(part: type, name: str, wrong: float
             part(**{name: tuple(numbers) if several else wrong})
 
 
-@pytest.mark.parametrize(("part", "name"), _numbers(int), ids=lambda said: getattr(said, "__name__", said))
+@pytest.mark.parametrize(
+    ("part", "name"), _numbers(int), ids=lambda said: getattr(said, "__name__", said)
+)
 def test_counts_have_a_least(part: type, name: str) -> None:
     """-2 of anything is refused, and 0 wherever it does not mean something of its own."""
     where = f"{part.__name__}.{name}"
@@ -121,3 +129,46 @@ def test_the_least_is_allowed() -> None:
     EvaluationSettings(kid_subset_size=2, kid_subsets=1, batch_size=1)
     GenerationSettings(cycle_images=2, phi_images=1, sample_images=0, guidance_interval=None)
     replace(PoolSettings(), near_duplicate_bits=-1)
+
+
+_ROOT = Path(__file__).resolve().parents[2]
+_KEY = re.compile(
+    rf"(?<![\w./-])(?:{'|'.join(each.name for each in fields(RunSettings))})"
+    r"(?:\.[a-z_]\w*)+(?![\w(/-])"
+)
+_NO_KEYS = re.compile(
+    r"\.(?:py|md|yaml|csv|tar|png|html|json|safetensors|parquet)$|^model\.diffusion_model\."
+)
+"""Names of files, and of tensors in a single-file checkpoint."""
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    """Every text of the code and every page, with where it stands."""
+    for package in ("coti", "ops", "steps", "cli", "pipelines"):
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield f"{path.relative_to(_ROOT)}:{node.lineno}", node.value
+    for path in (*sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "README.md"):
+        yield str(path.relative_to(_ROOT)), path.read_text(encoding="utf-8")
+
+
+def _exists(key: str) -> bool:
+    part: Any = RunSettings()
+    for name in key.split("."):
+        if not is_dataclass(part) or name not in {each.name for each in fields(part)}:
+            return False
+        part = getattr(part, name)
+    return True
+
+
+def test_keys_in_messages_and_pages_exist() -> None:
+    """Who is told to change a key finds it in the settings: ``pool_rules``, not ``pool``."""
+    named = {
+        (where, found[0])
+        for where, text in _texts()
+        for found in _KEY.finditer(text)
+        if not _NO_KEYS.search(found[0])
+    }
+    assert {key for _, key in named} >= {"pool_rules.max_inputs", "pool_rules.fetch.opt_out"}
+    assert sorted((where, key) for where, key in named if not _exists(key)) == []
