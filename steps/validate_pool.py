@@ -37,7 +37,8 @@ def validate_pool(
     """Accepted and quarantined rows add up to the manifest, or the run stops.
 
     It stops here, too, where the pool has fewer images than one cycle is to add, or where it
-    has drifted from ``last_profile``, of the version before it, and ``pool.drift`` is ``stop``.
+    has drifted from ``last_profile``, of the version before it, and ``pool_rules.drift`` is
+    ``stop``.
     """
     validation = validate(manifest, settings, previous=last_profile)
     remember_profile(pool_source, validation.result["profile"])

@@ -88,7 +88,9 @@ def settings_with(changes: Sequence[str]) -> PoolSettings:
         key, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"--set {change!r} is not KEY=VALUE, such as min_side=64.")
-        settings = _changed(settings, key.strip().removeprefix("pool.").split("."), value, key)
+        settings = _changed(
+            settings, key.strip().removeprefix("pool_rules.").split("."), value, key
+        )
     return settings
 
 

@@ -24,7 +24,7 @@ from coti.pool.reasons import Rejected
 if TYPE_CHECKING:
     import fsspec
 
-__all__ = ["FileTree", "answer_of", "files_below"]
+__all__ = ["FileTree", "answer_of"]
 
 
 class FileTree:
@@ -175,11 +175,6 @@ class FileTree:
         if "ETag" in info:
             stream.details, stream.read_kw = info, {"IfMatch": info["ETag"]}
         return stream
-
-
-def files_below(root: Path) -> list[Path]:
-    """Everything below a folder that is not a folder, by folder and name."""
-    return [root / name for name in list_files(root)]
 
 
 def answer_of(error: BaseException | None) -> tuple[str, int]:

@@ -96,7 +96,7 @@ def ingest(
             if len(rows) > settings.max_inputs:
                 raise PoolError(
                     f"The pool {source!r} has more than {settings.max_inputs} inputs: give a part "
-                    "of it, or raise pool.max_inputs, at some kilobytes of memory each."
+                    "of it, or raise pool_rules.max_inputs, at some kilobytes of memory each."
                 )
             progress.update()
         writer.close()

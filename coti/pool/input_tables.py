@@ -52,20 +52,20 @@ class Table:
     """A table file; ``columns`` maps our names to the file's."""
 
     path: Path
-    """Its name says what it is; read unless there is ``stream``."""
+    """Its name says what it is."""
+    stream: BinaryIO
+    """The open file, which is read once and closed."""
     columns: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     named: bool = False
     """Whether a header was there; JSON lines have none."""
-    stream: BinaryIO | None = None
-    """The open file, which is read once and closed."""
     most_rows: int = 1_000_000
-    """``pool.max_inputs``"""
+    """``pool_rules.max_inputs``"""
 
     def rows(self) -> Iterator[Row]:
         """Every row in file order. Raises :class:`PoolError` where there is no table at all."""
         try:
-            with self.stream or self.path.open("rb") as stream:
+            with self.stream as stream:
                 if said := stand_in(stream.read(64)):
                     raise PoolError(f"The table {self.path} is {said}.")
                 stream.seek(0)
@@ -79,7 +79,7 @@ class Table:
                     if row.number >= self.most_rows:
                         raise PoolError(
                             f"The table {self.path} has more than {self.most_rows} rows: split it, "
-                            "or raise pool.max_inputs."
+                            "or raise pool_rules.max_inputs."
                         )
                     yield _checked(row)
         except OSError as error:

@@ -17,8 +17,7 @@ __all__ = [
     "content_hash",
     "existing",
     "hash_contents",
-    "hash_files",
-    "read_bounded",
+    "read_part",
     "temporary_folder",
 ]
 
@@ -35,18 +34,6 @@ def existing(source: str) -> Path:
         f"The pool {source!r} does not exist: give a folder of images, tar shards, "
         "a table of URLs, or an s3:// prefix."
     )
-
-
-def hash_files(root: Path, paths: Iterable[Path]) -> str:
-    """sha256 over the relative names and contents of ``paths``, which must be sorted.
-
-    A single file is the one that the user named: a link may lead anywhere.
-    """
-    place = {path.relative_to(root).as_posix(): path for path in paths}
-    if len(place) == 1:
-        place = {name: path.resolve() for name, path in place.items()}
-        return hash_contents(place, lambda name: content_hash(place[name].parent, place[name].name))
-    return hash_contents(place, lambda name: content_hash(root, name))
 
 
 def hash_contents(names: Iterable[str], content: Callable[[str], bytes]) -> str:
@@ -82,20 +69,20 @@ def temporary_folder(owner: object, prefix: str) -> Path:
     return folder
 
 
-def read_bounded(path: Path, largest: int, *, offset: int = 0, size: int | None = None) -> bytes:
-    """A regular file's bytes, or a part of them; :class:`Rejected` where that fails."""
-    if size is not None and size > largest:
+def read_part(path: Path, offset: int, size: int, largest: int) -> bytes:
+    """``size`` bytes of a file that we wrote; :class:`Rejected` where they cannot be read, or are
+    more than ``largest``.
+    """
+    if size > largest:
         raise Rejected("file_too_large", f"{size} bytes")
     try:
         with path.open("rb") as stream:
             stream.seek(offset)
-            data = stream.read(largest + 1 if size is None else size)
+            data = stream.read(size)
     except FileNotFoundError as error:
         raise Rejected("vanished", "gone since it was listed") from error
     except OSError as error:
         raise Rejected("unreadable", error.strerror or type(error).__name__) from error
-    if size is None and len(data) > largest:
-        raise Rejected("file_too_large", f"more than {largest} bytes")
-    if size is not None and len(data) < size:
+    if len(data) < size:
         raise Rejected("broken_shard", f"{len(data)} of {size} bytes are there")
     return data

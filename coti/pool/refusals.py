@@ -1,6 +1,7 @@
 """What owners ask of machines, in every spelling: headers, a table's columns, an image's metadata.
 
-Which requests are honoured is ``pool.fetch.opt_out``; how they are read is decided here alone.
+Which requests are honoured is ``pool_rules.fetch.opt_out``; how they are read is decided here
+alone.
 """
 
 from __future__ import annotations

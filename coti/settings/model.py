@@ -13,6 +13,8 @@ from coti.settings._base import Strict, require
 class ModelSettings(Strict):
     """The text-to-image model that learns the embedding."""
 
+    _section = "model."
+
     base_model: str = "assets/models/base"
     """A diffusers folder, a hub id, a single-file checkpoint (``.safetensors``), or one of these
     on S3 (``s3://bucket/key``, pinned by ``sha256``)."""
@@ -42,6 +44,8 @@ class ModelSettings(Strict):
 class TokenSettings(Strict):
     """The new token."""
 
+    _section = "token."
+
     placeholder_token: str = "<concept>"
     """The token to be learned, in small letters, as tokenizers read it; must not be in the
     vocabulary yet."""
@@ -57,9 +61,10 @@ class TokenSettings(Strict):
     vocabulary's mean; a longer one shouts down the rest of a prompt."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         fault = fault_of_token(self.placeholder_token)
-        require(not fault, f"placeholder_token {fault}.")
+        require(not fault, f"token.placeholder_token {fault}.")
         require(
             1 <= self.num_vectors <= 64,
-            f"num_vectors is {self.num_vectors}: choose 1 to 64 (the paper's code uses 8).",
+            f"token.num_vectors is {self.num_vectors}: choose 1 to 64 (the paper's code uses 8).",
         )

@@ -82,12 +82,12 @@ class RunSettings(Strict):
     """Folder for what a person reads: ``<output>/<run>`` and ``<output>/latest``."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         size = len(self.concept.encode("utf-8", "surrogatepass"))
         require(size <= 200, f"concept has {size} bytes: at most 200, it names folders.")
         require(self.concept.isprintable(), "concept holds characters that cannot be printed.")
-        least = self.baseline_images
-        require(least >= 1, f"baseline_images is {least}: at least 1.")
-        require(self.threads >= 0, f"threads is {self.threads}: 0 (all there are) or more.")
+        self._at_least(1, "baseline_images")
+        self._at_least(0, "threads")
         for name, value in flat(asdict(self)).items():
             require(
                 not isinstance(value, str) or redacted(value) == value,

@@ -12,6 +12,8 @@ from coti.settings._base import Strict, require
 class ScorerSettings(Strict):
     """The image-text model whose features all scores are computed on."""
 
+    _section = "scorer."
+
     model: str = "assets/models/scorer"
     """A folder in open_clip's format, an open_clip model name, or ``hf-hub:…``."""
     pretrained: str | None = None
@@ -21,10 +23,16 @@ class ScorerSettings(Strict):
     """Pinned hash of the folder or the weights' file, as ``coti weights hash`` prints it."""
     batch_size: int = 256
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(1, "batch_size")
+
 
 @dataclass(frozen=True)
 class AestheticSettings(Strict):
     """S_aes (Eq. 7): a head on frozen features, fine-tuned before every cycle."""
+
+    _section = "aesthetic."
 
     head: str | None = "assets/models/aesthetic/aesthetic_head.safetensors"
     """The head θ_0 starts from; none: a fresh one, fitted to the ratings. LAION's has to be
@@ -45,10 +53,18 @@ class AestheticSettings(Strict):
     """Optimizer steps of a fine-tuning."""
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._within(0, 10, "a rating", "selected_start")
+        self._at_least(0, "selected_rise", "steps")
+        self._above_zero("learning_rate")
+
 
 @dataclass(frozen=True)
 class ConceptScoreSettings(Strict):
     """S_con (Eq. 8)."""
+
+    _section = "concept_score."
 
     kind: Literal["min_cosine", "calibrated", "knn", "classifier"] = "classifier"
     """``min_cosine``: Eq. 8 as printed, ``10·max(0, least cosine to X_T)``; ``calibrated``: the
@@ -77,6 +93,9 @@ class ConceptScoreSettings(Strict):
     classifier_learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(1, "batch_size", "neighbours", "classifier_steps")
+        self._above_zero("classifier_learning_rate")
         require(
             self.model is not None
             if self.encoder == "open_clip"
@@ -102,6 +121,8 @@ class ConceptScoreSettings(Strict):
 class SelectionSettings(Strict):
     """Which images a cycle adds."""
 
+    _section = "selection."
+
     batch: int = 30
     """B: images a cycle adds."""
     combine: Literal["intelligent", "additive"] = "intelligent"
@@ -124,32 +145,22 @@ class SelectionSettings(Strict):
     ``spread`` the one drawn first. 0: off."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.text is None or bool(self.text.strip()),
             "selection.text is empty: give words, or null for the concept's name.",
         )
-        require(self.batch >= 1, f"selection.batch is {self.batch}: at least 1.")
-        require(
-            self.spread >= 1.0,
-            f"selection.spread is {self.spread}: 1 (the best B) or more.",
-        )
-        require(
-            0.0 <= self.aesthetic_gate <= 10.0,
-            f"selection.aesthetic_gate is {self.aesthetic_gate}: a score from 0 to 10.",
-        )
-        require(
-            0.0 <= self.weight_floor <= 1.0,
-            f"selection.weight_floor is {self.weight_floor}: a weight from 0 to 1.",
-        )
-        require(
-            0.0 <= self.concept_gate <= 10.0,
-            f"selection.concept_gate is {self.concept_gate}: a score from 0 to 10.",
-        )
+        self._at_least(1, "batch", "spread")
+        self._within(0, 10, "a score", "concept_gate", "aesthetic_gate")
+        self._within(0, 1, "a weight", "weight_floor")
+        self._within(0, 1, "a cosine", "suppress_duplicates")
 
 
 @dataclass(frozen=True)
 class ControllerSettings(Strict):
     """When to stop."""
+
+    _section = "controller."
 
     max_cycles: int = 5
     """N: most cycles after cycle 0, which trains on the seeds alone."""
@@ -163,3 +174,8 @@ class ControllerSettings(Strict):
     """Which embedding is kept of the cycles that may be kept. ``kid_train``: the one
     whose generations are the nearest to X_T (KID on the scorer's features), so that a cycle that
     drifted or generates few kinds of images is not; ``phi_ref``: the last, as the paper."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(0, "max_cycles")
+        self._at_least(1, "patience")

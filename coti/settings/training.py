@@ -12,6 +12,8 @@ from coti.settings._base import Strict, require
 class TrainSettings(Strict):
     """One cycle of textual inversion."""
 
+    _section = "train."
+
     batch_size: int = 16
     """Images a step."""
     gradient_accumulation_steps: int = 1
@@ -58,28 +60,29 @@ class TrainSettings(Strict):
     never kept: they lie in a file on this machine's disk (TMPDIR) and are encoded anew."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         rates = self.learning_rates
         require(
             len(rates) > 0
             and all(rate > 0 for rate in rates)
             and list(rates) == sorted(set(rates), reverse=True),
-            f"learning_rates {list(rates)} must be positive and fall: r_1 > r_2 > … > r_m.",
+            f"train.learning_rates {list(rates)} must be positive and fall: r_1 > r_2 > … > r_m.",
         )
-        for name in ("batch_size", "gradient_accumulation_steps", "max_steps", "phi_every"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: at least 1.")
+        self._at_least(1, "batch_size", "gradient_accumulation_steps", "max_steps", "phi_every")
+        self._at_least(0, "weight_decay", "checkpoint_every", "keep_latents_from")
+        self._within(0, 0.28, "a width", "average")
+        self._within(0, 1, "a share", "caption_dropout")
         require(
-            0.0 <= self.average <= 0.28,
-            f"average is {self.average}: a width from 0 (off) to 0.28.",
-        )
-        require(
-            0.0 <= self.caption_dropout <= 1.0,
-            f"caption_dropout is {self.caption_dropout}: a share from 0 to 1.",
+            all(0.0 <= beta < 1.0 for beta in self.adam_betas),
+            f"train.adam_betas is {list(self.adam_betas)}: each from 0 to below 1.",
         )
 
 
 @dataclass(frozen=True)
 class ScheduleSettings(Strict):
     """The dynamic schedule inside a cycle, driven by φ (Eq. 12)."""
+
+    _section = "schedule."
 
     dynamic: bool = True
     """Off: ``max_steps`` at r_1, whatever φ says."""
@@ -101,16 +104,21 @@ class ScheduleSettings(Strict):
     """Share of the whole variance below which the cycle ends; less trains longer."""
 
     def __post_init__(self) -> None:
-        require(self.dvar_window >= 2, f"dvar_window is {self.dvar_window}: at least 2 steps.")
+        super().__post_init__()
+        self._at_least(0, "fall", "plateau", "plateau_width")
+        self._at_least(1, "plateau_evaluations")
+        self._at_least(2, "dvar_window")
         require(
             0.0 < self.dvar_threshold < 1.0,
-            f"dvar_threshold is {self.dvar_threshold}: a share between 0 and 1.",
+            f"schedule.dvar_threshold is {self.dvar_threshold}: a share between 0 and 1.",
         )
 
 
 @dataclass(frozen=True)
 class GenerationSettings(Strict):
     """How images are generated, for φ, evaluation and samples."""
+
+    _section = "generation."
 
     num_inference_steps: int = 10
     """Solver steps; the time is proportional. With the default solver more than ten change the
@@ -140,8 +148,15 @@ class GenerationSettings(Strict):
     """Prompts of X_TI in turn; ``{}`` stands for the token."""
 
     def __post_init__(self) -> None:
-        low, high = self.guidance_interval or (0.0, 1.0)
-        require(
-            0.0 <= low < high,
-            f"guidance_interval is [{low}, {high}]: two noise levels, 0 <= σ_lo < σ_hi.",
-        )
+        super().__post_init__()
+        self._at_least(1, "num_inference_steps", "batch_size", "phi_images")
+        self._at_least(2, "cycle_images")
+        self._at_least(0, "sample_images")
+        require(len(self.prompts) > 0, "generation.prompts is empty: give at least one prompt.")
+        if self.guidance_interval is not None:
+            low, high = self.guidance_interval
+            require(
+                0.0 <= low < high,
+                f"generation.guidance_interval is [{low}, {high}]: two noise levels, "
+                "0 <= σ_lo < σ_hi.",
+            )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import kind_of_file
+from coti.core.file_rules import TABLE_SUFFIXES, kind_of_file
 from coti.pool.entry import Entry
 from coti.pool.ingest import ingest
 from coti.pool.open_source import fingerprint_source, open_source
@@ -43,6 +43,7 @@ def attack(random: random.Random, folder: Path) -> list[str]:
         return ["refused"]
     found = {entry.name: entry for entry in entries}
     assert len(found) == len(entries)
+    assert not any(_SECRET in str(entry.extra) for entry in entries)
     for entry in entries:
         f"{entry.name}{entry.caption}{entry.detail}{entry.extra}".encode()
         assert bool(entry.reason) != (entry.read is not None)
@@ -251,7 +252,34 @@ def _img2dataset(random: random.Random, root: Path) -> None:
         (root / "00000.tar").write_bytes(_tar(random, _files(random)))
 
 
-_KINDS: tuple[Callable[[random.Random, Path], None], ...] = (_folder, _shards, _img2dataset)
+_SECRET = "ftp://example.org/from-outside"
+
+
+def _url_tables(random: random.Random, root: Path) -> None:
+    """Tables of URLs that nobody fetches, with pipes and with links to tables outside."""
+    outside = root.with_name(f"{root.name} outside.csv")
+    outside.write_text(f"url,text\n{_SECRET},x\n")
+    for number in range(random.randint(1, 6)):
+        path = root / random.choice(("", "train")) / f"{number}{random.choice(TABLE_SUFFIXES)}"
+        path.parent.mkdir(exist_ok=True)
+        how = random.randrange(5)
+        if how == 0:
+            os.mkfifo(path)
+        elif how == 1:
+            path.symlink_to(random.choice((outside, root, root / "none.csv")))
+        elif how == 2:
+            path.write_bytes(_table(random, ["a.png", "b.png"]))
+        else:
+            rows = [f'ftp://example.org/{n},"{n}"' for n in range(random.randint(0, 4))]
+            path.write_text("\n".join(["url,text", *rows]))
+
+
+_KINDS: tuple[Callable[[random.Random, Path], None], ...] = (
+    _folder,
+    _shards,
+    _img2dataset,
+    _url_tables,
+)
 
 
 def hostile_containers(random: random.Random, folder: Path) -> Iterator[Path]:

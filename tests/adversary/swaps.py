@@ -22,16 +22,17 @@ import torch
 from PIL import Image
 
 from coti.core.errors import PoolError
-from coti.core.images import read_image_folder
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.ingest import ingest
-from coti.pool.open_source import fingerprint_source
+from coti.pool.open_source import fingerprint_source, open_source
+from coti.pool.references import read_references
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
 
 __all__ = ["attack"]
 
 _SECRET = (255, 0, 255)
+_SECRET_URL = "ftp://example.org/from-outside"
 _SIZE = 16
 
 
@@ -49,11 +50,13 @@ def attack(dice: random.Random, folder: Path) -> list[str]:
         (root / "metadata.csv").write_text("file_name,text\n0.png,zero\n5.png,five\n")
     if sharded := dice.random() < 0.3:
         _into_shard(root)
+    reader = dice.choice(list(_READERS if not sharded else ["pool"]))
+    if reader == "URL tables":
+        outside = _into_tables(root, outside)
     target = dice.choice(sorted(root.iterdir()))
     how = dice.choice([name for name in _SWAPS if name != "folder" or not sharded])
-    reader = dice.choice(list(_READERS if not sharded else ["pool"]))
     known = _hashes(root), fingerprint_source(str(root))
-    number = dice.randint(1, 30 if reader == "pool" else 8)
+    number = dice.randint(1, 30 if reader in ("pool", "URL tables") else 8)
     with _at_opening(root, number, lambda: _SWAPS[how](target, outside)) as swapped:
         try:
             pixels, read = _READERS[reader](root)
@@ -61,7 +64,8 @@ def attack(dice: random.Random, folder: Path) -> list[str]:
             assert len(str(error).splitlines()) == 1, error
             return [f"{reader}: {how}: refused" if swapped else f"{reader}: refused"]
     if read is not None and read != known:  # then it is what stands there now
-        assert read == _pool(root)[1], "kept under the hash of another pool"
+        assert read == _READERS[reader](root)[1], "kept under the hash of another pool"
+    assert read is None or _SECRET_URL not in read[0].values(), f"{target.name} was read"
     for each in pixels:
         mean = each.reshape(-1, 3).mean(0)
         assert np.abs(mean - _SECRET).max() > 30, f"{target.name} from outside was read"
@@ -69,7 +73,7 @@ def attack(dice: random.Random, folder: Path) -> list[str]:
 
 
 _Read = tuple[list[np.ndarray], tuple[dict[str, str], str] | None]
-"""Images, and of a pool its rows' hashes by name and its own."""
+"""Images, and of a pool its rows' hashes or URLs by name and its own hash."""
 
 
 def _pool(root: Path) -> _Read:
@@ -85,6 +89,17 @@ def _pool(root: Path) -> _Read:
     return images, ({name: value for name, value in hashes.items() if value}, fingerprint)
 
 
+def _url_tables(root: Path) -> _Read:
+    """As :func:`_pool`, without the images behind the URLs, which nobody may fetch."""
+    settings = PoolSettings(kind="url_table")
+    fingerprint = fingerprint_source(str(root), settings)
+    source = open_source(str(root), settings)
+    entries = list(source.entries())
+    if source.fingerprint() != fingerprint:
+        raise PoolError("The pool changed while it was read.")
+    return [], ({e.name: e.extra["url"] for e in entries if "url" in e.extra}, fingerprint)
+
+
 def _images(tensor: torch.Tensor) -> _Read:
     return list(tensor.permute(0, 2, 3, 1).numpy()), None
 
@@ -92,14 +107,17 @@ def _images(tensor: torch.Tensor) -> _Read:
 _READERS: dict[str, Callable[[Path], _Read]] = {
     "pool": _pool,
     "seeds": lambda root: _images(read_chosen_images(root, _SIZE)[2]),
-    "references": lambda root: _images(read_image_folder(root, _SIZE)[1]),
+    "references": lambda root: _images(read_references(root, _SIZE)),
+    "URL tables": _url_tables,
 }
 
 
 def _hashes(root: Path) -> dict[str, str]:
-    """Of each image's bytes, by its name in the manifest."""
+    """Of each image's bytes, or each URL, by its name in the manifest."""
     found = {}
     for path in root.iterdir():
+        if path.suffix == ".csv" and path.stem.isdigit():
+            found[f"{path.name}#0"] = path.read_text().split()[1]
         if path.suffix == ".png":
             found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         if path.suffix == ".tar":
@@ -154,6 +172,17 @@ def _into_shard(root: Path) -> None:
             path.unlink()
     (root / "00000.tar").write_bytes(stream.getvalue())
     (root / "00001.tar").write_bytes(stream.getvalue())
+
+
+def _into_tables(root: Path, outside: Path) -> Path:
+    """Tables of a URL each in place of the images; the one outside."""
+    for path in root.iterdir():
+        path.unlink()
+    for number in range(4):
+        (root / f"{number}.csv").write_text(f"url\nftp://example.org/{number}\n")
+    table = outside.with_suffix(".csv")
+    table.write_text(f"url\n{_SECRET_URL}\n")
+    return table
 
 
 _due: list[Any] = []

@@ -63,7 +63,7 @@ def decode_image(data: bytes, limits: Limits) -> Decoded:
     try:
         found = decode(data, max_pixels=limits.max_pixels, first_frame=limits.first_frame)
     except FileRefused as refused:
-        remedy = " of pool.max_pixels" if refused.reason == "too_many_pixels" else ""
+        remedy = " of pool_rules.max_pixels" if refused.reason == "too_many_pixels" else ""
         raise Rejected(refused.reason, refused.detail + remedy) from refused
     rgb = found.image
     decoded = Decoded(rgb.width, rgb.height, found.format, found.mode, "; ".join(found.notes))

@@ -37,7 +37,7 @@ def quality_columns(signals: list[dict[str, float] | None]) -> dict[str, list[An
     """Columns ``<flag>_score`` (None without an image) and ``quality`` (flags, comma-separated).
 
     Scores and thresholds are cleanvision's defaults. They were made for photographs, so the flags
-    steer nothing unless ``pool.reject_quality`` says so.
+    steer nothing unless ``pool_rules.reject_quality`` says so.
     """
     import pandas as pd
     from cleanvision.issue_managers import image_property as measure

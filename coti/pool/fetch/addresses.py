@@ -56,7 +56,7 @@ class AddressPolicy:
             self._allowed = [ipaddress.ip_network(network) for network in allowed_networks]
         except ValueError as error:
             raise ConfigError(
-                f"pool.fetch.allowed_networks: {error}; write a network such as 10.1.0.0/16."
+                f"pool_rules.fetch.allowed_networks: {error}; write a network such as 10.1.0.0/16."
             ) from error
 
     def check_url(self, text: str, base: URL | None = None) -> URL:

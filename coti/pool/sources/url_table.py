@@ -16,10 +16,10 @@ from tqdm import tqdm
 from coti.core.errors import PoolError
 from coti.core.file_rules import kind_of_file, suffix_of
 from coti.pool.entry import Entry
-from coti.pool.file_tree import files_below
+from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import TABLE_SUFFIXES, Row, Table
 from coti.pool.layout import are_tables
-from coti.pool.local_files import existing, hash_files, read_bounded, temporary_folder
+from coti.pool.local_files import existing, read_part, temporary_folder
 from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
 from coti.pool.table_columns import COLUMNS
@@ -47,7 +47,8 @@ class UrlTableSource:
         path, self._settings = existing(source), settings
         self.notes: list[str] = []
         self._root = path if path.is_dir() else path.parent
-        self._tables = _tables(path)
+        self._tree = _tree_of(path)
+        self._tables = _tables(self._tree, named=not path.is_dir())
         if not self._tables:
             raise PoolError(f"{source!r} holds no table of URLs: give {', '.join(TABLE_SUFFIXES)}.")
         if cache_dir is None:
@@ -65,14 +66,21 @@ class UrlTableSource:
             for folder, _, names in os.walk(path)
             for name in names
         )
-        return are_tables(below) and any(map(_has_urls, _tables(path)))
+        if not are_tables(below):  # a folder of images says so early
+            return False
+        tree = _tree_of(path)
+        return any(_has_urls(tree, name) for name in _tables(tree, named=False))
 
     def fingerprint(self) -> str:
-        """Hash of the tables; what lies behind the URLs is known only after fetching."""
-        return hash_files(self._root, self._tables)
+        """Hash of the tables, as they were read; what lies behind the URLs is known only after
+        fetching.
+        """
+        return self._tree.fingerprint(self._tables)
 
     def entries(self) -> Iterator[Entry]:
-        """Every row in order; the next shard is fetched while this one is decoded."""
+        """Every row in order, then the tables that must not be read; the next shard is fetched
+        while this one is decoded.
+        """
         fetch = self._settings.fetch
         with (
             ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
@@ -84,7 +92,8 @@ class UrlTableSource:
             policy = policy_key(fetch, self._settings.max_bytes)
             folder = self._cache / f"{self.fingerprint()[:20]}-{policy}"
             waiting = None
-            every = self._rows()
+            refused: list[Entry] = []
+            every = self._rows(refused)
             shards = iter(lambda: tuple(islice(every, fetch.shard_size)), ())
             for number, rows in enumerate(shards):
                 urls = [as_text(row.values.get("url")).strip() for _, row in rows]
@@ -102,12 +111,22 @@ class UrlTableSource:
                 waiting = (future, rows)
             if waiting is not None:
                 yield from self._shard(waiting[0].result(), waiting[1])
+            yield from refused
 
-    def _rows(self) -> Iterator[tuple[str, Row]]:
-        """Every row of every table with its place."""
-        for path in self._tables:
-            table = Table(path, most_rows=self._settings.max_inputs)
-            name = printable(path.relative_to(self._root).as_posix())
+    def _rows(self, refused: list[Entry]) -> Iterator[tuple[str, Row]]:
+        """Every row of every table with its place; ``refused`` gets the tables that have none."""
+        for listed in self._tables:
+            name = printable(listed)
+            try:
+                stream = self._tree.open(listed)
+            except Rejected as rejected:
+                if len(self._tables) == 1:
+                    raise PoolError(
+                        f"The table {str(self._root / listed)!r} cannot be read: {rejected.detail}."
+                    ) from rejected
+                refused.append(Entry(name, "", None, rejected.reason, rejected.detail))
+                continue
+            table = Table(self._root / listed, stream, most_rows=self._settings.max_inputs)
             read = False
             for row in table.rows():
                 read = read or not row.problem
@@ -140,21 +159,27 @@ class UrlTableSource:
             yield Entry(place, caption, read, "", "", extra)
 
 
-def _tables(path: Path) -> list[Path]:
-    files = files_below(path) if path.is_dir() else [path]
+def _tree_of(path: Path) -> FileTree:
+    """A folder's files, or the one table that the user named: a link may lead anywhere."""
+    return FileTree(path) if path.is_dir() else FileTree(path.parent, only=path.name)
+
+
+def _tables(tree: FileTree, *, named: bool) -> list[str]:
+    """The tables of a folder, or the ``named`` one, whatever systems call theirs."""
     return [
-        file
-        for file in files
-        if suffix_of(file.name) in TABLE_SUFFIXES
-        and (file == path or kind_of_file(file.relative_to(path).as_posix()) != "system")
+        name
+        for name in tree.listed
+        if suffix_of(name) in TABLE_SUFFIXES and (named or kind_of_file(name) != "system")
     ]
 
 
-def _has_urls(path: Path) -> bool:
-    table = Table(path)
-    return any("url" in table.columns or table.named for _ in table.rows()) and (
-        "url" in table.columns
-    )
+def _has_urls(tree: FileTree, name: str) -> bool:
+    try:
+        table = Table(Path(name), tree.open(name))
+    except Rejected:
+        return False
+    first = islice(table.rows(), table.most_rows)  # with more than these it is no less a table
+    return any("url" in table.columns or table.named for _ in first) and "url" in table.columns
 
 
 def _require_urls(table: Table) -> None:
@@ -167,7 +192,7 @@ def _require_urls(table: Table) -> None:
 
 def _read(body: Path, row: Kept, largest: int) -> bytes:
     """The bytes of a row, if they are those that were fetched."""
-    data = read_bounded(body, largest, offset=row.offset, size=row.size)
+    data = read_part(body, row.offset, row.size, largest)
     if hashlib.sha256(data).hexdigest() != row.sha256:
         raise Rejected("unreadable", "not the bytes that were fetched: run it again")
     return data

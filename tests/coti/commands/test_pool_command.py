@@ -134,7 +134,12 @@ def test_a_folder_that_holds_no_manifest_is_named(tmp_path: Path) -> None:
 def test_settings_can_be_changed_on_the_command_line() -> None:
     """Numbers, lists and nested keys are parsed by their types."""
     settings = settings_with(
-        ["min_side=64", "fetch.timeout=5", "reject_quality=dark,blurry", "pool.kind=webdataset"]
+        [
+            "min_side=64",
+            "fetch.timeout=5",
+            "reject_quality=dark,blurry",
+            "pool_rules.kind=webdataset",
+        ]
     )
     assert settings.min_side == 64
     assert settings.fetch.timeout == 5.0

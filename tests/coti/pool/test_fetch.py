@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import random
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +19,11 @@ from coti.core.errors import ConfigError, PoolError
 from coti.pool.fetch.addresses import AddressPolicy
 from coti.pool.fetch.fetcher import Fetched, fetch_all
 from coti.pool.ingest import ingest
-from coti.pool.open_source import open_source
+from coti.pool.input_tables import Table
+from coti.pool.open_source import detect_kind, fingerprint_source, open_source
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import robots_directive
+from coti.pool.sources import url_table
 from coti.settings import FetchSettings, PoolSettings
 from tests.coti.pool.conftest import encoded, image
 from tests.coti.pool.hostile_server import INSIDE, PUBLIC, HostileServer, Names, hostile_server
@@ -352,6 +357,59 @@ def test_a_row_without_a_url_is_a_row(server: HostileServer, tmp_path: Path) -> 
     table.write_text('{"text": "a"}\n{"text": "b"}\n')
     with pytest.raises(PoolError, match="no column of URLs"):
         list(open_source(str(table), PoolSettings(fetch=SETTINGS)).entries())
+
+
+def test_only_tables_of_the_folder_are_read(tmp_path: Path) -> None:
+    """A pipe keeps nobody waiting and a link out of the folder is not followed, not to see what
+    kind of pool it is either: each is a row with its reason.
+    """
+    root, secret = tmp_path / "pool", "ftp://example.org/secret"
+    root.mkdir()
+    table_of([secret], tmp_path / "outside.csv")
+    os.mkfifo(root / "b.csv")
+    (root / "d.csv").symlink_to(tmp_path / "outside.csv")
+    assert detect_kind(str(root)) == "folder"  # without URLs of its own
+    table_of(["ftp://example.org/a"], root / "a.csv")
+    table_of(["ftp://example.org/c"], root / "c.csv")
+    source = open_source(str(root), PoolSettings(fetch=SETTINGS))
+    assert source.kind == "url_table"
+    entries = list(source.entries())
+    assert [(entry.name, entry.reason) for entry in entries] == [
+        ("a.csv#0", "download_refused"),
+        ("c.csv#0", "download_refused"),
+        ("b.csv", "not_regular"),
+        ("d.csv", "outside_path"),
+    ]
+    assert source.fingerprint() == fingerprint_source(str(root))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "d.csv").symlink_to(tmp_path / "outside.csv")
+    for kind in ("auto", "url_table"):  # the user names the link itself
+        named = open_source(str(alone / "d.csv"), PoolSettings(kind=kind, fetch=SETTINGS))
+        assert [entry.extra["url"] for entry in named.entries()] == [secret]
+    with pytest.raises(PoolError, match="leaves the folder"):
+        list(open_source(str(alone), PoolSettings(kind="url_table")).entries())
+
+
+def test_a_pool_is_kept_under_the_hash_of_the_tables_that_were_read(tmp_path: Path) -> None:
+    """A table that is another one once it was read changes the source's own hash."""
+    table_of(["ftp://example.org/a"], tmp_path / "a.csv")
+    source = open_source(str(tmp_path), PoolSettings(fetch=SETTINGS))
+    before = source.fingerprint()
+    entries = source.entries()
+    next(entries)
+    (tmp_path / "a.csv").rename(tmp_path / "a.old")
+    shutil.copy(tmp_path / "a.old", tmp_path / "a.csv")
+    assert source.fingerprint() != before
+
+
+def test_how_long_a_table_is_does_not_decide_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows without a URL are counted where the table is read, not where it is looked at."""
+    monkeypatch.setattr(url_table, "Table", partial(Table, most_rows=3))
+    (tmp_path / "a.jsonl").write_text('{"file_name": "a.png"}\n' * 4)
+    assert detect_kind(str(tmp_path)) == "folder"
 
 
 def test_a_pipelines_ingestion_goes_on_behind_what_was_fetched(

@@ -101,7 +101,7 @@ def test_kinds_that_are_none_are_refused(archive: str) -> None:
 
 
 def test_every_kind_stands_in_the_configuration_page() -> None:
-    """What can be given as ``pool.kind`` is where a user looks for it."""
+    """What can be given as ``pool_rules.kind`` is where a user looks for it."""
     page = Path(__file__).parents[3] / "docs" / "configuration.md"
     text = page.read_text("utf-8")
     assert [kind for kind in POOL_SOURCES.names() if f"`{kind}`" not in text] == []

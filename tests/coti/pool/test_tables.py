@@ -23,11 +23,16 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
+def opened(path: Path) -> Table:
+    """The table of a file."""
+    return Table(path, path.open("rb"))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings_are_recognised(tmp_path: Path, encoding: str) -> None:
     """A table with umlauts reads the same in any usual encoding."""
     path = write(tmp_path / "t.csv", "file_name,text\na.jpg,Über\n", encoding)
-    rows = list(Table(path).rows())
+    rows = list(opened(path).rows())
     assert rows[0].values["caption"] == "Über"
 
 
@@ -67,7 +72,7 @@ def test_variants_of_laions_names_are_known(name: str, ours: str) -> None:
 
 def test_a_column_named_twice_counts_once(tmp_path: Path) -> None:
     """The first of two columns of a name wins, and the report says that there are two."""
-    table = Table(write(tmp_path / "t.csv", "file_name,text,text\na.jpg,one,two\n"))
+    table = opened(write(tmp_path / "t.csv", "file_name,text,text\na.jpg,one,two\n"))
     assert next(table.rows()).values["caption"] == "one"
     assert "twice" in table.notes[0]
 
@@ -75,7 +80,7 @@ def test_a_column_named_twice_counts_once(tmp_path: Path) -> None:
 def test_short_rows_nul_bytes_and_huge_fields_are_rows(tmp_path: Path) -> None:
     """Rows of a wrong width, with NULs or a million characters are read, none is lost."""
     text = f"file_name,text\na.jpg\nb.jpg,x\0y,more\nc.jpg,{'w' * 1_000_000}\n"
-    rows = list(Table(write(tmp_path / "t.csv", text)).rows())
+    rows = list(opened(write(tmp_path / "t.csv", text)).rows())
     assert [row.values["file_name"] for row in rows] == ["a.jpg", "b.jpg", "c.jpg"]
     assert "caption" not in rows[0].values
     assert len(rows[2].values["caption"]) == 1_000_000
@@ -86,14 +91,14 @@ def test_short_rows_nul_bytes_and_huge_fields_are_rows(tmp_path: Path) -> None:
 def test_the_header_says_what_separates(tmp_path: Path, delimiter: str, suffix: str) -> None:
     """Whatever the table's suffix."""
     text = f"file_name{delimiter}text{delimiter}noai\na.jpg{delimiter}a boot{delimiter}1\n"
-    (row,) = Table(write(tmp_path / f"t.{suffix}", text)).rows()
+    (row,) = opened(write(tmp_path / f"t.{suffix}", text)).rows()
     assert row.values == {"file_name": "a.jpg", "caption": "a boot", "noai": "1"}
 
 
 def test_commas_that_nobody_quoted_are_the_captions(tmp_path: Path) -> None:
     """The columns behind the caption stay what they are, above all a refusal, and it is noted."""
     text = "file_name,text,noai\na.jpg,red, of leather, new,true\nb.jpg,x,\n"
-    table = Table(write(tmp_path / "t.csv", text))
+    table = opened(write(tmp_path / "t.csv", text))
     values = [row.values for row in table.rows()]
     assert values[0] == {"file_name": "a.jpg", "caption": "red, of leather, new", "noai": "true"}
     assert values[1] == {"file_name": "b.jpg", "caption": "x", "noai": ""}
@@ -103,21 +108,21 @@ def test_commas_that_nobody_quoted_are_the_captions(tmp_path: Path) -> None:
 def test_every_column_that_refuses_counts(tmp_path: Path) -> None:
     """Two that mean the same are one value, the strictest."""
     text = "file_name,opt_out,robots,punsafe,nsfw_score\na.jpg,,noai,0.9,0.1\n"
-    (row,) = Table(write(tmp_path / "t.csv", text)).rows()
+    (row,) = opened(write(tmp_path / "t.csv", text)).rows()
     assert row_extra(row) == {"opt_out": "robots: noai", "punsafe": 0.9}
 
 
 def test_windows_paths_in_json_lines_are_read(tmp_path: Path) -> None:
     """A backslash that escapes nothing is a backslash."""
     path = write(tmp_path / "t.jsonl", '{"file_name": "train\\1.png", "text": "a \\"b\\" \\u00fc"}')
-    assert next(Table(path).rows()).values == {"file_name": "train\\1.png", "caption": 'a "b" ü'}
+    assert next(opened(path).rows()).values == {"file_name": "train\\1.png", "caption": 'a "b" ü'}
 
 
 def test_json_lines_that_are_none_are_problems(tmp_path: Path) -> None:
     """A bad line is a row with a problem; the lines around it are read."""
     lines = [json.dumps({"file_name": "a.jpg", "text": "x"}), "{broken", "[1]"]
     lines.append("[" * 100_000)
-    rows = list(Table(write(tmp_path / "t.jsonl", "\n".join(lines))).rows())
+    rows = list(opened(write(tmp_path / "t.jsonl", "\n".join(lines))).rows())
     assert [row.problem for row in rows] == ["", "not JSON", "not a JSON object", "not JSON"]
 
 
@@ -125,7 +130,7 @@ def test_parquet_with_wrong_types_keeps_its_rows(tmp_path: Path) -> None:
     """Numbers for names are values, of a list of captions the first is."""
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"file_name": [1, 2], "text": [["a"], None]}), path)
-    rows = list(Table(path).rows())
+    rows = list(opened(path).rows())
     assert [as_text(row.values["file_name"]) for row in rows] == ["1", "2"]
     assert [as_text(row.values["caption"]) for row in rows] == ["a", ""]
 
@@ -134,7 +139,7 @@ def test_parquet_text_that_is_none_costs_a_character(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 in a column of strings are read as any file's are."""
     raw = pa.array([b"a.jpg", "Bär.jpg".encode("cp1252"), b"\xff\xfe"], pa.binary())
     pq.write_table(pa.table({"file_name": raw.view(pa.string())}), tmp_path / "t.parquet")
-    names = [row.values["file_name"] for row in Table(tmp_path / "t.parquet").rows()]
+    names = [row.values["file_name"] for row in opened(tmp_path / "t.parquet").rows()]
     assert names == ["a.jpg", "Bär.jpg", ""]
 
 
@@ -145,7 +150,7 @@ def test_parquet_that_claims_too_much_is_refused(
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"file_name": ["a"] * 100_000}), path, compression="zstd")
     with pytest.raises(PoolError, match=r"t\.parquet is not .* \(it claims 100000 rows in"):
-        list(Table(path).rows())
+        list(opened(path).rows())
     names, texts = [str(n) for n in range(40)], ["y" * 100_000] * 40
     pq.write_table(pa.table({"file_name": names, "text": texts}), path, compression="zstd")
     monkeypatch.setattr(parquet_process, "_UNPACKED", (1_000_000, 10))
@@ -161,14 +166,14 @@ def test_a_parquet_reader_that_dies_is_one_sentence(
     pq.write_table(pa.table({"file_name": ["a"]}), path)
     monkeypatch.setattr("coti.pool.parquet_process.sys.executable", "/bin/false")
     with pytest.raises(PoolError, match=r"t\.parquet.*ended its reader"):
-        list(Table(path).rows())
+        list(opened(path).rows())
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     """A broken Parquet file is one sentence with its path."""
     path = write(tmp_path / "t.parquet", "PAR1 not really")
     with pytest.raises(PoolError, match=r"t\.parquet.*not a readable Parquet"):
-        list(Table(path).rows())
+        list(opened(path).rows())
 
 
 @given(st.text(), st.integers(1, 50))

@@ -132,7 +132,7 @@ def test_drift_against_the_last_version_is_said_or_stops() -> None:
     small = rows({"width": 64, "height": 48}, {"width": 64, "height": 48})
     verdict = validate(small, SETTINGS, previous=before)
     assert "mean width was 640 and is 64" in verdict.warnings
-    with pytest.raises(PoolError, match=r"drifted: mean width .*pool\.max_drift"):
+    with pytest.raises(PoolError, match=r"drifted: mean width .*pool_rules\.max_drift"):
         validate(small, PoolSettings(near_duplicate_bits=-1, drift="stop"), previous=before)
     assert validate(rows({}, {}), SETTINGS, previous=before).warnings == []
 
