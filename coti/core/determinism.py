@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -43,7 +43,8 @@ def _deterministic() -> Iterator[None]:
         _rules.fill_uninitialized_memory = fill
 
 
-def deterministic(wanted: bool = True) -> AbstractContextManager[None]:
+@contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
     """Torch's deterministic algorithms inside, in every thread; as before once all have left.
 
     On a CPU every result is then the same bits for the same number of threads. On a GPU an
@@ -56,4 +57,5 @@ def deterministic(wanted: bool = True) -> AbstractContextManager[None]:
     ...     torch.are_deterministic_algorithms_enabled()
     True
     """
-    return _deterministic() if wanted else nullcontext()
+    with _deterministic() if wanted else nullcontext():
+        yield
