@@ -68,6 +68,21 @@ def _said(value: Any) -> str:
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _label(name: str) -> str:
+    """A metric's name for people; any other name as it is."""
+    from coti.metrics.table import METRICS
+
+    return METRICS[name].label if name in METRICS else name
+
+
+def _measured(name: str, value: Any) -> str:
+    """A metric as every reader writes it; anything else as a table of ours does."""
+    from coti.metrics.table import METRICS
+    from coti.report.formats import as_number
+
+    return METRICS[name].format(as_number(value)) if name in METRICS else _said(value)
+
+
 @registry.command("list")
 @click.argument("concept", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
@@ -100,7 +115,10 @@ def list_(concept: str | None, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing is registered yet: `zenml pipeline run coti_concept` registers.")
         return
-    _print_table(list(rows[0]), [list(row.values()) for row in rows])
+    _print_table(
+        [_label(name) for name in rows[0]],
+        [[_measured(name, value) for name, value in row.items()] for row in rows],
+    )
 
 
 @registry.command()
@@ -117,7 +135,8 @@ def show(concept: str, version: str) -> None:
     click.echo(f"{entry.name} version {found.version} ({said})")
     tags = [[name, value] for name, value in sorted(found.tags.items()) if name != METRICS_TAG]
     where = [["mlflow run", found.run_id], ["file", found.source]]
-    _print_table(["what", "value"], [*map(list, metrics_of(found).items()), *tags, *where])
+    metrics = [[_label(each), _measured(each, value)] for each, value in metrics_of(found).items()]
+    _print_table(["what", "value"], [*metrics, *tags, *where])
     for each in entries(entry.client, entry.name):
         click.echo(
             f"{each.time} {each.action} version {each.version} (before: {each.previous or 'none'}) "
@@ -140,7 +159,7 @@ def compare(concept: str, first: str, second: str) -> None:
     names = dict.fromkeys([*metrics[0], *metrics[1]])
     _print_table(
         ["metric", *(f"version {each.version}" for each in versions)],
-        [[name, *(each.get(name) for each in metrics)] for name in names],
+        [[_label(name), *(_measured(name, each.get(name)) for each in metrics)] for name in names],
     )
     different = unlike(*metrics)
     if different:

@@ -17,6 +17,7 @@ from coti.commands.generation_options import (
 from coti.commands.project import project
 from coti.core.errors import ConfigError
 from coti.core.whole_files import require_writable, whole_file
+from coti.metrics.table import METRICS
 from coti.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -188,8 +189,14 @@ def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     columns = ["reconstruction", "editability"]
     columns += [c for c in ("entropy", "largest_share", "expected_share") if rows[0][c] is not None]
+    heads = [METRICS[name].label if name in METRICS else name for name in columns]
     width = max(5, *(len(row["label"]) for row in rows))
-    click.echo(f"{'label':<{width}}  vectors  " + "  ".join(f"{c:>14}" for c in columns))
+    click.echo(f"{'label':<{width}}  vectors  " + "  ".join(f"{head:>14}" for head in heads))
     for row in rows:
-        numbers = "  ".join(f"{row[column]:>14.3f}" for column in columns)
+        numbers = "  ".join(f"{_number(column, row[column]):>14}" for column in columns)
         click.echo(f"{row['label']:<{width}}  {row['num_vectors'] or '–':>7}  {numbers}")
+
+
+def _number(name: str, value: float) -> str:
+    """As every reader writes the metric; in thousandths what is none of a cycle's."""
+    return METRICS[name].format(value) if name in METRICS else f"{value:.3f}"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from cli.registry_commands import _print_table
+import pytest
+from click.testing import CliRunner
+
+from cli.registry_commands import _print_table, registry
+from coti.metrics.table import METRICS
+from ops.registry.embedding_registry import EmbeddingRegistry
 
 
 @pytest.mark.parametrize("value", ["boot [/red]", "[red]", "[bold]a[/bold]", ":boot:", "[@click]"])
@@ -17,3 +23,29 @@ def test_a_strangers_text_is_printed_as_it_is(
     assert heading.split("  ")[0] == value
     assert first.startswith(f"{value} ")
     assert second.startswith(f"{value}, {value} ")
+
+
+@pytest.mark.parametrize("command", ["list", "show", "compare"])
+def test_metrics_have_the_tables_labels_and_decimals(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the report and every other reader write them; a missing one is a dash."""
+    metrics = {"fd_judge": 0.123456789, "r_precision": 0.98765, "phi_ref": None, "judge_hash": "j"}
+    version = SimpleNamespace(version="1", run_id="run", tags={}, source="s3://b/x")
+    entry: Any = SimpleNamespace(
+        name="boot",
+        client=None,
+        versions=lambda: [version],
+        version=lambda which: version,
+        aliases=lambda version: ["champion"],
+    )
+    monkeypatch.setattr("cli.registry_commands._client", lambda: None)
+    monkeypatch.setattr(EmbeddingRegistry, "find", lambda client, concept: entry)
+    monkeypatch.setattr("ops.registry.embedding_registry.metrics_of", lambda version: metrics)
+    monkeypatch.setattr("ops.registry.audit.entries", lambda client, name: [])
+    done = CliRunner().invoke(registry, [command, "boot"], catch_exceptions=False)
+    for name in ("fd_judge", "r_precision"):
+        assert METRICS[name].label in done.output
+        assert f" {METRICS[name].format(metrics[name])} " in done.output.replace("\n", " \n")
+    assert METRICS["phi_ref"].label in done.output
+    assert "–" in done.output

@@ -194,8 +194,8 @@ def _check_list(space: Workspace, better: int, worse: int) -> None:
             "version",
             "aliases",
             "fd_judge",
-            "r_precision",
-            "phi_ref",
+            "R-precision",
+            "φ_ref",
             "run",
         ] in lines
         rows = [line for line in lines if line[:1] == ["ankle-boot"]]

@@ -1,0 +1,45 @@
+"""What was noted beside a pool, or of an earlier version of it, may be damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import ops.tracking.pool_history
+from coti.core.errors import StoreError
+from ops.experiment_pools import LEFT, GridData, MadePools, PoolKey, SeedsKey, _is_that
+from ops.tracking.pool_history import last_profile
+
+DAMAGED = ["", "{", "null", "[1]", '"x"']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_recipe_is_no_recipe(text: str, tmp_path: Path) -> None:
+    """The pool is made again."""
+    (tmp_path / "recipe.json").write_text(text)
+    assert not _is_that(tmp_path, "boot", MadePools())
+
+
+def test_a_damaged_list_of_what_is_left_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to remove."""
+    (tmp_path / LEFT).write_text("{")
+    monkeypatch.setattr(GridData, "pool", lambda self, key: tmp_path)
+    monkeypatch.setattr("ops.experiment_pools._builder", lambda: None)
+    pool, seeds = PoolKey("boot", "train", 0, None, None), SeedsKey("few", 3, 0)
+    with pytest.raises(StoreError, match=rf"is damaged: remove {tmp_path}"):
+        GridData(tmp_path).seeds(pool, seeds)
+
+
+@pytest.mark.parametrize("text", DAMAGED[:2] + DAMAGED[3:])
+def test_a_damaged_profile_is_a_sentence(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which pool's, and the command that forgets it."""
+    said = {"coti_pool": "p", "coti_pool_fingerprint": "old", "coti_pool_profile": text}
+    found = SimpleNamespace(items=[SimpleNamespace(id="7", run_metadata=said)])
+    client = SimpleNamespace(list_artifact_versions=lambda **asked: found)
+    monkeypatch.setattr(ops.tracking.pool_history, "Client", lambda: client)
+    with pytest.raises(StoreError, match=r"earlier version of the pool p .* delete 7"):
+        last_profile("p", "new")
