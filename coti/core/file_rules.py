@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
@@ -26,6 +28,7 @@ __all__ = [
     "kind_of_file",
     "list_files",
     "open_inside",
+    "paths_of_keys",
     "read_inside",
     "stand_in",
     "suffix_of",
@@ -224,6 +227,41 @@ def read_inside(folder: str | Path, name: str, largest: int = LARGEST_FILE) -> b
     if left <= 0:
         raise FileRefused("file_too_large", f"more than {largest} bytes")
     return b"".join(parts)
+
+
+def paths_of_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Relative paths to copy a store's objects to, by their keys below its prefix.
+
+    A store's keys are plain texts, a folder's names are not: no file stands in another file.
+
+    Raises:
+        ValueError: a key leaves the folder, or two of them cannot stand in it side by side.
+
+    >>> paths_of_keys(["a.png", "b//c.png"])
+    {'a.png': 'a.png', 'b//c.png': 'b/c.png'}
+    >>> paths_of_keys(["a", "a/b"])
+    Traceback (most recent call last):
+    ValueError: the keys 'a' and 'a/b' cannot both be files of a folder: rename one
+    """
+    paths: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for key in keys:
+        path = posixpath.normpath(key)
+        if path in (".", "..") or path.startswith(("../", "/")) or "\0" in key:
+            raise ValueError(f"the key {key!r} leaves the prefix: rename it")
+        paths[key] = path
+        if taken.setdefault(path, key) != key:
+            raise ValueError(
+                f"the keys {taken[path]!r} and {key!r} cannot both be files of a folder: rename one"
+            )
+    for key, path in paths.items():
+        for above in map(str, PurePosixPath(path).parents):
+            if above in taken:
+                raise ValueError(
+                    f"the keys {taken[above]!r} and {key!r} cannot both be files of a folder: "
+                    "rename one"
+                )
+    return paths
 
 
 def _descend(folder: str | Path, parts: tuple[str, ...]) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from coti.core.errors import ModelError
+from coti.core.file_rules import paths_of_keys
 from coti.core.hashes import fingerprint_files
 from coti.core.whole_files import whole_folder
 
@@ -296,12 +297,14 @@ def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:
         inside = [name for name in names if name.startswith(key + "/") and name[-1] != "/"]
         if not inside:
             raise ModelError(f"There is nothing at {source}: check bucket and key.")
-        for name in inside:
-            path = target / name[len(key) + 1 :]
-            if not path.resolve().is_relative_to(target.resolve()):
-                raise ModelError(f"The key {name!r} below {source} leaves the folder.")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(bucket, name, str(path))
+        try:
+            paths = paths_of_keys(name[len(key) + 1 :] for name in inside)
+        except ValueError as error:
+            raise ModelError(f"{source} cannot be fetched: {error}.") from error
+        for name, path in paths.items():
+            place = target / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, f"{key}/{name}", str(place))
     except (Boto3Error, BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
         said = " ".join(str(error).split())[:160]
         raise ModelError(

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import FileRefused, ListedFile, list_files, open_inside, read_inside
+from coti.core.file_rules import (
+    FileRefused,
+    ListedFile,
+    list_files,
+    open_inside,
+    paths_of_keys,
+    read_inside,
+)
 from coti.pool.local_files import content_hash, hash_contents, temporary_folder
 from coti.pool.reasons import Rejected
 
@@ -159,11 +166,27 @@ class FileTree:
         try:
             with self._open(name) as stream, path.open("wb") as target:
                 shutil.copyfileobj(stream, target, 1 << 24)
+                copied, size = target.tell(), self.listed[name]["size"]
         except Exception as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
             said = answer_of(error)[0] or type(error).__name__
             raise PoolError(f"{self._root + name!r} cannot be read ({said}): run again.") from error
+        if copied != size:
+            raise PoolError(
+                f"{self._root + name!r} cannot be read ({copied} of {size} bytes): run again."
+            )
+
+    def copy_all(self, folder: Path) -> None:
+        """Copy every file to its place in a new folder; raises :class:`PoolError`."""
+        try:
+            paths = paths_of_keys(self.listed)
+        except ValueError as error:
+            raise PoolError(f"{self._root!r} cannot be copied: {error}.") from error
+        for name, path in paths.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.copy(name, target)
 
     def _open(self, name: str) -> Any:
         assert self._files is not None

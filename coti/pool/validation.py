@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Validation", "profile", "validate"]
 
+_REFUSALS = ("opt_out", "watermark", "unsafe", "license")
+"""Reasons that are about the image, whichever row says so."""
 _SAFE = {"", "0", "0.0", "false", "f", "no", "n", "none", "null", "nan", "safe", "sfw"}
 
 
@@ -201,8 +203,13 @@ def _nsfw(said: str, settings: PoolSettings) -> str:
 
 
 def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:
-    """Quarantine what missed an expectation; the first one in the suite's order is the reason."""
+    """Quarantine what missed an expectation; the first one in the suite's order is the reason.
+
+    What is refused is the image: copies of the same bytes go with the row that says so.
+    """
     missed: dict[str, tuple[str, str, Any]] = {}
+    refused: dict[str, tuple[str, str, Any]] = {}
+    contents = dict(zip(manifest["id"], manifest["sha256"], strict=True))
     ranked = sorted(outcome.results, key=lambda r: int(r.expectation_config.meta["rank"]))
     for result in ranked:
         config = result.expectation_config
@@ -214,17 +221,23 @@ def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:
         column = config.kwargs["column"]
         for row in result.result.get("unexpected_index_list") or ():
             name = f"{config.type}({column})"
-            missed.setdefault(str(row["id"]), (config.meta["reason"], name, row[column]))
+            found = config.meta["reason"], name, row[column]
+            missed.setdefault(str(row["id"]), found)
+            if config.meta["reason"] in _REFUSALS:
+                refused.setdefault(contents[row["id"]], found)
     columns = {
         name: manifest[name].tolist() for name in ("status", "reason", "expectation", "detail")
     }
     for place, identity in enumerate(manifest["id"]):
-        if identity in missed and columns["status"][place] == ACCEPTED:
-            reason, expectation, value = missed[identity]
+        verdict = missed.get(identity) or refused.get(contents[identity])
+        if verdict and columns["status"][place] == ACCEPTED:
+            reason, expectation, value = verdict
             columns["status"][place], columns["reason"][place] = QUARANTINED, reason
             columns["expectation"][place] = expectation
             shown = f"{value:.4g}" if isinstance(value, float) else value
             said = f"{expectation.partition('(')[2].rstrip(')')} is {shown}"
+            if identity not in missed:
+                said += " in another row of the same bytes"
             columns["detail"][place] = "; ".join(filter(None, [columns["detail"][place], said]))
     return manifest.assign(**columns)
 

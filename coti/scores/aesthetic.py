@@ -75,8 +75,14 @@ class AestheticHead(nn.Sequential):
         """The head of such tensors, of any float type; LAION's layered heads are folded.
 
         Raises:
-            ModelError: the tensors are no such head.
+            ModelError: the tensors are no such head, or not finite.
         """
+        for key, value in tensors.items():
+            if not bool(value.isfinite().all()):
+                raise ModelError(
+                    f"the aesthetic head's {key} holds values that are not finite: take another "
+                    "head, or aesthetic.head: null for a fresh one."
+                )
         layers = _layers_in_order(tensors)
         if layers:
             weight, bias = fold_affine_layers(
@@ -146,7 +152,11 @@ def load_aesthetic_head(path: str | Path) -> AestheticHead:
     Raises:
         ModelError: no such file, or not a head.
     """
-    return AestheticHead.from_tensors(_load_tensors(path, "aesthetic head"))
+    tensors = _load_tensors(path, "aesthetic head")
+    try:
+        return AestheticHead.from_tensors(tensors)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,12 @@ class Ratings:
                 "ratings must lie in [0, 10], got values from "
                 f"{float(ratings.min())} to {float(ratings.max())}."
             )
+        broken = (~features.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            raise PoolError(
+                f"the features of rated image {broken[0]} (of {len(features)}, from 0) are not "
+                "finite: encode it again, or leave it out."
+            )
         object.__setattr__(self, "features", normalized(features.float()))
         object.__setattr__(self, "ratings", ratings.float())
 
@@ -181,11 +197,15 @@ def load_ratings(path: str | Path) -> Ratings:
 
     Raises:
         ModelError: no such file, or other tensors in it.
+        PoolError: they do not belong together, or are no ratings; names the file.
     """
     tensors = _load_tensors(path, "ratings")
     if not {"features", "ratings"} <= set(tensors):
         raise ModelError(f"{path} must hold features and ratings, got {sorted(tensors)}.")
-    return Ratings(tensors["features"], tensors["ratings"])
+    try:
+        return Ratings(tensors["features"], tensors["ratings"])
+    except PoolError as error:
+        raise PoolError(f"{path}: {error}") from error
 
 
 def _load_tensors(path: str | Path, what: str) -> dict[str, torch.Tensor]:

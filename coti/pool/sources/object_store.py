@@ -79,12 +79,7 @@ class S3Source:
     def _copied(self) -> PoolSource:
         """A local copy of the whole prefix, as the source that it is."""
         root = temporary_folder(self, "coti-s3-") / "copy"
-        for name in self._tree.listed:
-            path = root / name
-            if not path.resolve().is_relative_to(root.resolve()):
-                raise PoolError(f"The key {name!r} below {self._said!r} leaves the prefix.")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._tree.copy(name, path)
+        self._tree.copy_all(root)
         return open_source(str(root), replace(self._settings, kind="auto"))
 
     def _problem(self, error: BaseException) -> str:

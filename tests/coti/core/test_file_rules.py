@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import FileRefused, kind_of_file, list_files, open_inside, read_inside
+from coti.core.file_rules import (
+    FileRefused,
+    kind_of_file,
+    list_files,
+    open_inside,
+    paths_of_keys,
+    read_inside,
+)
 
 
 def reason(folder: Path, name: str) -> str:
@@ -172,3 +179,26 @@ def test_a_file_is_read_whole_or_refused(
     else:
         with pytest.raises(FileRefused, match="bytes"):
             read_inside(folder, "bounded", largest)
+
+
+@given(
+    keys=st.sets(
+        st.lists(st.sampled_from(["a", "b", "", ".", ".."]), min_size=1, max_size=4).map("/".join),
+        max_size=5,
+    )
+)
+@settings(max_examples=200)
+def test_every_key_of_a_store_has_a_file_of_its_own(
+    keys: set[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Or they are refused: no key is written over another, into another, or outside."""
+    try:
+        paths = paths_of_keys(sorted(keys))
+    except ValueError:
+        return
+    folder = tmp_path_factory.mktemp("store") / "copy"
+    for key, path in paths.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(key)
+    assert {(folder / path).read_text() for path in paths.values()} == keys
+    assert all((folder / path).resolve().is_relative_to(folder) for path in paths.values())

@@ -146,3 +146,27 @@ def test_the_result_is_json_and_the_page_is_self_contained() -> None:
     assert 'src="http' not in verdict.html
     assert '<link rel="stylesheet" href="http' not in verdict.html
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"opt_out": "noai"}, "opt_out"),
+        ({"nsfw": "NSFW"}, "unsafe"),
+        ({"pwatermark": 0.9}, "watermark"),
+        ({"license": "all rights reserved", "caption_length": 10**6}, "license"),
+    ],
+)
+@pytest.mark.parametrize("refusing", [0, 1])
+def test_what_is_refused_in_one_row_is_refused_in_all_of_its_copies(
+    said: dict[str, Any], reason: str, refusing: int
+) -> None:
+    """Wherever the refusal stands, and whatever else is wrong with its row; others stay."""
+    copies: list[dict[str, Any]] = [{"sha256": "c" * 64, "license": "cc0"} for _ in range(2)]
+    copies[refusing] |= said
+    chosen = dataclasses.replace(SETTINGS, allowed_licenses=("cc0",))
+    manifest = validate(rows(*copies, {"license": "cc0"}), chosen).manifest
+    assert list(manifest["status"]) == ["quarantined", "quarantined", "accepted"]
+    copy = manifest.iloc[1 - refusing]
+    assert copy["reason"] == reason
+    assert copy["detail"].endswith("in another row of the same bytes")

@@ -242,3 +242,30 @@ def test_heads_refused(tmp_path: Path) -> None:
         finetune_aesthetic_head(
             head, [Ratings(torch.rand(2, 3), torch.rand(2))], AestheticSettings(), 0
         )
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["0.weight", "2.bias"])
+def test_a_head_that_is_not_finite_is_refused_when_read(
+    tmp_path: Path, key: str, wrong: float
+) -> None:
+    """By its file, not at the first φ of a training."""
+    tensors = AestheticHead.fresh(WIDTH, 0).to_tensors()
+    tensors[key].view(-1)[0] = wrong
+    save_file(tensors, tmp_path / "head.safetensors")
+    with pytest.raises(ModelError, match=rf"head.safetensors: the aesthetic head's {key} holds"):
+        load_aesthetic_head(tmp_path / "head.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("key", "said"), [("features", "rated image 2"), ("ratings", "lie in")])
+def test_ratings_that_are_not_finite_are_refused_when_read(
+    tmp_path: Path, key: str, said: str, wrong: float
+) -> None:
+    """By their file."""
+    some = rated(5, 0)
+    tensors = {"features": some.features.clone(), "ratings": some.ratings.clone()}
+    tensors[key][2:3] = wrong
+    save_file(tensors, tmp_path / "ratings.safetensors")
+    with pytest.raises(PoolError, match=rf"ratings.safetensors: .*{said}"):
+        load_ratings(tmp_path / "ratings.safetensors")
