@@ -73,12 +73,13 @@ def inspect_embedding(path: Path | str, vocabulary: Vocabulary | None = None) ->
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            keys = [each for each in map(embedding_keys, families()) if set(each) == set(names)]
+            if len(names) != 1 and not keys:
+                return [f"the file has {len(names)} keys, one is allowed: the token"]
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         return [f"the file is damaged or no safetensors file ({error})"]
-    keys = [each for each in map(embedding_keys, families()) if set(each) == set(tensors)]
-    if len(tensors) != 1 and not keys:
-        return [f"the file has {len(tensors)} keys, one is allowed: the token"]
     if not keys and (fault := fault_of_token(next(iter(tensors)))):
         return [f"the token {fault}"]
     parts = {key: tensors[key] for key in (keys[0] if keys else tensors)}

@@ -17,10 +17,15 @@ import select
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+
+from tqdm import tqdm
 
 import coti
 from coti.core.errors import PoolError
@@ -34,6 +39,8 @@ _FRAME = struct.Struct("!II")
 _MEMORY = 2_000_000_000
 _TIMEOUT = 120.0
 """Seconds without an answer."""
+_ALTOGETHER = 1_800.0
+"""Seconds of waiting for all answers; what is done with them does not count."""
 _LARGEST_FRAME = 120_000_000
 _BATCH_BYTES = 8_000_000
 """Of a batch as the file describes it, and of what is sent at once, but for a single larger row."""
@@ -77,10 +84,10 @@ def parquet_batches(stream: BinaryIO, said: str) -> Iterator[list[str] | Batch]:
     with process:
         assert process.stdout is not None
         try:
-            yield from answers(_frames(process.stdout), said)
+            yield from answers(_frames(_Patient(process.stdout.fileno())), said)
         except (EOFError, OSError, ValueError, KeyError, TypeError, struct.error) as error:
             slow = isinstance(error, TimeoutError)
-            why = f"takes more than {_TIMEOUT:g} s" if slow else "ended its reader, out of memory?"
+            why = "takes too long" if slow else "ended its reader, out of memory?"
             raise PoolError(
                 f"The table {said} is not a readable Parquet file ({why}): write it anew."
             ) from error
@@ -98,7 +105,10 @@ def answers(
                 f"The table {said} is not a readable Parquet file ({header['error']}): write it "
                 "anew."
             )
-        if "names" in header:
+        if "open_ways" in header:
+            if header["open_ways"]:
+                _warn(str(header["open_ways"])[:200])
+        elif "names" in header:
             yield [str(name) for name in header["names"]]
         elif "rows" in header:
             rows = [[_whole(cell, cells) for cell in row] for row in header["rows"]]
@@ -107,26 +117,46 @@ def answers(
             return
 
 
-def _frames(stream: Any) -> Iterator[tuple[dict[str, Any], bytes]]:
+@cache
+def _warn(found: str) -> None:
+    """Say, once, that the child is less confined than it should be."""
+    tqdm.write(
+        "Parquet files are read in a process that is less confined than it should be "
+        f"({found}): read what you do not trust on another machine.",
+        file=sys.stderr,
+    )
+
+
+def _frames(stream: _Patient) -> Iterator[tuple[dict[str, Any], bytes]]:
     while True:
-        sizes = _FRAME.unpack(_exactly(stream, _FRAME.size))
+        sizes = _FRAME.unpack(stream.exactly(_FRAME.size))
         if sum(sizes) > _LARGEST_FRAME:
             raise ValueError("too much at once")
-        header = json.loads(_exactly(stream, sizes[0]))
-        yield dict(header), _exactly(stream, sizes[1])
+        header = json.loads(stream.exactly(sizes[0]))
+        yield dict(header), stream.exactly(sizes[1])
 
 
-def _exactly(stream: Any, size: int) -> bytes:
-    parts: list[bytes] = []
-    while size > 0:
-        if not select.select([stream], [], [], _TIMEOUT)[0]:
-            raise TimeoutError
-        part = os.read(stream.fileno(), min(size, 1 << 20))
-        if not part:
-            raise EOFError
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+class _Patient:
+    """A pipe that is waited for so long at a time, and so long altogether."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle, self._left = handle, _ALTOGETHER
+
+    def exactly(self, size: int) -> bytes:
+        """So many bytes; EOFError where there are fewer, TimeoutError where they do not come."""
+        parts: list[bytes] = []
+        while size > 0:
+            started = time.monotonic()
+            ready = select.select([self._handle], [], [], max(0.0, min(_TIMEOUT, self._left)))[0]
+            self._left -= time.monotonic() - started
+            if not ready:
+                raise TimeoutError
+            part = os.read(self._handle, min(size, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
 
 def _whole(cell: Any, cells: bytes) -> Any:
@@ -240,10 +270,10 @@ def main() -> None:
     from coti.pool.decode.confinement import confine
 
     _load_libraries()
-    confine(_MEMORY)
+    open_ways = {"open_ways": confine(_MEMORY)}
     try:
         with os.fdopen(0, "rb") as stream, os.fdopen(1, "wb") as out:
-            for header, cells in read_parquet(stream):
+            for header, cells in chain([(open_ways, b"")], read_parquet(stream)):
                 text = json.dumps(header).encode()
                 out.write(_FRAME.pack(len(text), len(cells)) + text + cells)
                 out.flush()

@@ -169,6 +169,36 @@ def test_a_parquet_reader_that_dies_is_one_sentence(
         list(opened(path).rows())
 
 
+def test_a_parquet_reader_that_never_ends_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is an answer, but the answers together have an end."""
+    path, reader = tmp_path / "t.parquet", tmp_path / "reader"
+    pq.write_table(pa.table({"file_name": ["a"]}), path)
+    reader.write_text(
+        "#!/bin/sh\nprintf '\\0\\0\\003\\350\\0\\0\\0\\0'\nwhile printf ' '; do sleep 0.05; done\n"
+    )
+    reader.chmod(0o755)
+    monkeypatch.setattr("coti.pool.parquet_process.sys.executable", str(reader))
+    monkeypatch.setattr(parquet_process, "_ALTOGETHER", 0.5)
+    with pytest.raises(PoolError, match=r"t\.parquet.*takes too long"):
+        list(opened(path).rows())
+
+
+def test_a_parquet_reader_that_is_not_confined_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, as of decoding; a confined one says nothing."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"file_name": ["a"]}), path)
+    assert len(list(opened(path).rows())) == 1
+    assert "less confined" not in capsys.readouterr().err
+    frames = [({"open_ways": "no system call filter on plan9"}, b""), ({}, b"")]
+    for _ in range(2):
+        assert list(parquet_process.answers(frames, "t")) == []
+    assert capsys.readouterr().err.count("less confined") == 1
+
+
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     """A broken Parquet file is one sentence with its path."""
     path = write(tmp_path / "t.parquet", "PAR1 not really")
