@@ -18,7 +18,7 @@ AROUND = ("pipeline", "studio", "server", "docs", "dev")
 
 def _imported() -> dict[str, str]:
     """Module of another project to a file of ours that imports it."""
-    found = {}
+    found: dict[str, str] = {}
     for path in (ROOT / "coti").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

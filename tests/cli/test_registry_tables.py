@@ -30,7 +30,12 @@ def test_metrics_have_the_tables_labels_and_decimals(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the report and every other reader write them; a missing one is a dash."""
-    metrics = {"fd_judge": 0.123456789, "r_precision": 0.98765, "phi_ref": None, "judge_hash": "j"}
+    metrics: dict[str, Any] = {
+        "fd_judge": 0.123456789,
+        "r_precision": 0.98765,
+        "phi_ref": None,
+        "judge_hash": "j",
+    }
     version = SimpleNamespace(version="1", run_id="run", tags={}, source="s3://b/x")
     entry: Any = SimpleNamespace(
         name="boot",

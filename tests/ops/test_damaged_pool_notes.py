@@ -9,7 +9,9 @@ import pytest
 
 import ops.tracking.pool_history
 from coti.core.errors import StoreError
-from ops.experiment_pools import LEFT, GridData, MadePools, PoolKey, SeedsKey, _is_that
+from ops.experiment_file import MadePools
+from ops.experiment_pools import LEFT, GridData, _is_that
+from ops.regimes_file import PoolKey, SeedsKey
 from ops.tracking.pool_history import last_profile
 
 DAMAGED = ["", "{", "null", "[1]", '"x"']
