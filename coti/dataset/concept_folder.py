@@ -81,7 +81,8 @@ def _plain(text: str) -> str:
     >>> print(_plain("boots | [red]"))
     boots \\| \\[red\\]
     """
-    return re.sub(r"([\\`*_{}\[\]<>|#&~$!])", r"\\\1", _line(text))
+    # An underscore inside a word is only that.
+    return re.sub(r"([\\`*{}\[\]<>|#&~$!]|(?<!\w)_|_(?!\w))", r"\\\1", _line(text))
 
 
 def _code(text: str) -> str:
