@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import MetricError, ModelError
+from coti.core.errors import ConfigError, ModelError
 from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.metrics.frechet import frechet_distance
@@ -81,5 +81,5 @@ def test_the_authors_r_precision_has_1001_candidates() -> None:
     assert verdict["r_precision_candidates"] == 100
     blue = green.roll(1, dims=1)
     assert judge_images(judge, blue, references, "cat", settings, 0)["r_precision"] == 0.0
-    with pytest.raises(MetricError, match="imagenet_captions is 2000: there are 1000 classes"):
-        embed_references(judge, "cat", None, EvaluationSettings(imagenet_captions=2000))
+    with pytest.raises(ConfigError, match="imagenet_captions is 2000: a count from 0 to 1000"):
+        EvaluationSettings(imagenet_captions=2000)
