@@ -170,7 +170,7 @@ class Sweep:
         until = None if seconds is None else time.monotonic() + seconds
         waiting = iter(self.jobs)
         started = (job for job in waiting if until is None or time.monotonic() < until)
-        for job, row in _side_by_side(started, self._task, self._config.parallel):
+        for job, row in _side_by_side(started, self.task, self._config.parallel):
             values = {k: float(row[k]) for k in MEASURED if row.get(k) is not None}
             new = [_at(run, values, job.settings, job.code) for run in job.runs]
             for run in new:
@@ -188,8 +188,8 @@ class Sweep:
             self.path, sorted(rows.values(), key=lambda run: order.get(run.place, len(order)))
         )
 
-    def _task(self, job: _Job) -> Task:
-        run = job.runs[0]
+    def task(self, run: GridRun) -> Task:
+        """What a process needs to compute a run; makes its pool and seeds where there are none."""
         return Task(
             settings=run.settings,
             trained=run.trained,
@@ -214,12 +214,12 @@ def _at(run: GridRun, values: dict[str, float], settings: str, code: str) -> Reg
 
 
 def _side_by_side(
-    jobs: Iterator[_Job], task_of: Callable[[_Job], Task], count: int
+    jobs: Iterator[_Job], task_of: Callable[[GridRun], Task], count: int
 ) -> Iterator[tuple[_Job, dict[str, Any]]]:
     """Jobs with their rows as they end; one that waits is always there when a process is free."""
     if count == 1:
         for job in jobs:
-            yield job, _row(job, partial(compute, task_of(job)))
+            yield job, _row(job, partial(compute, task_of(job.runs[0])))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=begin_worker) as pool:
@@ -227,7 +227,7 @@ def _side_by_side(
         try:
             while True:
                 for job in islice(jobs, count + 1 - len(running)):
-                    running[pool.submit(compute, task_of(job))] = job
+                    running[pool.submit(compute, task_of(job.runs[0]))] = job
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

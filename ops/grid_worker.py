@@ -38,7 +38,7 @@ from ops.stack.loaded_models import (
     text_to_image,
 )
 
-__all__ = ["Task", "compute"]
+__all__ = ["Task", "compute", "data_of"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ def compute(task: Task) -> dict[str, Any]:
     """The run's row: of training and all metrics, or of X_T alone."""
     settings = located(task.settings)
     run = run_experiment if task.trained else run_selection
-    data = _data(task=task, settings=settings)
+    data = data_of(task, settings)
     found = run(models_of(task.settings), data, settings)
     return found if isinstance(found, dict) else found.row
 
 
 @on_its_threads
-def _data(task: Task, settings: RunSettings) -> ConceptData:
+def data_of(task: Task, settings: RunSettings) -> ConceptData:
+    """The run's images and features; ``settings`` are its own with paths as they are found here."""
     own = task.settings
     side = text_to_image(own.model).resolution
     encoding = replace(own, concept_score=own.concept_score.encoding)

@@ -70,6 +70,8 @@ _STAND_INS = {
     b"/annex/objects/": "a git-annex pointer, not the file: `git annex get` fetches it",
 }
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on all common file systems."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A link is an error, a pipe answers at once instead of waiting for a writer."""
@@ -235,7 +237,8 @@ def paths_of_keys(keys: Iterable[str]) -> dict[str, str]:
     A store's keys are plain texts, a folder's names are not: no file stands in another file.
 
     Raises:
-        ValueError: a key leaves the folder, or two of them cannot stand in it side by side.
+        ValueError: a key leaves the folder, is too long for a file's name, or two of them cannot
+            stand in it side by side.
 
     >>> paths_of_keys(["a.png", "b//c.png"])
     {'a.png': 'a.png', 'b//c.png': 'b/c.png'}
@@ -249,6 +252,14 @@ def paths_of_keys(keys: Iterable[str]) -> dict[str, str]:
         path = posixpath.normpath(key)
         if path in (".", "..") or path.startswith(("../", "/")) or "\0" in key:
             raise ValueError(f"the key {key!r} leaves the prefix: rename it")
+        if (
+            max(len(part.encode(errors="surrogatepass")) for part in path.split("/"))
+            > _LONGEST_NAME
+        ):
+            raise ValueError(
+                f"the key {key[:80]!r}… has a part of more than {_LONGEST_NAME} bytes, which no "
+                "file's name may have: rename it"
+            )
         paths[key] = path
         if taken.setdefault(path, key) != key:
             raise ValueError(

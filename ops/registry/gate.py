@@ -9,7 +9,16 @@ from typing import Any
 from coti.metrics.table import METRICS, is_better
 from coti.settings import PromotionSettings
 
-__all__ = ["COUNTS", "GATED", "SAME", "Verdict", "gate_values", "judge_promotion", "unlike"]
+__all__ = [
+    "COUNTS",
+    "GATED",
+    "SAME",
+    "Verdict",
+    "gate_values",
+    "judge_promotion",
+    "told_apart",
+    "unlike",
+]
 
 COUNTS = ("generated", "references")
 """Of images, that a version was measured on."""
@@ -92,9 +101,8 @@ def judge_promotion(
         metric = METRICS[name]
         most = "at most" if metric.better == "lower" else "at least"
         whose = "of a first champion" if champion is None else "the champion's with the margin"
-        return _refused(
-            f"its {metric.label} is {value:.4g} and must be {most} {bound:.4g}, {whose}."
-        )
+        shown, limit = told_apart(value, bound)
+        return _refused(f"its {metric.label} is {shown} and must be {most} {limit}, {whose}.")
     values = ", ".join(
         f"{METRICS[name].label} {float(challenger[name]):.4g}"
         + ("" if champion is None else f" against the champion's {float(champion[name]):.4g}")
@@ -102,6 +110,19 @@ def judge_promotion(
     )
     first = " as the first champion" if champion is None else ""
     return Verdict(True, f"promoted{first}: {values}.")
+
+
+def told_apart(value: float, bound: float) -> tuple[str, str]:
+    """Two different numbers in as few digits as tell them apart, four at least.
+
+    >>> told_apart(0.34, 0.2), told_apart(0.300049, 0.30001)
+    (('0.34', '0.2'), ('0.30005', '0.30001'))
+    """
+    for digits in range(4, 18):
+        shown = f"{value:.{digits}g}", f"{bound:.{digits}g}"
+        if shown[0] != shown[1]:
+            break
+    return shown
 
 
 def _refused(why: str) -> Verdict:
