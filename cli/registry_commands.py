@@ -50,9 +50,8 @@ def _client() -> MlflowClient:
     quiet_terminal()
     from ops.tracking.active_tracker import active_tracker
 
-    client = active_tracker().client
-    quiet_terminal(again=True)
-    return client
+    quiet_terminal(again=True)  # ZenML is imported now
+    return active_tracker().client
 
 
 def _entry(concept: str) -> EmbeddingRegistry:

@@ -75,8 +75,8 @@ def retrain(
     from ops.tracking.active_tracker import active_tracker
     from ops.tracking.tracker import slug
 
+    quiet_terminal(again=True)  # ZenML is imported now
     tracker = active_tracker()
-    quiet_terminal(again=True)
     files = run_files(paths)
     if dry_run:
         changed = False

@@ -34,7 +34,7 @@ def studio(host: str, port: int, names: tuple[str, ...]) -> None:
     quiet_terminal()
     if find_spec("streamlit") is None:
         raise ConfigError(
-            "coti studio needs the extra `studio`: install it with `pip install 'coti[studio]'`."
+            "coti studio needs streamlit, which `make install` brings: run it in this repository."
         )
     if not _is_loopback(host):
         click.echo(f"Note: {host} can be reached from other machines, with no log-in.", err=True)

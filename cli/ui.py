@@ -20,11 +20,13 @@ def ui(run_id: str | None, port: int) -> None:
     quiet_terminal()
     from ops.tracking.active_tracker import active_tracker
 
+    quiet_terminal(again=True)  # ZenML is imported now
     tracker = active_tracker()
     address = f"http://127.0.0.1:{port}"
     if run_id is not None:
         run = tracker.client.get_run(run_id)
         address += f"/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     click.echo(f"MLflow UI: {address}  (Ctrl-C ends it)")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # MLflow's own, of its server's libraries
     words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri]
     os.execv(sys.executable, [*words, "--host", "127.0.0.1", "--port", str(port)])

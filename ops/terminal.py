@@ -15,12 +15,14 @@ import click
 from coti.core.ending import INTERRUPTED, end_in_a_sentence, stopped
 from coti.core.errors import CotiError, StoreError
 from coti.loop.record import CycleRecord, with_verdicts
+from coti.metrics.table import headline
 from coti.report import cycles_table
 from ops.run_file import check_run_file
 from ops.stack.moved_state import require_state, settle
 from ops.stack.storage_sentence import disk_sentence, storage_sentence
 
 __all__ = [
+    "announce_cycle",
     "announce_pool",
     "announce_result",
     "check_command_line",
@@ -80,6 +82,20 @@ def announce_pool(
     )
     for note in [*pool_source["notes"], *validation["drift"], *shortfalls]:
         click.echo(_indented(f"            {note}"))
+
+
+def announce_cycle(history: list[dict[str, Any]], verdict: dict[str, Any]) -> None:
+    """A line at the end of a cycle, the last of ``history``: a run is never silent for long."""
+    (record,) = with_verdicts([CycleRecord.of(history[-1])], [verdict])
+    numbers = [
+        f"{metric.label} {metric.format(record.metrics[metric.name])}"
+        for metric in headline(record.metrics)
+    ]
+    click.echo(
+        f"Cycle {record.cycle}".ljust(12)
+        + f"{record.train_size} images in X_T, {record.seconds:.0f} s: "
+        + ", ".join(numbers)
+    )
 
 
 def announce_result(

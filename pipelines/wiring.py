@@ -18,7 +18,7 @@ from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
-from ops.terminal import announce_pool, announce_result
+from ops.terminal import announce_cycle, announce_pool, announce_result
 from ops.tracking.lineage import Fingerprints, fingerprints_of, params_of, tags_of
 from ops.tracking.pool_history import last_profile
 from pipelines.loops import Loop
@@ -283,6 +283,7 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         kept_features=cycles.kept_features,
         settings=run.settings.controller,
     )
+    loop.tell(announce_cycle, history=cycles.history, verdict=verdict)
     loop(
         track_cycle,
         concept=run.config.concept,

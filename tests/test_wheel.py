@@ -195,7 +195,7 @@ def test_a_pool_is_checked(installed: Installed) -> None:
     said = installed.refused("coti", "pool", "check", "pool", "--output", "again")
     taken.symlink_to(origin)
     assert said.startswith("Error: cleanvision is needed for this and not installed: ")
-    assert "`pip install 'coti[pool]'`" in said
+    assert "-py3-none-any.whl[pool]'`" in said
     assert not (installed.folder / "again").exists()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -249,6 +250,10 @@ def _run(order: Mapping[str, Any]) -> None:
     script = words[0] not in ("-c", "-m")
     sys.path[:0] = [str(Path(words[0]).parent) if script else "", *places]
     sys.argv = list(words) if script else [words[0], *words[2:]]
+    if script and (name := Path(words[0]).name) in ("coti", "zenml"):
+        with suppress(ModuleNotFoundError):  # the wheel's environment has none
+            # What the environment's own file does (ops/stack/local_state.py).
+            importlib.import_module("ops.stack.before_zenml").check(name, told=True)
     # No frame of `runpy`: it is frozen, and inspect.stack(), which KFP calls for each variable of
     # each step, searches all modules for the file of one that has none.
     scope = sys.modules["__main__"].__dict__

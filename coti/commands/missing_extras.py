@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
 from coti.core.errors import ConfigError
+from coti.core.extras import install_extra
 
 __all__ = ["missing_extra", "need_extra"]
 
@@ -17,7 +18,7 @@ def missing_extra(module: str) -> str | None:
     package, extra = _extras().get(module.partition(".")[0].lower(), ("", ""))
     if not extra:
         return None
-    return f"{package} is needed for this and not installed: `pip install 'coti[{extra}]'`."
+    return f"{package} is needed for this and not installed: {install_extra(extra)}."
 
 
 def need_extra(extra: str) -> None:

@@ -72,6 +72,7 @@ def check(
     click.echo(f"report: {output / 'report.html'}")
     if result.problem:
         raise click.ClickException(result.problem)
+    click.echo(f"next: a run file with `pool: {path}` (docs/guides/your_concept.md)")
 
 
 @pool.command()

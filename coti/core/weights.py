@@ -286,7 +286,7 @@ def _download_s3(source: str, bucket: str, key: str, target: Path) -> None:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as error:
-        raise ModelError("boto3 is not installed: `pip install coti[pool]`.") from error
+        raise ModelError(f"boto3 is not installed: {install_extra('pool')}.") from error
     try:
         client = boto3.session.Session().client("s3")
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)

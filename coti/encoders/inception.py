@@ -42,7 +42,7 @@ class InceptionEncoder:
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
-            message = "torch-fidelity is not installed: `pip install coti[fid]`."
+            message = f"torch-fidelity is not installed: {install_extra('fid')}."
             raise ModelError(message) from error
         path = local_weights(weights, sha256)
         if device == "auto":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
+from coti.core.errors import MetricError
 from coti.metrics.frechet import check_features
 
 __all__ = ["r_precision"]
@@ -22,9 +23,11 @@ def r_precision(
     caption as near as the own one counts as nearer, so a model that sees no difference gets 0.
 
     Raises:
-        MetricError: shapes that do not fit.
+        MetricError: shapes that do not fit, or no caption but the own one: that would always be 1.
     """
     check_features(image_features=image_features, caption_features=caption_features)
+    if len(caption_features) < 2:
+        raise MetricError("R-precision needs another caption than the images' own.")
     cosines = normalize(image_features.double()) @ normalize(caption_features.double()).T
     others = torch.arange(len(caption_features)) != own
     nearer = (cosines[:, others] >= cosines[:, own, None]).sum(dim=1)

@@ -105,7 +105,9 @@ class EmbeddingRegistry:
             there = ", ".join(map(self._said, self.versions())) or "none"
             kind = "version" if which.isdigit() else "alias"
             raise RegistryError(
-                f"{self.name!r} has no {kind} {which!r}; there are the versions {there}."
+                f"{self.name!r} has no {kind} {which!r}; there are the versions {there}. One of "
+                "these is asked for by its alias or number, in `coti generate` after an @: "
+                f"{self.name}@challenger."
             )
         return found
 

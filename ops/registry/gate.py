@@ -72,8 +72,10 @@ def judge_promotion(
     missing = [METRICS[name].label for name in GATED if challenger.get(name) is None]
     if missing:
         return _refused(
-            f"{' and '.join(missing)} could not be measured: the gate needs held-out references, "
-            "as many images as the judge has features, and candidate captions."
+            f"{' and '.join(missing)} could not be measured on {challenger.get('generated') or 0} "
+            f"generations and {challenger.get('references') or 0} references: the gate needs as "
+            "many of both as the judge has features (generation.cycle_images, references), and "
+            "candidate captions (evaluation.captions)."
         )
     for name in COUNTS:
         count = int(challenger.get(name) or 0)

@@ -86,19 +86,21 @@ def attack_run(dice: random.Random, folder: Path) -> list[str]:
         path.write_bytes(flipped(content, seed))
     (folder / "flipped").write_text(f"{path} {name}, seed {seed}")
     words = ("zenml", "pipeline", "run", "coti_concept", "-c", str(space.root / "run.yaml"))
-    done = space.command(*words)
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said, said[-3000:]
-    if done.returncode == 0:
-        assert space.vectors() == wanted
-        assert in_database or space.registered() == 1  # another bit of a path is another MLflow
-    else:
-        assert "Error: " in said, said[-3000:]
-    if in_database:
-        write_component(path, name, content)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    try:
+        done = space.command(*words)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said[-3000:]
+        if done.returncode == 0:
+            assert space.vectors() == wanted
+            assert in_database or space.registered() == 1  # another bit of a path: another MLflow
+        else:
+            assert "Error: " in said, said[-3000:]
+    finally:
+        if in_database:
+            write_component(path, name, content)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return ["the same embedding" if done.returncode == 0 else "one sentence"]
 
 

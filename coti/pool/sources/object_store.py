@@ -108,7 +108,7 @@ def _file_system(settings: PoolSettings) -> Any:
     try:
         import s3fs
     except ImportError as error:
-        raise PoolError("s3fs is not installed: `pip install coti[pool]`.") from error
+        raise PoolError(f"s3fs is not installed: {install_extra('pool')}.") from error
 
     files = s3fs.S3FileSystem(
         endpoint_url=settings.s3_endpoint,

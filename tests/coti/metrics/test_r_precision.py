@@ -40,3 +40,5 @@ def test_refuses_shapes() -> None:
         r_precision(torch.rand(0, 4), CAPTIONS, 0)
     with pytest.raises(MetricError, match="one width, got 3 and 4"):
         r_precision(torch.rand(2, 3), CAPTIONS, 0)
+    with pytest.raises(MetricError, match="another caption"):
+        r_precision(torch.rand(2, 4), torch.rand(1, 4), 0)
