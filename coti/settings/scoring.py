@@ -43,6 +43,10 @@ class AestheticSettings(Strict):
     """Rated features that every fine-tuning replays."""
     user_ratings: str | None = None
     """A CSV of yours, columns ``file_name`` (in the pool or the seeds) and ``rating`` (0 to 10)."""
+    negatives: tuple[str, ...] = ()
+    """Folders of images that are not the concept's good ones; before every cycle as many of each as
+    X_T has are replayed as the head θ_0 rates them, so that what is rated 10 does not raise them all.
+    The authors': a look-alike, other things, the base model's own generations of the name."""
     degrade_seeds: bool = True
     """Add graded degradations of the seeds, rated by their severity."""
     selected_start: float = 8.5
@@ -58,6 +62,11 @@ class AestheticSettings(Strict):
         self._within(0, 10, "a rating", "selected_start")
         self._at_least(0, "selected_rise", "steps")
         self._above_zero("learning_rate")
+
+    @property
+    def encoding(self) -> AestheticSettings:
+        """What features depend on, the rest, such as ``steps``, at its defaults."""
+        return AestheticSettings(negatives=self.negatives)
 
 
 @dataclass(frozen=True)
