@@ -55,8 +55,9 @@ def embed_seeds(
 ) -> TensorBundle:
     """Features of the seeds, of other images and of names, beside those of the shards.
 
-    Of ``negatives``, each uint8 [n, 3, h, w], it has ``negatives_0`` [n, d] and so on. With ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts``
-    [m, d] the names of look-alikes, or where there are none those of :data:`THINGS`.
+    Of ``negatives``, uint8 [n, 3, h, w] each, it has ``negatives_0`` [n, d] and so on. With
+    ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts`` [m, d]
+    the names of look-alikes, or where there are none those of :data:`THINGS`.
     """
     tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
     if concept_encoder is not None:

@@ -44,9 +44,9 @@ class AestheticSettings(Strict):
     user_ratings: str | None = None
     """A CSV of yours, columns ``file_name`` (in the pool or the seeds) and ``rating`` (0 to 10)."""
     negatives: tuple[str, ...] = ()
-    """Folders of images that are not the concept's good ones; before every cycle as many of each as
-    X_T has are replayed as the head θ_0 rates them, so that what is rated 10 does not raise them all.
-    The authors': a look-alike, other things, the base model's own generations of the name."""
+    """Folders of images of other things; before every cycle as many of each as X_T has are replayed
+    as the start head rates them, so that X_T's high ratings do not raise everything. The authors'
+    are a look-alike, other concepts, and what the base model generates by the concept's name."""
     degrade_seeds: bool = True
     """Add graded degradations of the seeds, rated by their severity."""
     selected_start: float = 8.5
