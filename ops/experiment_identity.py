@@ -80,10 +80,12 @@ class Shared:
 
 
 def encoding_settings(settings: RunSettings) -> RunSettings:
-    """What decides the features of pool and seeds, but for the text."""
-    return replace(settings, concept_score=settings.concept_score.encoding).only(
-        "scorer", "concept_score", "model", "pool_rules"
-    )
+    """What decides the features of pool, seeds and negatives, but for the text."""
+    return replace(
+        settings,
+        concept_score=settings.concept_score.encoding,
+        aesthetic=settings.aesthetic.encoding,
+    ).only("scorer", "concept_score", "model", "pool_rules", "aesthetic")
 
 
 def judging_settings(settings: RunSettings, source: ConceptSource) -> RunSettings:

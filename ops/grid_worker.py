@@ -73,7 +73,7 @@ def data_of(task: Task, settings: RunSettings) -> ConceptData:
     references, reference_judge = _references(task.references, judged, side, task.trained)
     return replace(
         with_seeds(
-            _pool(task.pool, encoding, side), _seeds(task.seeds, side), encoders_of(own), own
+            _pool(task.pool, encoding, side), _seeds(task.seeds, side), encoders_of(own), settings
         ),
         references=references,
         reference_judge=reference_judge,

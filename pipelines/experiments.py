@@ -42,6 +42,7 @@ from ops.tracking.killed_runs import close_killed_runs
 from ops.tracking.lineage import (
     base_model_fingerprint,
     judge_fingerprint,
+    negatives_fingerprint,
     scorers_fingerprint,
     ssl_judge_fingerprint,
     weights_of,
@@ -226,6 +227,7 @@ class _Concept:
             quarantined=self._quarantined,
             seed_images=self.seed_images,
             text=text,
+            negatives_fingerprint=negatives_fingerprint(used),
             **encoding,
         )
         return features, accepted

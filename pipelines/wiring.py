@@ -5,7 +5,7 @@ Both pipelines are this wiring. Which of them it is for, the ``loop`` that it is
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from zenml import ExternalArtifact
@@ -19,7 +19,13 @@ from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
 from ops.terminal import announce_cycle, announce_pool, announce_result
-from ops.tracking.lineage import Fingerprints, fingerprints_of, params_of, tags_of
+from ops.tracking.lineage import (
+    Fingerprints,
+    fingerprints_of,
+    negatives_fingerprint,
+    params_of,
+    tags_of,
+)
 from ops.tracking.pool_history import last_profile
 from pipelines.loops import Loop
 from steps.control_loop import control_loop
@@ -187,7 +193,9 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         source=config.seeds, source_fingerprint=prints.seeds, resolution=resolution
     )
     encoding: dict[str, Any] = {
-        "settings": settings.only("scorer", "concept_score", "model", "pool_rules"),
+        "settings": replace(settings, aesthetic=settings.aesthetic.encoding).only(
+            "scorer", "concept_score", "model", "pool_rules", "aesthetic"
+        ),
         "device": run.device,
         "scorer_fingerprint": prints.scorer,
         "model_fingerprint": prints.base_model,
@@ -198,6 +206,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         quarantined=quarantined,
         seed_images=seed_images,
         text=config.asked_for,
+        negatives_fingerprint=negatives_fingerprint(config),
         **encoding,
     )
     references, shortfalls = embed_references(

@@ -1,4 +1,5 @@
-"""The pool's features from its shards, the seeds' beside them, without near duplicates."""
+"""The pool's features from its shards, the seeds' and other images' beside them, without near
+duplicates."""
 
 from __future__ import annotations
 
@@ -11,12 +12,14 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.encoders.feature_shards import embed_seeds, gather_shards
+from coti.pool.concept_data import read_negatives
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.settings import RunSettings
 from materializers.table_parquet import TableMaterializer
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import encoders_of
+from ops.stack.locations import locate
 from ops.stack.loop_inputs import on_device
 
 __all__ = ["gather_features"]
@@ -41,6 +44,7 @@ def gather_features(
     device: str,
     scorer_fingerprint: str,
     model_fingerprint: str,
+    negatives_fingerprint: str,
 ) -> tuple[
     Annotated[TensorBundle, "features"],
     Annotated[pd.DataFrame, "accepted"],
@@ -52,7 +56,11 @@ def gather_features(
     """
     encoders = encoders_of(on_device(settings, device))
     distractors = settings.concept_score.distractors
-    seeds = embed_seeds(encoders.scorer, encoders.concept, seed_images, distractors, text)
+    folders = [locate(folder) for folder in settings.aesthetic.negatives]
+    negatives = read_negatives(folders, seed_images.images.shape[-1])
+    seeds = embed_seeds(
+        encoders.scorer, encoders.concept, seed_images, distractors, text, negatives
+    )
     features = gather_shards(shards, seeds)
     alike = settings.pool_rules.near_duplicate_cosine
     if alike:

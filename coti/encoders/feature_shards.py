@@ -8,7 +8,7 @@ several.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 
@@ -51,11 +51,13 @@ def embed_seeds(
     seeds: ImageSet,
     distractors: Sequence[str],
     text: str = "",
+    negatives: Iterable[torch.Tensor] = (),
 ) -> TensorBundle:
-    """Features of the seeds and of names, beside those of the shards.
+    """Features of the seeds, of other images and of names, beside those of the shards.
 
-    With ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts``
-    [m, d] the names of look-alikes, or where there are none those of :data:`THINGS`.
+    Of ``negatives``, uint8 [n, 3, h, w] each, it has ``negatives_0`` [n, d] and so on. With
+    ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts`` [m, d]
+    the names of look-alikes, or where there are none those of :data:`THINGS`.
     """
     tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
     if concept_encoder is not None:
@@ -65,6 +67,8 @@ def embed_seeds(
     if text:
         tensors["concept_text"] = _named(encoder, [text])
         tensors["other_texts"] = _named(encoder, distractors or THINGS)
+    for number, images in enumerate(negatives):
+        tensors[f"negatives_{number}"] = normalized(encoder.encode_images(images))
     return TensorBundle(tensors).with_strings("seed_ids", seeds.names)
 
 

@@ -21,6 +21,7 @@ from coti.scores.aesthetic import (
     load_ratings,
     load_user_ratings,
     rate_selected,
+    replayed_ratings,
 )
 from coti.scores.concept_score import ConceptScorer
 from coti.scores.features_to_scores import concept_suffix, rows_of
@@ -63,6 +64,11 @@ def finetune_aesthetic_scorer(
     if chosen:
         ratings = [rate_selected(when, state.cycle, rules) for when in chosen.values()]
         sets.append(Ratings(rows_of(features, list(chosen)), torch.tensor(ratings)))
+    # As in the release, each kind of negatives has as much say as all of X_T.
+    say = 2.0 if chosen else 1.0
+    for number in range(len(rules.negatives)):
+        others, draw = features[f"negatives_{number}"], derived_seed(seed, "negatives", number)
+        sets.append(replayed_ratings(head, others, len(state.training_set), draw, say))
     return finetune_aesthetic_head(head, sets, rules, seed)
 
 

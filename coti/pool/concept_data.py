@@ -5,7 +5,7 @@ The pipeline's steps do the same one by one, with artifacts between them; here i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ __all__ = [
     "Seeds",
     "accepted_pool",
     "concept_data",
+    "read_negatives",
     "read_seeds",
     "reference_features",
     "with_seeds",
@@ -97,6 +98,17 @@ def read_seeds(folder: str | Path, resolution: int) -> Seeds:
     return Seeds(ImageSet(ids, images), dict(zip(ids, names, strict=True)))
 
 
+def read_negatives(folders: Sequence[str | Path], resolution: int) -> Iterator[torch.Tensor]:
+    """The images of each folder of ``aesthetic.negatives``, one in memory at a time; uint8
+    [n, 3, resolution, resolution].
+
+    Raises:
+        PoolError: there is no such folder, or one of its files is no image.
+    """
+    for folder in folders:
+        yield read_chosen_images(folder, resolution)[2]
+
+
 def accepted_pool(
     source: str,
     encoders: Encoders,
@@ -135,6 +147,7 @@ def with_seeds(
         seeds.images,
         settings.concept_score.distractors,
         settings.asked_for,
+        read_negatives(settings.aesthetic.negatives, seeds.images.images.shape[-1]),
     )
     return ConceptData(
         seeds=seeds.images,

@@ -34,6 +34,7 @@ __all__ = [
     "load_ratings",
     "load_user_ratings",
     "rate_selected",
+    "replayed_ratings",
 ]
 
 
@@ -266,6 +267,23 @@ def degraded_ratings(
     """``variants`` degraded copies of good images, uint8 [n, 3, h, w], as the scorer sees them."""
     degraded, ratings = graded_copies(images, seed, variants)
     return Ratings(encoder.encode_images(degraded), ratings)
+
+
+@torch.no_grad()
+def replayed_ratings(
+    head: AestheticHead,  # θ_0
+    features: torch.Tensor,  # [n, d], normalised, of images that nobody rated
+    count: int,  # how many are drawn; all where there are fewer
+    seed: int,  # of the draw
+    weight: float = 1.0,  # as Ratings'
+) -> Ratings:
+    """Images rated as θ_0 itself rates them, within the scale: they hold the head where it was.
+
+    Fitted to nothing but images rated 10, it would rate everything so.
+    """
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    drawn = features[order[:count]]
+    return Ratings(drawn, head.rating(drawn).clamp(0, TOP), weight)
 
 
 @deterministic()

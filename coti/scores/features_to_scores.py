@@ -3,8 +3,8 @@
 Features of a run travel as one :class:`~coti.core.tensors.TensorBundle`: ``pool`` and ``seeds``
 (float32, L2-normalised, of the scorer), ``pool_concept`` and ``seeds_concept`` where ℰ of Eq. 8 is
 another encoder, ``distractors`` where look-alikes are named, ``concept_text`` and ``other_texts``,
-the scorer's, of the concept's words and of what else there may be; the ids as ``pool_ids``,
-``seed_ids``.
+the scorer's, of the concept's words and of what else there may be; ``negatives_0`` and so on, the
+scorer's, a folder of ``aesthetic.negatives`` each; the ids as ``pool_ids``, ``seed_ids``.
 """
 
 from __future__ import annotations

@@ -43,6 +43,10 @@ class AestheticSettings(Strict):
     """Rated features that every fine-tuning replays."""
     user_ratings: str | None = None
     """A CSV of yours, columns ``file_name`` (in the pool or the seeds) and ``rating`` (0 to 10)."""
+    negatives: tuple[str, ...] = ()
+    """Folders of images of other things; before every cycle as many of each as X_T has are replayed
+    as the start head rates them, so that X_T's high ratings do not raise everything. The authors'
+    are a look-alike, other concepts, and what the base model generates by the concept's name."""
     degrade_seeds: bool = True
     """Add graded degradations of the seeds, rated by their severity."""
     selected_start: float = 8.5
@@ -58,6 +62,11 @@ class AestheticSettings(Strict):
         self._within(0, 10, "a rating", "selected_start")
         self._at_least(0, "selected_rise", "steps")
         self._above_zero("learning_rate")
+
+    @property
+    def encoding(self) -> AestheticSettings:
+        """What features depend on, the rest, such as ``steps``, at its defaults."""
+        return AestheticSettings(negatives=self.negatives)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,7 @@ def located_aesthetic(settings: AestheticSettings) -> AestheticSettings:
         head=settings.head and str(_head(settings.head, settings.head_sha256)),
         ratings=settings.ratings and locate(settings.ratings),
         user_ratings=settings.user_ratings and locate(settings.user_ratings),
+        negatives=tuple(locate(folder) for folder in settings.negatives),
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "base_model_fingerprint",
     "fingerprints_of",
     "judge_fingerprint",
+    "negatives_fingerprint",
     "params_of",
     "scorers_fingerprint",
     "ssl_judge_fingerprint",
@@ -78,7 +79,8 @@ def weights_of(settings: RunSettings) -> dict[str, str]:
         "judge": judge_fingerprint(settings.evaluation),
         "ssl_judge": ssl_judge_fingerprint(settings.evaluation),
         "ratings": fingerprint_optional(
-            "aesthetic", aesthetic.head, aesthetic.ratings, aesthetic.user_ratings
+            "aesthetic",
+            *(aesthetic.head, aesthetic.ratings, aesthetic.user_ratings, *aesthetic.negatives),
         ),
         "baselines": fingerprint_optional(
             "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
@@ -110,6 +112,11 @@ def ssl_judge_fingerprint(settings: EvaluationSettings) -> str:
     return fingerprint_model(
         settings.ssl_judge, settings.ssl_judge_pretrained, settings.ssl_judge_sha256
     )
+
+
+def negatives_fingerprint(settings: RunSettings) -> str:
+    """That of ``aesthetic.negatives``; empty where there are none."""
+    return fingerprint_optional("aesthetic.negatives", *settings.aesthetic.negatives)
 
 
 def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> str:

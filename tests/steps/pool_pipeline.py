@@ -64,6 +64,7 @@ def pool_only(folder: str, shard: int, device: str) -> None:
         quarantined=quarantined,
         seed_images=seeds,
         text="ankle boot",
+        negatives_fingerprint="",
         **encoding,
     )
 

@@ -22,6 +22,7 @@ from coti.scores.aesthetic import (
     load_ratings,
     load_user_ratings,
     rate_selected,
+    replayed_ratings,
 )
 from coti.settings import AestheticSettings
 
@@ -269,3 +270,54 @@ def test_ratings_that_are_not_finite_are_refused_when_read(
     save_file(tensors, tmp_path / "ratings.safetensors")
     with pytest.raises(PoolError, match=rf"ratings.safetensors: .*{said}"):
         load_ratings(tmp_path / "ratings.safetensors")
+
+
+def looks(kind: int, count: int, seed: int) -> torch.Tensor:
+    """Features as a CLIP model gives them: one direction for all images, less of a kind's own."""
+    draw = torch.Generator().manual_seed(seed)
+    own = torch.zeros(768)
+    own[0], own[1 + kind] = 1.0, 0.7
+    return normalized(own + 0.02 * torch.randn(count, 768, generator=draw))
+
+
+def affine_start() -> AestheticHead:
+    """A head as LAION's folded one: affine, images of the web around 5.5."""
+    torch.manual_seed(3)
+    head = AestheticHead(768, None).requires_grad_(False)
+    head[0].weight.mul_(6.0)  # type: ignore[operator]
+    head[0].bias.add_(5.5 - head.rating(looks(1, 100, 9)).mean())  # type: ignore[operator]
+    return head
+
+
+def test_negatives_hold_the_head_where_the_start_was() -> None:
+    """Fitted to images rated 10 alone, it rates other things so, too, and Eq. 11 gives looks no
+    weight; with such things replayed as θ_0 rates them, unseen ones stay, and X_T rises no less."""
+    head, settings = affine_start(), AestheticSettings(steps=700)
+    ten = [Ratings(looks(0, count, count), torch.full((count,), 10.0)) for count in (10, 200)]
+    others = [replayed_ratings(head, looks(kind, 300, kind), 210, kind, 2.0) for kind in (1, 2, 3)]
+    unseen, concept = looks(2, 200, 20), looks(0, 200, 21)
+    alone = finetune_aesthetic_head(head, ten, settings, seed=0)
+    held = finetune_aesthetic_head(head, [*ten, *others], settings, seed=0)
+    start = float(head.score(unseen).mean())
+    assert float(alone.score(unseen).mean()) > start + 1.5
+    assert abs(float(held.score(unseen).mean()) - start) < 0.3
+    assert float(held.score(concept).mean()) > float(held.score(unseen).mean()) + 2
+    # What an embedding generates is between X_T and what the base model generates by itself.
+    generated = normalized(looks(0, 200, 22) + looks(3, 200, 23))
+    weights = [1 - float(tuned.score(generated).mean()) / 10 for tuned in (alone, held)]
+    assert weights[1] > 1.5 * weights[0]
+
+
+def test_replayed_ratings_are_the_starts_within_the_scale() -> None:
+    """No more than there are, none twice, the same for a seed, never outside 0 to 10."""
+    head, features = affine_start(), looks(1, 40, 0)
+    some = replayed_ratings(head, features, 7, seed=1)
+    assert len(some.ratings) == 7
+    assert len(some.features.unique(dim=0)) == 7
+    assert torch.equal(some.ratings, head.rating(some.features))
+    assert torch.equal(some.features, replayed_ratings(head, features, 7, seed=1).features)
+    assert not torch.equal(some.features, replayed_ratings(head, features, 7, seed=2).features)
+    assert len(replayed_ratings(head, features, 1000, seed=1).ratings) == 40
+    with torch.no_grad():
+        head[0].bias.add_(100)  # type: ignore[operator]
+    assert replayed_ratings(head, features, 7, seed=1).ratings.tolist() == [10.0] * 7
