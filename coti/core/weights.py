@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from coti.core.errors import ModelError
+from coti.core.extras import install_extra
 from coti.core.file_rules import paths_of_keys
 from coti.core.hashes import fingerprint_files
 from coti.core.whole_files import whole_folder

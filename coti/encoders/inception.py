@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from coti.core.errors import ModelError
+from coti.core.extras import install_extra
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.weights import local_weights
 from coti.encoders.image_batches import batches, looking_at

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from coti.core.errors import PoolError
+from coti.core.extras import install_extra
 from coti.pool.entry import Entry, PoolSource
 from coti.pool.file_tree import FileTree, answer_of
 from coti.pool.layout import are_tables, is_shard, tree_entries
