@@ -117,5 +117,5 @@ def test_it_listens_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence."""
     monkeypatch.setattr(cli.studio, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'coti\[studio\]'"):
+    with pytest.raises(ConfigError, match=r"streamlit, which `make install` brings"):
         CliRunner().invoke(studio, [], catch_exceptions=False)
