@@ -27,6 +27,7 @@ __all__ = [
     "Decoded",
     "decode_text",
     "lines_of",
+    "object_of",
     "read_csv",
     "read_json",
     "read_records",
@@ -203,13 +204,13 @@ def valid_text(text: str) -> str:
 
 
 def read_json(text: str) -> Any:
-    """JSON whose strings are :func:`valid_text`.
+    """JSON whose strings are :func:`valid_text`, its objects :func:`object_of` their pairs.
 
     Raises:
         ValueError: it is none, or nested too deeply.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=object_of)
         return _valid(value) if _SURROGATE_ESCAPE.search(text) else value
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
@@ -221,8 +222,23 @@ def _valid(value: Any) -> Any:
     if isinstance(value, list):
         return [_valid(one) for one in value]
     if isinstance(value, dict):
-        return {valid_text(str(name)): _valid(one) for name, one in value.items()}
+        return object_of([(valid_text(str(name)), _valid(one)) for name, one in value.items()])
     return value
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and values as a dictionary; under a name that comes again, the list of its values.
+
+    >>> object_of([("noai", True), ("a", 1), ("noai", False)])
+    {'noai': [True, False], 'a': 1}
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        every: dict[str, list[Any]] = {name: [] for name in found}
+        for name, value in pairs:
+            every[name].append(value)
+        found = {name: said if len(said) > 1 else said[0] for name, said in every.items()}
+    return found
 
 
 class CsvRow(NamedTuple):

@@ -17,7 +17,7 @@ class Entry:
     """One input: a file, an object, a shard's member, a table's row."""
 
     name: str
-    """Relative to the source, printable."""
+    """Relative to the source, printable; another one for each input."""
     caption: str = ""
     """As it came."""
     read: Callable[[], bytes] | None = None
@@ -27,7 +27,8 @@ class Entry:
     """A reason code where there is nothing to read."""
     detail: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What the table says: ``url``, ``similarity``, ``punsafe``, ``pwatermark``, ``license`` …"""
+    """What the table says: ``url``, ``similarity``, ``punsafe``, ``pwatermark``, ``license`` …;
+    ``opt_out`` is how the owner refuses, and missing or empty where he does not."""
 
 
 class PoolSource(Protocol):

@@ -84,12 +84,13 @@ def ingest(
     path = folder / "images.parquet"
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
+    names: dict[str, int] = {}
     progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
     limits = Limits(resolution, settings.max_pixels, first_frame=settings.animated == "first_frame")
     with progress, whole_file(path) as part:
         writer = ImageWriter(part)
         for result in _results(pool.entries(), limits, settings):
-            row = _row(result, settings, seen)
+            row = _row(result, settings, seen, names)
             if result.png:
                 writer.add(row["id"], result.png)
             rows.append(row)
@@ -159,11 +160,15 @@ def _process(
     return result
 
 
-def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[str, Any]:
-    """A manifest row. The id is the content's hash, with a number for exact copies."""
+def _row(
+    result: _Result, settings: PoolSettings, seen: dict[str, int], names: dict[str, int]
+) -> dict[str, Any]:
+    """A manifest row. The id is the content's hash, with a number for exact copies; a name that
+    another row has gets a number, too.
+    """
     entry, decoded = result.entry, result.decoded
     # sources of other people's are no more to be trusted than what they read
-    name = printable(entry.name)
+    name = _unlike(redacted(printable(entry.name)), names)
     content = result.sha256 or "no content: " + hashlib.sha256(name.encode()).hexdigest()
     base = result.sha256[:20] or "x" + hashlib.sha256(name.encode()).hexdigest()[:19]
     seen[content] = seen.get(content, 0) + 1
@@ -173,7 +178,7 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         **{k: valid_text(v) if isinstance(v, str) else v for k, v in entry.extra.items()},
         "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
         "url": redacted(valid_text(entry.extra.get("url", ""))),
-        "source": redacted(name),
+        "source": name,
         "caption": caption,
         "caption_length": length,
         "sha256": result.sha256,
@@ -189,3 +194,13 @@ def _row(result: _Result, settings: PoolSettings, seen: dict[str, int]) -> dict[
         "thumbnail": decoded.thumbnail if decoded else "",
         "signals": decoded.signals if decoded else None,
     }
+
+
+def _unlike(name: str, taken: dict[str, int]) -> str:
+    """The name, or the first of ``name#2``, ``name#3``, … that is not taken; takes it."""
+    found = name
+    while found in taken:
+        taken[name] += 1
+        found = f"{name}#{taken[name]}"
+    taken[found] = 1
+    return found

@@ -17,7 +17,8 @@ from coti.core.errors import PoolError
 from coti.core.file_rules import TABLE_SUFFIXES, stand_in
 from coti.core.text_files import decode_text, lines_of, read_csv, read_json
 from coti.pool.parquet_process import parquet_batches
-from coti.pool.table_columns import COLUMNS, match_columns, plain_name
+from coti.pool.refusals import REFUSAL_COLUMNS
+from coti.pool.table_columns import COLUMNS, REFUSING, column_of, match_columns, plain_name
 
 __all__ = [
     "TABLE_SUFFIXES",
@@ -35,6 +36,8 @@ _LONGEST_CELL = 4_000_000
 """Characters; what is longer was never one value."""
 _LONGEST_LINE = 8_000_000
 """Characters of JSON, which may take twenty times as much once it is parsed."""
+_EITHER_WAY = frozenset((*REFUSAL_COLUMNS, *REFUSING)) - {"license"}
+"""Columns that count wherever they may lie in a row of too many cells; a licence allows."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,13 @@ class Row:
 
 @dataclass
 class Table:
-    """A table file; ``columns`` maps our names to the file's."""
+    """A table file; ``columns`` are those that it has, by our names."""
 
     path: Path
     """Its name says what it is."""
     stream: BinaryIO
     """The open file, which is read once and closed."""
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     named: bool = False
     """Whether a header was there; JSON lines have none."""
@@ -85,10 +88,15 @@ class Table:
         except OSError as error:
             raise PoolError(f"The table {self.path} cannot be read: {error}.") from error
 
-    def _name_columns(self, names: list[str]) -> None:
-        self.named, self.columns = True, match_columns(names)
+    def _name_columns(self, names: list[str]) -> dict[str, int]:
+        places = match_columns(names)
+        self.named, self.columns = True, set(places)
         if len({plain_name(name) for name in names}) < len(names):
-            self.notes.append(f"{self.path.name} names a column twice; the first one counts")
+            self.notes.append(
+                f"{self.path.name} names a column twice; the first one counts, of those that may "
+                "refuse each"
+            )
+        return places
 
     def _text(self, stream: BinaryIO) -> str:
         size = stream.seek(0, os.SEEK_END)  # a read of what may be reserves as much
@@ -110,21 +118,22 @@ class Table:
         joined = 0
         for number, (_, cells, problem) in enumerate(read_csv(text, _KNOWN), -1):
             if number < 0:
-                names = cells
-                self._name_columns(names)
-                places = {ours: names.index(theirs) for ours, theirs in self.columns.items()}
+                names, places = cells, self._name_columns(cells)
                 continue
+            may: dict[str, list[str]] = {}
             if len(cells) > len(names) and "caption" in places:
-                # commas that nobody quoted: free text is what has them
-                at, surplus = places["caption"], len(cells) - len(names)
-                cells[at : at + surplus + 1] = [",".join(cells[at : at + surplus + 1])]
+                may = _wherever(cells, len(names), places)
+                cells = _fitted(cells, len(names), places["caption"])
                 joined += 1
-            values = {ours: cells[i] for ours, i in places.items() if i < len(cells)}
+            values: dict[str, Any] = {
+                ours: cells[i] for ours, i in places.items() if i < len(cells)
+            }
+            values |= may
             yield Row(number, values, problem)
         if joined:
             self.notes.append(
                 f"{self.path.name}: {joined} rows have more cells than the header; the surplus is "
-                "taken as commas of the caption"
+                "taken as commas of the caption, or is empty"
             )
 
     def _json_lines(self, text: str) -> Iterator[Row]:
@@ -133,18 +142,51 @@ class Table:
                 yield Row(number, {}, f"a line of {len(line)} characters")
                 continue
             row = json_row(number, line)
-            self.columns.update(zip(row.values, row.values, strict=True))
+            self.columns.update(row.values)
             yield row
 
     def _parquet(self, stream: BinaryIO) -> Iterator[Row]:
-        number = 0
+        number, places = 0, dict[str, int]()
         for said in parquet_batches(stream, str(self.path)):
             if isinstance(said, list):
-                self._name_columns(said)
+                places = self._name_columns(said)
                 continue
             for values, problem in zip(said.rows, said.problems, strict=True):
-                yield Row(number, dict(zip(self.columns, values, strict=True)), problem)
+                yield Row(number, dict(zip(places, values, strict=True)), problem)
                 number += 1
+
+
+def _fitted(cells: list[str], width: int, caption: int) -> list[str]:
+    """A row of more cells than ``width`` as one of so many.
+
+    The surplus is commas that nobody quoted, and free text is what has them; or the row ends in
+    empty cells, as spreadsheets export them. No caption ends in a comma.
+    """
+    end, last = len(cells), caption + len(cells) - width
+    while end > width and not cells[end - 1].strip() and not cells[last].strip():
+        end, last = end - 1, last - 1
+    return [*cells[:caption], ",".join(cells[caption : last + 1]), *cells[last + 1 : end]]
+
+
+def _wherever(cells: list[str], width: int, places: Mapping[str, int]) -> dict[str, list[str]]:
+    """What may be the value of a column that refuses, in a row of more cells than ``width``.
+
+    How many of the empty cells at its end are surplus, nobody knows.
+    """
+    surplus = len(cells) - width
+    empty = 0
+    while empty < surplus and not cells[-1 - empty].strip():
+        empty += 1
+    spans: dict[str, tuple[int, int]] = {}
+    for ours, i in places.items() if empty else ():
+        if i > places["caption"] and (column := column_of(ours)) in _EITHER_WAY:
+            first, last = spans.get(column, (i, i))
+            spans[column] = min(first, i), max(last, i)
+    end = len(cells) - empty
+    return {
+        f"{column} or": cells[first + surplus - empty : min(last + surplus, end)]
+        for column, (first, last) in spans.items()
+    }
 
 
 def _checked(row: Row) -> Row:
@@ -171,5 +213,6 @@ def value_row(number: int, values: Any) -> Row:
     """What a JSON text says as a row."""
     if not isinstance(values, dict):
         return Row(number, {}, "not a JSON object")
-    columns = match_columns([str(name) for name in values])
-    return Row(number, {ours: values[theirs] for ours, theirs in columns.items()})
+    said = list(values.values())
+    places = match_columns([str(name) for name in values])
+    return Row(number, {ours: said[place] for ours, place in places.items()})

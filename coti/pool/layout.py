@@ -37,7 +37,7 @@ from coti.pool.sidecars import (
     sample_key,
 )
 from coti.pool.table_columns import COLUMNS
-from coti.pool.untrusted_text import as_text, printable
+from coti.pool.untrusted_text import as_text, escaped, printable
 from coti.settings import PoolSettings
 
 __all__ = [
@@ -51,6 +51,15 @@ __all__ = [
     "shard_entries",
     "tree_entries",
 ]
+
+
+# fmt: off
+_PARTS = frozenset((
+    ".cls", ".cls2", ".id", ".idx", ".inx", ".index", ".pth", ".ten", ".tb", ".npy", ".npz", ".pyd",
+    ".pickle", ".pkl", ".mp", ".msg", ".msgpack", ".cbor", ".emb", ".bbox", ".transcript",
+))
+"""Members of WebDataset's samples that are no image, beside those that folders have."""
+# fmt: on
 
 
 class Files(Protocol):
@@ -91,7 +100,7 @@ def tree_entries(
     if not names:
         raise PoolError(f"The pool {said!r} is empty: put images into it.")
     tables = [name for name in names if is_metadata(name)]
-    rows, leftover = _metadata(tree, tables, names, notes, settings.max_inputs)
+    rows, leftover = _metadata(tree, tables, names, notes, settings)
     yield from listed_entries(
         tree,
         [name for name in names if not is_metadata(name)],
@@ -134,7 +143,7 @@ def file_entries(
         said: what tables say, by identity.
         unsaid: of a file that no table speaks of.
         prefix: of the entries' names.
-        sampled: what is neither image nor sidecar belongs to the sample that it is in, and is an
+        sampled: a class, a feature or the like belongs to the sample that it is in, and is an
             input of its own only where the sample has no image.
     """
     members = names if isinstance(names, Mapping) else {name: (name, 0) for name in names}
@@ -156,7 +165,7 @@ def file_entries(
                 beside[identity],
                 members,
                 partial(_read_sidecar, files),
-                settings.caption_language,
+                settings,
             )
         else:
             caption, extra, notes = "", {}, []
@@ -168,7 +177,7 @@ def file_entries(
             if table.problem and not problem[0]:
                 problem = ("bad_row", table.problem)
         detail = (table or unsaid).detail
-        place = table.place if table and table.place else f"{prefix}{printable(identity)}"
+        place = table.place if table and table.place else f"{prefix}{escaped(identity)}"
         if problem[0]:
             yield Entry(place, caption, None, *problem, extra)
         else:
@@ -192,7 +201,7 @@ def shard_entries(
     """
     shard = shard or index_shard(tree, name)
     names = {identity: (member.name, member.part) for identity, member in shard.members.items()}
-    place = printable(name)
+    place = escaped(name)
     yield from file_entries(
         shard, names, settings, said or {}, unsaid or Said(), f"{place}/", sampled=True
     )
@@ -211,7 +220,8 @@ def _role(name: str, sampled: bool) -> str:
     """Image, sidecar, part of a sample, or none of these.
 
     A file of a folder that may be an image is opened to see; so is nothing but what is called one
-    in a sample, whose other members are classes, features and the like. Sounds have texts, too.
+    in a sample, whose other members are classes, features and the like (a part), or nobody knows
+    what (none). Sounds have texts, too.
     """
     kind, suffix = kind_of_file(name), suffix_of(name)
     if kind == "system" or is_map(name):
@@ -219,7 +229,8 @@ def _role(name: str, sampled: bool) -> str:
     if suffix in SIDECAR_SUFFIXES:
         return "sidecar"
     if sampled:
-        return "image" if suffix in IMAGE_SUFFIXES else "part"
+        part = suffix in _PARTS or kind in ("side", "other")
+        return "image" if suffix in IMAGE_SUFFIXES else "part" if part else "none"
     return "image" if kind in ("image", "other") else "none"
 
 
@@ -232,6 +243,8 @@ def _no_image(name: str, role: str) -> tuple[str, str] | None:
         return "other_file", "a map of an image by its name: rename it to have it read"
     if role == "sidecar":
         return "other_file", f"{suffix}, of no image here"
+    if role == "none" and kind == "image":
+        return "other_file", f"{suffix[:50]!r} is no image's suffix: rename it to have it read"
     return ("other_file", suffix) if kind != "image" or role == "part" else None
 
 
@@ -259,7 +272,11 @@ def is_shard(name: str) -> bool:
 
 
 def _metadata(
-    tree: FileTree, tables: list[str], names: Collection[str], notes: list[str], most: int
+    tree: FileTree,
+    tables: list[str],
+    names: Collection[str],
+    notes: list[str],
+    settings: PoolSettings,
 ) -> tuple[dict[str, Said], list[Entry]]:
     """What the tables say by the file they name, and the rows that are inputs of their own."""
     known = set(names)
@@ -268,6 +285,7 @@ def _metadata(
         composed.setdefault(unicodedata.normalize("NFC", name), name)
     rows: dict[str, Said] = {}
     leftover: list[Entry] = []
+    most = settings.max_inputs
     for table_name in tables:
         reason, detail = tree.refused(table_name)
         if not reason:
@@ -276,13 +294,13 @@ def _metadata(
             except Rejected as rejected:
                 reason, detail = rejected.reason, rejected.detail
         if reason:
-            leftover.append(Entry(printable(table_name), "", None, reason, detail))
+            leftover.append(Entry(escaped(table_name), "", None, reason, detail))
             continue
         empty = True
         for row in table.rows():
             empty = False
             name, reason, detail = _named(row, posixpath.dirname(table_name), known, composed)
-            caption, extra = as_text(row.values.get("caption")), row_extra(row)
+            caption, extra = as_text(row.values.get("caption")), row_extra(row, settings)
             if name in rows and not reason:
                 # what the file's second row refuses is refused all the same
                 rows[name].extra = merged_extra(rows[name].extra, extra)
@@ -290,7 +308,7 @@ def _metadata(
             if not reason:
                 rows[name] = Said(caption, extra, problem=row.problem)
                 continue
-            place = f"{printable(table_name)}#{row.number}"
+            place = f"{escaped(table_name)}#{row.number}"
             leftover.append(Entry(place, caption, None, reason, detail, extra))
         if (table.named or not empty) and "file_name" not in table.columns:
             raise PoolError(

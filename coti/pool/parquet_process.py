@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -29,8 +30,9 @@ from tqdm import tqdm
 
 import coti
 from coti.core.errors import PoolError
-from coti.core.text_files import decode_text, valid_text
-from coti.pool.table_columns import match_columns
+from coti.core.text_files import decode_text, object_of, valid_text
+from coti.pool.refusals import REFUSAL_COLUMNS
+from coti.pool.table_columns import REFUSING, column_of, match_columns
 
 __all__ = ["Batch", "answers", "parquet_batches", "read_parquet"]
 
@@ -49,6 +51,8 @@ _LARGEST_CELL = 100_000_000
 _UNPACKED = (64_000_000, 100)
 """Bytes that a file may unpack to: so many, and so many times its own size more."""
 _MOST_VALUES = 100
+"""Of a list or a mapping; a row is not judged by some of the values that may refuse it."""
+_JUDGING = frozenset((*REFUSING, *REFUSAL_COLUMNS))
 
 
 @dataclass
@@ -163,6 +167,8 @@ def _whole(cell: Any, cells: bytes) -> Any:
     """A cell as it was; what encoding it has is found out here, not in the confined process."""
     if isinstance(cell, list):
         return [_whole(one, cells) for one in cell]
+    if isinstance(cell, dict) and "object" in cell:
+        return object_of([(str(name), _whole(one, cells)) for name, one in cell["object"]])
     if isinstance(cell, dict):
         start, size = int(cell["at"]), int(cell["size"])
         data = cells[start : start + size]
@@ -180,7 +186,8 @@ def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
     try:
         file = pq.ParquetFile(stream, pre_buffer=False)
         metadata, names = file.metadata, list(file.schema_arrow.names)
-        ours = match_columns(names)
+        ours, numbered = match_columns(names), list(_nth(names))
+        wanted = [numbered[place] for place in ours.values()]
         yield {"names": [valid_text(name) for name in names]}, b""
         if metadata.num_rows > size:
             raise ValueError(f"it claims {metadata.num_rows} rows in {size} bytes")
@@ -188,23 +195,21 @@ def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
         weight = sum(group.total_byte_size for group in groups) // max(metadata.num_rows, 1)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(weight, 1)))
         left = _UNPACKED[0] + _UNPACKED[1] * size
-        columns = list(dict.fromkeys(ours.values()))
+        columns = list(dict.fromkeys(names[place] for place in ours.values()))
         for batch in file.iter_batches(rows, columns=columns, use_threads=False):
             problems = [""] * batch.num_rows
-            values = [
-                _cells(batch.column(batch.schema.names.index(theirs)), problems, theirs)
-                for theirs in ours.values()
-            ]
+            there = _nth(batch.schema.names)
+            values = [_cells(batch.column(there[which]), problems, which[0]) for which in wanted]
             start, cells, ready = 0, bytearray(), list[list[Any]]()
             sent = 0
             for number in range(batch.num_rows):
                 before = len(cells)
-                ready.append(
-                    [
-                        _sent(v[number], n == "image", cells)
-                        for n, v in zip(ours, values, strict=True)
-                    ]
-                )
+                row = list[Any]()
+                for n, column in zip(ours, values, strict=True):
+                    row.append(_sent(column[number], n == "image", cells))
+                    if column_of(n) in _JUDGING and _width(column[number]) > _MOST_VALUES:
+                        problems[number] = f"more than {_MOST_VALUES} values under {column_of(n)}"
+                ready.append(row)
                 weight = len(cells) - before + sum(map(_size, ready[-1]))
                 left, sent = left - weight, sent + weight
                 if left < 0:
@@ -217,6 +222,16 @@ def read_parquet(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
         yield {"error": f"it needs more than {_MEMORY} bytes of memory"}, b""
     except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError, OverflowError) as error:
         yield {"error": " ".join(str(error).split())[:160]}, b""
+
+
+def _nth(names: list[str]) -> dict[tuple[str, int], int]:
+    """The place of each name's first, second, … column."""
+    found: dict[str, int] = {}
+    places: dict[tuple[str, int], int] = {}
+    for place, name in enumerate(names):
+        places[name, found.setdefault(name, 0)] = place
+        found[name] += 1
+    return places
 
 
 def _cells(column: Any, problems: list[str], name: str) -> list[Any]:
@@ -253,13 +268,32 @@ def _sent(cell: Any, image: bool, cells: bytearray) -> Any:
     if isinstance(cell, str):
         return valid_text(cell)
     if isinstance(cell, list):
+        if cell and isinstance(cell[0], tuple):  # a map
+            return _sent_pairs(cell, cells)
         return [_sent(one, False, cells) for one in cell[:_MOST_VALUES]]
     if isinstance(cell, dict) and image and isinstance(cell.get("bytes"), bytes):
         return _sent(cell["bytes"], True, cells)  # the Hugging Face image type
+    if isinstance(cell, dict):
+        return _sent_pairs(list(cell.items()), cells)
+    if isinstance(cell, Decimal):
+        return float(cell)
     return cell if isinstance(cell, bool | int | float) else None
 
 
+def _sent_pairs(pairs: list[tuple[Any, Any]], cells: bytearray) -> Any:
+    said = [(valid_text(str(name)), _sent(one, False, cells)) for name, one in pairs[:_MOST_VALUES]]
+    return {"object": said}
+
+
+def _width(cell: Any) -> int:
+    """Values of the longest list or mapping in a cell."""
+    parts = list(cell.values()) if isinstance(cell, dict) else cell
+    return max(len(parts), *map(_width, parts), 0) if isinstance(parts, list | tuple) else 0
+
+
 def _size(cell: Any) -> int:
+    if isinstance(cell, dict):
+        return 8 + sum(len(name) + _size(one) for name, one in cell.get("object", ()))
     if isinstance(cell, list):
         return 8 + sum(map(_size, cell))
     return len(cell) if isinstance(cell, str) else 8

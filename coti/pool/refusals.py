@@ -6,10 +6,12 @@ alone.
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from coti.pool.untrusted_text import as_number, leaves, printable
@@ -21,10 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFUSAL_COLUMNS",
-    "refusal_in_columns",
     "refusal_in_headers",
     "refusal_in_image",
-    "refusals_of_row",
+    "refusal_in_row",
     "robots_directive",
 ]
 
@@ -36,17 +37,42 @@ REFUSAL_COLUMNS = (
 
 _YES = {"true", "yes", "y", "t", "on", "opt-out", "optout", "opted-out", "reserved"}
 _WITH_VALUE = ("max-snippet", "max-image-preview", "max-video-preview")
-_UNAVAILABLE = re.compile(r"unavailable_after:\s*(.+)", re.IGNORECASE)
-_USAGES = ("train-ai", "train-genai", "genai", "ai", "bots")
-_IN_IMAGE = (
+_ROBOTS_WORD = re.compile(r"([^\s,;:|\"'<>()\[\]{}]+)(\s*:(?!//))?")
+"""A directive or, before a colon that is none of a URL, an agent."""
+_TIME = re.compile(r"\d{1,2}|\d{4}-\d\d-\d\dt\d\d|\d\d[+-]\d\d")
+"""What stands before a colon in a date."""
+_NO = re.compile(r"[\s\"']*(?:false|no|off|0)\b", re.IGNORECASE)
+_MOST_DATES = 50
+"""Of a text; nobody who writes more means that they are to come."""
+_WORDS = re.compile(r"[\s,;:|\"'?()\[\]{}]+")
+_NO_TRAINING = re.compile(
+    r"(?<![\w-])(?:train-ai|train-genai|genai|ai|bots)[\"']?\s*[=:]\s*[\"']*"
+    r"(?:\?0|n|no|false|0)(?![\w.-])",
+    re.IGNORECASE,
+)
+_Pattern = re.Pattern[bytes]
+_IN_IMAGE: tuple[tuple[str, tuple[bytes, ...], _Pattern, _Pattern | None], ...] = (
     # PLUS, in IPTC's photo metadata: all of its prohibitions hold for training
-    (b"DMI-PROHIBITED", re.compile(rb"DMI-PROHIBITED[A-Z-]*"), "data-mining"),
     (
-        b"tdm:reservation",
-        re.compile(rb"tdm:reservation\s*(?:=\s*[\"']|>)\s*1\b"),
+        "data-mining",
+        (b"ROHIBITED", b"rohibited"),
+        re.compile(rb"dmi-prohibited[a-z-]*", re.IGNORECASE),
+        None,
+    ),
+    # an attribute, or an element's text behind other elements
+    (
         "tdm-reservation",
+        (b"eservation",),
+        re.compile(rb"tdm[\w-]{0,20}:reservation", re.IGNORECASE),
+        re.compile(
+            rb"(?:\s*=\s*[\"']|(?:\s[^<>]{0,300})?>(?:\s|<!\[CDATA\[|<\w[^<>]{0,200}>){0,20})"
+            rb"\s*([^\"'<>\]]{1,40})"
+        ),
     ),
 )
+"""What is asked, what stands in any data that asks it, where it stands, and how it goes on."""
+_MOST_MARKS = 1_000
+"""In an image; it is not read behind so many, and no honest one has them."""
 
 
 def refusal_in_headers(headers: CIMultiDictProxy[str], settings: FetchSettings) -> str:
@@ -75,90 +101,117 @@ def robots_directive(values: Iterable[str], settings: FetchSettings) -> str:
     if "noindex" in refused:
         refused |= {"none", "unavailable_after"}
     for value in values:
-        meant = True
-        for part in re.split("[,;]", value.lower()):
-            name, colon, rest = part.partition(":")
-            if colon and name.strip() not in (*_WITH_VALUE, "unavailable_after"):
-                meant, part = name.strip() in ("*", ours), rest
-            words = part.split()
-            if words and words[0] == "unavailable_after:" and not _past(value):
-                continue
-            found = [word.rstrip(":") for word in words if word.rstrip(":") in refused]
-            if meant and found and not words[0].startswith(_WITH_VALUE):
-                return found[0]
+        meant, before, dates = True, "", 0
+        for found in _ROBOTS_WORD.finditer(value.lower()):
+            word, colon = found.group(1).strip("."), found.group(2)
+            if word == "unavailable_after":
+                dates += 1
+                past = dates > _MOST_DATES or _past(value[found.end() : found.end() + 80])
+                if meant and past and word in refused:
+                    return word
+            elif word in refused:
+                no = colon and _NO.match(value, found.end())
+                if meant and not no and not (word == "none" and before in _WITH_VALUE):
+                    return word
+            elif colon and word not in _WITH_VALUE and not _TIME.fullmatch(word):
+                meant = word.partition("/")[0] in ("*", ours)
+            before = word
     return ""
 
 
-def _past(header: str) -> bool:
-    """Whether a header's ``unavailable_after`` lies behind us; no if its date cannot be read."""
-    found = _UNAVAILABLE.search(header)
-    text = found.group(1).strip() if found else ""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
-        for date in (text, text.split(",")[0], " ".join(text.split()[:1])):
-            try:
-                when = read(date)
-            except (TypeError, ValueError, IndexError):
-                continue
-            return (when if when.tzinfo else when.replace(tzinfo=UTC)) < datetime.now(UTC)
+def _past(text: str) -> bool:
+    """Whether the date that a text begins with lies behind us; no if it cannot be read."""
+    text = text.lstrip(" \t:='\"").upper()
+    parts = re.split("[,;|'\"]", text)
+    for date in (text, parts[0], ",".join(parts[:2]), " ".join(text.split()[:1])):
+        for written in (date, f"{date} 00:00:00"):
+            for read in (parsedate_to_datetime, datetime.fromisoformat):
+                try:
+                    when = read(written)
+                    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+                    return when < datetime.now(UTC)
+                except (TypeError, ValueError, IndexError, OverflowError):
+                    continue
     return False
 
 
 def _tdm(values: Iterable[str], settings: FetchSettings) -> str:
-    """``1`` where the rights of text and data mining are reserved (W3C's TDMRep)."""
+    """What reserves the rights of text and data mining (W3C's TDMRep): ``1``, if anything."""
     if "tdm-reservation" not in _refused(settings):
         return ""
-    return "1" if any(_says_yes(value) for value in values) else ""
+    words = (word for value in values for word in _WORDS.split(value))
+    return next(filter(_says_yes, words), "")
 
 
 def _usage(values: Iterable[str], settings: FetchSettings) -> str:
     """The preference against training in ``Content-Usage`` headers (IETF AIPREF), if any."""
     if "train-ai" not in _refused(settings):
         return ""
-    for value in values:
-        for part in value.lower().split(","):
-            name, _, said = part.partition("=")
-            if name.strip() in _USAGES and said.partition(";")[0].strip() in ("n", "no", "?0"):
-                return part.strip()[:40]
+    found = next(filter(None, map(_NO_TRAINING.search, values)), None)
+    return found.group()[:40] if found else ""
+
+
+def _opted_out(values: Iterable[str], settings: FetchSettings) -> str:
+    """The word that says yes or is a directive, if any."""
+    refused = _refused(settings)
+    words = (word for value in values for word in _WORDS.split(value))
+    return next((word for word in words if _says_yes(word) or word.lower() in refused), "")
+
+
+_BY_COLUMN: dict[str, tuple[Callable[[Iterable[str], FetchSettings], str], str]] = {
+    **dict.fromkeys(("x_robots_tag", "robots"), (robots_directive, ": ")),
+    **dict.fromkeys(("tdm_reservation", "tdm"), (_tdm, "")),
+    "content_usage": (_usage, "="),
+}
+"""Who judges the texts of a column, and what stands there between a name and its value."""
+
+
+def refusal_in_row(values: Mapping[str, Any], settings: FetchSettings) -> str:
+    """The column and the text in it that forbid the use of what a row names, or an empty string.
+
+    Each text counts for itself, however deep it lies in a list or a mapping, and as a whole,
+    however long it is; only what is shown of it is cut.
+
+    >>> from coti.settings import FetchSettings
+    >>> refusal_in_row({"noai": False, "robots 2": ["googlebot: index", "noai"]}, FetchSettings())
+    'robots: noai'
+    """
+    for name, value in values.items():
+        column = name.partition(" ")[0]
+        if column in REFUSAL_COLUMNS:
+            judge, between = _BY_COLUMN.get(column, (_opted_out, ""))
+            for text in leaves(value, between):
+                if found := judge([text], settings):
+                    return printable(f"{column}: {text if len(text) <= 80 else found}")[:200]
     return ""
-
-
-def refusals_of_row(values: Mapping[str, Any]) -> str:
-    """What a row says in :data:`REFUSAL_COLUMNS`, ``name: value; …`` as the manifest has it."""
-    said = {
-        name: printable(", ".join(dict.fromkeys(leaves(values.get(name)))))[:2_000]
-        for name in REFUSAL_COLUMNS
-        if name in values
-    }
-    return "; ".join(f"{name}: {text}" for name, text in said.items() if text.strip())
-
-
-def refusal_in_columns(said: str, settings: FetchSettings) -> bool:
-    """Whether what :func:`refusals_of_row` made of a row forbids its use."""
-    for part in said.split("; "):
-        name, colon, value = part.partition(": ")
-        if name not in REFUSAL_COLUMNS or not colon:
-            name, value = "", part
-        if name in ("x_robots_tag", "robots"):
-            refused = bool(robots_directive([value], settings))
-        elif name in ("tdm_reservation", "tdm"):
-            refused = bool(_tdm([value], settings))
-        elif name == "content_usage":
-            refused = bool(_usage([value], settings))
-        else:
-            words = re.split(r"[\s,;:]+", value.lower())
-            refused = any(map(_says_yes, words)) or not _refused(settings).isdisjoint(words)
-        if refused:
-            return True
-    return False
 
 
 def refusal_in_image(data: bytes, settings: FetchSettings) -> str:
-    """The request in an image's own metadata (XMP) that forbids its use, or an empty string."""
-    for mark, pattern, name in _IN_IMAGE:
-        # The plain search costs nothing, the pattern would cost as much as decoding.
-        if mark in data and name in _refused(settings) and (found := pattern.search(data)):
-            return found.group().decode("ascii", errors="replace")[:80]
+    """The request in an image's own metadata (XMP) that forbids its use, or an empty string.
+
+    Text is found in UTF-8 and UTF-16: the zeros between the letters are passed over.
+    """
+    refused = _refused(settings)
+    for name, marks, where, value in _IN_IMAGE:
+        for width in (1, 2) if name in refused else ():
+            # The plain search costs next to nothing, the pattern as much as decoding.
+            if not any(_wide(mark, width) in data for mark in marks):
+                continue
+            for start in range(width):
+                text = data[start::width]
+                for number, found in enumerate(where.finditer(text)):
+                    said = value.match(text, found.end()) if value else None
+                    yes = said and _says_yes(html.unescape(said.group(1).decode("latin-1")))
+                    if value is None or yes or number >= _MOST_MARKS:
+                        end = said.end() if said else found.end()
+                        return printable(text[found.start() : end].decode("latin-1"))[:80]
     return ""
+
+
+@cache
+def _wide(mark: bytes, width: int) -> bytes:
+    """ASCII in characters of so many bytes, from the first one's byte to the last one's."""
+    return (b"\0" * (width - 1)).join(mark[i : i + 1] for i in range(len(mark)))
 
 
 def _says_yes(value: str) -> bool:

@@ -13,9 +13,10 @@ from coti.core.file_rules import SIDECAR_SUFFIXES, kind_of_file, suffix_of
 from coti.core.text_files import decode_text, read_json
 from coti.pool.input_tables import Row, json_row, value_row
 from coti.pool.reasons import Rejected
-from coti.pool.refusals import refusals_of_row
-from coti.pool.table_columns import REFUSING
-from coti.pool.untrusted_text import as_number, as_text, leaves, printable
+from coti.pool.refusals import refusal_in_row
+from coti.pool.table_columns import REFUSING, column_of
+from coti.pool.untrusted_text import as_number, as_text, leaves, printable, scalars
+from coti.settings import PoolSettings
 
 __all__ = [
     "SIDECAR_LIMIT",
@@ -32,6 +33,8 @@ __all__ = [
 SIDECAR_LIMIT = 4_000_000
 """Bytes; a larger caption file is none."""
 
+_LONGEST = 2_000
+"""Characters of a value in the manifest."""
 _MOST_BESIDE = 20
 """Sidecars that may speak for all images of one sample."""
 _TRANSLATION = re.compile(r"^([a-z]{2,3}(?:_[A-Z]{2})?(?:@\w+)?)(?:\.utf-?8)?=(.*)$", re.I)
@@ -176,7 +179,7 @@ def read_sidecars(
     beside: Beside,
     names: Mapping[str, tuple[str, int]],
     read: Callable[[str], bytes],
-    language: str,
+    settings: PoolSettings,
 ) -> tuple[str, dict[str, Any], list[str]]:
     """Caption, further values and notes of an image's sidecars.
 
@@ -202,10 +205,10 @@ def read_sidecars(
                 rows = _json_rows(text)
                 text = next(filter(None, (as_text(row.values.get("caption")) for row in rows)), "")
                 notes += [f"{base} is {row.problem}" for row in rows if row.problem]
-                for extra in map(row_extra, rows):
+                for extra in (row_extra(row, settings) for row in rows):
                     extras.append(extra if own else {k: extra[k] for k in _KEPT if k in extra})
             elif own:
-                text = caption_of(text, language)
+                text = caption_of(text, settings.caption_language)
             if own and text.strip():
                 captions.setdefault(suffix, text)
     caption = next((captions[suffix] for suffix in SIDECAR_SUFFIXES if suffix in captions), "")
@@ -243,25 +246,24 @@ def caption_of(text: str, language: str = "") -> str:
     return " ".join(own)
 
 
-def row_extra(row: Row) -> dict[str, Any]:
+def row_extra(row: Row, settings: PoolSettings) -> dict[str, Any]:
     """What a table says of an image beside its caption, in our columns.
 
-    Several columns that mean the same (``punsafe``, ``nsfw_score``) are one value, the strictest.
+    Several columns that mean the same (``punsafe``, ``nsfw_score``) and several values of one are
+    one value, the strictest. ``opt_out`` is what refuses, by :func:`refusal_in_row`.
     """
-    extra: dict[str, Any] = {}
+    said: list[dict[str, Any]] = []
     for name, value in row.values.items():
-        ours = name.split(" ")[0]
+        ours = column_of(name)
         if ours in ("similarity", "punsafe", "pwatermark", "aesthetic"):
-            said: Any = as_number(value)
+            numbers = (as_number(one) for one in scalars(value))
+            said += [{ours: number} for number in numbers if number is not None]
         elif ours in ("url", "license", "nsfw"):
-            said = printable("; ".join(dict.fromkeys(leaves(value))))[:2_000] or None
-        else:
-            continue
-        if said is not None:
-            extra = merged_extra(extra, {ours: said})
-    if refusals := refusals_of_row(row.values):
-        extra["opt_out"] = refusals
-    return extra
+            text = printable("; ".join(dict.fromkeys(leaves(value))))
+            said += [{ours: _cut(text)}] if text else []
+    if refusal := refusal_in_row(row.values, settings.fetch):
+        said.append({"opt_out": refusal})
+    return merged_extra(*said)
 
 
 def merged_extra(*extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,5 +280,10 @@ def merged_extra(*extras: Mapping[str, Any]) -> dict[str, Any]:
             elif name in ("punsafe", "pwatermark"):
                 merged[name] = max(merged[name], value)
             elif name in ("opt_out", "license", "nsfw") and value not in merged[name].split("; "):
-                merged[name] += f"; {value}"
+                merged[name] = _cut(f"{merged[name]}; {value}")
     return merged
+
+
+def _cut(text: str) -> str:
+    """At most so much that a manifest can show it; what was cut is not what it began with."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -6,7 +6,7 @@ import re
 
 from coti.pool.refusals import REFUSAL_COLUMNS
 
-__all__ = ["COLUMNS", "REFUSING", "match_columns", "plain_name"]
+__all__ = ["COLUMNS", "REFUSING", "column_of", "match_columns", "plain_name"]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "file_name": ("file_name", "filename", "image", "file", "path", "image_path", "filepath"),
@@ -50,21 +50,36 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 REFUSING = ("license", "nsfw", "punsafe", "pwatermark")
 """Columns by which an image is refused, beside its owner's :data:`REFUSAL_COLUMNS`."""
 
+_EACH = frozenset((*REFUSING, *REFUSAL_COLUMNS))
 
-def match_columns(names: list[str]) -> dict[str, str]:
-    """Our column names -> the file's, by :data:`COLUMNS`.
 
-    Of :data:`REFUSING` a second one that is there, too, is under ``punsafe 2``, and so on.
+def match_columns(names: list[str]) -> dict[str, int]:
+    """Our column names -> the places of the file's, by :data:`COLUMNS`.
+
+    Where an image may be refused, each column counts, two of one name, too: the second is under
+    ``punsafe 2``, and so on.
+
+    >>> match_columns(["Text", "noai", "NoAI", "text"])
+    {'caption': 0, 'noai': 1, 'noai 2': 2}
     """
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(plain_name(name), name)
-    found: dict[str, str] = {}
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(plain_name(name), []).append(place)
+    found: dict[str, int] = {}
     for ours, variants in COLUMNS.items():
-        there = [plain[variant] for variant in variants if variant in plain]
-        for number, theirs in enumerate(there if ours in REFUSING else there[:1], 1):
-            found[ours if number == 1 else f"{ours} {number}"] = theirs
+        there = [place for variant in dict.fromkeys(variants) for place in places.get(variant, ())]
+        for number, place in enumerate(there if ours in _EACH else there[:1], 1):
+            found[ours if number == 1 else f"{ours} {number}"] = place
     return found
+
+
+def column_of(name: str) -> str:
+    """Our name of a column without the number that :func:`match_columns` may give it.
+
+    >>> column_of("punsafe 2")
+    'punsafe'
+    """
+    return name.partition(" ")[0]
 
 
 def plain_name(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coti.core.text_files import decode_text, valid_text
 
-__all__ = ["as_number", "as_text", "clean_caption", "leaves", "printable"]
+__all__ = ["as_number", "as_text", "clean_caption", "escaped", "leaves", "printable", "scalars"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _ESCAPED_BYTES = re.compile("[\udc80-\udcff]")
@@ -42,22 +42,36 @@ def _one_text(value: Any) -> str:
     return str(value) if isinstance(value, int) else ""
 
 
-def leaves(value: Any) -> Iterator[str]:
-    """Every text in a cell, however nested; of a mapping the names of what is true, too.
+def leaves(value: Any, between: str = "") -> Iterator[str]:
+    """Every text in a cell, as :func:`scalars` has them.
 
     >>> list(leaves({"noai": True, "robots": ["noindex"], "other": False}))
     ['noai', 'True', 'robots', 'noindex']
+    """
+    return filter(None, (_one_text(one).strip() for one in scalars(value, between)))
+
+
+def scalars(value: Any, between: str = "") -> Iterator[Any]:
+    """Every value in a cell, however nested; of a mapping the names of what is true, too, and, if
+    there is something to put ``between``, each name with its value as one text.
+
+    >>> list(scalars([1, {"train-ai": "n", "ai": False}], "="))
+    [1, 'train-ai=n', 'ai=False', 'train-ai', 'n']
     """
     waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
+            for name, said in one.items() if between else ():
+                for each in said if isinstance(said, list) else [said]:
+                    if text := _one_text(each).strip():
+                        yield f"{name}{between}{text}"
             parts = [part for name, said in one.items() if said for part in (name, said)]
             waiting += reversed(parts)
         elif isinstance(one, list):
             waiting += reversed(one)
-        elif text := _one_text(one).strip():
-            yield text
+        else:
+            yield one
 
 
 def as_number(value: Any) -> float | None:
@@ -86,4 +100,19 @@ def clean_caption(text: str, longest: int) -> tuple[str, int]:
 def printable(name: str) -> str:
     """A name as it can be stored and shown: control characters and lone surrogates escaped."""
     text = _ESCAPED_BYTES.sub(lambda m: f"\\x{ord(m.group()) - 0xDC00:02x}", name)
-    return _NOT_SHOWN.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+    return _NOT_SHOWN.sub(lambda m: "".join(map(_escape, m.group())), text)
+
+
+def _escape(character: str) -> str:
+    if "\x80" <= character <= "\x9f":
+        return f"\\u{ord(character):04x}"  # \x85 is a byte that is no text
+    return character.encode("unicode_escape").decode()
+
+
+def escaped(name: str) -> str:
+    r"""A name as :func:`printable` makes it, and no two alike: a backslash of its own is doubled.
+
+    >>> print(escaped("a\x01"), escaped(r"a\x01"))
+    a\x01 a\\x01
+    """
+    return printable(name.replace("\\", "\\\\"))

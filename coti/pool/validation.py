@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
-from coti.pool.refusals import refusal_in_columns
 from coti.pool.suite_runs import ephemeral_context, results_page, run_suite
 from coti.pool.untrusted_text import as_number
 from coti.settings import PoolSettings
@@ -185,7 +184,7 @@ def _derive(manifest: pd.DataFrame, settings: PoolSettings) -> pd.DataFrame:
     derived: dict[str, Any] = {
         "shorter_side": shorter,
         "aspect": longer / shorter.clip(lower=1),
-        "opted_out": [refusal_in_columns(text, settings.fetch) for text in manifest["opt_out"]],
+        "opted_out": manifest["opt_out"] != "",
         "nsfw": [_nsfw(text, settings) for text in manifest["nsfw"]],
     }
     for flag in settings.reject_quality:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import io
 import json
@@ -14,6 +15,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from coti.core.errors import PoolError
 from coti.core.file_rules import TABLE_SUFFIXES, kind_of_file
 from coti.pool.entry import Entry
@@ -21,7 +25,7 @@ from coti.pool.ingest import ingest
 from coti.pool.open_source import fingerprint_source, open_source
 from coti.pool.pool_report import render_report
 from coti.pool.reasons import REASONS, Rejected
-from coti.pool.untrusted_text import printable
+from coti.pool.untrusted_text import escaped, printable
 from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from tests.adversary.strings import hostile_strings
@@ -31,7 +35,8 @@ __all__ = ["attack", "hostile_containers", "ingest_whole"]
 
 def attack(random: random.Random, folder: Path) -> list[str]:
     """A pool is entries with one reason or bytes each, or one sentence; every image file of a
-    folder is the subject of a row, nothing is written, and two readings see the same.
+    folder is the subject of a row, what its owner refuses is refused, nothing is written, and two
+    readings see the same.
     """
     root = next(hostile_containers(random, folder))
     before = sorted(os.walk(root))
@@ -47,14 +52,15 @@ def attack(random: random.Random, folder: Path) -> list[str]:
     for entry in entries:
         f"{entry.name}{entry.caption}{entry.detail}{entry.extra}".encode()
         assert bool(entry.reason) != (entry.read is not None)
+        assert "refused" not in entry.name or entry.reason or entry.extra["opt_out"]
         if entry.read is not None:
             with contextlib.suppress(Rejected):
                 entry.read()
     for path in root.rglob("*.png"):
         name = path.relative_to(root).as_posix()
         if source.kind != "img2dataset" and name.isascii():
-            assert name in found
-            assert kind_of_file(name) != "system" or found[name].reason == "other_file"
+            assert escaped(name) in found
+            assert kind_of_file(name) != "system" or found[escaped(name)].reason == "other_file"
     assert fingerprint_source(str(root)) == fingerprint_source(str(root))
     if random.random() < 0.05:
         ingest_whole(root, entries)
@@ -92,10 +98,15 @@ _STEMS = (
     "sub/22",
     "-",
     "x.y.z",
+    "x\x01",
+    "x\\x01",
+    "x\n",
+    "x\\n",
 )
 _SUFFIXES = (
     *(".png", ".png", ".jpg", ".PNG", ".txt", ".TXT", ".json", ".png.json", ".png.txt", ".caption"),
     *(".cls", ".npy", ".seg.png", "", ".mp3"),
+    *(".png#2", ".png#1", ".png (2)", ".jpg_large", ".png~"),
 )
 _SYSTEM = ("Thumbs.db", "._x.png", "__MACOSX/._x.png", ".DS_Store", "desktop.ini", ".git/x.png")
 
@@ -197,6 +208,56 @@ def _table(random: random.Random, names: list[str]) -> bytes:
     return text.encode(encoding, "replace")
 
 
+_REFUSALS: dict[str, tuple[object, ...]] = {
+    "noai": (True, 1, "yes", "no_training; noai", {"train": True}),
+    "robots": (
+        "noai",
+        "noarchive; none",
+        '"noindex"',
+        "unavailable_after:25 Jun 2010 15:00:00 GMT",
+    ),
+    "x_robots_tag": ("googlebot: all, *: noai", "max-snippet: 5 noai", "all; coti: NoImageAI"),
+    "tdm": (1, "1, 1", "1;q=1", [0, 1], {"reservation": 1, "policy": "https://example.org/p"}),
+    "content_usage": ("search=y; q=1, train-ai=n", {"train-ai": "n"}, ["ai=y", "ai=n"]),
+}
+_ALLOWING = ("", "all", "0", "search=y", "googlebot: noai")
+
+
+def _refused(random: random.Random, root: Path) -> None:
+    """An image that one of several columns refuses, in a table of any kind or a sidecar: columns
+    alike or the same, values long or deep, cells that nobody asked for.
+    """
+    names, values = ["file_name", "text"], list[object](["refused.png", "a boot"])
+    (root / "refused.png").write_bytes(_png(random))
+    column = random.choice(tuple(_REFUSALS))
+    place = random.randint(2, 5)
+    for number in range(2, random.randint(place, 6) + 1):
+        said = column if random.random() < 0.5 else random.choice(tuple(_REFUSALS))
+        names.append(random.choice((said, said.upper(), said.title(), said.replace("_", "-"))))
+        values.append(random.choice(_ALLOWING[:4]))
+        if number == place:
+            names[-1] = random.choice((column, column.upper()))
+            values[-1] = random.choice(_REFUSALS[column])
+            if random.random() < 0.3:
+                values[-1] = [random.choice(_ALLOWING) * random.randint(0, 3_000), values[-1]]
+    pairs = zip(names, values, strict=True)
+    line = f"{{{', '.join(f'{json.dumps(n)}: {json.dumps(v)}' for n, v in pairs)}}}"
+    kind = random.choice((".csv", ".jsonl", ".parquet", "sidecar"))
+    if kind == "sidecar":
+        (root / f"refused{random.choice(('', '.png'))}.json").write_text(line)
+    elif kind == ".parquet" and not isinstance(values[place], list | dict):
+        columns = [pa.array([value]) for value in values]
+        pq.write_table(pa.Table.from_arrays(columns, names), root / "metadata.parquet")
+    elif kind == ".csv" and not isinstance(values[place], list | dict):
+        stream = io.StringIO()
+        csv.writer(stream).writerows([names, values])
+        surplus = "," * random.choice((0, 0, 1, 2, 5))
+        text = stream.getvalue().rstrip() + f"{surplus}\n"
+        (root / "metadata.csv").write_text(text.replace("a boot", random.choice(("a", "a, b"))))
+    else:
+        (root / "metadata.jsonl").write_text(line)
+
+
 def _tar(random: random.Random, files: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=random.choice((0, 1, 2))) as archive:
@@ -276,6 +337,7 @@ def _url_tables(random: random.Random, root: Path) -> None:
 
 _KINDS: tuple[Callable[[random.Random, Path], None], ...] = (
     _folder,
+    _refused,
     _shards,
     _img2dataset,
     _url_tables,

@@ -85,6 +85,7 @@ _WORDS = (
     *("'; DROP TABLE pool; --", "%s%n", "../../etc/passwd", "C:\\boot.ini", "con", "a/b\\c", "~"),
     *("nan", "inf", "1e999", "-0", "1" * 5000, "null", "true", "0x10", "١٢٣"),
     *('a "quote', "a,b;c\td|e", "line\nline\r\nline\rline", "\\", '\\"', "\\ud800", "noai"),
+    *("noarchive; none", "; ", "robots: noai", "\\x01", "\x01", "googlebot: noai, ", "train-ai=n"),
 )
 
 

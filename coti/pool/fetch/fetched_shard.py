@@ -24,7 +24,7 @@ from coti.settings import FetchSettings
 
 __all__ = ["Kept", "Shard", "fetch_shard", "policy_key"]
 
-_RULES = 2
+_RULES = 3
 """Another number where this version of the code accepts other answers than the one before."""
 _SPEED = ("concurrency", "per_host", "host_delay", "backoff", "cache")
 """Settings of fetching that decide nothing about what is accepted."""

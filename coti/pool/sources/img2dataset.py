@@ -24,7 +24,7 @@ from coti.pool.local_files import existing
 from coti.pool.reasons import Rejected
 from coti.pool.shard_index import index_shard
 from coti.pool.sidecars import SIDECAR_LIMIT, merged_extra, row_extra
-from coti.pool.untrusted_text import as_text, printable
+from coti.pool.untrusted_text import as_text, escaped, printable
 from coti.settings import PoolSettings
 
 __all__ = ["Img2DatasetSource"]
@@ -91,11 +91,13 @@ class Img2DatasetSource:
         for row in self._rows(table) if table in names else ():
             rows += 1
             key = as_text(row.values.get("key")) or str(row.number)
-            place, extra = f"{printable(shard)}/{printable(key)}", row_extra(row)
+            place, extra = f"{escaped(shard)}/{escaped(key)}", row_extra(row, settings)
             caption, data = as_text(row.values.get("caption")), row.values.get("image")
             reason, detail = _failure(row)
             if reason:
                 failed.add(key)
+            elif isinstance(data, bytes) and row.problem:
+                reason, detail = "bad_row", row.problem
             elif isinstance(data, bytes):
                 yield Entry(
                     place, caption, partial(_bounded, data, settings.max_bytes), extra=extra

@@ -23,7 +23,7 @@ from coti.pool.local_files import existing, read_part, temporary_folder
 from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
 from coti.pool.table_columns import COLUMNS
-from coti.pool.untrusted_text import as_text, printable
+from coti.pool.untrusted_text import as_text, escaped
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class UrlTableSource:
     def _rows(self, refused: list[Entry]) -> Iterator[tuple[str, Row]]:
         """Every row of every table with its place; ``refused`` gets the tables that have none."""
         for listed in self._tables:
-            name = printable(listed)
+            name = escaped(listed)
             try:
                 stream = self._tree.open(listed)
             except Rejected as rejected:
@@ -146,14 +146,17 @@ class UrlTableSource:
         fetched = iter(shard.rows)
         for place, row in rows:
             url = as_text(row.values.get("url")).strip()
-            caption, extra = as_text(row.values.get("caption")), row_extra(row)
+            caption, extra = as_text(row.values.get("caption")), row_extra(row, self._settings)
             if not url:
                 detail = row.problem or "names no URL"
                 yield Entry(place, caption, None, "bad_row", detail, extra)
                 continue
             got = next(fetched)
-            if got.reason:
-                yield Entry(place, caption, None, got.reason, got.detail, extra)
+            reason, detail = got.reason, got.detail
+            if row.problem and not reason:  # what it says of the image is not known
+                reason, detail = "bad_row", row.problem
+            if reason:
+                yield Entry(place, caption, None, reason, detail, extra)
                 continue
             read = partial(_read, shard.body, got, self._settings.max_bytes)
             yield Entry(place, caption, read, "", "", extra)

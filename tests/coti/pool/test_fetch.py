@@ -167,6 +167,10 @@ def test_redirects_are_followed_but_not_for_ever(server: HostileServer) -> None:
         ("headers?X-Robots-Tag=all&x-robots-tag=none", "opt_out"),
         ("headers?X-Robots-Tag=otherbot:%20noai&X-Robots-Tag=coti:%20noindex", "opt_out"),
         ("headers?tdm-reservation=1", "opt_out"),
+        ("headers?tdm-reservation=1,%201", "opt_out"),
+        ("headers?tdm-reservation=1;q=1", "opt_out"),
+        ("headers?X-Robots-Tag=unavailable_after:25%20Jun%202010%2015:00:00%20GMT", "opt_out"),
+        ("headers?X-Robots-Tag=%22noai%22", "opt_out"),
         ("to/x?X-Robots-Tag=noai&url=%2Fgood", "opt_out"),
         ("to/x?X-Robots-Tag=all&url=%2Fgood", ""),
         ("headers?TDM-Reservation=0&tdm-policy=https://example.org/terms", ""),
@@ -482,6 +486,14 @@ def test_what_was_kept_is_checked_when_read(server: HostileServer, tmp_path: Pat
         last_line_end = file.suffix == ".jsonl" and place == len(data)  # without which all is said
         assert any("fetched again" in note for note in notes) or last_line_end
     assert entries() == first
+
+
+def test_a_row_that_cannot_be_read_is_not_taken(server: HostileServer, tmp_path: Path) -> None:
+    """Its URL is there, but nobody knows what it refuses."""
+    table = tmp_path / "pool.csv"
+    table.write_text(f"url,noai\n{server.url('good')},{'x' * 4_000_001}\n")
+    (entry,) = open_source(str(table), PoolSettings(fetch=SETTINGS)).entries()
+    assert entry.reason == "bad_row"
 
 
 def test_another_policy_asks_the_owners_again(server: HostileServer, tmp_path: Path) -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import kind_of_file
 from coti.pool.entry import Entry
+from coti.pool.ingest import ingest
 from coti.pool.open_source import open_source
 from coti.settings import PoolSettings
 from tests.coti.pool.conftest import encoded, image
@@ -258,3 +262,55 @@ def test_folders_without_shards_are_refused(pool_of: Callable[..., Path]) -> Non
         open_source(str(root), PoolSettings(kind="img2dataset"))
     with pytest.raises(PoolError, match="no table of URLs"):
         open_source(str(root), PoolSettings(kind="url_table"))
+
+
+MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(("", "./", "sub/")),
+        st.sampled_from(("a", "b.c", "a\x01", "a\\x01", "a\udce9", "a\\xe9", "a\n", "a\\n")),
+        st.sampled_from((".png", ".PNG", ".jpg_large", ".png#2", ".png#1", ".png (2)", ".jpg~")),
+        st.sampled_from(("", "", ".orig", "#0")),
+    ).map("".join),
+    min_size=1,
+    max_size=9,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(MEMBERS)
+def test_every_image_of_a_shard_has_a_row_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    """Whatever an image is called, and however often: a row, by a name that no other row has."""
+    folder = tmp_path_factory.mktemp("shard")
+    with tarfile.open(folder / "0.tar", "w", errors="surrogateescape") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(IMAGE)
+            archive.addfile(member, io.BytesIO(IMAGE))
+    found = entries(folder, "webdataset")
+    assert len(found) == len({entry.name for entry in found}) == len(names)
+    for entry in found:
+        assert entry.read or entry.reason == "other_file"
+        if entry.reason:
+            assert "rename it" in entry.detail
+
+
+@pytest.mark.parametrize("part", ["x.cls", "x.npy", "x.left.emb", "x.mp3", "x.xml"])
+def test_known_parts_of_a_sample_are_no_inputs(tmp_path: Path, part: str) -> None:
+    """Classes and features belong to the image beside them, and are inputs without one."""
+    assert kind_of_file(part) != "system"
+    write_tar(tmp_path / "0.tar", {"x.png": IMAGE, part: b"1"})
+    write_tar(tmp_path / "1.tar", {"y.png": IMAGE, part: b"1"})
+    found = [(entry.name, entry.reason) for entry in entries(tmp_path, "webdataset")]
+    assert found == [("0.tar/x.png", ""), ("1.tar/y.png", ""), (f"1.tar/{part}", "other_file")]
+
+
+def test_a_file_called_like_a_tables_row_is_another(tmp_path: Path) -> None:
+    """Sources in the manifest are unlike, whatever files are called."""
+    lines = [json.dumps({"file_name": name}) for name in ("none.png", "none.png")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    for name in ("metadata.jsonl#0", "metadata.jsonl#0#2"):
+        (tmp_path / name).write_bytes(IMAGE)
+    sources = ingest(str(tmp_path), PoolSettings(workers=1), 16).manifest["source"]
+    assert sorted(sources) == [f"metadata.jsonl#{n}" for n in ("0", "0#2", "0#3", "1")]

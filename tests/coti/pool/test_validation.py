@@ -52,7 +52,7 @@ def rows(*changes: dict[str, Any]) -> Any:
             "low_similarity",
             "expect_column_values_to_be_between(similarity)",
         ),
-        ({"opt_out": "noai, other"}, {}, "opt_out", "expect_column_values_to_be_in_set(opted_out)"),
+        ({"opt_out": "noai: other"}, {}, "opt_out", "expect_column_values_to_be_in_set(opted_out)"),
         *[
             ({"nsfw": said}, {}, "unsafe", "expect_column_values_to_be_in_set(nsfw)")
             for said in ("NSFW", "UNSURE", "true", "0.9", "1", "explicit")
