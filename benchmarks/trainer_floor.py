@@ -63,7 +63,11 @@ GENERATIONS: dict[str, dict[str, Any]] = {
     "guided": {},
     "not guided": {"guidance_scale": 1.0},
     "guided in (0.3, 5]": {"guidance_interval": (0.3, 5.0)},
-    "20 steps": {"num_inference_steps": 20},
+    "guided in (0.3, 10]": {"guidance_interval": (0.3, 10.0)},
+    "guided in (1, 5]": {"guidance_interval": (1.0, 5.0)},
+    "guided by 3 in (0.3, 5]": {"guidance_interval": (0.3, 5.0), "guidance_scale": 3.0},
+    "guided in (0.3, 5], 20 steps": {"guidance_interval": (0.3, 5.0), "num_inference_steps": 20},
+    "guided by 1.5": {"guidance_scale": 1.5},
 }
 """Likewise, of how images are generated."""
 METRICS = ("fd_ssl", "precision", "recall", "coverage", "fd_judge", "r_precision")

@@ -89,7 +89,8 @@ def test_a_colour_in_any_profile_and_format_arrives_as_that_colour_in_srgb(
         stored.putalpha(255)
     data = encoded(stored, kind, icc_profile=PROFILES[space])
     found = colour(data)
-    assert np.abs(found - wanted).max() <= (8 if kind in ("JPEG", "AVIF") else 5)
+    # Lossy ones round in the wide space, where a level is several of a dark sRGB colour.
+    assert np.abs(found - wanted).max() <= (12 if kind in ("JPEG", "AVIF") else 5)
     with Image.open(io.BytesIO(data)) as opened:
         library = ImageCms.profileToProfile(
             opened.convert("RGB"),
