@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coti.commands.number_types import FiniteRange
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["regimes"]
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--minutes", type=click.FloatRange(0), help="Start no run after so many.")
+@click.option("--minutes", type=FiniteRange(0, 1_000_000), help="Start no run after so many.")
 @click.option("--only", multiple=True, metavar="NAME", help="A row, regime or concept; repeatable.")
 @click.option(
     "--part", type=click.Choice(["trained", "untrained"]), help="What is trained, or X_T alone."

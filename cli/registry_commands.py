@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coti.commands.number_types import FiniteRange
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["registry"]
 
 WAIT = click.option(
-    "--wait", default=5.0, show_default=True, help="Seconds to wait for another promotion's end."
+    "--wait",
+    type=FiniteRange(0, 86_400),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for another promotion's end.",
 )
 
 

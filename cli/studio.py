@@ -18,7 +18,13 @@ __all__ = ["command_of", "studio"]
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8501, show_default=True, help="Port on this machine.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=8501,
+    show_default=True,
+    help="Port on this machine.",
+)
 @click.option(
     "--name",
     "names",

@@ -14,7 +14,13 @@ __all__ = ["ui"]
 
 @click.command()
 @click.option("--run", "run_id", help="An MLflow run to open; the newest experiments without it.")
-@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=5000,
+    show_default=True,
+    help="Port on this machine.",
+)
 def ui(run_id: str | None, port: int) -> None:
     """Serve the MLflow UI on 127.0.0.1 and print the address of the run."""
     quiet_terminal()

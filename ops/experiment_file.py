@@ -55,7 +55,7 @@ class MadePools(BaseModel):
     recipe: str = "default"
     """``default``, or ``alternate``, which is never used for tuning."""
     seed: int = 0
-    size: int | None = None
+    size: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Images of a pool; none: the recipe's."""
     folder: str = "outputs/experiments/pools"
 
@@ -82,7 +82,7 @@ class ExperimentConfig(BaseModel):
     """Settings of every run (:class:`coti.settings.RunSettings`), but for its concept's data and
     its seed; ``model``, ``scorer`` and ``pool_rules`` are the same in all rows."""
     made_pools: MadePools = MadePools()
-    parallel: int = Field(2, ge=1)
+    parallel: int = Field(default=2, ge=1, le=1_024)
     """Runs at once, each a process with ``run.threads`` threads; on a cluster, pods at once."""
     results: str = "docs/results"
     """Folder of CSV, Markdown and PNG."""

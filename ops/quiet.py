@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from coti.core.ending import open_standard_streams
 from coti.core.redaction import RedactingFormatter
 from coti.core.whole_files import private_folder
 
@@ -57,6 +58,7 @@ def quiet_terminal(again: bool = False) -> Path:
         again: take away handlers that a library has put back since.
     """
     global _log_file
+    open_standard_streams()
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     if _log_file is not None:

@@ -46,7 +46,7 @@ class GridPools(_Strict):
     """``default``, ``alternate`` or ``third``; the last two are never used for tuning."""
     first_seed: int = 1
     """Pool seed of run seed 0; each run seed has a pool of its own."""
-    size: int | None = None
+    size: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Images of a pool; none: the recipe's."""
     folder: str = "outputs/experiments/pools"
 
@@ -63,7 +63,7 @@ class RegimeSeeds(_Strict):
 
     kind: Literal["random", "narrow"] = "random"
     """``narrow``: one at random and those whose pixels are nearest to its."""
-    count: int = Field(default=10, ge=2)
+    count: int = Field(default=10, ge=2, le=1_000_000)
 
 
 class Regime(_Strict):
@@ -113,7 +113,7 @@ class GridConfig(_Strict):
     run: dict[str, Any] = Field(default_factory=dict)
     """Settings of every run (:class:`coti.settings.RunSettings`)."""
     pools: GridPools = GridPools()
-    parallel: int = Field(default=2, ge=1)
+    parallel: int = Field(default=2, ge=1, le=1_024)
     """Runs at once, each in a process with ``run.threads`` threads."""
     results: str = "docs/results"
     """Folder of CSV, Markdown and PNG."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
 
+from coti.core.file_rules import user_path
 from coti.pool.ingest import ingest
 from coti.pool.manifest import manifest_hash
 from coti.pool.pool_images import PoolImages
@@ -37,7 +37,7 @@ def ingest_pool(
 ]:
     """Every input ends in the manifest; ``source_fingerprint`` is of what is read, or it fails."""
     share_with_pool(source, settings.s3_endpoint)
-    fetched = ROOT / Path(settings.fetch.cache).expanduser()
+    fetched = ROOT / user_path(settings.fetch.cache)
     pool = ingest(
         locate(source), settings, resolution, fetch_dir=fetched, fingerprint=source_fingerprint
     )

@@ -28,6 +28,10 @@ HEAD = """# Configuration
 Written by `python -m tools.config_reference` from the classes in `coti/settings/`;
 a test keeps it up to date. A run file holds these keys under
 `parameters: config:`; the parts are nested under the names that `RunSettings` gives them.
+
+A key stands once in a file, a file has at most 500,000 characters, and YAML's aliases and merge
+keys may stand for eight times as many. Numbers are bounded, generously, below 0 as above it; names
+are not empty unless their default is.
 """
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -76,15 +80,20 @@ def _registered() -> str:
 def _section(node: ast.ClassDef) -> str:
     lines = [f"## {node.name}", "", _prose(ast.get_docstring(node) or ""), ""]
     lines += ["| key | type | default | |", "|---|---|---|---|"]
+    most: dict[str, int] = {}
     for i, item in enumerate(node.body):
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
-        if item.target.id.startswith("_"):
+        if item.target.id == "MOST" and item.value is not None:
+            most = ast.literal_eval(item.value)
+        if item.target.id.startswith("_") or item.target.id == "MOST":
             continue
         after = node.body[i + 1] if i + 1 < len(node.body) else None
         text = ""
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             text = _prose(str(after.value.value))
+        if item.target.id in most:
+            text = f"{text} At most {most[item.target.id]:,}.".strip()
         default = "**required**" if item.value is None else f"`{ast.unparse(item.value)}`"
         kind = ast.unparse(item.annotation).replace("|", "\\|")
         lines.append(f"| `{item.target.id}` | `{kind}` | {default} | {text} |")

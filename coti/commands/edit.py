@@ -23,7 +23,7 @@ __all__ = ["edit"]
 )
 @click.option("--prompt", default="a photo of a {}", show_default=True, help="What is to be there.")
 @embedding_options
-@click.option("--num-images", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--num-images", type=click.IntRange(1, 10_000), default=4, show_default=True)
 @click.option(
     "--keep-pixels",
     is_flag=True,

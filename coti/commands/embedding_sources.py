@@ -12,6 +12,7 @@ import click
 
 from coti.commands.project import EmbeddingSource, project
 from coti.core.errors import EmbeddingError, RegistryError
+from coti.core.file_rules import user_path
 from coti.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _renamed(embedding: Embedding, token: str | None) -> Embedding:
 
 def _file_of(name: str) -> Path:
     """The path of a file, a folder, or a run below ``outputs/`` by its name."""
-    root, path = project().root, Path(name).expanduser()
+    root, path = project().root, user_path(name)
     for candidate in (path, root / path, root / "outputs" / name):
         if candidate.exists():
             return candidate

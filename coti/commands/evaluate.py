@@ -43,9 +43,13 @@ __all__ = ["evaluate"]
 @click.option("--prompt", "texts", multiple=True, help="A prompt; repeatable.")
 @click.option("--prompts-file", type=click.Path(path_type=Path), help="Prompts by [difficulty].")
 @click.option("--bare-prompt", default="a photo of a {}", show_default=True)
-@click.option("--images-per-prompt", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--images-per-prompt", type=click.IntRange(1, 100_000), default=64, show_default=True)
 @click.option(
-    "--num-seeds", type=click.IntRange(1), default=1, show_default=True, help="From --seed on."
+    "--num-seeds",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    show_default=True,
+    help="From --seed on.",
 )
 @click.option("--classes", help="Class names, by commas: how evenly images spread over them.")
 @click.option("--expected", help="The classes that the embedding stands for; without it all.")

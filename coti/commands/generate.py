@@ -40,10 +40,14 @@ DEFAULT_PROMPT = "a photo of a {}"
     help="A text file with one prompt a line, [headings] between them if you like.",
 )
 @click.option(
-    "--num-images", type=click.IntRange(1), default=4, show_default=True, help="Of each prompt."
+    "--num-images",
+    type=click.IntRange(1, 10_000),
+    default=4,
+    show_default=True,
+    help="Of each prompt.",
 )
-@click.option("--height", type=click.IntRange(1), help="Pixels; the model's without it.")
-@click.option("--width", type=click.IntRange(1), help="Pixels; the model's without it.")
+@click.option("--height", type=click.IntRange(1, 16_384), help="Pixels; the model's without it.")
+@click.option("--width", type=click.IntRange(1, 16_384), help="Pixels; the model's without it.")
 @click.option(
     "--compare",
     multiple=True,

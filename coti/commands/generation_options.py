@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-from coti.settings import GenerationSettings
+from coti.commands.number_types import FiniteRange
+from coti.settings import GenerationSettings, RunSettings
 
 __all__ = ["GenerationOptions", "embedding_options", "generation_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DEFAULT = GenerationSettings()
+_MOST = GenerationSettings.MOST
+_SEED = RunSettings.MOST["seed"]
 _SETTINGS = (
     "num_inference_steps", "guidance_scale", "guidance_interval", "scheduler", "use_karras_sigmas",
     "batch_size",
@@ -66,13 +69,18 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--sha256", help="Pinned hash of --model; s3:// needs it."),
         click.option("--model-config", help="What a single file is, where it does not tell: "
                      "sd15, sd2-base, sd2, sdxl, or a folder that describes it."),
-        click.option("--seed", default=0, show_default=True, help="Of the noise."),
-        click.option("--num-inference-steps", type=click.IntRange(1), show_default=True,
+        click.option("--seed", type=click.IntRange(-_SEED, _SEED), default=0, show_default=True,
+                     help="Of the noise."),
+        click.option("--num-inference-steps", show_default=True,
+                     type=click.IntRange(1, _MOST["num_inference_steps"]),
                      default=_DEFAULT.num_inference_steps, help="Solver steps."),
-        click.option("--guidance-scale", type=float, default=_DEFAULT.guidance_scale,
-                     show_default=True, help="Weight of the prompt; Stable Diffusion: 7.5."),
-        click.option("--guidance-interval", type=float, nargs=2, default=_DEFAULT.guidance_interval,
-                     metavar="LOW HIGH", help="Noise levels between which that weight holds; "
+        click.option("--guidance-scale", default=_DEFAULT.guidance_scale, show_default=True,
+                     type=FiniteRange(-_MOST["guidance_scale"], _MOST["guidance_scale"]),
+                     help="Weight of the prompt; Stable Diffusion: 7.5."),
+        click.option("--guidance-interval", nargs=2, metavar="LOW HIGH",
+                     type=FiniteRange(0, _MOST["guidance_interval"]),
+                     default=_DEFAULT.guidance_interval,
+                     help="Noise levels between which that weight holds; "
                      "everywhere without it."),
         click.option("--negative-prompt", default="", help="What the images should not show."),
         click.option("--scheduler", default=_DEFAULT.scheduler, show_default=True,
@@ -80,8 +88,8 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas",
                      default=_DEFAULT.use_karras_sigmas, show_default=True,
                      help="Noise levels of Karras et al., with schedulers that know them."),
-        click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size,
-                     show_default=True, help="Images at once."),
+        click.option("--batch-size", type=click.IntRange(1, _MOST["batch_size"]),
+                     default=_DEFAULT.batch_size, show_default=True, help="Images at once."),
         click.option("--device", default="auto", show_default=True,
                      help="auto, cpu, cuda, cuda:1, mps."),
         click.option("--dtype", default="auto", show_default=True,

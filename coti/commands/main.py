@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from coti import __version__
 from coti.commands.project import project
-from coti.core.ending import INTERRUPTED, end_in_a_sentence, stopped
-from coti.core.errors import CotiError
+from coti.core.ending import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    end_in_a_sentence,
+    open_standard_streams,
+    require_current_folder,
+    stopped,
+)
+from coti.core.errors import CotiError, shortened
 
 __all__ = ["COMMANDS", "main"]
 
@@ -37,7 +47,40 @@ class _Lazy(click.Group):
         if found is None:
             return None
         command: click.Command = getattr(import_module(found[0]), found[1])
+        _refuse_empty(command)
         return command
+
+
+_MAY_BE_EMPTY = {"bare_prompt", "negative_prompt", "prompt", "prompts", "texts"}
+"""Words for the model, which may be none."""
+
+
+def _refuse_empty(command: click.Command) -> None:
+    """From now on an empty text is no value of its options: as a path it is the current folder."""
+    for each in getattr(command, "commands", {}).values():
+        _refuse_empty(each)
+    for parameter in command.params:
+        text = isinstance(parameter.type, click.Path | click.types.StringParamType)
+        if text and parameter.name not in _MAY_BE_EMPTY:
+            parameter.type = _NotEmpty(parameter.type)
+
+
+class _NotEmpty(click.ParamType):  # type: ignore[type-arg]
+    """A text or a path of one letter at least."""
+
+    def __init__(self, inner: click.ParamType[Any]) -> None:
+        self._inner = inner
+        self.name = inner.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("is empty: give a value, or leave it out.", param, ctx)
+        return self._inner.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return self._inner.shell_complete(ctx, param, incomplete)
 
 
 @click.group(cls=_Lazy)
@@ -51,18 +94,29 @@ def main() -> None:
     """Run the command; whatever ends it is one line: all commands' codes are made here.
 
     0: done. 1: an error of ours, or one that the project explains. 2: a wrong command line. 130:
-    Ctrl-C. 143: SIGTERM. Others are the command's own (`registry promote`, `retrain`). Only a
-    mistake in the program is a traceback.
+    Ctrl-C. 141: whoever read the output has ended. 143: SIGTERM. Others are the command's own
+    (`registry promote`, `retrain`). Only a mistake in the program is a traceback.
     """
+    open_standard_streams()
     end_in_a_sentence()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name may be no text, a terminal may not have a caption's letters: shown as it can be.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        require_current_folder()
         # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
         code = cli(prog_name="coti", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_without_reader()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # click has caught it
+            _end_without_reader()
+        raise
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(shortened(shown.getvalue()), nl=False, err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"Error: {stopped('Ctrl-C')}", err=True)
@@ -74,6 +128,12 @@ def main() -> None:
         click.echo(f"Error: {said}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_without_reader() -> NoReturn:
+    # What is buffered still would be a second error when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(BROKEN_PIPE)
 
 
 if __name__ == "__main__":

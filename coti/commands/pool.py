@@ -42,7 +42,13 @@ class _CheckCommand(click.Command):
     type=click.Path(exists=True),
     help="Manifest to measure drift against; else the one already in the output folder.",
 )
-@click.option("--resolution", default=256, show_default=True, help="Pixels a side in the report.")
+@click.option(
+    "--resolution",
+    type=click.IntRange(1, 4_096),
+    default=256,
+    show_default=True,
+    help="Pixels a side in the report.",
+)
 def check(
     path: str, output: Path, changes: tuple[str, ...], previous: str | None, resolution: int
 ) -> None:
@@ -58,7 +64,8 @@ def check(
     from coti.pool.check import check_pool, settings_with
 
     result = check_pool(path, output, settings_with(changes), resolution, previous)
-    click.echo(f"{click.format_filename(path)}: {result.kind}")
+    shown = click.format_filename(path)
+    click.echo(f"{shown}: {result.kind}")
     for note in result.notes:
         click.echo(f"  {note}")
     counts = result.counts
@@ -72,7 +79,7 @@ def check(
     click.echo(f"report: {output / 'report.html'}")
     if result.problem:
         raise click.ClickException(result.problem)
-    click.echo(f"next: a run file with `pool: {path}` (docs/guides/your_concept.md)")
+    click.echo(f"next: a run file with `pool: {shown}` (docs/guides/your_concept.md)")
 
 
 @pool.command()

@@ -60,9 +60,10 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
         raise ConfigError(f"--output {output}: an embedding is a .safetensors file.")
     require_file_name(output, settings.token.placeholder_token)
     require_writable(output.parent)
+    kind = ADAPTERS.get(adapter)
     model = load_text_to_image(located_model(settings.model))
     images: torch.Tensor = read_chosen_images(str(folder), model.resolution)[2]
-    start = ADAPTERS.get(adapter).initial(
+    start = kind.initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),
         derived_seed(settings.seed, "initializer"),

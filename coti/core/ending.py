@@ -10,11 +10,24 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-__all__ = ["INTERRUPTED", "TERMINATED", "end_in_a_sentence", "stopped", "system_sentence"]
+from coti.core.errors import ConfigError, shortened
+
+__all__ = [
+    "BROKEN_PIPE",
+    "INTERRUPTED",
+    "TERMINATED",
+    "end_in_a_sentence",
+    "open_standard_streams",
+    "require_current_folder",
+    "stopped",
+    "system_sentence",
+]
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code after Ctrl-C, as of a shell's own commands."""
 TERMINATED = 128 + signal.SIGTERM
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""Whoever read our output has ended: no word, as of other tools."""
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATHS = (
@@ -28,6 +41,39 @@ _PATHS = (
     errno.ENOTDIR,
     errno.ESTALE,
 )
+
+
+def open_standard_streams() -> None:
+    """Input, output and errors that the caller has closed go to and come from nowhere.
+
+    Python leaves None in their place, which libraries write to, and the next file that is opened
+    gets their number, which child processes write to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def require_current_folder() -> None:
+    """Raise ConfigError where the folder that the user stands in is gone: relative paths lead
+    nowhere, and libraries end in errors of their own.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(
+            f"The current folder cannot be used ({error.strerror}): change to another one."
+        ) from error
 
 
 def stopped(how: str) -> str:
@@ -66,9 +112,12 @@ def system_sentence(error: BaseException) -> str | None:
     name: Any = error.filename
     where = os.fsdecode(name) if isinstance(name, (str, bytes)) else ""
     if error.errno in _FULL:
-        said = where or " ".join(str(error).split())
+        said = shortened(where or " ".join(str(error).split()))
         return f"The disk is full ({said}): free space, then run again."
-    if not where:
-        return None
+    if not where:  # of an open file: a disk or a device that fails
+        return (
+            f"A file cannot be read or written ({error.strerror}): check the files that you named, "
+            "and the disk that they are on."
+        )
     remedy = "mend its rights" if error.errno in _RIGHTS else "mend the path"
-    return f"{where} cannot be used ({error.strerror}): {remedy}, or name another place."
+    return f"{shortened(where)} cannot be used ({error.strerror}): {remedy}, or name another place."

@@ -16,6 +16,8 @@ A message says what was wrong with which input and what to do about it; whoever 
 
 from __future__ import annotations
 
+import re
+
 from coti.core.redaction import redacted
 
 __all__ = [
@@ -28,17 +30,40 @@ __all__ = [
     "RegistryError",
     "StoreError",
     "TrainingError",
+    "shortened",
 ]
+
+_LONGEST_WORD, _LONGEST = 300, 2_000
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+
+
+def shortened(text: str) -> str:
+    """A text that can be shown in a sentence: of what is quoted in it at any length the middle is
+    left out.
+
+    >>> shortened("x" * 5_000)[198:203], len(shortened("a b " * 5_000))
+    ('xx…xx', 2001)
+    """
+    text = _LONG_WORD.sub(lambda found: _cut(found[0], _LONGEST_WORD), text)
+    return _cut(text, _LONGEST)
+
+
+def _cut(text: str, most: int) -> str:
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end]}…{text[-end:]}"
 
 
 class CotiError(Exception):
     """Base of all errors raised on purpose; its text is meant for the user.
 
-    It names what it is about, a URL with a signature in it, too: that is taken out here.
+    It names what it is about, a URL with a signature in it, too: that is taken out here. So is the
+    middle of what is quoted at any length.
     """
 
     def __init__(self, *said: object) -> None:
-        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in said))
+        super().__init__(
+            *(shortened(redacted(each)) if isinstance(each, str) else each for each in said)
+        )
 
 
 class ConfigError(CotiError):

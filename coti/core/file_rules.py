@@ -32,6 +32,7 @@ __all__ = [
     "read_inside",
     "stand_in",
     "suffix_of",
+    "user_path",
 ]
 
 LARGEST_FILE = 50_000_000
@@ -96,6 +97,15 @@ class ListedFile:
     """``folder``: one that cannot be listed, for the reason ``problem``."""
     size: int = 0
     problem: str = ""
+
+
+def user_path(name: str | Path) -> Path:
+    """The path that a user names; ``~`` is their home.
+
+    Of a user whom the machine does not know it stays as it is, a path where nothing is:
+    ``Path.expanduser`` would raise a RuntimeError.
+    """
+    return Path(os.path.expanduser(name))
 
 
 def kind_of_file(name: str) -> Literal["image", "side", "system", "other"]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Generic, TypeVar, cast
+from types import FunctionType
+from typing import Generic, Protocol, TypeVar, cast
 
 from coti.core.errors import ConfigError
 
@@ -26,10 +27,12 @@ class Registry(Generic[T]):
     'date'
     """
 
-    def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
-        """``kind``: what its entries are called in messages."""
+    def __init__(self, kind: str, targets: Mapping[str, str], protocol: type | None = None) -> None:
+        """``kind``: what its entries are called in messages; ``protocol``: whose methods a class
+        must have that is named from outside."""
         self.kind = kind
         self.targets = dict(targets)
+        self._methods = _methods_of(protocol) if protocol else []
 
     def register(self, name: str, target: str) -> None:
         """Add an entry, or replace the one of that name; ``target`` is ``module:attribute``."""
@@ -63,9 +66,33 @@ class Registry(Generic[T]):
     def _imported(self, target: str) -> T:
         module, _, attribute = target.partition(":")
         try:
-            return cast(T, getattr(import_module(module), attribute))
-        except (ImportError, AttributeError, ValueError) as error:
+            found = getattr(import_module(module), attribute)
+        except Exception as error:  # whatever a stranger's module does when it is imported
             raise ConfigError(
                 f"The {self.kind} {target!r} cannot be imported ({error}): give module:Class of a "
                 "module that Python finds."
             ) from error
+        if not self._methods:
+            return cast(T, found)
+        missing = [name for name in self._methods if not callable(getattr(found, name, None))]
+        if not isinstance(found, type) or missing:
+            is_class = isinstance(found, type)
+            lacks = f"a class without {', '.join(missing)}" if is_class else "no class"
+            raise ConfigError(
+                f"The {self.kind} {target!r} is {lacks}: give module:Class of one that has "
+                f"{', '.join(self._methods)}."
+            )
+        return cast(T, found)
+
+
+def _methods_of(protocol: type) -> list[str]:
+    """The public methods that a protocol asks for, its parents' first."""
+    return list(
+        dict.fromkeys(
+            name
+            for base in reversed(protocol.__mro__)
+            if base not in (object, Protocol, Generic)
+            for name, value in vars(base).items()
+            if not name.startswith("_") and isinstance(value, FunctionType | classmethod)
+        )
+    )

@@ -17,9 +17,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from coti.core.errors import ConfigError, CotiError
+from coti.core.plain_yaml import load_yaml
 
 __all__ = [
     "LARGEST_TEXT",
@@ -411,21 +410,9 @@ def read_yaml(path: str | Path, what: str = "the run file") -> Any:
     """What a YAML file says, as plain values; None for an empty one.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or holds what is no text.
+        ConfigError: it cannot be read, or :func:`coti.core.plain_yaml.load_yaml` refuses it.
     """
-    text = read_text(path, what)
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-            mark = error.problem_mark
-            said = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-        raise ConfigError(f"{path}: cannot be read as YAML: {said}") from error
-    if "\\" in text and _has_surrogates(content):
-        raise ConfigError(f"{path}: an escape (\\\\ud800 …) is half a character: write the whole.")
-    return content
-
-
-def _has_surrogates(content: Any) -> bool:
-    return _LONE_SURROGATE.search(json.dumps(content, ensure_ascii=False, default=str)) is not None
+        return load_yaml(read_text(path, what))
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}.") from error

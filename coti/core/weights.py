@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from coti.core.errors import ModelError
 from coti.core.extras import install_extra
-from coti.core.file_rules import paths_of_keys
+from coti.core.file_rules import paths_of_keys, user_path
 from coti.core.hashes import fingerprint_files
 from coti.core.whole_files import whole_folder
 
@@ -55,7 +55,7 @@ def local_weights(source: str | Path, sha256: str | None = None) -> Path:
         _check_form(text, sha256)
     if text.startswith("s3://"):
         return _from_s3(text, sha256)
-    path = _from_hub(text) if text.startswith("hf://") else Path(text).expanduser()
+    path = _from_hub(text) if text.startswith("hf://") else user_path(text)
     if not path.exists():
         raise ModelError(f"{text} does not exist: check the path, or fetch the weights first.")
     if sha256:
@@ -108,10 +108,13 @@ def full_disk(error: BaseException, folder: Path | str, variable: str) -> str | 
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do, whatever it is called."""
-    with path.open("rb") as stream:
-        size, brace = int.from_bytes(stream.read(8), "little"), stream.read(1)
-    return brace == b"{" and size < path.stat().st_size
+    """Whether a file can be read and begins as safetensors do, whatever it is called."""
+    try:
+        with path.open("rb") as stream:
+            size, brace = int.from_bytes(stream.read(8), "little"), stream.read(1)
+        return brace == b"{" and size < path.stat().st_size
+    except OSError:
+        return False
 
 
 def read_pickled(path: Path, sha256: str | None = None) -> Any:
@@ -271,7 +274,7 @@ def _bucket_and_key(source: str) -> tuple[str, str]:
 
 def _place(key: str, sha256: str) -> Path:
     """Where weights from S3 are kept."""
-    root = Path(os.environ.get("COTI_CACHE", "~/.cache/coti")).expanduser() / "weights"
+    root = user_path(os.environ.get("COTI_CACHE", "~/.cache/coti")) / "weights"
     return root / sha256.lower() / key.rsplit("/", 1)[-1]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from coti.core.errors import ModelError
+from coti.core.file_rules import user_path
 from coti.core.text_files import read_json
 from coti.core.weights import check_hash, local_weights
 
@@ -155,7 +156,7 @@ def _pinned(model: str, where: str, pretrained: str | None, sha256: str | None) 
             check_hash(Path(where.removeprefix("local-dir:")), sha256, model)
         return pretrained
     if pretrained is not None and (
-        pretrained.startswith(("s3://", "hf://")) or Path(pretrained).expanduser().is_file()
+        pretrained.startswith(("s3://", "hf://")) or user_path(pretrained).is_file()
     ):
         return str(local_weights(pretrained, sha256))
     if not sha256:

@@ -16,6 +16,7 @@ ENCODERS = Registry[type[LoadableEncoder]](
         "inception": "coti.encoders.inception:InceptionEncoder",
         "efficientnet": "coti.encoders.efficientnet:EfficientNetLite0",
     },
+    LoadableEncoder,
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from coti.core.errors import ModelError
+from coti.core.file_rules import user_path
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.text_files import read_json
 from coti.core.weights import check_hash, local_weights
@@ -101,7 +102,7 @@ def load_timm(
     logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of every file that it loads
     if model.startswith("s3://"):
         model, sha256 = str(local_weights(model, sha256)), None
-    folder = Path(model).expanduser()
+    folder = user_path(model)
     if folder.is_dir():
         if sha256:
             check_hash(folder, sha256, model)

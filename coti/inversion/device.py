@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         raise ModelError(
             f"device {name!r} is none that torch knows: auto, cpu, cuda, cuda:0 or mps."
         ) from error
-    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
+    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )
     if missing:

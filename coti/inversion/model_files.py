@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ModelError
+from coti.core.file_rules import user_path
 from coti.core.hashes import fingerprint_files
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.weights import check_hash, full_disk, kept_weights, local_weights
@@ -53,7 +54,7 @@ def locate_model(settings: ModelSettings) -> Path:
     if name.startswith("s3://"):
         path = local_weights(name, settings.sha256)
     else:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if not path.exists():
             if not _HUB_ID.match(name):
                 raise ModelError(f"{name} does not exist. {_REMEDY}")
@@ -75,7 +76,7 @@ def model_on_this_machine(settings: ModelSettings) -> Path | None:
     name = settings.base_model
     if name.startswith("s3://"):
         return kept_weights(name, settings.sha256)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir() or path.is_file():
         return path
     if not _HUB_ID.match(name):

@@ -105,6 +105,8 @@ def _changed(settings: Any, keys: list[str], value: str, whole: str) -> Any:
         if len(keys) == 1:
             raise ConfigError(f"The pool setting {whole!r} is a group: name one of its keys.")
         return dataclasses.replace(settings, **{name: _changed(present, keys[1:], value, whole)})
+    if len(keys) > 1:
+        raise ConfigError(f"There is no pool setting {whole!r}: {name!r} is no group.")
     return dataclasses.replace(settings, **{name: _parse(kinds[name], value, whole)})
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coti.core.file_rules import FileRefused, read_inside
+from coti.core.file_rules import FileRefused, read_inside, user_path
 from coti.core.images import image_names, read_named_file, unusable_image
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.sandbox import DecodePool
@@ -39,7 +39,7 @@ def read_chosen_images(
     import numpy as np
     import torch
 
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     names = image_names(folder)
     ids, images = [], []
     with _decoder(resolution) as decoded:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coti.core import whole_files
 from coti.core.errors import PoolError
-from coti.core.file_rules import FileRefused, open_inside
+from coti.core.file_rules import FileRefused, open_inside, user_path
 from coti.pool.reasons import Rejected
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 
 def existing(source: str) -> Path:
     """The path of a pool on this machine; :class:`PoolError` where there is none."""
-    path = Path(source).expanduser()
+    path = user_path(source)
     try:
         if path.exists():
             return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from coti.pool.reasons import REASONS
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.parquet as pq
 
 __all__ = [
     "COLUMNS",
@@ -60,6 +62,9 @@ COLUMNS: dict[str, str] = {
     "aesthetic": "float64",
 }
 """Columns in order, with their types; text is empty, numbers are 0 or NaN, where unknown."""
+
+_UNPACKED = (64_000_000, 100)
+"""Bytes that a file may unpack to: so many, and so many times its own size more."""
 
 ACCEPTED, QUARANTINED = "accepted", "quarantined"
 
@@ -128,24 +133,63 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Read what :func:`write_manifest` wrote, or a folder that holds ``manifest.parquet``."""
-    import pandas as pd
+    """Read what :func:`write_manifest` wrote, or a folder that holds ``manifest.parquet``.
+
+    Columns and types are looked at before anything is read, rows and bytes are bounded by the
+    file's size, and what else the file says of itself is left alone. It is parsed in this process:
+    whoever gives a manifest is trusted more than a pool.
+
+    Raises:
+        PoolError: it is none, or claims more than a manifest of its size can hold.
+    """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     path = Path(path)
     path = path / "manifest.parquet" if path.is_dir() else path
     try:
-        manifest = pd.read_parquet(path)
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+            columns = _known_columns(file, os.fstat(stream.fileno()).st_size)
+            table = file.read(columns).replace_schema_metadata(None)
+        table.validate(full=True)  # text that is no UTF-8
+        manifest: pd.DataFrame = table.to_pandas()
     except (OSError, pa.ArrowException, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
         raise PoolError(
-            f"{str(path)!r} is not a manifest: `coti pool check PATH --output DIR` writes one."
+            f"{str(path)!r} is not a manifest ({said}): `coti pool check PATH --output DIR` "
+            "writes one."
         ) from error
-    if "nsfw" not in manifest.columns:  # of before there was such a column
-        manifest = manifest.assign(nsfw="")
-    missing = [name for name in COLUMNS if name not in manifest.columns]
+    return manifest if "nsfw" in manifest.columns else manifest.assign(nsfw="")
+
+
+def _known_columns(file: pq.ParquetFile, size: int) -> list[str]:
+    """Those of :data:`COLUMNS` that a file has, all but ``nsfw``, which was not always there.
+
+    Raises ValueError where the file's own description is none of a manifest's.
+    """
+    import pyarrow as pa
+
+    kinds = {
+        "string": (pa.string(), pa.large_string()),
+        "int64": (pa.int64(),),
+        "float64": (pa.float64(),),
+    }
+    schema, metadata = file.schema_arrow, file.metadata
+    missing = [name for name in COLUMNS if schema.names.count(name) != 1 and name != "nsfw"]
     if missing:
-        raise PoolError(f"The manifest {str(path)!r} lacks the columns {', '.join(missing)}.")
-    return manifest
+        raise ValueError(f"it lacks the columns {', '.join(missing)}")
+    columns = [name for name in COLUMNS if name in schema.names]
+    for name in columns:
+        found = schema.field(name).type
+        if found not in kinds[COLUMNS[name]]:
+            raise ValueError(f"its column {name} is {str(found)[:50]}, not {COLUMNS[name]}")
+    if metadata.num_rows > size:
+        raise ValueError(f"it claims {metadata.num_rows} rows in {size} bytes")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    unpacked = sum(group.total_byte_size for group in groups)
+    if unpacked > _UNPACKED[0] + _UNPACKED[1] * size:
+        raise ValueError(f"it unpacks to {unpacked} bytes from {size}")
+    return columns
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,14 @@ def detect_kind(source: str) -> str:
     for kind in reversed(POOL_SOURCES.names()):
         if POOL_SOURCES.get(kind).claims(source):
             return kind
+    path = existing(source)
+    what = (
+        "a single file of no known kind"
+        if path.is_file()
+        else "neither a file nor a folder but a pipe, a socket or a device"
+    )
     raise PoolError(
-        f"The pool {str(existing(source))!r} is a single file of no known kind: give a folder of "
+        f"The pool {str(path)!r} is {what}: give a folder of "
         "images, a .tar shard, or a table of URLs."
     )
 

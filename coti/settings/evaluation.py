@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coti.settings._base import Strict
 
@@ -13,6 +14,11 @@ class EvaluationSettings(Strict):
     """The judge's metrics. Recorded and used by the promotion gate only."""
 
     _section = "evaluation."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "kid_subsets": 100_000,
+        "kid_subset_size": 1_000_000,
+        "batch_size": 65_536,
+    }
 
     judge: str = "assets/models/judge"
     """An image-text model in open_clip's format, of another family than the scorer."""
@@ -64,6 +70,13 @@ class PromotionSettings(Strict):
     """The gate between ``challenger`` and ``champion``."""
 
     _section = "promotion."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "fd_margin": 1_000_000,
+        "r_precision_margin": 1_000,
+        "fd_ceiling": 1_000_000_000,
+        "r_precision_floor": 1_000,
+        "min_samples": 1_000_000_000,
+    }
 
     fd_margin: float = 0.02
     """Share by which the Fréchet distance must fall below the champion's."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from coti.core import text_files
-from coti.core.errors import ConfigError, CotiError
+from coti.core.errors import ConfigError, CotiError, shortened
 from coti.settings.run import RunSettings
 
 __all__ = ["merged", "parse_settings", "read_run_file", "read_yaml", "sentences"]
+
+_FAULTS = 10
+"""Of a file, that are said; the other ones are counted."""
+_GOT = Repr()
+_GOT.maxlevel, _GOT.maxstring, _GOT.maxother, _GOT.maxlong = 2, 100, 100, 100
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -64,17 +70,19 @@ def parse_settings(values: Mapping[str, Any], origin: str) -> RunSettings:
 
 
 def sentences(error: ValidationError) -> str:
-    """Turn pydantic's list of errors into one line each, with the remedy."""
+    """Turn pydantic's list of errors into one line, the first faults each with its remedy."""
+    faults = error.errors(include_url=False, include_context=False)
     lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+    for item in faults[:_FAULTS]:
+        key = shortened(".".join(str(part) for part in item["loc"]))
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"unknown key {key!r}: remove it or mend its spelling")
         elif item["type"] == "missing":
             lines.append(f"{key} is missing")
         else:
-            lines.append(f"{key}: {item['msg']} (got {item.get('input')!r})")
-    return "; ".join(lines)
+            lines.append(f"{key}: {item['msg']} (got {_GOT.repr(item.get('input'))})")
+    more = len(faults) - len(lines)
+    return "; ".join(lines) + (f"; … and {more:,} more" if more else "")
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

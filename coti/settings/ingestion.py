@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coti.settings._base import Strict
 
@@ -13,6 +14,16 @@ class FetchSettings(Strict):
     """How images are fetched where the pool is a table of URLs."""
 
     _section = "pool_rules.fetch."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "concurrency": 1_000,
+        "per_host": 1_000,
+        "host_delay": 3_600,
+        "timeout": 86_400,
+        "attempts": 20,
+        "backoff": 3_600,
+        "max_redirects": 100,
+        "shard_size": 1_000_000,
+    }
 
     user_agent: str = "coti/0.2 (research crawler; set pool_rules.fetch.user_agent to your contact)"
     """Who asks. Put an address of yours in it; hosts refuse the anonymous."""
@@ -63,6 +74,25 @@ class PoolSettings(Strict):
     """What may enter a pool."""
 
     _section = "pool_rules."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "max_inputs": 1_000_000_000,
+        "min_side": 100_000,
+        "max_pixels": 10_000_000_000,
+        "max_bytes": 10_000_000_000,
+        "max_aspect_ratio": 1_000_000,
+        "max_caption_length": 100_000_000,
+        "max_raw_caption_length": 100_000_000,
+        "max_watermark": 1_000,
+        "max_unsafe": 1_000,
+        "near_duplicate_difference": 255,
+        "feature_shard": 10_000_000,
+        "decode_timeout": 86_400,
+        "decode_memory": 1_000_000_000_000,
+        "workers": 1_024,
+        "read_threads": 1_024,
+        "min_accepted": 1_000_000_000,
+        "max_drift": 1_000_000,
+    }
 
     kind: str = "auto"
     """``auto`` looks at the source and says what it found; else ``folder``, ``url_table``,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from coti.core.tokens import fault_of_token
 from coti.settings._base import Strict, require
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?|mps")
+"""Kinds that training and generation were written for; torch knows more."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,13 @@ class ModelSettings(Strict):
     """The same embedding and images, bit for bit on a CPU, whatever else the machine does. Off,
     threads add up gradients in any order: two trainings side by side, the same in everything,
     learn different embeddings. Scores are computed so in any case."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            _DEVICE.fullmatch(self.device) is not None,
+            f"model.device is {self.device!r}: auto, cpu, cuda, cuda:0 (and so on) or mps.",
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
@@ -33,6 +33,12 @@ _AFTERWARDS = ("output", "promotion")
 @dataclass(frozen=True)
 class RunSettings(Strict):
     """One run. Relative paths start at the root of the repository."""
+
+    MOST: ClassVar[Mapping[str, int]] = {
+        "baseline_images": 1_000_000,
+        "seed": 9_223_372_036_854_775_807,
+        "threads": 1_024,
+    }
 
     concept: str = ""
     """The concept's name: names the MLflow experiment and the registered model."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coti.settings._base import Strict, require
 
@@ -13,6 +14,9 @@ class ScorerSettings(Strict):
     """The image-text model whose features all scores are computed on."""
 
     _section = "scorer."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "batch_size": 65_536,
+    }
 
     model: str = "assets/models/scorer"
     """A folder in open_clip's format, an open_clip model name, or ``hf-hub:…``."""
@@ -33,6 +37,11 @@ class AestheticSettings(Strict):
     """S_aes (Eq. 7): a head on frozen features, fine-tuned before every cycle."""
 
     _section = "aesthetic."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "selected_rise": 10,
+        "steps": 10_000_000,
+        "learning_rate": 1_000,
+    }
 
     head: str | None = "assets/models/aesthetic/aesthetic_head.safetensors"
     """The head θ_0 starts from; none: a fresh one, fitted to the ratings. LAION's has to be
@@ -74,6 +83,12 @@ class ConceptScoreSettings(Strict):
     """S_con (Eq. 8)."""
 
     _section = "concept_score."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "batch_size": 65_536,
+        "neighbours": 1_000_000,
+        "classifier_steps": 10_000_000,
+        "classifier_learning_rate": 1_000,
+    }
 
     kind: Literal["min_cosine", "calibrated", "knn", "classifier"] = "classifier"
     """``min_cosine``: Eq. 8 as printed, ``10·max(0, least cosine to X_T)``; ``calibrated``: the
@@ -131,6 +146,10 @@ class SelectionSettings(Strict):
     """Which images a cycle adds."""
 
     _section = "selection."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "batch": 1_000_000,
+        "spread": 1_000_000,
+    }
 
     batch: int = 30
     """B: images a cycle adds."""
@@ -170,6 +189,11 @@ class ControllerSettings(Strict):
     """When to stop."""
 
     _section = "controller."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "max_cycles": 10_000,
+        "patience": 1_000_000,
+        "min_improvement": 1_000,
+    }
 
     max_cycles: int = 5
     """N: most cycles after cycle 0, which trains on the seeds alone."""

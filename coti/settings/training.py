@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coti.settings._base import Strict, require
 
@@ -13,6 +14,16 @@ class TrainSettings(Strict):
     """One cycle of textual inversion."""
 
     _section = "train."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "batch_size": 65_536,
+        "gradient_accumulation_steps": 65_536,
+        "learning_rates": 1_000,
+        "max_steps": 10_000_000,
+        "phi_every": 10_000_000,
+        "weight_decay": 1_000,
+        "checkpoint_every": 10_000_000,
+        "keep_latents_from": 1_000_000_000,
+    }
 
     batch_size: int = 16
     """Images a step."""
@@ -83,6 +94,13 @@ class ScheduleSettings(Strict):
     """The dynamic schedule inside a cycle, driven by φ (Eq. 12)."""
 
     _section = "schedule."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "fall": 1_000,
+        "plateau": 1_000,
+        "plateau_width": 1_000,
+        "plateau_evaluations": 10_000_000,
+        "dvar_window": 10_000_000,
+    }
 
     dynamic: bool = True
     """Off: ``max_steps`` at r_1, whatever φ says."""
@@ -119,6 +137,15 @@ class GenerationSettings(Strict):
     """How images are generated, for φ, evaluation and samples."""
 
     _section = "generation."
+    MOST: ClassVar[Mapping[str, int]] = {
+        "num_inference_steps": 1_000,
+        "guidance_scale": 1_000,
+        "guidance_interval": 1_000_000_000,
+        "batch_size": 65_536,
+        "phi_images": 1_000_000,
+        "cycle_images": 1_000_000,
+        "sample_images": 10_000,
+    }
 
     num_inference_steps: int = 10
     """Solver steps; the time is proportional. With the default solver more than ten change the

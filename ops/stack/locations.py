@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coti.core.errors import ConfigError, StoreError
+from coti.core.file_rules import user_path
 from coti.core.whole_files import plain_name, refuse_foreign, require_writable
 
 __all__ = ["LATEST", "ROOT", "locate", "require_run_folder", "run_folder"]
@@ -22,7 +23,7 @@ def locate(name: str) -> str:
     """
     if "://" in name:
         return name
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_absolute():
         return str(path)
     below = ROOT / path

@@ -55,6 +55,7 @@ def test_a_command_that_is_told_to_stop(number: signal.Signals, code: int, how: 
         (OSError(36, "File name too long", "/x"), "/x cannot be used (File name too long)"),
         (OSError(30, "Read-only file system", "/x"), "/x cannot be used (Read-only file system)"),
         (OSError(28, "No space left on device"), "The disk is full ([Errno 28] No space"),
+        (OSError(5, "Input/output error"), "A file cannot be read or written (Input/output"),
         (sqlite3.OperationalError("database or disk is full"), "The disk is full (SQLite: "),
         (sqlite3.DatabaseError("file is not a database"), "A database of ZenML or MLflow is dama"),
         (sqlite3.OperationalError("unable to open database file"), "A database of ZenML or MLflow"),
@@ -80,3 +81,63 @@ def test_a_mistake_in_the_program_is_none(error: Exception) -> None:
     """Its traceback is what is wanted."""
     assert user_sentence(error) is None
     assert system_sentence(error) is None
+
+
+WRITES = """
+import sys, click
+import coti.commands.main as main
+from tqdm import tqdm
+@click.command()
+def command():
+    for _ in tqdm(range(3), disable=None): pass
+    tqdm.write("word", file=sys.stderr)
+    open("kept", "w").write("whole")
+    click.echo("said")
+    click.echo("to nobody", err=True)
+main.cli.get_command = lambda context, name: command
+main.project().start = lambda: None
+sys.argv = ["coti", "command"]
+main.main()
+"""
+
+
+def _runs(shell: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """``$COMMAND`` in a shell, in an empty folder."""
+    (tmp_path / "writes.py").write_text(WRITES)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    command = f"{sys.executable} {tmp_path / 'writes.py'}"
+    return subprocess.run(
+        ["bash", "-c", shell],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COMMAND": command},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "closed", ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
+)
+def test_closed_streams_are_nowhere(closed: str, tmp_path: Path) -> None:
+    """The command does all it does, and a file of its own gets no number of theirs."""
+    done = _runs(f"$COMMAND {closed}", tmp_path)
+    assert (done.returncode, (tmp_path / "here" / "kept").read_text()) == (0, "whole")
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "said\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_whoever_reads_the_output_may_end(tmp_path: Path) -> None:
+    """As of other tools: SIGPIPE's code, no word."""
+    done = _runs("$COMMAND 2>/dev/null | true; exit ${PIPESTATUS[0]}", tmp_path)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """It is said before any library looks for it."""
+    done = _runs('rmdir "$PWD"; $COMMAND', tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: The current folder cannot be used (No ")
+    assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from coti.settings import (
     EvaluationSettings,
     FetchSettings,
     GenerationSettings,
+    ModelSettings,
     PoolSettings,
     RunSettings,
 )
@@ -92,6 +93,61 @@ def test_counts_have_a_least(part: type, name: str) -> None:
             part(**{name: wrong})
     if where in ZERO_IS_SAID:
         part(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    sorted({*_numbers(float), *_numbers(int)}, key=lambda each: (each[0].__name__, each[1])),
+    ids=lambda said: getattr(said, "__name__", said),
+)
+@pytest.mark.parametrize(
+    "size", [2**63, 10**30, 10**5_000, 1e300], ids=("2**63", "10**30", "10**5000", "1e300")
+)
+def test_no_number_is_past_all_use(part: type, name: str, size: float) -> None:
+    """A number that would never end, or overflow, is a short sentence with the key and a bound."""
+    for wrong in (size, -size):
+        several = name in ("learning_rates", "adam_betas", "guidance_interval")
+        with pytest.raises(ConfigError, match=name) as refused:
+            part(**{name: (0.0, wrong) if several else wrong})
+        assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_bounds_are_of_settings_and_hold_for_the_defaults(part: Any) -> None:
+    """A bound's name is a field's."""
+    assert set(part.MOST) <= {each.name for each in fields(part)}
+    part(**{name: getattr(part(), name) for name in part.MOST})
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [(part, each.name) for part in PARTS for each in fields(part) if each.default != ""],
+    ids=lambda said: getattr(said, "__name__", said),
+)
+def test_an_empty_name_is_no_setting(part: type, name: str) -> None:
+    """As a path it would be the current folder, or the repository's."""
+    hint = get_type_hints(part)[name]
+    if hint is not str and str not in get_args(hint):  # a number, or a choice
+        return
+    several = isinstance(_default(part, name), tuple)
+    with pytest.raises(ConfigError, match=f"{name} is empty"):
+        part(**{name: ("a", "") if several else ""})
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:11", "mps"])
+def test_devices_that_are_documented(device: str) -> None:
+    """Whether the machine has them is asked when they are used."""
+    ModelSettings(device=device)
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["xla", "hpu", "meta", "vulkan", "xpu", "cpu:0", "cuda:", "cuda:-1", "CUDA", "gpu", "cuda:x"],
+)
+def test_devices_that_nothing_was_written_for(device: str) -> None:
+    """Torch knows some of them; here they would end in a traceback."""
+    with pytest.raises(ConfigError, match=r"^run\.yaml: model\.device is .*: auto, cpu"):
+        parse_settings({"model": {"device": device}}, "run.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 from coti.settings import TrainSettings
 from tools.config_reference import PAGE, REGISTRIES, reference
 
@@ -12,7 +14,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_field_is_there() -> None:
     """All fields of a part, with their defaults."""
     page = reference()
-    for name in TrainSettings.__dataclass_fields__:
+    for name in (each.name for each in fields(TrainSettings)):
         assert f"| `{name}` |" in page
 
 

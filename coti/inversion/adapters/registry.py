@@ -8,5 +8,7 @@ from coti.inversion.adapters.protocol import Adapter
 __all__ = ["ADAPTERS"]
 
 ADAPTERS = Registry[type[Adapter]](
-    "adapter", {"embedding": "coti.inversion.adapters.embedding:Embedding"}
+    "adapter",
+    {"embedding": "coti.inversion.adapters.embedding:Embedding"},
+    Adapter,
 )

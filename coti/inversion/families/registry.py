@@ -25,6 +25,7 @@ FAMILIES = Registry[type[ModelFamily]](
         "stable_diffusion": "coti.inversion.families.stable_diffusion:StableDiffusion",
         "stable_diffusion_xl": "coti.inversion.families.stable_diffusion_xl:StableDiffusionXL",
     },
+    ModelFamily,
 )
 
 

@@ -20,6 +20,7 @@ POOL_SOURCES = Registry[type[PoolSource]](
         "img2dataset": "coti.pool.sources.img2dataset:Img2DatasetSource",
         "s3": "coti.pool.sources.object_store:S3Source",
     },
+    PoolSource,
 )
 """By the name that ``pool_rules.kind`` has; the last one is asked first whether a pool is of its
 kind."""

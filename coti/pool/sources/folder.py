@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import user_path
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.layout import is_shard, tree_entries
@@ -35,7 +36,7 @@ class FolderSource:
     @classmethod
     def claims(cls, source: str) -> bool:
         """Any folder."""
-        return Path(source).expanduser().is_dir()
+        return user_path(source).is_dir()
 
     def fingerprint(self) -> str:
         """Hash of every file's name and bytes; of those that were read, as they were then."""

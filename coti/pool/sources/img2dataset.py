@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import IMAGE_SUFFIXES, suffix_of
+from coti.core.file_rules import IMAGE_SUFFIXES, suffix_of, user_path
 from coti.core.text_files import decode_text, read_json
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
@@ -55,7 +55,7 @@ class Img2DatasetSource:
     @classmethod
     def claims(cls, source: str) -> bool:
         """A folder with a ``_stats.json`` of a shard somewhere in it."""
-        below = os.walk(Path(source).expanduser())
+        below = os.walk(user_path(source))
         return any(name.endswith("_stats.json") for _, _, names in below for name in names)
 
     def fingerprint(self) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from coti.core.errors import PoolError
+from coti.core.file_rules import user_path
 from coti.pool.layout import is_shard
 from coti.pool.sources.folder import FolderSource
 from coti.settings import PoolSettings
@@ -31,7 +32,7 @@ class WebDatasetSource(FolderSource):
     @classmethod
     def claims(cls, source: str) -> bool:
         """A ``.tar`` file, or a folder with one somewhere in it."""
-        path = Path(source).expanduser()
+        path = user_path(source)
         if path.is_dir():
             return any(is_shard(name) for _, _, names in os.walk(path) for name in names)
         return path.is_file() and is_shard(path.name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
-from coti.core.file_rules import kind_of_file, suffix_of
+from coti.core.file_rules import kind_of_file, suffix_of, user_path
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import TABLE_SUFFIXES, Row, Table
@@ -58,7 +58,7 @@ class UrlTableSource:
     @classmethod
     def claims(cls, source: str) -> bool:
         """A table file, or a folder of nothing else with URLs in one of them."""
-        path = Path(source).expanduser()
+        path = user_path(source)
         if not path.is_dir():
             return path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
         below = (

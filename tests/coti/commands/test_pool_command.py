@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,6 +18,7 @@ from coti.commands.pool import pool
 from coti.core.errors import ConfigError, CotiError
 from coti.pool.check import settings_with
 from coti.pool.manifest import COLUMNS, read_manifest, to_frame, write_manifest
+from coti.settings import PoolSettings
 
 
 def run(*arguments: str) -> Result | SimpleNamespace:
@@ -48,6 +52,28 @@ def test_a_terminal_without_the_letters_shows_what_it_can(tmp_path: Path) -> Non
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert r"\u978b \u2192 b" in done.stdout
+
+
+def _settings(part: Any, before: str = "") -> Iterator[str]:
+    for each in dataclasses.fields(part):
+        value = getattr(part, each.name)
+        inner = dataclasses.is_dataclass(value)
+        yield from _settings(value, f"{each.name}.") if inner else (f"{before}{each.name}",)
+
+
+@pytest.mark.parametrize("key", list(_settings(PoolSettings())))
+@pytest.mark.parametrize("behind", [".x", ".", ".x.y"])
+def test_a_setting_has_no_key_below_it(key: str, behind: str) -> None:
+    """What stands behind a dot is not left out without a word."""
+    with pytest.raises(ConfigError, match="There is no pool setting"):
+        settings_with([f"{key}{behind}=3"])
+
+
+def test_what_is_no_file_is_called_so(tmp_path: Path) -> None:
+    """A named pipe has a table's name and is none."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    done = run("check", str(tmp_path / "pipe.csv"), "--output", str(tmp_path / "out"))
+    assert "neither a file nor a folder but a pipe" in done.output
 
 
 def test_check_and_diff_from_folder_to_report(tmp_path: Path) -> None:
