@@ -12,6 +12,9 @@ import unicodedata
 
 __all__ = ["fault_of_token", "folded", "holds_token", "replace_token", "token_of"]
 
+_LONGEST = 100
+"""Letters of a token; composing many that belong together takes the square of their number."""
+
 
 def folded(text: str) -> str:
     """A text as CLIP's tokenizers read it: composed (NFC), each letter small.
@@ -55,6 +58,8 @@ def fault_of_token(token: str) -> str:
     >>> fault_of_token("<ankle-boot>"), fault_of_token("AnkleBoot").rpartition(" ")[2]
     ('', "'ankleboot'")
     """
+    if len(token) > _LONGEST:
+        return f"has {len(token)} letters: at most {_LONGEST}"
     if not token or any(c.isspace() or not c.isprintable() for c in token):
         return f"{token!r} must be one word without spaces, such as <my-concept>"
     if token != token_of(token):
