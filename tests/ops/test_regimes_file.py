@@ -46,7 +46,7 @@ def test_the_whole_grid_is_as_large_as_its_file_says() -> None:
     assert len({run.place for run in trained}) == len(trained)
     assert len({settings_of(run) for run in trained}) == 540
     assert len({settings_of(run) for run in trained if run.seed == 0}) == 294
-    assert {run.settings.image_step_cap for run in trained} == {9600}
+    assert {run.settings.image_step_cap for run in trained} == {3360}
     assert {run.settings.train for run in trained} == {trained[0].settings.train}
     assert not any(run.settings.schedule.dynamic for run in trained)
     asked = {run.concept: run.settings.asked_for for run in trained if run.regime == "unnamed"}
