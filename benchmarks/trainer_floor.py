@@ -260,7 +260,7 @@ def main() -> None:
     options.csv.parent.mkdir(parents=True, exist_ok=True)
     with options.csv.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        if not rows:
+        if not options.csv.stat().st_size:
             writer.writeheader()
         for run in planned_grid(config):
             if (run.regime, run.row) != (options.regime, "oracle") or not run.trained:

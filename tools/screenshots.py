@@ -115,9 +115,13 @@ def wait_until_drawn(page: Any) -> None:
     page.get_by_text("Refused, best first").wait_for()
     page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
     page.wait_for_load_state("networkidle")
-    page.wait_for_function(
-        "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
-    )
+    # Asked again and again from here: the page lets nothing evaluate a text inside it.
+    drawn = "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    for _ in range(300):
+        if page.evaluate(drawn):
+            return
+        page.wait_for_timeout(100)
+    raise TimeoutError("the studio's images are not drawn after 30 s")
 
 
 def comparison(client: Any, experiment: str, most: int = 50) -> str:

@@ -30,6 +30,8 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 """Whoever read our output has ended: no word, as of other tools."""
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_OPEN_FILES = (errno.EFBIG, errno.EIO, errno.EISDIR, errno.ESTALE)
+"""What a disk or a device says that fails; any other that names no file is no file's fault."""
 _PATHS = (
     errno.EFBIG,
     errno.EIO,
@@ -114,7 +116,9 @@ def system_sentence(error: BaseException) -> str | None:
     if error.errno in _FULL:
         said = shortened(where or " ".join(str(error).split()))
         return f"The disk is full ({said}): free space, then run again."
-    if not where:  # of an open file: a disk or a device that fails
+    if not where and error.errno not in _OF_OPEN_FILES:
+        return None
+    if not where:
         return (
             f"A file cannot be read or written ({error.strerror}): check the files that you named, "
             "and the disk that they are on."

@@ -51,7 +51,7 @@ def load_yaml(text: str) -> Any:
         raise ValueError(f"{where}{error.problem}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, AttributeError, LookupError) as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 

@@ -33,8 +33,9 @@ def token_of(name: str) -> str:
     >>> token_of("<Ankle Boot>")
     '<ankle-boot>'
     """
-    kept = "".join(c if c.isprintable() and not c.isspace() else " " for c in folded(name))
-    return folded("-".join(kept.split()))
+    start = folded(name[: 4 * _LONGEST])
+    kept = "".join(c if c.isprintable() and not c.isspace() else " " for c in start)
+    return folded("-".join(kept.split()))[:_LONGEST]
 
 
 def holds_token(prompt: str, token: str) -> bool:
@@ -59,7 +60,7 @@ def fault_of_token(token: str) -> str:
     ('', "'ankleboot'")
     """
     if len(token) > _LONGEST:
-        return f"has {len(token)} letters: at most {_LONGEST}"
+        return f"has {len(token)} letters: choose one of at most {_LONGEST}"
     if not token or any(c.isspace() or not c.isprintable() for c in token):
         return f"{token!r} must be one word without spaces, such as <my-concept>"
     if token != token_of(token):

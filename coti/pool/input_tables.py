@@ -121,10 +121,11 @@ class Table:
                 names, places = cells, self._name_columns(cells)
                 continue
             may: dict[str, list[str]] = {}
-            if len(cells) > len(names) and "caption" in places:
+            if len(cells) > len(names):
                 may = _wherever(cells, len(names), places)
-                cells = _fitted(cells, len(names), places["caption"])
-                joined += 1
+                if "caption" in places:
+                    cells = _fitted(cells, len(names), places["caption"])
+                    joined += 1
             values: dict[str, Any] = {
                 ours: cells[i] for ours, i in places.items() if i < len(cells)
             }
@@ -171,21 +172,17 @@ def _fitted(cells: list[str], width: int, caption: int) -> list[str]:
 def _wherever(cells: list[str], width: int, places: Mapping[str, int]) -> dict[str, list[str]]:
     """What may be the value of a column that refuses, in a row of more cells than ``width``.
 
-    How many of the empty cells at its end are surplus, nobody knows.
+    Which cell holds the comma that nobody quoted, or how many of the empty ones at the end are
+    surplus, nobody knows.
     """
     surplus = len(cells) - width
-    empty = 0
-    while empty < surplus and not cells[-1 - empty].strip():
-        empty += 1
     spans: dict[str, tuple[int, int]] = {}
-    for ours, i in places.items() if empty else ():
-        if i > places["caption"] and (column := column_of(ours)) in _EITHER_WAY:
+    for ours, i in places.items():
+        if (column := column_of(ours)) in _EITHER_WAY:
             first, last = spans.get(column, (i, i))
             spans[column] = min(first, i), max(last, i)
-    end = len(cells) - empty
     return {
-        f"{column} or": cells[first + surplus - empty : min(last + surplus, end)]
-        for column, (first, last) in spans.items()
+        f"{column} or": cells[first : last + surplus + 1] for column, (first, last) in spans.items()
     }
 
 

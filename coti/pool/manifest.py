@@ -175,7 +175,11 @@ def _known_columns(file: pq.ParquetFile, size: int) -> list[str]:
         "float64": (pa.float64(),),
     }
     schema, metadata = file.schema_arrow, file.metadata
-    missing = [name for name in COLUMNS if schema.names.count(name) != 1 and name != "nsfw"]
+    missing = [
+        name
+        for name in COLUMNS
+        if schema.names.count(name) != 1 and (name != "nsfw" or name in schema.names)
+    ]
     if missing:
         raise ValueError(f"it lacks the columns {', '.join(missing)}")
     columns = [name for name in COLUMNS if name in schema.names]

@@ -39,7 +39,7 @@ _YES = {"true", "yes", "y", "t", "on", "opt-out", "optout", "opted-out", "reserv
 _WITH_VALUE = ("max-snippet", "max-image-preview", "max-video-preview")
 _ROBOTS_WORD = re.compile(r"([^\s,;:|\"'<>()\[\]{}]+)(\s*:(?!//))?")
 """A directive or, before a colon that is none of a URL, an agent."""
-_TIME = re.compile(r"\d{1,2}|\d{4}-\d\d-\d\dt\d\d|\d\d[+-]\d\d")
+_TIME = re.compile(r"(?:.*[t+.\d-])?\d{1,2}")
 """What stands before a colon in a date."""
 _NO = re.compile(r"[\s\"']*(?:false|no|off|0)\b", re.IGNORECASE)
 _MOST_DATES = 50
@@ -114,7 +114,7 @@ def robots_directive(values: Iterable[str], settings: FetchSettings) -> str:
                 if meant and not no and not (word == "none" and before in _WITH_VALUE):
                     return word
             elif colon and word not in _WITH_VALUE and not _TIME.fullmatch(word):
-                meant = word.partition("/")[0] in ("*", ours)
+                meant = word.partition("/")[0] in ("*", ours, "x-robots-tag", "robots")
             before = word
     return ""
 

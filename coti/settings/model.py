@@ -9,7 +9,7 @@ from typing import Literal
 from coti.core.tokens import fault_of_token
 from coti.settings._base import Strict, require
 
-_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?|mps")
+_DEVICE = re.compile(r"auto|cpu(:0)?|cuda(:[0-9]{1,3})?|mps")
 """Kinds that training and generation were written for; torch knows more."""
 
 

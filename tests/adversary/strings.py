@@ -190,7 +190,8 @@ def _deep_by_aliases(dice: random.Random) -> str:
 
 def _odd_tag(dice: random.Random) -> str:
     tag = dice.choice(("python/object/apply:os.system", "python/name:os.system", "x" * 50_000))
-    return f"    pool: !!{tag} [id]\n"
+    known = dice.choice(("timestamp x", "int ''", "int _", "int '-'", "float ''", "bool q"))
+    return "    pool: !!" + dice.choice((f"{tag} [id]", known)) + "\n"
 
 
 def _half_a_character(dice: random.Random) -> str:

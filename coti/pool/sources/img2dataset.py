@@ -98,6 +98,7 @@ class Img2DatasetSource:
                 failed.add(key)
             elif isinstance(data, bytes) and row.problem:
                 reason, detail = "bad_row", row.problem
+                failed.add(key)
             elif isinstance(data, bytes):
                 yield Entry(
                     place, caption, partial(_bounded, data, settings.max_bytes), extra=extra

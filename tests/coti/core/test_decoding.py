@@ -108,7 +108,7 @@ def test_inks_arrive_as_their_profile_says(inks: tuple[int, ...], kind: str) -> 
     """CMYK by its profile; without one by Pillow's rule."""
     wanted = 255 * ink_colours(np.array([inks]) / 255)[0]
     found = colour(encoded(plain(inks, "CMYK"), kind, icc_profile=CMYK))
-    assert np.abs(found - wanted).max() <= 7
+    assert np.abs(found - wanted).max() <= 9
 
 
 @given(st.integers(0, 65535), st.sampled_from(["PNG", "TIFF"]))

@@ -200,7 +200,7 @@ def test_guidance_may_hold_between_two_noise_levels(
 ) -> None:
     """At all levels: as without; at none: as a weight of 1; at some: neither."""
     embedding, found = random_embedding(model), []
-    for weight, interval in ((3.0, None), (3.0, (0.0, 1e9)), (3.0, (1e9, 2e9)), (1.0, None)):
+    for weight, interval in ((3.0, None), (3.0, (0.0, 1e8)), (3.0, (1e8, 1e9)), (1.0, None)):
         changes = {"scheduler": scheduler, "guidance_scale": weight, "guidance_interval": interval}
         settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
         found.append(generate(model, PROMPTS, [embedding], settings, seed=5))

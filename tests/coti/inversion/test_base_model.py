@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from coti.core.errors import ModelError
+from coti.core.errors import ConfigError, ModelError
 from coti.core.weights import hash_of
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.settings import ModelSettings
@@ -121,8 +121,8 @@ def test_other_prediction_types_are_refused(copied: Path) -> None:
 
 def test_devices_that_are_not_there_are_named() -> None:
     """A typing error, and a GPU on a machine without one."""
-    with pytest.raises(ModelError, match="none that torch knows"):
-        load_text_to_image(ModelSettings(base_model="x", device="gpu"))
+    with pytest.raises(ConfigError, match=r"model\.device is 'gpu'"):
+        ModelSettings(base_model="x", device="gpu")
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="is not on this machine"):
             load_text_to_image(ModelSettings(base_model="x", device="cuda"))

@@ -260,6 +260,20 @@ def test_surplus_cells_hide_no_refusal(
         assert not _refused(row)
 
 
+@given(st.permutations(["file_name", "text", "noai", "url"]), st.integers(0, 3), st.integers(1, 3))
+def test_a_comma_that_nobody_quoted_hides_no_refusal(
+    names: list[str], where: int, commas: int
+) -> None:
+    """Whichever cell it stands in, with a caption's column or without."""
+    cells = {"file_name": "a.png", "text": "a boot", "noai": "true", "url": "http://x/a"}
+    if names[where] != "noai":
+        cells[names[where]] += ",b" * commas
+    for columns in (names, [name for name in names if name != "text"]):
+        line = ",".join(cells[name] for name in columns)
+        (row,) = _rows(f"{','.join(columns)}\n{line}\n".encode(), ".csv")
+        assert _refused(row)
+
+
 PAST = st.sampled_from(
     (
         *("25 Jun 2010 15:00:00 GMT", "Fri, 25 Jun 2010 15:00:00 GMT", "25 Jun 2010"),
@@ -267,7 +281,16 @@ PAST = st.sampled_from(
         *("2010-06-25T15:00:00+00:00", "2010-06-25"),
     )
 )
-FUTURE = PAST.map(lambda text: text.replace("2010", "2090").replace("-10 ", "-60 "))
+FUTURE = st.one_of(
+    PAST.map(lambda text: text.replace("2010", "2090").replace("-10 ", "-60 ")),
+    st.sampled_from(
+        (
+            "2090-06-25T15:00:00.000+02:00",
+            "25 Jun 2090 15:00:00 GMT+02:00",
+            "20900625T15:00:00Z",
+        )
+    ),
+)
 BLANK = st.sampled_from(("", " "))
 DATED = st.tuples(st.just("unavailable_after:"), BLANK)
 ALLOWED = st.one_of(
