@@ -72,7 +72,8 @@ GENERATIONS: dict[str, dict[str, Any]] = {
 """Likewise, of how images are generated."""
 METRICS = ("fd_ssl", "precision", "recall", "coverage", "fd_judge", "r_precision")
 COLUMNS = (
-    *("concept", "seed", "training", "steps", "average", "generation", "xt_fd_ssl"),
+    *("concept", "seed", "grid", "regime", "images"),
+    *("training", "steps", "average", "generation", "xt_fd_ssl"),
     *METRICS,
 )
 
@@ -89,7 +90,7 @@ def iterates(
     start: Embedding,
     settings: RunSettings,
     steps: int,
-) -> Iterator[Embedding]:
+) -> list[Embedding]:
     """What training ends at after 1, 2, … steps, computed in one training."""
     found: list[Embedding] = []
 
@@ -109,7 +110,7 @@ def iterates(
         derived_seed(settings.seed, "train", 0),
         token=settings.token,
     )
-    yield from found
+    return found
 
 
 def averaged(
@@ -143,7 +144,13 @@ def measured(
     run: GridRun, sweep: Sweep, options: argparse.Namespace, known: set[tuple[str, ...]]
 ) -> Iterator[dict[str, Any]]:
     """Rows of a concept and seed that are not known."""
-    where = {"concept": run.concept, "seed": run.seed}
+    where = {
+        "concept": run.concept,
+        "seed": run.seed,
+        "grid": options.grid.stem,
+        "regime": run.regime,
+        "images": options.images,
+    }
     wanted = {
         name: [
             (steps, width, way)
@@ -186,7 +193,7 @@ def measured(
             settings.concept,
         )
         most = max(steps for steps, _, _ in points)
-        path = list(iterates(models, images, start, settings, most))
+        path = iterates(models, images, start, settings, most)
         for steps, width, way in tqdm(
             points, desc=f"{run.concept}, {name}", leave=False, disable=None
         ):
@@ -202,7 +209,7 @@ def measured(
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row.get(name, "")) for name in COLUMNS[:6])
+    return tuple(str(row.get(name, "")) for name in COLUMNS[:9])
 
 
 def report(rows: Sequence[Mapping[str, str]]) -> str:
@@ -231,7 +238,7 @@ def report(rows: Sequence[Mapping[str, str]]) -> str:
             )
         )
     lines.sort(key=lambda line: line[0])
-    head = ["training", "steps", "average", "generation", "runs", "× X_T", "spread", *METRICS]
+    head = [*COLUMNS[2:9], "runs", "× X_T", "spread", *METRICS]
     return table(head, [cells for _, cells in lines])
 
 
