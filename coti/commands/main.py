@@ -18,6 +18,7 @@ from coti.core.ending import (
     INTERRUPTED,
     end_in_a_sentence,
     open_standard_streams,
+    reader_has_ended,
     require_current_folder,
     stopped,
 )
@@ -107,12 +108,10 @@ def main() -> None:
         # Not in standalone mode, click returns the code of an `Exit` instead of raising it.
         code = cli(prog_name="coti", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _end_without_reader()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # click has caught it
-            _end_without_reader()
-        raise
+        if not isinstance(error.__context__, BrokenPipeError):  # click has caught it
+            raise
+        _end_of_pipe(error.__context__)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
@@ -121,6 +120,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"Error: {stopped('Ctrl-C')}", err=True)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError as error:
+        _end_of_pipe(error)
     except Exception as error:
         said = str(error) if isinstance(error, CotiError) else project().explain(error)
         if said is None:
@@ -130,10 +131,17 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _end_without_reader() -> NoReturn:
-    # What is buffered still would be a second error when Python ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(BROKEN_PIPE)
+def _end_of_pipe(error: BrokenPipeError) -> NoReturn:
+    if reader_has_ended():
+        # What is buffered still would be a second error when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(BROKEN_PIPE)
+    said = project().explain(error) or (
+        "A process or a server that the command talked to has ended (broken pipe): check it, then "
+        "run the same command again."
+    )
+    click.echo(f"Error: {said}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

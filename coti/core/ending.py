@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ __all__ = [
     "TERMINATED",
     "end_in_a_sentence",
     "open_standard_streams",
+    "reader_has_ended",
     "require_current_folder",
     "stopped",
     "system_sentence",
@@ -64,6 +66,14 @@ def open_standard_streams() -> None:
             mode = "r" if number == 0 else "w"
             stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
+
+
+def reader_has_ended() -> bool:
+    """Whether nobody reads this process's output or errors any more."""
+    streams = select.poll()
+    for number in (1, 2):
+        streams.register(number, 0)
+    return any(said & (select.POLLERR | select.POLLHUP) for _, said in streams.poll(0))
 
 
 def require_current_folder() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError, PoolError
+from coti.core.shown_names import printable
 from coti.core.whole_files import require_writable, write_whole
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
 from coti.pool.pool_report import render_report
-from coti.pool.untrusted_text import printable
 from coti.pool.validation import Validation, profile, validate
 from coti.settings import PoolSettings
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from coti.core.file_rules import FileRefused, read_inside, user_path
 from coti.core.images import image_names, read_named_file, unusable_image
+from coti.core.shown_names import escaped
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.reasons import Rejected
@@ -29,7 +30,8 @@ __all__ = ["image_reader", "read_chosen_images"]
 def read_chosen_images(
     path: str | Path, resolution: int
 ) -> tuple[list[str], list[str], torch.Tensor]:
-    """Images of a folder, by name: ids, file names, uint8 [n, 3, resolution, resolution].
+    """Images of a folder, by name: ids, names as a pool has them
+    (:func:`~coti.core.shown_names.escaped`), uint8 [n, 3, resolution, resolution].
 
     They must all be good: :func:`coti.core.images.image_names` says which files are meant.
 
@@ -53,7 +55,7 @@ def read_chosen_images(
             shape = (resolution, resolution, 3)
             images.append(np.frombuffer(found.pixels, np.uint8).reshape(shape))
     tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return ids, names, tensor
+    return ids, [escaped(name) for name in names], tensor
 
 
 @contextmanager

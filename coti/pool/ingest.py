@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from coti.core.errors import PoolError
 from coti.core.redaction import redacted
+from coti.core.shown_names import printable
 from coti.core.text_files import valid_text
 from coti.core.whole_files import whole_file
 from coti.pool.decode.decoder import Decoded, Limits
@@ -27,7 +28,7 @@ from coti.pool.open_source import open_source
 from coti.pool.pool_images import ImageWriter, PoolImages, encode_png
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusal_in_image
-from coti.pool.untrusted_text import clean_caption, printable
+from coti.pool.untrusted_text import clean_caption
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:

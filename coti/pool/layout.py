@@ -22,6 +22,7 @@ from coti.core.file_rules import (
     kind_of_file,
     suffix_of,
 )
+from coti.core.shown_names import escaped, printable
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import Row, Table
@@ -37,7 +38,7 @@ from coti.pool.sidecars import (
     sample_key,
 )
 from coti.pool.table_columns import COLUMNS
-from coti.pool.untrusted_text import as_text, escaped, printable
+from coti.pool.untrusted_text import as_text
 from coti.settings import PoolSettings
 
 __all__ = [

@@ -14,7 +14,8 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from coti.pool.untrusted_text import as_number, leaves, printable
+from coti.core.shown_names import printable
+from coti.pool.untrusted_text import as_number, leaves
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from coti.core.file_rules import stand_in
+from coti.core.shown_names import printable
 from coti.pool.file_tree import FileTree
 from coti.pool.reasons import Rejected
 from coti.pool.tar_headers import headers
-from coti.pool.untrusted_text import printable
 
 __all__ = ["Member", "Shard", "index_shard"]
 

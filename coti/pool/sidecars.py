@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coti.core.file_rules import SIDECAR_SUFFIXES, kind_of_file, suffix_of
+from coti.core.shown_names import printable
 from coti.core.text_files import decode_text, read_json
 from coti.pool.input_tables import Row, json_row, value_row
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusal_in_row
 from coti.pool.table_columns import REFUSING, column_of
-from coti.pool.untrusted_text import as_number, as_text, leaves, printable, scalars
+from coti.pool.untrusted_text import as_number, as_text, leaves, scalars
 from coti.settings import PoolSettings
 
 __all__ = [

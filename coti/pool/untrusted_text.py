@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from coti.core.shown_names import CONTROL
 from coti.core.text_files import decode_text, valid_text
 
-__all__ = ["as_number", "as_text", "clean_caption", "escaped", "leaves", "printable", "scalars"]
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-_ESCAPED_BYTES = re.compile("[\udc80-\udcff]")
-"""How Python has bytes of a file's name that are no text."""
-_NOT_SHOWN = re.compile(f"{_CONTROL.pattern}|[\t\n]|[\ud800-\udfff]+")
+__all__ = ["as_number", "as_text", "clean_caption", "leaves", "scalars"]
 
 
 def as_text(value: Any) -> str:
@@ -93,26 +88,5 @@ def clean_caption(text: str, longest: int) -> tuple[str, int]:
     """
     length = len(text)
     text = valid_text(text[: 4 * longest])
-    text = unicodedata.normalize("NFC", _CONTROL.sub(" ", text))
+    text = unicodedata.normalize("NFC", CONTROL.sub(" ", text))
     return " ".join(text.split())[:longest].rstrip(), length
-
-
-def printable(name: str) -> str:
-    """A name as it can be stored and shown: control characters and lone surrogates escaped."""
-    text = _ESCAPED_BYTES.sub(lambda m: f"\\x{ord(m.group()) - 0xDC00:02x}", name)
-    return _NOT_SHOWN.sub(lambda m: "".join(map(_escape, m.group())), text)
-
-
-def _escape(character: str) -> str:
-    if "\x80" <= character <= "\x9f":
-        return f"\\u{ord(character):04x}"  # \x85 is a byte that is no text
-    return character.encode("unicode_escape").decode()
-
-
-def escaped(name: str) -> str:
-    r"""A name as :func:`printable` makes it, and no two alike: a backslash of its own is doubled.
-
-    >>> print(escaped("a\x01"), escaped(r"a\x01"))
-    a\x01 a\\x01
-    """
-    return printable(name.replace("\\", "\\\\"))

@@ -110,7 +110,12 @@ def profile(manifest: pd.DataFrame) -> dict[str, float]:
         f"mean_{name}": float(good[name].mean()) if len(good) else 0.0
         for name in ("width", "height", "bytes", "caption_length")
     }
-    return {**means, "accepted_share": len(good) / max(len(manifest), 1)}
+    return {**means, "accepted_share": len(good) / max(int(_meant(manifest).sum()), 1)}
+
+
+def _meant(manifest: pd.DataFrame) -> pd.Series[bool]:
+    """Rows of what could be an image; others' files, however many, say nothing of a pool."""
+    return manifest["reason"] != "other_file"
 
 
 def _row_suite(settings: PoolSettings) -> list[tuple[str, str, dict[str, Any]]]:
@@ -243,7 +248,7 @@ def _apply(manifest: pd.DataFrame, outcome: Any) -> pd.DataFrame:
 
 def _pool_problem(outcome: Any, number: Mapping[str, int], settings: PoolSettings) -> str | None:
     total = number[ACCEPTED] + number[QUARANTINED]
-    worst = ", ".join(f"{reason} {count}" for reason, count in list(number.items())[2:5])
+    worst = _worst(number)
     if number[ACCEPTED] < max(settings.min_accepted, 1):
         return (
             f"Only {number[ACCEPTED]} of {total} inputs of the pool can be used, "
@@ -251,15 +256,22 @@ def _pool_problem(outcome: Any, number: Mapping[str, int], settings: PoolSetting
         )
     failed = [r.expectation_config for r in outcome.results if not r.success]
     if any(config.meta["reason"] == "share" for config in failed):
+        others = number.get("other_file", 0)
         return (
-            f"{number[QUARANTINED]} of {total} inputs are in quarantine ({worst}), more than "
-            f"pool_rules.max_quarantined_share {settings.max_quarantined_share:g}: check the "
-            "source."
+            f"{number[QUARANTINED] - others} of {total - others} inputs are in quarantine "
+            f"({_worst(number, without='other_file')}), more than pool_rules.max_quarantined_share "
+            f"{settings.max_quarantined_share:g}: check the source."
         )
     if failed:
         names = ", ".join(config.type for config in failed)
         return f"The pool's manifest is not sound ({names}): please report this."
     return None
+
+
+def _worst(number: Mapping[str, int], without: str = "") -> str:
+    """The three most frequent reasons, of :func:`~coti.pool.manifest.counts`."""
+    reasons = [item for item in list(number.items())[2:] if item[0] != without]
+    return ", ".join(f"{reason} {count}" for reason, count in reasons[:3])
 
 
 def _drift_sentence(result: Any, previous: Mapping[str, float]) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 
 from coti.core.determinism import deterministic
 from coti.core.errors import ModelError, PoolError
+from coti.core.shown_names import by_file_name
 from coti.core.text_files import read_records
 from coti.encoders.protocol import ImageEncoder, normalized
 from coti.scores.degradations import graded_copies
@@ -221,7 +222,8 @@ def _load_tensors(path: str | Path, what: str) -> dict[str, torch.Tensor]:
 def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) -> Ratings:
     """Read a user's CSV of any encoding with the columns ``file_name`` and ``rating`` (0 to 10).
 
-    ``features`` are [d] each, of the pool and the seeds, by file name.
+    ``features`` are [d] each, of the pool and the seeds, by :func:`~coti.core.shown_names.escaped`
+    file name.
 
     Raises:
         PoolError: a missing file or column, a rating that is no number from 0 to 10, or a name
@@ -242,12 +244,13 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
                 f"user ratings: {path}, line {line}: rating must be a number from 0 to 10, got "
                 f"{text!r}."
             )
-        if name not in features:
+        found = by_file_name(features, name)
+        if found is None:
             raise PoolError(
                 f"user ratings: {path}, line {line}: {name!r} is neither an accepted image of the "
                 "pool nor a seed."
             )
-        rows.append(features[name])
+        rows.append(found)
         ratings.append(rating)
     if not rows:
         raise PoolError(f"user ratings: {path} has no row; set aesthetic.user_ratings to null.")

@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 
 from coti.core.errors import PoolError
 from coti.core.file_rules import TABLE_SUFFIXES, kind_of_file
+from coti.core.shown_names import escaped, printable
 from coti.pool.entry import Entry
 from coti.pool.ingest import ingest
 from coti.pool.open_source import fingerprint_source, open_source
 from coti.pool.pool_report import render_report
 from coti.pool.reasons import REASONS, Rejected
-from coti.pool.untrusted_text import escaped, printable
 from coti.pool.validation import validate
 from coti.settings import PoolSettings
 from tests.adversary.strings import hostile_strings

@@ -135,6 +135,16 @@ def test_whoever_reads_the_output_may_end(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_another_pipe_that_breaks_is_said() -> None:
+    """A worker or a server that has ended is no reader that has seen enough: there is a word."""
+    script = SLEEPS.replace("time.sleep(60)", "socket.socketpair()[0].sendall(b'x')")
+    words = [sys.executable, "-c", script.replace("sys, time", "sys, socket")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: A process or a server that the command talked to has en")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     """It is said before any library looks for it."""
     done = _runs('rmdir "$PWD"; $COMMAND', tmp_path)

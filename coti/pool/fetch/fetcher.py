@@ -14,10 +14,10 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from coti.core.redaction import redacted
+from coti.core.shown_names import printable
 from coti.pool.fetch.addresses import AddressPolicy, PinningResolver
 from coti.pool.reasons import Rejected
 from coti.pool.refusals import refusal_in_headers
-from coti.pool.untrusted_text import printable
 from coti.settings import FetchSettings
 
 __all__ = ["Fetched", "fetch_all"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from coti.core.errors import PoolError
 from coti.core.file_rules import IMAGE_SUFFIXES, suffix_of, user_path
+from coti.core.shown_names import escaped, printable
 from coti.core.text_files import decode_text, read_json
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
@@ -24,7 +25,7 @@ from coti.pool.local_files import existing
 from coti.pool.reasons import Rejected
 from coti.pool.shard_index import index_shard
 from coti.pool.sidecars import SIDECAR_LIMIT, merged_extra, row_extra
-from coti.pool.untrusted_text import as_text, escaped, printable
+from coti.pool.untrusted_text import as_text
 from coti.settings import PoolSettings
 
 __all__ = ["Img2DatasetSource"]

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from coti.core.errors import PoolError
 from coti.core.file_rules import kind_of_file, suffix_of, user_path
+from coti.core.shown_names import escaped
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
 from coti.pool.input_tables import TABLE_SUFFIXES, Row, Table
@@ -23,7 +24,7 @@ from coti.pool.local_files import existing, read_part, temporary_folder
 from coti.pool.reasons import Rejected
 from coti.pool.sidecars import row_extra
 from coti.pool.table_columns import COLUMNS
-from coti.pool.untrusted_text import as_text, escaped
+from coti.pool.untrusted_text import as_text
 from coti.settings import PoolSettings
 
 if TYPE_CHECKING:

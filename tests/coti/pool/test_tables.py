@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import PoolError
+from coti.core.shown_names import escaped, printable
 from coti.pool import parquet_process
 from coti.pool.input_tables import Table
 from coti.pool.sidecars import row_extra
 from coti.pool.table_columns import match_columns
-from coti.pool.untrusted_text import as_number, as_text, clean_caption, escaped, printable
+from coti.pool.untrusted_text import as_number, as_text, clean_caption
 from coti.settings import PoolSettings
 
 

@@ -114,10 +114,15 @@ def test_a_pool_of_mostly_bad_rows_stops_the_run() -> None:
 
 
 def test_files_that_are_no_images_by_name_do_not_count_as_bad() -> None:
-    """Sounds and texts beside the images are rows, but not a bad pool."""
+    """Sounds and texts beside the images are rows, but not a bad pool, and no drift."""
     sound = {"status": "quarantined", "reason": "other_file"}
-    verdict = validate(rows({}, sound, sound, sound), PoolSettings(max_quarantined_share=0.5))
+    rules = PoolSettings(max_quarantined_share=0.5, drift="stop")
+    before = profile(rows({}))
+    verdict = validate(rows({}, sound, sound, sound), rules, previous=before)
     assert verdict.result["counts"] == {"accepted": 1, "quarantined": 3, "other_file": 3}
+    bad = {"status": "quarantined", "reason": "empty_file"}
+    with pytest.raises(PoolError, match=r"2 of 3 inputs are in quarantine \(empty_file 2\), more"):
+        validate(rows({}, bad, bad, sound, sound, sound), rules)
 
 
 def test_too_few_good_rows_stop_the_run() -> None:
