@@ -11,7 +11,7 @@ REASONS: dict[str, str] = {
     # the source
     "bad_row": "The table's row names no file or URL, or holds values of a wrong type.",
     "repeated_row": "An earlier row of the table names the same file.",
-    "other_file": "Not an image by its name: a sound, a text, data. Not opened.",
+    "other_file": "Not an image by its name: a sound, a text, data. Not opened, and in no share.",
     "missing_file": "The table names a file that is not there.",
     "outside_path": "The name leaves the pool: an absolute path, '..', or a link that does.",
     "not_regular": "Not a regular file: a link to nowhere, a device, a pipe, a sparse member.",
