@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tests run in this many processes of one thread each, a file's tests all in the same one, the long
-# files first (tests/conftest.py).
-WORKERS ?= 2
+# Tests run in this many processes of one thread each: one more than the cores they are meant for, since
+# runs wait for servers and stores. A file's tests all run in the same one, the long files first
+# (tests/conftest.py).
+WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
   --no-loadscope-reorder --max-worker-restart 1
 
@@ -55,6 +56,7 @@ test: $(STAMP)  ## All tests but those that need an engine, which are skipped by
 test-docker: $(STAMP)  ## Those that need a Docker engine; builds the image, for minutes.
 	COTI_TEST_DOCKER=1 $(PYTEST) tests/e2e/test_docker.py
 
+test-fast: WORKERS = 2  # nothing waits there
 test-fast: $(STAMP)  ## The fast loop: all but what is slow or runs a pipeline.
 	$(PYTEST) -m "not slow and not e2e"
 

@@ -79,6 +79,7 @@ def _says(*words: str, **how: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

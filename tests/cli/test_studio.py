@@ -84,6 +84,7 @@ def test_it_answers_its_own_pages_alone(served: tuple[str, list[str]]) -> None:
                 assert status in (400, 403), (path, headers)
 
 
+@pytest.mark.slow
 def test_no_text_on_it_runs_or_loads_anything(served: tuple[str, list[str]]) -> None:
     """Streamlit reads Markdown everywhere, even a caption: the policy keeps the browser here."""
     if chromium() is None:

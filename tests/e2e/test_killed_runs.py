@@ -71,7 +71,11 @@ def test_a_spot_node_that_is_taken_away(tmp_path_factory: pytest.TempPathFactory
         step = json.loads(file.metadata()["state"])["step"]
     assert 40 < step < 120
     assert step % 40
-    other = {**changes, "generation": {**TINY["generation"], "guidance_scale": 1.5}}
+    other = {
+        **changes,
+        "train": {**training, "max_steps": 2},
+        "generation": {**TINY["generation"], "guidance_scale": 1.5},
+    }
     told = moved.run(moved.config("other", **other))
     said = told.stdout + told.stderr
     assert f"at step {step}, does not fit; what differs: " in said

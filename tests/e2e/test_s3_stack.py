@@ -80,13 +80,40 @@ def undisturbed(space: Workspace) -> bytes:
     return learned(space, **SHORT)
 
 
-def test_a_run_survives_throttling_cut_answers_and_ten_seconds_without_a_store(
+def test_a_store_that_stays_away_is_one_sentence(space: Workspace, proxy: Proxy) -> None:
+    """Gone until the run has given up: it says so once, and writes nothing."""
+    _ask(space, 2)
+    _up(space, proxy.address)
+    proxy.done.clear()
+    # Not when training starts: a checkpoint that cannot be read has a sentence of its own.
+    outage = threading.Thread(target=_stays_away, args=(space, proxy))
+    outage.start()
+    try:
+        run = str(space.config("run", **SHORT))
+        done = space.command("zenml", "pipeline", "run", "coti_concept", "-c", run)
+    finally:
+        outage.join()
+        proxy.down = False
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1, said[-2000:]
+    assert proxy.done["refuse"] > 0
+    assert said.count("The object store failed in mid-run (") == 1, said[-2000:]
+    assert "the same command goes on from where it was." in said
+    assert "Traceback" not in said
+    assert SECRET not in said
+    assert not (space.root / "outputs" / "latest").exists()
+
+
+def test_the_same_command_goes_on_through_throttling_cut_answers_and_ten_seconds_without_a_store(
     space: Workspace, proxy: Proxy, undisturbed: bytes
 ) -> None:
     """Two in 40 requests of each method are spoilt, and the store is gone for ten seconds.
 
-    Same embedding, registered and promoted once.
+    The undisturbed run's embedding, registered and promoted once.
     """
+    _ask(space, 10)
+    _up(space, proxy.address)
+    assert space.command("coti", "stack", "check").returncode == 0
     proxy.methods.clear()
     proxy.done.clear()
     proxy.spoil = lambda method, turn: {10: "cut", 30: "throttle"}.get(turn % 40, "")
@@ -101,12 +128,13 @@ def test_a_run_survives_throttling_cut_answers_and_ten_seconds_without_a_store(
     for fault in ("throttle", "cut upload", "cut answer", "refuse"):
         assert proxy.done[fault] > 0, (fault, proxy.done, proxy.methods)
     assert space.vectors() == undisturbed
+    assert space.cached_steps()["train_cycle"] == "cached"
     assert space.registered(MLFLOW) == 1
     assert space.audit(MLFLOW) == [("promote", 1)]
 
 
 def _outage(space: Workspace, proxy: Proxy) -> None:
-    space.wait_for_training()
+    space.wait_for("Step `train_cycle_2` has started")
     proxy.down = True
     time.sleep(10)
     proxy.down = False
@@ -152,93 +180,46 @@ def test_the_same_command_again_comes_from_the_cache(space: Workspace) -> None:
     assert space.audit(MLFLOW) == [("promote", 1)]
 
 
-def test_a_pool_in_the_same_store_is_read_with_the_stacks_key(
-    space: Workspace, server: str, proxy: Proxy, undisturbed: bytes
+def test_pool_and_base_model_from_the_store_learn_register_and_generate_the_same(
+    space: Workspace, server: str, proxy: Proxy, undisturbed: bytes, tmp_path: Path
 ) -> None:
-    """The environment has no key, as in a pod; the same images give the same embedding."""
-    pool = space.root / "assets" / "pools" / "ankle_boot" / "pool"
-    store = client(server)
-    for path in sorted(pool.rglob("*")):
-        if path.is_file():
-            name = f"pool/{path.relative_to(pool).as_posix()}"
-            store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    keys = {name: space.extra.pop(name) for name in names}
-    rules = {"s3_endpoint": proxy.address}
-    try:
-        space.run(space.config("from-s3", **SHORT, pool=f"s3://{BUCKET}/pool", pool_rules=rules))
-    finally:
-        space.extra.update(keys)
-    assert space.vectors() == undisturbed
-
-
-def test_a_base_model_from_the_store_learns_registers_and_generates_the_same(
-    space: Workspace, server: str, undisturbed: bytes, tmp_path: Path
-) -> None:
-    """``s3://`` with its pinned hash; the embedding knows where its model is, so that generating
+    """The pool is read with the stack's key, as in a pod, whose environment has none; the model is
+    ``s3://`` with its pinned hash. The embedding knows where its model is, so that generating
     needs no option, and the registry's gate knows the model's vocabulary."""
     base = ROOT / "assets" / "models" / "base"
-    store = client(server)
-    for path in sorted(base.rglob("*")):
-        if path.is_file():
-            name = f"models/base/{path.relative_to(base).as_posix()}"
-            store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
+    store, given = client(server), space.root / "assets" / "pools" / "ankle_boot" / "pool"
+    for folder, prefix in ((given, "pool"), (base, "models/base")):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                name = f"{prefix}/{path.relative_to(folder).as_posix()}"
+                store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
     model = {"base_model": f"s3://{BUCKET}/models/base", "sha256": hash_of(base)}
-    changes = {"AWS_ENDPOINT_URL": server, "COTI_CACHE": str(tmp_path / "cache")}
-    space.extra.update(changes)
+    rules = {"s3_endpoint": proxy.address}
+    pool = {"pool": f"s3://{BUCKET}/pool", "pool_rules": rules}
+    kept = dict(space.extra)
+    space.extra.update({"AWS_ENDPOINT_URL": server, "COTI_CACHE": str(tmp_path / "cache")})
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del space.extra[name]
     try:
-        done = space.run(space.config("base-from-s3", **SHORT, model=model))
+        done = space.run(space.config("from-s3", **SHORT, **pool, model=model))
         embedding = str(space.latest() / FILE)
+        space.extra.update(kept)
         generated = space.command("coti", "generate", "--embedding", embedding, "--num-images", "1")
     finally:
-        for name in changes:
-            del space.extra[name]
+        space.extra.clear()
+        space.extra.update(kept)
     assert "Registry    ankle-boot version" in done.stdout + done.stderr
     assert space.vectors() == undisturbed
     assert generated.returncode == 0, generated.stderr
     assert "Note:" not in generated.stderr
 
 
-def test_a_store_that_stays_away_is_one_sentence_and_the_same_command_goes_on(
-    tmp_path_factory: pytest.TempPathFactory, proxy: Proxy, undisturbed: bytes
-) -> None:
-    """Gone until the run has given up; back again, the embedding is the undisturbed run's."""
-    space = make_workspace(tmp_path_factory.mktemp("away"))
-    _ask_twice(space)
-    _up(space, proxy.address, COTI_S3_PREFIX="away")
-    config = space.config("run", **SHORT)
-    proxy.done.clear()
-    # Not when training starts: a checkpoint that cannot be read has a sentence of its own.
-    outage = threading.Thread(target=_stays_away, args=(space, proxy))
-    outage.start()
-    try:
-        done = space.command("zenml", "pipeline", "run", "coti_concept", "-c", str(config))
-    finally:
-        outage.join()
-        proxy.down = False
-    said = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 1, said[-2000:]
-    assert proxy.done["refuse"] > 0
-    assert said.count("The object store failed in mid-run (") == 1, said[-2000:]
-    assert "the same command goes on from where it was." in said
-    assert "Traceback" not in said
-    assert SECRET not in said
-    assert not (space.root / "outputs" / "latest").exists()
-
-    assert space.command("coti", "stack", "check").returncode == 0
-    space.run(config)
-    assert space.vectors() == undisturbed
-    assert space.cached_steps()["train_cycle"] == "cached"
-    assert space.registered(MLFLOW) == 1
-    assert space.audit(MLFLOW) == [("promote", 1)]
-
-
-def _ask_twice(space: Workspace) -> None:
-    """As it is, a store that does not answer is waited for for minutes, with growing pauses."""
+def _ask(space: Workspace, times: int) -> None:
+    """As it is, ten times: a store that does not answer is waited for for minutes."""
     path = space.root / "configs" / "stacks" / "s3.yaml"
-    text = path.read_text(encoding="utf-8")
-    assert "max_attempts: 10" in text
-    path.write_text(text.replace("max_attempts: 10", "max_attempts: 2"), encoding="utf-8")
+    text, count = re.subn(r"max_attempts: \d+", f"max_attempts: {times}", path.read_text("utf-8"))
+    assert count == 1
+    path.write_text(text, encoding="utf-8")
 
 
 def _stays_away(space: Workspace, proxy: Proxy) -> None:
@@ -263,7 +244,7 @@ def test_check_says_what_works(space: Workspace) -> None:
 @pytest.fixture(scope="module")
 def impatient(space: Workspace) -> Workspace:
     """That checkout, asking a store that does not answer only twice."""
-    _ask_twice(space)
+    _ask(space, 2)
     return space
 
 

@@ -28,6 +28,7 @@ WRITES["coti-run"] = {
 KEYS = sorted(set().union(*WRITES.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("jq") is None, reason="no jq: the page's commands are not run")
 def test_a_role_writes_its_own_and_nothing_else(tmp_path: Path) -> None:
     """Nobody but MLflow changes an embedding that is registered, ingestion nothing but its own."""

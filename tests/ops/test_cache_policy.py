@@ -121,6 +121,7 @@ def test_zenml_finds_a_steps_function(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found() != source_utils.load(cached_by("steps.judge_cycle").cache_func)()
 
 
+@pytest.mark.slow
 def test_what_sources_say_is_remembered_by_their_content(tree: Path) -> None:
     """A second command parses nothing again; a memory that is broken is made anew."""
     first = code_fingerprint()

@@ -6,7 +6,7 @@ import pytest
 
 from coti.loop.record import CycleRecord
 from coti.metrics.table import METRICS
-from ops.terminal import announce_cycle
+from ops.terminal import announce_cycle, announce_pool
 
 
 def test_a_line_a_cycle(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +21,18 @@ def test_a_line_a_cycle(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{steering.label} {steering.format(7.25)}" in line
     assert "0.250" in line
     assert METRICS["r_precision"].label not in line
+
+
+def test_what_a_pool_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was taken for, its sum, and beneath it what was odd, its drift, what will lack."""
+    counts = {"accepted": 5, "quarantined": 2, "truncated": 2}
+    source = {"source": "my/pool", "kind": "folder", "notes": ["a.csv: read as GBK"]}
+    drift = ["mean width was 640 and is 64"]
+    announce_pool(source, {"counts": counts, "drift": drift}, ["no FID: too few references"])
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.split(maxsplit=1)[1] == (
+        "my/pool (folder): 7 inputs = 5 accepted + 2 quarantined (truncated 2)"
+    )
+    assert [line.strip() for line in others] == [
+        "a.csv: read as GBK", *drift, "no FID: too few references"
+    ]  # fmt: skip

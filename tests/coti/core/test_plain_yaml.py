@@ -81,6 +81,7 @@ def test_the_grammar_makes_all_of_them() -> None:
     assert len({next(hostile_yaml(random.Random(n)))[:40] for n in range(200)}) > 10
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.dictionaries(

@@ -42,6 +42,7 @@ def test_the_averages_width_is_what_was_asked_for(width: float) -> None:
     assert math.sqrt(square - mean**2) / steps == pytest.approx(width, rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_evaluated_kept_and_resumed(
     model: TextToImageModel, images: torch.Tensor, tmp_path: Path
 ) -> None:

@@ -162,6 +162,7 @@ def cached(folder: Path) -> set[str]:
     return {path.as_posix().partition(f"{SHA}/")[2] for path in snapshots if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_connection_lost_half_way_is_one_sentence_and_the_next_try_goes_on(
     hub: str, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     assert result.samples.names[-1] == "final-0001"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "selected"), [("seeds", 0), ("full", 20), ("oracle", 5)])
 def test_a_strategy_without_cycles_may_take_as_many_steps(
     models: Models, data: ConceptData, strategy: str, selected: int
@@ -234,6 +235,7 @@ def test_the_embedding_of_the_nearest_cycle_is_kept(models: Models, data: Concep
     assert torch.equal(generated["final-0000"], generated[f"c{best}-0000"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["coti", "oracle"])
 def test_nothing_but_the_oracle_reads_the_ground_truth(
     models: Models, data: ConceptData, strategy: str

@@ -101,6 +101,7 @@ def shape(html: str) -> list[tuple[str, list[str]]]:
     return [(tag, sorted(attributes)) for tag, attributes in Page(html).tags]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(texts)
 def test_no_text_adds_a_tag_or_an_attribute(tmp_path_factory: Any, text: str) -> None:
@@ -186,6 +187,7 @@ def elsewhere_server() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_browser_runs_and_loads_nothing(tmp_path: Path) -> None:
     """Neither of the pages as they are, nor, were a text not escaped, because of their policy."""
     if chromium() is None:
