@@ -25,7 +25,7 @@ class Intelligent:
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
-        return "COTI"
+        return "COTI, S_int"
 
     def least_images(self, settings: RunSettings) -> int:
         """A batch."""

@@ -30,11 +30,12 @@ class SelfTrained(TopScored):
     be drawn.
     """
 
+    growths = ("cycles", "at_once")
     fixed = False
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""
-        return "self-trained"
+        return "COTI"
 
     def score(self, pool: PoolView) -> torch.Tensor:
         """How surely it shows the concept and looks good; 0 and more is accepted."""
