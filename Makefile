@@ -92,7 +92,7 @@ wheel: $(STAMP)  ## Build the library's wheel, without the ZenML project, into d
 	$(BIN)/python -m build --wheel --no-isolation
 
 assets: $(STAMP)  ## Build pools and images again from Fashion-MNIST, the same bytes; models are frozen.
-	$(BIN)/python -m assets.build.make_pool --concept "ankle boot" --seed 0 \
+	$(BIN)/python -m assets.build.make_pool --concept "ankle boot" --seed 0 --seed-images narrow 10 0 \
 	  --output assets/pools/ankle_boot
 	$(BIN)/python -m assets.build.make_uses
 

@@ -127,7 +127,7 @@ def coti(
 ) -> None:
     """Cycles of selection and training until the steps are used up; ``seconds`` are spent."""
     cycles = max(1, steps // settings.train.max_steps)
-    controller = replace(settings.controller, max_cycles=cycles - 1, patience=cycles)
+    controller = replace(settings.controller, max_cycles=cycles - 1)
     began = time.perf_counter() - seconds
 
     def measured(record: CycleRecord, _decision: Decision, embedding: Embedding) -> None:
@@ -220,10 +220,8 @@ def main() -> None:
     files = sorted(Path(locate(config.pool)).glob("*.*"))[: given.pool or None]
     pool = ImageSet.numbered("pool", read(files)[1])
     began = time.perf_counter()
-    distractors = config.concept_score.distractors
-    data = ConceptData(
-        seeds, pool, embed_images(models.encoders.scorer, None, pool, seeds, distractors)
-    )
+    words = (config.concept_score.distractors, config.asked_for)
+    data = ConceptData(seeds, pool, embed_images(models.encoders.scorer, None, pool, seeds, *words))
     embedding_seconds = time.perf_counter() - began
     captions = candidate_captions(config.concept, config.evaluation)
     own = captions.index(config.evaluation.caption_template.replace("{}", config.concept))

@@ -16,6 +16,7 @@ from coti.experiments.result_tables import WRITTEN
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
 from coti.settings.from_yaml import merged, parse_settings, sentences
+from ops.regimes_file import RegimeSeeds
 from ops.run_file import check_parameters
 from ops.stack.locations import ROOT
 
@@ -53,8 +54,12 @@ class MadePools(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str = "default"
-    """``default``, or ``alternate``, which is never used for tuning."""
+    """``default``, ``alternate`` or ``third``; the last two are never used for tuning."""
     seed: int = 0
+    """Of the pool and of the seed images, which all runs share."""
+    clean: float | None = Field(default=None, gt=0, lt=1)
+    """Share of clean images; none: the recipe's."""
+    seed_images: RegimeSeeds = RegimeSeeds()
     size: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Images of a pool; none: the recipe's."""
     folder: str = "outputs/experiments/pools"

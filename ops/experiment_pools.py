@@ -16,10 +16,10 @@ from ops.experiment_file import ConceptSource, ExperimentConfig, MadePools
 from ops.regimes_file import PoolKey, SeedsKey
 from ops.stack.locations import ROOT
 
-__all__ = ["GridData", "sources_of"]
+__all__ = ["PoolStore", "sources_of"]
 
 LEFT = "seed_candidates.json"
-"""In a pool of a grid: places of the images that it leaves over, of which seeds are drawn."""
+"""In a pool's folder: places of the images that it leaves over, of which seeds are drawn."""
 
 
 def sources_of(config: ExperimentConfig) -> dict[str, ConceptSource]:
@@ -38,11 +38,10 @@ def sources_of(config: ExperimentConfig) -> dict[str, ConceptSource]:
 
 
 @dataclass(frozen=True)
-class GridData:
-    """Folders of a grid's pools, seeds and references, each made when it is first asked for."""
+class PoolStore:
+    """Folders of pools, seeds and references, each made when it is first asked for."""
 
     folder: Path
-    """Of this builder's alone; no experiment's, whose pools have references of their own."""
 
     def pool(self, key: PoolKey) -> Path:
         """The folder with ``pool/`` and ``ground_truth.csv``.
@@ -112,31 +111,14 @@ def _builder() -> ModuleType:
     return make_pool
 
 
-def _made(concept: str, recipe: MadePools) -> ConceptSource:
-    size = "" if recipe.size is None else f"-{recipe.size}"
-    name = f"{recipe.recipe}-{recipe.seed}{size}/{_file_name(concept)}"
-    folder = ROOT / recipe.folder / name
-    if not _is_that(folder, concept, recipe):
-        # Made beside and renamed when whole: an interrupted one is never taken for a pool.
-        with whole_folder(folder, replace=True) as part, _as_config_error(concept):
-            _builder().make_pool(concept, part, recipe.recipe, recipe.seed, recipe.size)
-    place = f"{recipe.folder}/{name}"
+def _made(concept: str, made: MadePools) -> ConceptSource:
+    data = PoolStore(ROOT / made.folder)
+    pool = PoolKey(concept, made.recipe, made.seed, made.size, made.clean)
+    drawn = made.seed_images
     return ConceptSource(
         concept=concept,
-        seeds=str(ROOT / place / "seeds"),
-        pool=str(ROOT / place / "pool"),
-        references=str(ROOT / place / "references"),
-        ground_truth=str(ROOT / place / "ground_truth.csv"),
+        seeds=str(data.seeds(pool, SeedsKey(drawn.kind, drawn.count, made.seed))),
+        pool=str(data.pool(pool) / "pool"),
+        references=str(data.references(concept)),
+        ground_truth=str(data.pool(pool) / "ground_truth.csv"),
     )
-
-
-def _is_that(folder: Path, concept: str, recipe: MadePools) -> bool:
-    about = folder / "recipe.json"
-    if not about.is_file():
-        return False
-    try:
-        known = dict(json.loads(about.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        return False  # damaged: it is made again
-    wanted = {"concept": concept, "recipe_name": recipe.recipe, "seed": recipe.seed}
-    return all(known.get(key) == value for key, value in wanted.items())

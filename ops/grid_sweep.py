@@ -27,7 +27,7 @@ from coti.loop.plan import NO_TRAINING
 from coti.selection import STRATEGIES
 from coti.settings import RunSettings
 from coti.settings.run import flat
-from ops.experiment_pools import GridData
+from ops.experiment_pools import PoolStore
 from ops.grid_worker import Task, compute
 from ops.regimes_file import GridConfig, GridRun, planned_grid
 from ops.stack.cache_policy import meaning_of, modules_of
@@ -131,7 +131,7 @@ class Sweep:
     ) -> None:
         self._config = config
         self.path = (ROOT / config.results).resolve() / f"{config.name}.csv"
-        self._data = GridData(ROOT / config.pools.folder / f"grid-{_built_by()}")
+        self._data = PoolStore(ROOT / config.pools.folder / f"grid-{_built_by()}")
         self._planned = list(planned_grid(config))
         known = read_runs(self.path)
         done = {(run.settings, run.code): run for run in known}

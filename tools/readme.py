@@ -1,7 +1,4 @@
-"""Put what was measured into the pages: `python -m tools.readme [quickstart|table1]`.
-
-``quickstart`` (without a word) is the newest run's table and samples in README.md, ``table1`` the
-headline of docs/results/table1.md in docs/experiments.md.
+"""Put the newest run's table and samples into README.md: ``python -m tools.readme``.
 
 Numbers and images there come from here, never by hand.
 """
@@ -9,7 +6,6 @@ Numbers and images there come from here, never by hand.
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +15,6 @@ __all__ = ["main"]
 
 IMAGE = ROOT / "docs" / "images" / "cycles.png"
 README = ROOT / "README.md"
-EXPERIMENTS = ROOT / "docs" / "experiments.md"
-RESULTS = ROOT / "docs" / "results" / "table1.md"
-
-
-def main(part: str = "quickstart") -> None:
-    """Write the part's numbers."""
-    if part == "table1":
-        write_headline()
-    elif part == "quickstart":
-        write_run()
-    else:
-        raise SystemExit(f"no part {part!r}: choose quickstart or table1.")
-
-
-def write_headline(results: Path = RESULTS, page: Path = EXPERIMENTS) -> None:
-    """Copy the results' table of means and the paper's beside it, under a heading each."""
-    sections = results.read_text(encoding="utf-8").split("\n## ")
-    chosen = [text for text in sections if text.startswith(("Mean over", "Beside the paper"))]
-    parts = [text.split("\n", 1) for text in chosen]
-    _put(page, "table1", "\n\n".join(f"**{name}**\n\n{text.strip()}" for name, text in parts))
 
 
 def _put(page: Path, name: str, text: str) -> None:
@@ -48,7 +24,7 @@ def _put(page: Path, name: str, text: str) -> None:
     page.write_text(f"{head}{begin}{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
-def write_run(run: Path = ROOT / "outputs" / "latest") -> None:
+def main(run: Path = ROOT / "outputs" / "latest") -> None:
     """Write the image from the run's artifacts and the table from its ``cycles.csv``."""
     from coti.core.contact_sheet import contact_sheet
     from coti.report import cycles_table
@@ -83,7 +59,8 @@ def _kept_cycle(name: str) -> int:
 
 
 def _samples(name: str) -> tuple[Any, int]:
-    """Samples of a pipeline run, the untrained start first: the images and how many a row."""
+    """A row of seed images, then samples of a pipeline run, the untrained start first: the images
+    and how many a row."""
     import torch
     from zenml.client import Client
 
@@ -92,10 +69,11 @@ def _samples(name: str) -> tuple[Any, int]:
         (step for step in run.steps.values() if step.name.startswith("train_cycle")),
         key=lambda step: step.created,
     )
-    first = run.steps["initialize_embedding"].outputs["initial_samples"][0].load().images[:12]
-    rows = [step.outputs["samples"][0].load().images[:12] for step in cycles]
-    return torch.cat([first, *rows]), len(first)
+    seeds = run.steps["load_seeds"].outputs["seed_images"][0].load().images[:12]
+    first = run.steps["initialize_embedding"].outputs["initial_samples"][0].load().images
+    rows = [step.outputs["samples"][0].load().images for step in cycles]
+    return torch.cat([seeds, *(row[: len(seeds)] for row in (first, *rows))]), len(seeds)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

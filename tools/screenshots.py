@@ -129,7 +129,7 @@ def comparison(client: Any, experiment: str, most: int = 50) -> str:
 
     Args:
         client: an ``MlflowClient``.
-        experiment: its name: a concept, or a sweep such as ``ablations``.
+        experiment: its name: a concept, or an experiment such as ``table2``.
         most: runs.
 
     Raises:
@@ -211,8 +211,8 @@ def main() -> None:
     which.add_parser("studio").set_defaults(draw=draw_studio)
     mlflow = which.add_parser("mlflow")
     mlflow.set_defaults(draw=draw_mlflow)
-    mlflow.add_argument("experiment", nargs="?", default="ablations")
-    axes = ["selection.spread", "selection.batch", "token.num_vectors"]
+    mlflow.add_argument("experiment", nargs="?", default="table2")
+    axes = ["strategy", "concept", "seed"]
     mlflow.add_argument("--parameters", nargs="+", default=axes)
     axes = ["image_steps", "r_precision", "fd_judge"]
     mlflow.add_argument("--metrics", nargs="+", default=axes)

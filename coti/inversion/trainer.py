@@ -138,6 +138,8 @@ def train_cycle(
         fused=model.device.type in ("cpu", "cuda"),
     )
     constrain = init.constraint(model, token)
+    # Of a cycle that goes on from another one the average goes on, too: it is that of all steps.
+    before = int(init.metadata.get("step", "0"))
     average = Average(settings.average, parts)
     dvar: Dvar | None = None
     if schedule.stop == "dvar":
@@ -165,7 +167,7 @@ def train_cycle(
         return denoising_loss(clean, noises[1], _move(batch.timesteps, model.device), prompts)
 
     def ended_at() -> A:
-        return init.with_parts(average.end(constrain), step=str(step))
+        return init.with_parts(average.end(constrain), step=str(before + step))
 
     compile_seconds: float | None = None
     started = time.monotonic()
@@ -197,7 +199,7 @@ def train_cycle(
             optimizer.step()
             constrain(parts)
             step += 1
-            average.add(step)
+            average.add(before + step)
             curve.add(step, loss, parts, dynamic_schedule)
             if dvar is not None:
                 with torch.no_grad(), init.applied(model, parts):

@@ -48,9 +48,11 @@ def effective(settings: RunSettings) -> RunSettings:
     if settings.concept_score.encoder != "scorer":
         ENCODERS.check(settings.concept_score.encoder)
     growth = strategy.growths[0] if settings.growth == "auto" else settings.growth
-    if growth == "cycles":
-        return replace(settings, growth="cycles")
     cycles = settings.controller.max_cycles + 1
+    if growth == "cycles":
+        rules = settings.selection if cycles > 1 else replace(settings.selection, first=0.0)
+        images = max(1, (cycles - 1) * rules.batch)
+        return replace(settings, growth="cycles", selection=rules, baseline_images=images)
     return replace(
         settings,
         growth=growth,
@@ -60,9 +62,9 @@ def effective(settings: RunSettings) -> RunSettings:
 
 
 def selects_at(cycle: int, settings: RunSettings) -> bool:
-    """Whether a cycle of :func:`effective` settings selects; COTI's first trains on the seeds."""
-    selects = strategy_of(settings).selects
-    return selects and (settings.growth == "at_once" or cycle > 0)
+    """Whether a cycle of :func:`effective` settings selects; the paper's first does not."""
+    at_first = settings.growth == "at_once" or settings.added_in(0) > 0
+    return strategy_of(settings).selects and (at_first or cycle > 0)
 
 
 def first_batch(settings: RunSettings) -> int:

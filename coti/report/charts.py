@@ -241,14 +241,14 @@ def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[s
         ),
         line_chart(
             "Learning rate",
-            "as the schedule lowered it",
+            "of each step",
             [Line("learning rate", "b", rate, stepped=True)],
             logarithmic=bool(known) and max(known) / min(known) > 3,
             **shared,
         ),
         line_chart(
             "φ inside the cycles",
-            "on fixed noise; what the schedule sees",
+            "on fixed noise",
             [Line("φ", "c", phi)],
             y_range=(0.0, 10.0),
             **shared,

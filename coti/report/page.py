@@ -51,10 +51,10 @@ class Card:
     """0 to 10."""
     s_con: float | None = None
     """0 to 10."""
-    s_int: float | None = None
-    """0 to 20 (Eq. 11)."""
+    score: float | None = None
+    """The strategy's."""
     rank: int | None = None
-    """Place by S_int among the pool's images that were left, 1 the best."""
+    """Place by the score among the pool's images that were left, 1 the best."""
 
 
 @dataclass

@@ -37,13 +37,17 @@ class Intelligent:
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best B, or B drawn at random from the best ``spread``·B."""
-        settings, spread = pool.settings.selection, pool.settings.selection.spread
+        settings, spread, count = (
+            pool.settings.selection,
+            pool.settings.selection.spread,
+            pool.wanted,
+        )
         twins = settings.suppress_duplicates
         features = pool.features["pool"] if twins else None
         best = select_batch(
             pool.columns["score"],
             eligible(pool.candidates, settings, pool.columns["s_aes"], pool.columns["s_con"]),
-            round(spread * settings.batch),
+            round(spread * count),
             features=features,
             suppress_duplicates=twins if spread == 1 else 0.0,
         )
@@ -52,5 +56,5 @@ class Intelligent:
         order = torch.randperm(len(best), generator=torch.Generator().manual_seed(seed))
         if features is not None:
             # Of the batch alone: twins among the best spread·B, of which it is drawn, are no harm.
-            order = apart(order, settings.batch, features[best], twins)
-        return best[order[: settings.batch].sort().values]
+            order = apart(order, count, features[best], twins)
+        return best[order[:count].sort().values]

@@ -51,5 +51,4 @@ class OneScore:
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best B of the score."""
-        batch = pool.settings.selection.batch
-        return select_batch(pool.columns["score"], pool.candidates, batch)
+        return select_batch(pool.columns["score"], pool.candidates, pool.wanted)

@@ -47,10 +47,10 @@ class PoolView:
 
     @property
     def wanted(self) -> int:
-        """Images that a selection is to add: B in a cycle, ``baseline_images`` at once."""
-        settings = self.settings
-        at_once = settings.growth == "at_once"
-        return settings.baseline_images if at_once else settings.selection.batch
+        """Images that this selection is to add: ``baseline_images`` at once, or a cycle's part."""
+        if self.settings.growth == "at_once":
+            return self.settings.baseline_images
+        return self.settings.added_in(self.cycle)
 
     def texts(self, name: Literal["concept_text", "other_texts"]) -> torch.Tensor:
         """Features of the concept's words [1, d], or of other things' names [m, d]; L2-normalised.

@@ -44,7 +44,7 @@ class RandomImages:
         if pool.settings.growth == "at_once":
             return at_random(places, pool.settings, self.name)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
-        return places[order[: pool.settings.selection.batch]]
+        return places[order[: pool.wanted]]
 
 
 def at_random(places: torch.Tensor, settings: RunSettings, name: str) -> torch.Tensor:

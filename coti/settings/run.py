@@ -51,9 +51,9 @@ class RunSettings(Strict):
     ground_truth: str | None = None
     """Ground truth of a benchmark pool: read by the metric ``selection_precision``, and by the
     strategy ``oracle``, which is a cheat by design."""
-    strategy: str = "coti"
-    """How X_T grows (:data:`coti.selection.STRATEGIES`): ``coti`` by S_int;
-    ``self_trained`` by what seeds, words and the pool itself teach; ``random`` pool images
+    strategy: str = "self_trained"
+    """How X_T grows (:data:`coti.selection.STRATEGIES`): ``self_trained`` by what seeds, words and
+    the pool itself teach; ``coti`` by S_int, the paper's score; ``random`` pool images
     (TI (RAND)); ``full``, the whole pool (TI (FULL)); ``seeds`` alone; ``oracle``, clean images of
     the ground truth; what a user would do instead: ``text_top``, the nearest to the concept's name,
     ``filtered``, a random choice of what passes for it and looks good, ``nearest_to_seeds``; one
@@ -105,6 +105,22 @@ class RunSettings(Strict):
     def asked_for(self) -> str:
         """The words by which the scorer's text tower is asked for the concept."""
         return self.selection.text or self.concept
+
+    def added_in(self, cycle: int) -> int:
+        """Images of the pool that a cycle adds where X_T grows by cycles.
+
+        ``baseline_images`` is N·B here, as :func:`coti.loop.plan.effective` leaves it: of these
+        ``selection.first`` join in cycle 0, the rest in equal parts.
+
+        >>> run = RunSettings(selection=SelectionSettings(batch=15), baseline_images=75)
+        >>> [run.added_in(cycle) for cycle in range(6)]
+        [38, 7, 8, 7, 8, 7]
+        """
+        part = self.selection.first
+        if cycle == 0:
+            return round(part * self.baseline_images)
+        each = (1 - part) * self.selection.batch
+        return int(each * cycle) - int(each * (cycle - 1))
 
     @property
     def image_step_cap(self) -> int:

@@ -152,7 +152,11 @@ class SelectionSettings(Strict):
     }
 
     batch: int = 30
-    """B: images a cycle adds."""
+    """B: images a cycle adds, on the mean."""
+    first: float = 0.5
+    """Part of all N·B images that cycle 0 adds before anything is trained, 0 to 1; the other cycles
+    add the rest in equal parts. 0: cycle 0 trains on the seeds alone and B join in each other one,
+    as in the paper."""
     combine: Literal["intelligent", "additive"] = "intelligent"
     """``intelligent``: Eq. 11; ``additive``: S_aes + S_con, whatever the embedding generates."""
     weight_floor: float = 0.3
@@ -179,6 +183,7 @@ class SelectionSettings(Strict):
             "selection.text is empty: give words, or null for the concept's name.",
         )
         self._at_least(1, "batch", "spread")
+        self._within(0, 1, "a part", "first")
         self._within(0, 10, "a score", "concept_gate", "aesthetic_gate")
         self._within(0, 1, "a weight", "weight_floor")
         self._within(0, 1, "a cosine", "suppress_duplicates")
@@ -196,19 +201,22 @@ class ControllerSettings(Strict):
     }
 
     max_cycles: int = 5
-    """N: most cycles after cycle 0, which trains on the seeds alone."""
-    patience: int = 3
-    """Cycles without a higher φ_ref after which the run stops."""
-    min_improvement: float = -1.0
+    """N: most cycles after cycle 0."""
+    patience: int | None = None
+    """Cycles without a higher φ_ref after which the run stops; none: φ_ref stops nothing."""
+    min_improvement: float | None = None
     """A cycle may be kept where its φ_ref lies this much above the best so far. Below 0 it may
-    where φ_ref fell, too, by less than this: φ_ref is a mean, it favours cycles that generate few
-    kinds of images."""
-    keep: Literal["kid_train", "phi_ref"] = "kid_train"
-    """Which embedding is kept of the cycles that may be kept. ``kid_train``: the one
+    where φ_ref fell, too, by less than this. None: every cycle may: φ_ref is a mean, it favours
+    cycles that generate few kinds of images, and where seeds are of one look it falls as X_T
+    widens."""
+    keep: Literal["nearest", "last"] = "nearest"
+    """Which embedding is kept of the cycles that may be kept. ``nearest``: the one
     whose generations are the nearest to X_T (KID on the scorer's features), so that a cycle that
-    drifted or generates few kinds of images is not; ``phi_ref``: the last, as the paper."""
+    drifted or generates few kinds of images is not; ``last``, with a ``min_improvement`` of 0 the
+    best by φ_ref, as the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least(0, "max_cycles")
-        self._at_least(1, "patience")
+        if self.patience is not None:
+            self._at_least(1, "patience")

@@ -29,11 +29,11 @@ class TrainSettings(Strict):
     """Images a step."""
     gradient_accumulation_steps: int = 1
     """Batches a step; raise it where a larger batch does not fit the memory."""
-    learning_rates: tuple[float, ...] = (1e-2, 5e-3, 2.5e-3, 1e-3)
-    """r_1 > … > r_m of the dynamic schedule, an absolute AdamW rate each."""
-    max_steps: int = 100
-    """Most optimizer steps a cycle. The bundled model learns an embedding in 50, Stable Diffusion
-    wants some 500 to 3,000."""
+    learning_rates: tuple[float, ...] = (5e-3, 2.5e-3, 1e-3)
+    """r_1 > … > r_m, an absolute AdamW rate each; without the dynamic schedule r_1 alone."""
+    max_steps: int = 35
+    """Most optimizer steps a cycle: six cycles of 35 on the bundled model, Stable Diffusion wants
+    some 500 to 3,000 altogether."""
     phi_every: int = 25
     """Optimizer steps between two evaluations of φ; each costs ``phi_images`` generations."""
     phi_unit: Literal["steps", "epochs"] = "steps"
@@ -46,13 +46,13 @@ class TrainSettings(Strict):
     token put before it; ``both``: one or the other at random."""
     caption_dropout: float = 0.0
     """Share of images trained with the bare token as caption, 0 to 1."""
-    timesteps: Literal["uniform", "stratified"] = "uniform"
+    timesteps: Literal["uniform", "stratified"] = "stratified"
     """``uniform``: each image's drawn by itself; ``stratified``: one of each of ``batch_size``
     equal parts of the noise schedule, so that every step sees all levels of noise (Kingma et al.
     2021)."""
-    average: float = 0.0
+    average: float = 0.15
     """Width σ_rel of the average over the latest steps that a cycle ends with (Karras et al. 2024),
-    as a part of the cycle: 0.1 is about its last third. 0: the last step's."""
+    as a part of all steps so far: 0.1 is about their last third. 0: the last step's."""
     horizontal_flip: bool = False
     """Mirror images at random. Off: concepts with writing or a handedness would be spoilt."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
@@ -102,8 +102,9 @@ class ScheduleSettings(Strict):
         "dvar_window": 10_000_000,
     }
 
-    dynamic: bool = True
-    """Off: ``max_steps`` at r_1, whatever φ says."""
+    dynamic: bool = False
+    """On: φ lowers the rate and ends cycles, as in the paper. Off: ``max_steps`` at r_1, whatever φ
+    says."""
     fall: float = 0.05
     """φ fell if it is lower than the evaluation before by more than this (φ is in [0, 10])."""
     plateau: float = 8.0
@@ -150,7 +151,7 @@ class GenerationSettings(Strict):
     num_inference_steps: int = 10
     """Solver steps; the time is proportional. With the default solver more than ten change the
     bundled model's metrics little; Stable Diffusion wants 20 to 25."""
-    guidance_scale: float = 2.0
+    guidance_scale: float = 1.5
     """Weight of the prompt (classifier-free guidance). More follows the prompt more closely and
     generates less varied images; 1 and below turn it off and halve the time. Stable Diffusion is
     usually run at 7.5."""

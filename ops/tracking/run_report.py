@@ -57,7 +57,7 @@ def _cards(rows: pd.DataFrame, images: PoolImages, names: dict[str, str]) -> lis
             id=names.get(row["id"], str(row["id"])),
             s_aes=float(row["s_aes"]),
             s_con=float(row["s_con"]),
-            s_int=float(row["s_int"]),
+            score=float(row["score"]),
             rank=int(row["rank"]),
         )
         for png, row in zip(pngs, rows.to_dict("records"), strict=True)

@@ -9,19 +9,11 @@ import pytest
 
 import ops.tracking.pool_history
 from coti.core.errors import StoreError
-from ops.experiment_file import MadePools
-from ops.experiment_pools import LEFT, GridData, _is_that
+from ops.experiment_pools import LEFT, PoolStore
 from ops.regimes_file import PoolKey, SeedsKey
 from ops.tracking.pool_history import last_profile
 
 DAMAGED = ["", "{", "null", "[1]", '"x"']
-
-
-@pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_recipe_is_no_recipe(text: str, tmp_path: Path) -> None:
-    """The pool is made again."""
-    (tmp_path / "recipe.json").write_text(text)
-    assert not _is_that(tmp_path, "boot", MadePools())
 
 
 def test_a_damaged_list_of_what_is_left_is_a_sentence(
@@ -29,11 +21,11 @@ def test_a_damaged_list_of_what_is_left_is_a_sentence(
 ) -> None:
     """With what to remove."""
     (tmp_path / LEFT).write_text("{")
-    monkeypatch.setattr(GridData, "pool", lambda self, key: tmp_path)
+    monkeypatch.setattr(PoolStore, "pool", lambda self, key: tmp_path)
     monkeypatch.setattr("ops.experiment_pools._builder", lambda: None)
     pool, seeds = PoolKey("boot", "train", 0, None, None), SeedsKey("few", 3, 0)
     with pytest.raises(StoreError, match=rf"is damaged: remove {tmp_path}"):
-        GridData(tmp_path).seeds(pool, seeds)
+        PoolStore(tmp_path).seeds(pool, seeds)
 
 
 @pytest.mark.parametrize("text", DAMAGED[:2] + DAMAGED[3:])

@@ -29,17 +29,20 @@ def test_every_file_is_a_valid_experiment(path: Path) -> None:
     assert len({r.settings for r in runs}) == len(runs)
 
 
-def test_table_1_is_the_issues() -> None:
-    """Eight concepts, six rows, three seeds; one cap of image-steps for all that train."""
+def test_table_1_is_on_equal_terms() -> None:
+    """Six concepts, six rows; one cap of image-steps, one rate and as many images for all."""
     runs = planned_runs(check_experiment_file(ROOT / "configs/experiments/table1.yaml"))
-    assert len(runs) == 8 * 6 * 3
-    assert {run.settings.image_step_cap for run in runs} == {6 * 100 * 16}
-    assert max(r.settings.selection.batch * r.settings.controller.max_cycles for r in runs) == 200
+    assert len(runs) == 6 * 6
+    assert {run.settings.image_step_cap for run in runs} == {6 * 35 * 16}
+    assert {run.settings.train for run in runs} == {runs[0].settings.train}
+    assert {run.settings.baseline_images for run in runs} == {
+        r.settings.selection.batch * r.settings.controller.max_cycles for r in runs
+    }
 
 
 def test_experiments_share_their_runs() -> None:
-    """Figure 3's and 4's runs are Table 1's, and so is the one seed of it: computed once."""
-    names = ("table1", "table1_seed0", "figure3", "figure4")
+    """Figure 3's and 4's runs are Table 1's: computed once."""
+    names = ("table1", "figure3", "figure4")
     table, *others = (
         {
             run.settings
@@ -50,7 +53,7 @@ def test_experiments_share_their_runs() -> None:
         for name in names
     )
     for other in others:
-        assert other < table
+        assert other <= table
 
 
 def test_table_2_keeps_the_rows_apart(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click import Command
 from click.testing import CliRunner
@@ -79,7 +80,9 @@ def test_generate_makes_a_grid_with_metadata(embeddings: Path, tmp_path: Path) -
         *("--height", "32", "--width", "48", "--output", str(tmp_path / "again")),
     )
     first, second = read_image(images[3]), read_image(tmp_path / "again" / "0001.png")
-    assert first.tobytes() == second.tobytes(), "the same seed gives the same image"
+    # In a batch of another size, so that a sum may end with another last bit.
+    apart = np.asarray(first, int) - np.asarray(second, int)
+    assert abs(apart).max() <= 1, "the same seed gives the same image"
 
 
 def test_generate_compares_with_and_without_the_embedding(embeddings: Path, tmp_path: Path) -> None:

@@ -80,6 +80,21 @@ def test_the_average_is_what_is_evaluated_kept_and_resumed(
     assert resumed.curve == undisturbed.curve
 
 
+def test_the_average_goes_on_in_the_next_cycle(
+    model: TextToImageModel, images: torch.Tensor
+) -> None:
+    """A cycle that starts from another one's embedding weighs its steps as all that came after."""
+    first = train(model, images, settings=AVERAGED).embedding
+    assert first.metadata["step"] == str(AVERAGED.max_steps)
+    one = replace(AVERAGED, max_steps=1, learning_rates=(0.05,))
+    step = train(model, images, settings=replace(one, average=0.0), init=first).embedding.parts[0]
+    second = train(model, images, settings=one, init=first).embedding
+    steps = AVERAGED.max_steps + 1
+    assert second.metadata["step"] == str(steps)
+    kept = (1 - 1 / steps) ** (power_of_width(0.2) + 1)
+    torch.testing.assert_close(second.parts[0], first.parts[0].lerp(step, 1 - kept))
+
+
 @pytest.mark.parametrize("width", [-0.1, 0.3])
 def test_a_width_that_is_none_is_refused(width: float) -> None:
     """With what it may be."""

@@ -37,8 +37,8 @@ def phi(embedding, step):
     return PhiValue(5.0 - step / 10, 5.0, 5.0)
 store = FolderCheckpointStore(out)
 result = train_cycle(model, images, None, Embedding.initial(model, token), settings,
-                     ScheduleSettings(stop=stop, dvar_window=4, dvar_threshold=0.5), phi, 0, store,
-                     token=token)
+                     ScheduleSettings(dynamic=True, stop=stop, dvar_window=4, dvar_threshold=0.5),
+                     phi, 0, store, token=token)
 import os
 rank = os.environ.get("RANK", "0")
 assert bool(evaluated) == (rank == "0"), evaluated

@@ -19,7 +19,8 @@ phis = st.lists(st.floats(0, 10), max_size=30)
 
 def run(phi: list[float], **settings: float) -> tuple[list[Action], DynamicSchedule]:
     """Observe until the cycle ends."""
-    schedule = DynamicSchedule(ScheduleSettings(**settings), RATES)  # type: ignore[arg-type]
+    how = ScheduleSettings(**{"dynamic": True, **settings})  # type: ignore[arg-type]
+    schedule = DynamicSchedule(how, RATES)
     actions = []
     for value in phi:
         actions.append(schedule.observe(value))

@@ -55,7 +55,7 @@ def train(
     arguments: dict[str, Any] = {
         "captions": None,
         "init": Embedding.initial(model, changes.get("token", TOKEN)),
-        "schedule": ScheduleSettings(),
+        "schedule": ScheduleSettings(dynamic=True),
         "seed": 0,
         "token": TOKEN,
         **changes,

@@ -33,7 +33,7 @@ def history(*phi_ref: float, pool_left: int = 100) -> list[CycleRecord]:
 
 def test_goes_on_while_it_improves() -> None:
     """Better and better: go on, the last is the best."""
-    decision = decide(history(1, 2, 3), ControllerSettings(max_cycles=5, patience=2))
+    decision = decide(history(1, 2, 3), ControllerSettings(patience=2, min_improvement=-1.0))
     assert decision == Decision(
         True, "Cycle 3 follows: cycle 2 is kept, with φ_ref 3.00.", kept_cycle=2
     )
@@ -47,6 +47,16 @@ def test_stops_at_n() -> None:
         "Stopped after cycle 2: all 2 cycles are done; cycle 1 is kept, with φ_ref 3.00."
     )
     assert decision.kept_cycle == 1
+
+
+@given(st.lists(st.floats(0, 10) | st.just(math.nan), min_size=1, max_size=6))
+def test_by_default_phi_ref_has_no_say(values: list[float]) -> None:
+    """Whatever it does, all cycles are done and the nearest is kept."""
+    decision = decide(history(*values), ControllerSettings(max_cycles=5))
+    assert (decision.go_on, decision.kept_cycle) == (len(values) < 6, len(values) - 1)
+    assert f"cycle {len(values) - 1} is kept, the nearest to X_T." in decision.reason
+    last = decide(history(*values), ControllerSettings(max_cycles=5, keep="last"))
+    assert last.reason == decision.reason.replace("the nearest to X_T", "the last")
 
 
 def test_stops_without_a_pool() -> None:
@@ -75,7 +85,12 @@ def test_least_improvement() -> None:
 
 def test_not_a_number_never_wins() -> None:
     """A cycle whose φ_ref is not a number is never the best where another is."""
-    assert decide(history(math.nan, 1.0, math.nan), ControllerSettings()).kept_cycle == 1
+    assert (
+        decide(
+            history(math.nan, 1.0, math.nan), ControllerSettings(min_improvement=-1.0)
+        ).kept_cycle
+        == 1
+    )
 
 
 def test_a_later_cycle_is_kept_unless_it_fell_too_far() -> None:
@@ -108,8 +123,8 @@ def test_the_nearest_to_the_training_images_is_kept() -> None:
 
 
 def test_the_paper_keeps_by_phi_ref_whatever_is_near() -> None:
-    """``keep: phi_ref``: the last cycle that counts as better."""
-    settings = replace(NEAREST, keep="phi_ref")
+    """``keep: last``: the last cycle that counts as better."""
+    settings = replace(NEAREST, keep="last")
     assert decide(near((0.1, math.nan), (0.9, 0.1)), settings).kept_cycle == 1
 
 

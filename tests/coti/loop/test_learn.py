@@ -104,10 +104,10 @@ def data(models: Models) -> ConceptData:
 def test_a_strategy_of_cycles_adds_b_images_a_cycle(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
-    """Two cycles, the second with B more; the cap of image-steps holds; metrics are there."""
+    """Two cycles, each with half of N·B more; the cap of image-steps holds; metrics are there."""
     run = replace(TINY, strategy=strategy, growth="cycles")
     result = run_experiment(models, data, run)
-    assert [row["picked"] for row in result.cycles] == [0, 4]
+    assert [row["picked"] for row in result.cycles] == [2, 2]
     assert 0 < result.row["image_steps"] <= run.image_step_cap == 8
     assert result.row["fd_judge"] > 0
     assert -1 <= result.row["reconstruction"] <= 1
@@ -287,7 +287,7 @@ def test_no_cycle_trains_on_an_unchanged_training_set(models: Models, data: Conc
 def test_a_seed_that_is_in_the_pool_too_is_no_candidate(models: Models, data: ConceptData) -> None:
     """The pool is exhausted once all but the seeds are in X_T."""
     both = ImageSet(data.seeds.names[:3], data.seeds.images[:3])
-    features = embed_images(models.encoders.scorer, None, both, data.seeds, ())
+    features = embed_images(models.encoders.scorer, None, both, data.seeds, (), "boot")
     narrow = replace(data, pool=both, features=features)
     open_gate = replace(PLAIN, selection=SelectionSettings(batch=4, concept_gate=0.0))
     result = learn(models, narrow, open_gate)
@@ -296,9 +296,9 @@ def test_a_seed_that_is_in_the_pool_too_is_no_candidate(models: Models, data: Co
 
 
 def test_a_growth_that_misfits_is_refused() -> None:
-    """COTI at once, and an oracle by cycles."""
+    """S_int at once, and an oracle by cycles."""
     with pytest.raises(ConfigError, match="growth to cycles"):
-        effective(RunSettings(growth="at_once"))
+        effective(RunSettings(strategy="coti", growth="at_once"))
     with pytest.raises(ConfigError, match="growth to at_once"):
         effective(RunSettings(strategy="oracle", growth="cycles"))
 

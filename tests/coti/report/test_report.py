@@ -143,7 +143,7 @@ def test_every_cycle_and_image_appears(tmp_path: Path) -> None:
         assert f"cycle {number}: φ_ref {format_number(4.0 + number)}" in html
     for number in (1, 2, 3):
         assert f"<b>cycle {number}</b>" in html
-        assert f"30 picked · {930 - 30 * number} refused".replace("30 picked", "3 picked") in html
+        assert f"30 picked · {930 - 30 * number} not".replace("30 picked", "3 picked") in html
     samples, mosaic, cards, seeds = 5 * 4, 4, 3 * 6, 2
     assert page.count("img") == samples + mosaic + cards + seeds
     assert page.count("figure") == cards + 5 + 3  # cards, charts over cycles, charts over steps

@@ -30,7 +30,7 @@ def select(
     """What a strategy picks, by these scores."""
     ones = torch.full((len(candidates),), 10.0)
     pool = PoolView(
-        settings=RunSettings(strategy=strategy, selection=settings),
+        settings=RunSettings(strategy=strategy, selection=replace(settings, first=0.0)),
         features=TensorBundle({} if features is None else {"pool": features}),
         candidates=candidates,
         columns={"s_int": ones, "s_aes": ones, "s_con": ones, **columns},

@@ -67,21 +67,22 @@ def picked(pool: PoolView, seed: int = 0) -> torch.Tensor:
     wrong=st.integers(0, 40),
     seed=st.integers(0, 1000),
     growth=st.sampled_from(["at_once", "cycles"]),
+    cycle=st.integers(0, 2),
 )
 def test_candidates_only_each_once_and_again_the_same(
-    name: str, right: int, wrong: int, seed: int, growth: Literal["at_once", "cycles"]
+    name: str, right: int, wrong: int, seed: int, growth: Literal["at_once", "cycles"], cycle: int
 ) -> None:
-    """No more than wanted; ``baseline_images`` at once, B a cycle; any pool, the empty one, too."""
+    """No more than wanted: ``baseline_images`` at once, of 5·B half in cycle 0, the rest in equal
+    parts; any pool, the empty one, too."""
     pool = made_pool(right, wrong, seed, name)
     free = torch.rand(right + wrong, generator=torch.Generator().manual_seed(seed)) < 0.7
-    cycles = growth == "cycles"
-    # By how X_T grows, not by the cycle's number.
     run = replace(pool.settings, growth=growth)
-    generated = cloud(8, 0, 9) if cycles else None
-    pool = replace(pool, settings=run, candidates=free, generated=generated)
+    generated = cloud(8, 0, 9) if cycle else None
+    pool = replace(pool, settings=run, candidates=free, generated=generated, cycle=cycle)
+    most = 20 if growth == "at_once" else 3 if cycle else 12
     found = picked(pool, seed)
     assert found.dtype == torch.int64
-    assert len(set(found.tolist())) == len(found) <= (5 if cycles else 20)
+    assert len(set(found.tolist())) == len(found) <= most
     assert free[found].all()
     assert torch.equal(found, picked(pool, seed))
 

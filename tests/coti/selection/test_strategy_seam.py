@@ -42,9 +42,9 @@ class Last:
         return torch.arange(len(pool.candidates), dtype=torch.float32)
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
-        """The best B by it."""
+        """The best by it."""
         score = pool.columns["score"].masked_fill(~pool.candidates, -1)
-        return score.argsort(descending=True)[: pool.settings.selection.batch]
+        return score.argsort(descending=True)[: pool.wanted]
 
 
 @pytest.fixture(params=["registered", "named"])
@@ -61,10 +61,10 @@ def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_strategy_from_outside_selects_in_the_loop(
     models: Models, data: ConceptData, strategy: str
 ) -> None:
-    """Its four images join in cycle 1, best first, and the next four in cycle 2."""
-    cycles = replace(PLAIN.controller, max_cycles=2, patience=9)
+    """Half of its eight images join before the first training, best first, then two and two."""
+    cycles = replace(PLAIN.controller, max_cycles=2)
     result = coti.learn(models, data, replace(PLAIN, strategy=strategy, controller=cycles))
-    assert [record.picked for record in result.records] == [0, 4, 4]
+    assert [record.picked for record in result.records] == [4, 2, 2]
     kept = result.training_set.selected
     assert kept == tuple(f"p{place:02d}" for place in range(19, 11, -1))[: len(kept)]
 
