@@ -90,7 +90,7 @@ def test_a_colour_in_any_profile_and_format_arrives_as_that_colour_in_srgb(
     data = encoded(stored, kind, icc_profile=PROFILES[space])
     found = colour(data)
     # Lossy ones round in the wide space, where a level is several of a dark sRGB colour.
-    assert np.abs(found - wanted).max() <= (12 if kind in ("JPEG", "AVIF") else 5)
+    assert np.abs(found - wanted).max() <= (20 if kind in ("JPEG", "AVIF") else 5)
     with Image.open(io.BytesIO(data)) as opened:
         library = ImageCms.profileToProfile(
             opened.convert("RGB"),

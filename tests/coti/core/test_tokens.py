@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from coti.core.errors import ConfigError
@@ -60,6 +60,7 @@ def test_capitals_lose_vectors_in_diffusers() -> None:
     assert len(set(ids) & set(own)) < 4
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.text(max_size=20))
 def test_folding_is_what_the_tokenizer_does(text: str) -> None:
     """A folded prompt has the prompt's own ids."""
