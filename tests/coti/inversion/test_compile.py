@@ -191,7 +191,7 @@ def test_the_default_backend_learns_the_same_embedding(
             layers_per_block=1,
             down_block_types=("CrossAttnDownBlock2D",),
             mid_block_type=None,
-            up_block_types=("CrossAttnUpBlock2D",),
+            up_block_types=("UpBlock2D",),
             cross_attention_dim=32,
             attention_head_dim=8,
             norm_num_groups=8,
