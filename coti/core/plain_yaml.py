@@ -7,12 +7,12 @@ refused while the text is read, before anything is made of it.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml
 
 from coti.core.errors import shortened
+from coti.core.surrogates import HALF, with_pairs_joined
 
 __all__ = ["LARGEST_YAML", "load_yaml"]
 
@@ -25,7 +25,6 @@ _DEEPEST = 100
 _LONGEST_NUMBER = 1_000
 """Letters of a number or a date."""
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_yaml(text: str) -> Any:
@@ -96,7 +95,8 @@ def _refuse(problem: str, mark: Any) -> None:
 
 
 def _check_scalar(node: Any) -> None:
-    if _LONE_SURROGATE.search(node.value):
+    node.value = with_pairs_joined(node.value)
+    if HALF.search(node.value):
         _refuse(r"an escape (\ud800 …) is half a character: write the whole", node.start_mark)
     if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
         _refuse(f"a number of {len(node.value)} letters: put a text into quotes", node.start_mark)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from coti.core.errors import ConfigError, CotiError
 from coti.core.plain_yaml import load_yaml
+from coti.core.surrogates import valid_text
 
 __all__ = [
     "LARGEST_TEXT",
@@ -32,7 +33,6 @@ __all__ = [
     "read_records",
     "read_text",
     "read_yaml",
-    "valid_text",
 ]
 
 LARGEST_TEXT = 100_000_000
@@ -58,7 +58,6 @@ _EVIDENCE = {2: 1, 3: 3, 4: 4}
 """Bytes of a character in UTF-8: how much one speaks for UTF-8."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _ODD_IN_1252 = re.compile(rb"[\x81\x83\x86-\x88\x8d\x8f\x90\x98\x9d]")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _EMPTY_LINES = re.compile("\n*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _DELIMITERS = ",\t;|"
@@ -191,15 +190,6 @@ def lines_of(text: str) -> Iterator[str]:
         place = end + 1
     if place < len(text):
         yield text[place:]
-
-
-def valid_text(text: str) -> str:
-    """The text without lone surrogates, which no file takes: each becomes U+FFFD.
-
-    >>> valid_text("a\\ud800b")
-    'a\\ufffdb'
-    """
-    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def read_json(text: str) -> Any:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from coti.core.errors import PoolError
 from coti.core.redaction import redacted
 from coti.core.shown_names import printable
-from coti.core.text_files import valid_text
+from coti.core.surrogates import valid_text
 from coti.core.whole_files import whole_file
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.quality import quality_columns

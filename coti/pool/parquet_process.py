@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 import coti
 from coti.core.errors import PoolError
-from coti.core.text_files import decode_text, object_of, valid_text
+from coti.core.surrogates import valid_text
+from coti.core.text_files import decode_text, object_of
 from coti.pool.refusals import REFUSAL_COLUMNS
 from coti.pool.table_columns import REFUSING, column_of, match_columns
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from coti.core.shown_names import CONTROL
-from coti.core.text_files import decode_text, valid_text
+from coti.core.surrogates import valid_text
+from coti.core.text_files import decode_text
 
 __all__ = ["as_number", "as_text", "clean_caption", "leaves", "scalars"]
 

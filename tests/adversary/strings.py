@@ -12,7 +12,8 @@ from typing import Any
 from coti.core.errors import CotiError, PoolError
 from coti.core.redaction import redacted
 from coti.core.shown_names import printable
-from coti.core.text_files import decode_text, read_json, read_records, read_text, valid_text
+from coti.core.surrogates import valid_text
+from coti.core.text_files import decode_text, read_json, read_records, read_text
 from coti.core.tokens import fault_of_token, token_of
 from coti.core.whole_files import plain_name
 from coti.pool.untrusted_text import as_text, clean_caption
