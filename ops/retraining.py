@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import ConfigError, RegistryError
 from coti.core.whole_files import temporary_folder, whole_folder
+from coti.loop.verdict import EXIT_CODES as VERDICTS
 from coti.metrics.table import headline
 from coti.settings import RunSettings
 from ops.registry.embedding_registry import CHAMPION, EmbeddingRegistry, metrics_of
@@ -120,7 +121,7 @@ def retrain(
             return Outcome(concept, "unchanged", "no input changed; nothing to do.")
         before = EmbeddingRegistry(tracker.client, concept).champion()
         known = {each.info.run_id for each in _finished(tracker.client, concept)}
-        if run(path) != 0:
+        if run(path) not in VERDICTS.values():
             reason = "the run failed; its log says why, and the same command goes on from there."
             return Outcome(concept, "failed", reason, changed)
         ended = True

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,8 @@ import click
 
 from coti.core.ending import INTERRUPTED, end_in_a_sentence, stopped
 from coti.core.errors import CotiError, StoreError
-from coti.loop.record import CycleRecord, with_verdicts
+from coti.loop.record import CycleRecord, with_judged
+from coti.loop.verdict import Verdict, verdict_of
 from coti.metrics.table import headline
 from coti.report import cycles_table
 from ops.run_file import check_run_file
@@ -24,6 +26,7 @@ from ops.stack.storage_sentence import disk_sentence, storage_sentence
 __all__ = [
     "announce_cycle",
     "announce_pool",
+    "announce_preflight",
     "announce_result",
     "check_command_line",
     "user_errors",
@@ -84,9 +87,18 @@ def announce_pool(
         click.echo(_indented(f"            {note}"))
 
 
-def announce_cycle(history: list[dict[str, Any]], verdict: dict[str, Any]) -> None:
+def announce_preflight(facts: dict[str, float]) -> None:
+    """Before anything is trained: what speaks against the run, with what to do."""
+    found = verdict_of(facts)
+    if "accepted" in facts:
+        click.echo(f"{'Pre-flight':<12}{facts['accepted']:.0f} images of the pool are accepted")
+    for reason in found.reasons:
+        click.echo(f"{'':12}{found.outcome}: {reason}")
+
+
+def announce_cycle(history: list[dict[str, Any]], judged: dict[str, Any]) -> None:
     """A line at the end of a cycle, the last of ``history``: a run is never silent for long."""
-    (record,) = with_verdicts([CycleRecord.of(history[-1])], [verdict])
+    (record,) = with_judged([CycleRecord.of(history[-1])], [judged])
     numbers = [
         f"{metric.label} {metric.format(record.metrics[metric.name])}"
         for metric in headline(record.metrics)
@@ -100,14 +112,17 @@ def announce_cycle(history: list[dict[str, Any]], verdict: dict[str, Any]) -> No
 
 def announce_result(
     history: list[dict[str, Any]],
-    verdicts: list[dict[str, Any]],
+    judged: list[dict[str, Any]],
     decision: dict[str, Any],
+    verdict: dict[str, Any],
     registration: dict[str, Any],
     folder: str,
 ) -> None:
     """The end of a run: a line a cycle, why it stopped, where everything is."""
     click.echo()
-    records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
+    found = Verdict.of(verdict)
+    click.echo(found.sentence)
+    records = with_judged([CycleRecord.of(row) for row in history], judged)
     table = cycles_table([record.row() for record in records], kept_cycle=decision["kept_cycle"])
     click.echo("\n".join(map(_indented, table.splitlines())))
     click.echo(decision["reason"])
@@ -118,6 +133,14 @@ def announce_result(
         f"{registration['reason']}"
     )
     click.echo(f"MLflow UI   coti ui --run {registration['mlflow_run']}")
+    _end_with(found.exit_code)
+
+
+def _end_with(code: int) -> None:
+    """The exit code of the command that runs, once it has ended; 0 leaves its own."""
+    context = click.get_current_context(silent=True)
+    if context is not None and code:
+        context.find_root().call_on_close(partial(sys.exit, code))
 
 
 def _one_sentence(otherwise: Callable[..., object]) -> Callable[..., None]:

@@ -18,7 +18,7 @@ from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
-from ops.terminal import announce_cycle, announce_pool, announce_result
+from ops.terminal import announce_cycle, announce_pool, announce_preflight, announce_result
 from ops.tracking.lineage import (
     Fingerprints,
     fingerprints_of,
@@ -38,6 +38,8 @@ from steps.ingest_pool import ingest_pool
 from steps.initialize_embedding import initialize_embedding
 from steps.judge_cycle import judge_cycle
 from steps.load_seeds import load_seeds
+from steps.preflight import preflight
+from steps.reach_verdict import reach_verdict
 from steps.register_embedding import register_embedding
 from steps.score_generations import score_generations
 from steps.score_pool import score_pool
@@ -67,6 +69,7 @@ STEPS = [
     embed_references,
     initialize_embedding,
     fit_concept_scorer,
+    preflight,
     finetune_aesthetic_scorer,
     score_pool,
     select_batch,
@@ -75,6 +78,7 @@ STEPS = [
     judge_cycle,
     control_loop,
     track_cycle,
+    reach_verdict,
     register_embedding,
     write_outputs,
 ]
@@ -134,6 +138,8 @@ class _Cycles:
     """Of the seeds alone, which all cycles are compared by; with ``first_head``."""
     number: int = 0
     first_head: Any = None
+    facts: Any = None
+    """What is known before anything is trained."""
     generated_features: Any = None
     scored: Any = None
     kept_embedding: Any = None
@@ -144,7 +150,7 @@ class _Cycles:
     batches: list[Any] = field(default_factory=list)
     curves: list[Any] = field(default_factory=list)
     samples: list[Any] = field(default_factory=list)
-    verdicts: list[Any] = field(default_factory=list)
+    judged: list[Any] = field(default_factory=list)
 
 
 def _given(config: RunSettings) -> _Given:
@@ -260,14 +266,26 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         settings=run.used["finetune_aesthetic_scorer"],
         ratings_fingerprint=run.prints.ratings,
     )
-    cycles.first_head = cycles.first_head or head
+    if cycles.first_head is None:
+        cycles.first_head = head
+        cycles.facts = loop(
+            preflight,
+            features=start.features,
+            aesthetic_head=head,
+            seed_images=start.seed_images,
+            settings=run.used["preflight"],
+            device=run.device,
+            scorer_fingerprint=run.prints.scorer,
+            model_fingerprint=run.prints.base_model,
+        )
+        loop.tell(announce_preflight, facts=cycles.facts)
     scores, picked = None, None
     if selects_at(cycles.number, run.settings):
         scores, picked = _select(run, start, cycles, head, loop)
         if picked is None:
             return False
     generated, sampled, curve, training = _train(run, start, cycles, head, loop)
-    verdict = loop(
+    judged = loop(
         judge_cycle,
         generated=generated,
         references=start.references,
@@ -292,12 +310,12 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         kept_features=cycles.kept_features,
         settings=run.settings.controller,
     )
-    loop.tell(announce_cycle, history=cycles.history, verdict=verdict)
+    loop.tell(announce_cycle, history=cycles.history, judged=judged)
     loop(
         track_cycle,
         concept=run.config.concept,
         history=cycles.history,
-        verdict=verdict,
+        judged=judged,
         training=training,
         curve=curve,
         embedding=cycles.embedding,
@@ -311,7 +329,7 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
     )
     cycles.curves.append(curve)
     cycles.samples.append(sampled)
-    cycles.verdicts.append(verdict)
+    cycles.judged.append(judged)
     return loop.goes_on(cycles.decision)
 
 
@@ -398,13 +416,23 @@ def _train(
 def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
     """Register the kept embedding, write the outputs, tell the result."""
     config, prints = run.config, run.prints
+    verdict = loop(
+        reach_verdict,
+        facts=cycles.facts,
+        features=start.features,
+        kept_features=cycles.kept_features,
+        training_set=cycles.training_set,
+        decision=cycles.decision,
+        settings=run.settings.only(),
+    )
     registration = loop(
         register_embedding,
         concept=config.concept,
         kept_embedding=cycles.kept_embedding,
         history=cycles.history,
-        verdicts=cycles.verdicts,
+        judged=cycles.judged,
         decision=cycles.decision,
+        verdict=verdict,
         params=run.params,
         tags=run.tags,
         references_fingerprint=prints.references,
@@ -418,8 +446,9 @@ def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
         output=config.output,
         kept_embedding=cycles.kept_embedding,
         history=cycles.history,
-        verdicts=cycles.verdicts,
+        judged=cycles.judged,
         decision=cycles.decision,
+        verdict=verdict,
         registration=registration,
         curves=cycles.curves,
         samples=cycles.samples,
@@ -438,8 +467,9 @@ def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
     loop.tell(
         announce_result,
         history=cycles.history,
-        verdicts=cycles.verdicts,
+        judged=cycles.judged,
         decision=cycles.decision,
+        verdict=verdict,
         registration=registration,
         folder=folder,
     )

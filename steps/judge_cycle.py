@@ -30,7 +30,7 @@ def judge_cycle(
     judge_fingerprint: str,
     ssl_judge_fingerprint: str,
     ground_truth_fingerprint: str,
-) -> Annotated[dict[str, Any], "verdict"]:
+) -> Annotated[dict[str, Any], "judged"]:
     """``metrics``, ``references`` (how many) and ``seconds``; no step that steers takes them."""
     return judge(
         generated=generated.images,

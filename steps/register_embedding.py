@@ -10,12 +10,12 @@ from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
-from coti.loop.record import CycleRecord, with_verdicts
+from coti.loop.record import CycleRecord, with_judged
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import VOCABULARY_TAG, EmbeddingRegistry
 from ops.registry.gate import gate_values
-from ops.registry.promotion import VERDICT_TAG, promote
+from ops.registry.promotion import OUTCOME_TAG, VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
 from ops.tracking.active_tracker import open_record
 from ops.tracking.tracked_embeddings import FILE
@@ -32,7 +32,8 @@ def register_embedding(
     kept_embedding: Embedding,
     history: list[dict[str, Any]],
     decision: dict[str, Any],
-    verdicts: list[dict[str, Any]],
+    judged: list[dict[str, Any]],
+    verdict: dict[str, Any],
     params: dict[str, Any],
     tags: dict[str, str],
     references_fingerprint: str,
@@ -42,7 +43,7 @@ def register_embedding(
     seed_images: ImageSet,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
-    records = with_verdicts([CycleRecord.of(row) for row in history], verdicts)
+    records = with_judged([CycleRecord.of(row) for row in history], judged)
     best = next(each for each in records if each.cycle == decision["kept_cycle"]).row()
     record = open_record(concept, params, tags)
     with temporary_folder() as folder:
@@ -66,14 +67,21 @@ def register_embedding(
         key=hash_of_tensors(kept_embedding.named_parts),
         sha256=sha256,
         metrics=metrics,
-        tags={**tags, "coti.concept": concept, VOCABULARY_TAG: vocabulary},
+        tags={
+            **tags,
+            OUTCOME_TAG: verdict["outcome"],
+            "coti.concept": concept,
+            VOCABULARY_TAG: vocabulary,
+        },
     )
-    verdict = promote(registry, version, promotion)
+    gate = promote(registry, version, promotion)
     record.set_tags(
         record.parent_id,
         {
             "coti.version": str(version.version),
-            VERDICT_TAG: verdict.reason,
+            VERDICT_TAG: gate.reason,
+            OUTCOME_TAG: verdict["outcome"],
+            "coti.outcome_reasons": " ".join(verdict["reasons"]),
             "coti.decision": decision["reason"],
             "coti.kept_cycle": str(decision["kept_cycle"]),
         },
@@ -82,8 +90,8 @@ def register_embedding(
     return {
         "model": registry.name,
         "version": int(version.version),
-        "promoted": verdict.promoted,
-        "reason": verdict.reason,
+        "promoted": gate.promoted,
+        "reason": gate.reason,
         "mlflow_run": record.parent_id,
         "mlflow_experiment": record.experiment_id,
     }

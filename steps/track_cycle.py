@@ -13,7 +13,7 @@ from coti.core.contact_sheet import contact_sheet
 from coti.core.image_set import ImageSet
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
-from coti.loop.record import CycleRecord, with_verdicts
+from coti.loop.record import CycleRecord, with_judged
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
 from ops.tracking.run_report import rows_of
@@ -26,7 +26,7 @@ __all__ = ["track_cycle"]
 def track_cycle(
     concept: str,
     history: list[dict[str, Any]],
-    verdict: dict[str, Any],
+    judged: dict[str, Any],
     training: dict[str, Any],
     curve: pd.DataFrame,
     embedding: Embedding,
@@ -39,7 +39,7 @@ def track_cycle(
     tags: dict[str, str],
 ) -> None:
     """Params and tags on the parent; metrics, embedding, tables and images on both."""
-    row = with_verdicts([CycleRecord.of(history[-1])], [verdict])[0].row()
+    row = with_judged([CycleRecord.of(history[-1])], [judged])[0].row()
     cycle = int(row["cycle"])
     record = open_record(concept, params, tags)
     run_id = record.cycle_run(cycle, tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from zenml.types import HTMLString
 from coti.core.image_set import ImageSet
 from coti.core.whole_files import point_link, whole_folder
 from coti.inversion.adapters.embedding import Embedding
-from coti.loop.record import CycleRecord, with_verdicts
+from coti.loop.record import CycleRecord, with_judged
+from coti.loop.verdict import Verdict
 from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
 from ops.stack.locations import LATEST, ROOT, run_folder
@@ -30,7 +32,8 @@ def write_outputs(
     output: str,
     kept_embedding: Embedding,
     history: list[dict[str, Any]],
-    verdicts: list[dict[str, Any]],
+    judged: list[dict[str, Any]],
+    verdict: dict[str, Any],
     decision: dict[str, Any],
     registration: dict[str, Any],
     curves: list[pd.DataFrame],
@@ -48,7 +51,7 @@ def write_outputs(
     lineage: dict[str, str],
 ) -> tuple[Annotated[HTMLString, "report"], Annotated[str, "folder"]]:
     """Written beside and renamed when whole, so that no half-written folder is ever seen."""
-    rows = [each.row() for each in with_verdicts([CycleRecord.of(r) for r in history], verdicts)]
+    rows = [each.row() for each in with_judged([CycleRecord.of(r) for r in history], judged)]
     # An unrolled run has more cycles than it made, and a last selection may have found nothing.
     curves, samples = curves[: len(rows)], samples[: len(rows)]
     first = sum(int(row["cycle"]) < first_selection for row in rows)
@@ -65,6 +68,7 @@ def write_outputs(
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         kept_cycle=int(decision["kept_cycle"]),
         stop_reason=str(decision["reason"]),
+        verdict=Verdict.of(verdict),
         pool_inputs=len(accepted) + len(quarantined),
         pool_accepted=len(accepted),
         curves=[rows_of(curve) for curve in curves],
@@ -77,12 +81,19 @@ def write_outputs(
         config=config,
         lineage={**lineage, "registry": registration["reason"]},
         files={
-            name: name for name in ("learned_embeds.safetensors", "cycles.csv", "validation.html")
+            name: name
+            for name in (
+                "learned_embeds.safetensors",
+                "cycles.csv",
+                "verdict.json",
+                "validation.html",
+            )
         },
     )
     with whole_folder(folder, replace=True) as part:
         kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
+        (part / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
         (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
         page = write_report(report, part / "report.html").read_text(encoding="utf-8")
     point_link(folder.with_name(LATEST), folder.name)

@@ -14,16 +14,19 @@ from coti.core.threads import on_its_threads
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
+from coti.loop.facts import generation_facts
 from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
 from coti.loop.judge_cycle import judge_cycle
 from coti.loop.plan import effective, selects_at
-from coti.loop.record import CycleRecord, record_of, with_verdicts
+from coti.loop.preflight import preflight
+from coti.loop.record import CycleRecord, record_of, with_judged
 from coti.loop.score_generations import score_generations
 from coti.loop.score_pool import score_pool
 from coti.loop.select_batch import select_batch
 from coti.loop.state import LoopState
 from coti.loop.train_cycle import train_cycle
 from coti.loop.training_set import TrainingSet
+from coti.loop.verdict import Verdict, verdict_of
 from coti.settings import RunSettings
 
 __all__ = ["LearnResult", "learn", "select_at_once"]
@@ -41,6 +44,8 @@ class LearnResult:
     """A cycle each, the judge's metrics among them where there is a judge."""
     decision: Decision
     """Why the loop ended, and which cycle is kept."""
+    verdict: Verdict
+    """Whether it worked, from facts that need no ground truth."""
     samples: list[torch.Tensor]
     """By cycle, on fixed noise: uint8 [n, 3, h, w]."""
     curves: list[list[dict[str, float | int | None]]] = field(default_factory=list)
@@ -78,11 +83,17 @@ def learn(
     state = state.with_concept(fit_concept_scorer(state, data.features, settings))
     kept_set = state.training_set
     history: list[CycleRecord] = []
-    verdicts: list[dict[str, Any]] = []
+    judged: list[dict[str, Any]] = []
+    facts: dict[str, float] | None = None
     samples, curves = [], []
     decision: Decision | None = None
     while decision is None or decision.go_on:
         state = _selected(state, models, data, settings)
+        if facts is None:
+            assert state.head is not None
+            facts = preflight(
+                data.features, state.head, data.seeds, models.base, models.encoders, settings
+            )
         if decision is not None and _adds_nothing(state, settings):
             decision = stopped_for_want_of_images(decision, state.cycle)
             break
@@ -99,7 +110,7 @@ def learn(
         embedding = trained.embedding
         scored = score_generations(state, trained.generated, models.encoders, data.features)
         if models.judge is not None and data.references is not None:
-            verdict = judge_cycle(
+            said = judge_cycle(
                 generated=trained.generated,
                 references=data.references,
                 training_set=state.training_set,
@@ -110,7 +121,7 @@ def learn(
                 ssl_judge=models.ssl_judge,
                 ground_truth=data.ground_truth,
             )
-            verdicts.append(verdict)
+            judged.append(said)
         record = record_of(
             cycle=state.cycle,
             before=history,
@@ -129,12 +140,14 @@ def learn(
         if decision.kept_cycle == state.cycle:
             kept, kept_set, features = embedding, state.training_set, scored.features
         if on_cycle is not None:
-            shown = with_verdicts(history, verdicts)[-1] if verdicts else record
+            shown = with_judged(history, judged)[-1] if judged else record
             on_cycle(shown, decision, embedding)
         state = state.next_cycle(scored.gammas, kept=features, generated=scored.features)
-    assert decision is not None
-    records = with_verdicts(history, verdicts) if verdicts else history
-    return LearnResult(kept, kept_set, records, decision, samples, curves)
+    assert facts is not None
+    assert state.kept is not None
+    verdict = verdict_of(facts | generation_facts(state.kept, data.features, kept_set))
+    records = with_judged(history, judged) if judged else history
+    return LearnResult(kept, kept_set, records, decision, verdict, samples, curves)
 
 
 @on_its_threads

@@ -9,7 +9,7 @@ from typing import Any
 from coti.loop.training_set import TrainingSet
 from coti.metrics.table import METRICS, known
 
-__all__ = ["CYCLE_COLUMNS", "CycleRecord", "record_of", "with_verdicts"]
+__all__ = ["CYCLE_COLUMNS", "CycleRecord", "record_of", "with_judged"]
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,20 @@ def record_of(
     )
 
 
-def with_verdicts(
-    history: Sequence[CycleRecord], verdicts: Sequence[Mapping[str, Any]]
+def with_judged(
+    history: Sequence[CycleRecord], judged: Sequence[Mapping[str, Any]]
 ) -> list[CycleRecord]:
     """The controller's records with what the judge said of each cycle, for readers alone.
 
-    ``verdicts`` are of :func:`coti.loop.judge_cycle.judge_cycle`, in order; more than there are
+    ``judged`` are of :func:`coti.loop.judge_cycle.judge_cycle`, in order; more than there are
     cycles where a graph was unrolled beforehand.
     """
     return [
         replace(
             record,
-            references=int(verdict["references"]),
-            metrics={**record.metrics, **known(verdict["metrics"])},
-            judge_seconds=float(verdict["seconds"]),
+            references=int(said["references"]),
+            metrics={**record.metrics, **known(said["metrics"])},
+            judge_seconds=float(said["seconds"]),
         )
-        for record, verdict in zip(history, verdicts, strict=False)
+        for record, said in zip(history, judged, strict=False)
     ]

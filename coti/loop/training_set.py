@@ -36,6 +36,11 @@ class TrainingSet:
         """Id to the cycle that it joined in; seeds in 0."""
         return dict.fromkeys(self.seeds, 0) | dict(zip(self.selected, self.cycles, strict=True))
 
+    def as_of(self, cycle: int) -> TrainingSet:
+        """As it was in a cycle."""
+        kept = sum(when <= cycle for when in self.cycles)
+        return TrainingSet(self.seeds, self.selected[:kept], self.cycles[:kept])
+
     def plus(self, ids: Sequence[str], cycle: int) -> TrainingSet:
         """With what a cycle selected."""
         return TrainingSet(

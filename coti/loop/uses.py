@@ -13,6 +13,7 @@ _SCORES = ("scorer", "concept_score", "model")
 USES: dict[str, tuple[str, ...]] = {
     "finetune_aesthetic_scorer": ("aesthetic", "scorer", "seed"),
     "fit_concept_scorer": ("concept_score", "seed"),
+    "preflight": (*_SCORES, "strategy", "growth", "selection", "controller", "baseline_images"),
     "score_pool": ("strategy", "growth", "selection", "baselines", "baseline_images", "seed"),
     "select_batch": ("strategy", "growth", "selection", "baseline_images", "seed"),
     "train_cycle": (*_SCORES, "token", "train", "schedule", "generation", "seed"),

@@ -21,6 +21,7 @@ from PIL import Image
 from coti.core.html_page import render_page
 from coti.core.images import read_image
 from coti.core.whole_files import write_whole
+from coti.loop.verdict import Verdict
 from coti.metrics.table import METRICS, Metric, headline
 from coti.report.charts import score_charts, step_charts
 from coti.report.cycles_table import shown_metrics
@@ -77,6 +78,8 @@ class RunReport:
     kept_cycle: int | None = None
     """The ``cycle`` whose embedding is kept."""
     stop_reason: str = ""
+    verdict: Verdict | None = None
+    """Whether the run worked; the page's first line."""
     pool_inputs: int | None = None
     """Rows that came in."""
     pool_accepted: int | None = None

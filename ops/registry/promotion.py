@@ -18,11 +18,22 @@ from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegis
 from ops.registry.gate import Verdict, judge_promotion
 from ops.registry.tags import tag_json
 
-__all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback", "unrecorded"]
+__all__ = [
+    "GATE_TAG",
+    "OUTCOME_TAG",
+    "VERDICT_TAG",
+    "kept_gate",
+    "promote",
+    "rollback",
+    "unrecorded",
+]
 
 GATE_TAG = "coti.promotion"
 """The gate of the version's own run file, as JSON."""
 VERDICT_TAG = "coti.verdict"
+"""What the gate said of a version."""
+OUTCOME_TAG = "coti.outcome"
+"""Whether the version's run worked (:mod:`coti.loop.verdict`)."""
 
 
 def promote(

@@ -20,6 +20,7 @@ import yaml
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from coti.loop.verdict import EXIT_CODES
 from tests.warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,10 +118,11 @@ class Workspace:
         cold: bool = False,
         pipeline: str = "coti_concept",
     ) -> subprocess.CompletedProcess[str]:
-        """``zenml pipeline run coti_concept -c config``, which must succeed."""
+        """``zenml pipeline run coti_concept -c config``, which must end, whatever its verdict."""
         words = ("zenml", "pipeline", "run", pipeline, "-c", str(config))
         done = self.command(*words, cwd=cwd, cold=cold)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        # Tiny runs may well be doubtful.
+        assert done.returncode in EXIT_CODES.values(), done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
     def run_and_kill(

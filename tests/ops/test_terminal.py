@@ -14,8 +14,8 @@ def test_a_line_a_cycle(capsys: pytest.CaptureFixture[str]) -> None:
     first, last = (CycleRecord(n, 5, 4, 10 + n, 1, 100, 41.6) for n in (0, 3))
     steering = next(metric for metric in METRICS.values() if metric.steers and metric.headline)
     row = {**last.row(), steering.name: 7.25}
-    verdict = {"references": 64, "seconds": 1.0, "metrics": {"fd_judge": 0.25, "kid_low": 0.1}}
-    announce_cycle(history=[first.row(), row], verdict=verdict)
+    judged = {"references": 64, "seconds": 1.0, "metrics": {"fd_judge": 0.25, "kid_low": 0.1}}
+    announce_cycle(history=[first.row(), row], judged=judged)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Cycle 3     13 images in X_T, 42 s: ")
     assert f"{steering.label} {steering.format(7.25)}" in line

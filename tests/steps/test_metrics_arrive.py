@@ -138,7 +138,7 @@ def test_the_record_the_studio_and_the_gate_have_them(
     tracking.track_cycle.entrypoint(
         concept="ankle boot",
         history=[{key: None if key in NAMES else value for key, value in row.items()}],
-        verdict={
+        judged={
             "metrics": {name: row[name] for name in NAMES}, "references": COUNT, "seconds": 1.0
         },
         training={"steps": 1, "stop_reason": "max_steps"},

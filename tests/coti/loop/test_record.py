@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coti.loop.record import CycleRecord, record_of, with_verdicts
+from coti.loop.record import CycleRecord, record_of, with_judged
 from coti.loop.training_set import TrainingSet
 
 
@@ -18,8 +18,8 @@ def test_a_cycles_seconds_are_its_own_and_the_judges_apart() -> None:
         metrics={"phi": 9.0},
         scoring=0.5,
     )
-    verdict = {"metrics": {"fd_judge": 1.0}, "references": 7, "seconds": 30.0}
-    (judged,) = with_verdicts([record], [verdict])
+    said = {"metrics": {"fd_judge": 1.0}, "references": 7, "seconds": 30.0}
+    (judged,) = with_judged([record], [said])
     assert (judged.seconds, judged.judge_seconds) == (5.5, 30.0)
     assert (judged.pool_left, judged.picked, judged.image_steps) == (1, 1, 16)
     assert judged.metrics == {"phi": 9.0, "fd_judge": 1.0}

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coti.loop.verdict import Verdict
 from coti.pool.manifest import to_frame
 from coti.pool.pool_images import ImageWriter, PoolImages
 from coti.pool.pool_report import render_report
@@ -81,6 +82,7 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
         finished=text,
         kept_cycle=0,
         stop_reason=text,
+        verdict=Verdict("failed", (text,), {}),
         curves=[[curve, {**curve, "step": 2}]],
         picked=cards,
         refused=cards,

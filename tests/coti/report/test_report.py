@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from coti.core.errors import PoolError
 from coti.core.images import encode_png
 from coti.loop.record import CYCLE_COLUMNS, CycleRecord
+from coti.loop.verdict import Verdict
 from coti.metrics.table import METRICS, Metric
 from coti.report import (
     Card,
@@ -106,6 +107,7 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
         finished=text,
         kept_cycle=2,
         stop_reason=text,
+        verdict=Verdict("doubtful", (text, text), {}),
         pool_inputs=1012,
         pool_accepted=945,
         curves=[
