@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": ("coti.commands.evaluate", "evaluate"),
     "generate": ("coti.commands.generate", "generate"),
     "pool": ("coti.commands.pool", "pool"),
+    "run": ("coti.commands.run_pipeline", "run"),
     "train": ("coti.commands.train_alone", "train"),
     "weights": ("coti.commands.weight_files", "weights"),
 }
