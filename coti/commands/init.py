@@ -16,7 +16,7 @@ from coti.commands.project import project
 from coti.core.errors import ConfigError, PoolError
 from coti.core.file_rules import user_path
 from coti.core.tokens import token_of
-from coti.settings.presets import PRESETS
+from coti.settings.presets import PRESETS, says
 
 if TYPE_CHECKING:
     from coti.pool.chosen_images import ChosenImage
@@ -110,6 +110,8 @@ def _require_answers(given: dict[str, str | None]) -> None:
 
 def _ask(name: str) -> str:
     kind = click.Choice(PRESETS) if name == "preset" else None
+    for preset in PRESETS if kind else ():
+        click.echo(f"  {preset:<8} {says(preset)}")
     answer: str = click.prompt(_ASKED[name], type=kind)
     return answer.strip()
 

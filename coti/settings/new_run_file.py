@@ -59,6 +59,9 @@ def new_run_file(
         "pool": pool,
         "token": {"placeholder_token": token, "initializer": initializer},
     }
+    for name in ("concept", "seeds", "pool"):
+        if not values[name].strip():
+            raise ConfigError(f"coti init: {name} is missing: a run needs concept, seeds and pool.")
     parse_settings(values, "coti init")
     given = {"concept": concept, "seeds": seeds, "pool": pool, "token": token}
     text = _PAGE.format(

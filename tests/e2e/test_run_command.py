@@ -33,8 +33,9 @@ def test_a_wrong_run_ends_in_the_same_words(
 def test_a_run_with_changes_is_the_run_of_a_file_that_has_them(workspace: Workspace) -> None:
     """It ends well, and that file then finds every step in the cache."""
     changes = {"controller": {"max_cycles": 0}, "strategy": "seeds", "seed": 3}
+    path = workspace.config("plain", preset="bundled")
     said = ("--set", "controller.max_cycles=0", "--set", "strategy=seeds", "--seed", "3")
-    done = workspace.command("coti", "run", "-c", str(workspace.config("plain")), *said, cold=True)
+    done = workspace.command("coti", "run", "-c", str(path), *said, cold=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Registry    ankle-boot version" in done.stdout + done.stderr
     logs = set((workspace.root / ".coti" / "logs").glob("*.log"))

