@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from coti.commands.project import EmbeddingSource, Project
 from ops.quiet import ROOT, log_file, quiet_terminal
@@ -33,6 +33,7 @@ class ZenMLProject(Project):
         "ui": ("cli.ui", "ui"),
     }
     tracks = True
+    has_pipeline = True
 
     def start(self) -> None:
         """Empty ``ZENML_STORE_…`` variables go before ZenML is imported."""
@@ -55,6 +56,14 @@ class ZenMLProject(Project):
             from ops.tracking.active_tracker import active_tracker
 
             return MlflowTracking(active_tracker())
+
+    def run_pipeline(self, run_file: Path | None, changes: Sequence[str]) -> NoReturn:
+        """``zenml pipeline run coti_concept``, with the changes in a run file of its own."""
+        from ops.zenml_command import kept_run_file, run_instead
+
+        if changes:
+            run_file = kept_run_file(run_file or ROOT / "configs" / "quickstart.yaml", changes)
+        run_instead("coti_concept", run_file)
 
     def explain(self, error: Exception) -> str | None:
         """Also what a store, a server or a full disk means; the traceback goes to the log."""

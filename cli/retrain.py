@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -74,6 +73,7 @@ def retrain(
     from ops.run_file import check_run_file
     from ops.tracking.active_tracker import active_tracker
     from ops.tracking.tracker import slug
+    from ops.zenml_command import pipeline_run
 
     quiet_terminal(again=True)  # ZenML is imported now
     tracker = active_tracker()
@@ -87,9 +87,7 @@ def retrain(
         raise click.exceptions.Exit(20 if changed else 0)
 
     def run(path: Path) -> int:
-        zenml = [sys.executable, str(Path(sys.executable).with_name("zenml"))]
-        words = [*zenml, "pipeline", "run", pipeline, "-c", str(path.resolve())]
-        return subprocess.run(words, cwd=ROOT, check=False).returncode
+        return subprocess.run(pipeline_run(pipeline, path), cwd=ROOT, check=False).returncode
 
     page = summary_path or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if _in_github() else None)
     if output is not None:

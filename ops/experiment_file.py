@@ -15,7 +15,9 @@ from coti.core.whole_files import plain_name, require_writable
 from coti.experiments.result_tables import WRITTEN
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
-from coti.settings.from_yaml import merged, parse_settings, sentences
+from coti.settings.from_yaml import parse_settings, sentences
+from coti.settings.matching_models import require_matching_models
+from coti.settings.presets import merged
 from ops.regimes_file import RegimeSeeds
 from ops.run_file import check_parameters
 from ops.stack.locations import ROOT
@@ -85,7 +87,7 @@ class ExperimentConfig(BaseModel):
     """A row's name, and how its runs differ from ``run``."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Settings of every run (:class:`coti.settings.RunSettings`), but for its concept's data and
-    its seed; ``model``, ``scorer`` and ``pool_rules`` are the same in all rows."""
+    its seed; ``preset``, ``model``, ``scorer`` and ``pool_rules`` are the same in all rows."""
     made_pools: MadePools = MadePools()
     parallel: int = Field(default=2, ge=1, le=1_024)
     """Runs at once, each a process with ``run.threads`` threads; on a cluster, pods at once."""
@@ -117,7 +119,7 @@ class PlannedRun(BaseModel):
     settings: RunSettings
 
 
-SHARED = ("model", "scorer", "pool_rules")
+SHARED = ("preset", "model", "scorer", "pool_rules")
 """Keys that rows can't change: the features of pool and references are computed once a concept."""
 
 
@@ -132,12 +134,12 @@ def planned_runs(config: ExperimentConfig) -> list[PlannedRun]:
         for concept in config.concepts:
             name = concept if isinstance(concept, str) else concept.concept
             for label, changes in config.rows.items():
-                runs.append(PlannedRun(label=label, settings=_run(config, name, label, seed)))
                 for key in SHARED:
                     if key in changes:
                         raise ConfigError(
                             f"row {label!r}: {key} is the same for all rows: set it under run."
                         )
+                runs.append(PlannedRun(label=label, settings=_run(config, name, label, seed)))
     return _labelled(runs) if config.report == "table2" else runs
 
 
@@ -145,6 +147,7 @@ def _run(config: ExperimentConfig, concept: str, label: str, seed: int) -> RunSe
     values = merged(config.run, {**config.rows[label], "seed": seed, "concept": concept})
     try:
         settings = parse_settings(values, f"row {label!r}")
+        require_matching_models(values)
         if settings.strategy != NO_TRAINING:
             effective(settings)
     except ConfigError as error:

@@ -21,7 +21,9 @@ from coti.experiments.regime_rows import MEASURED
 from coti.experiments.regimes_page import GridPlan
 from coti.loop.plan import NO_TRAINING, effective, strategy_of
 from coti.settings import RunSettings
-from coti.settings.from_yaml import merged, parse_settings, sentences
+from coti.settings.from_yaml import parse_settings, sentences
+from coti.settings.matching_models import require_matching_models
+from coti.settings.presets import merged
 from ops.stack.locations import ROOT
 
 __all__ = [
@@ -324,6 +326,7 @@ def _settings(config: GridConfig, concept: str, regime: str, row: str) -> RunSet
     origin = f"row {row!r}, regime {regime!r}"
     try:
         settings = parse_settings(values, origin)
+        require_matching_models(values)
         if settings.strategy != NO_TRAINING:
             effective(settings)
     except ConfigError as error:

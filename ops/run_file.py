@@ -12,6 +12,7 @@ from coti.loop.plan import effective
 from coti.pool.sources import POOL_SOURCES
 from coti.settings import RunSettings
 from coti.settings.from_yaml import parse_settings, read_yaml
+from coti.settings.matching_models import require_matching_models
 from ops.stack.locations import ROOT, run_folder
 
 __all__ = ["QUICKSTART", "check_parameters", "check_run_file", "load_settings"]
@@ -69,8 +70,10 @@ def check_run_file(path: Path) -> RunSettings:
     Raises:
         ConfigError: A key is unknown or missing, a value is wrong, or the file is no YAML mapping.
     """
-    settings = parse_settings(check_parameters(path), str(path))
+    values = check_parameters(path)
+    settings = parse_settings(values, str(path))
     try:
+        require_matching_models(values)
         _check_names(settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

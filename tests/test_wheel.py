@@ -144,7 +144,7 @@ def test_it_holds_the_library_alone(installed: Installed) -> None:
 def test_its_help_is_there_at_once(installed: Installed) -> None:
     """It names the library's commands, not the project's, and imports nothing heavy for that."""
     told = installed.told("coti", "--help")
-    for command in ("edit", "evaluate", "generate", "pool", "train", "weights"):
+    for command in ("edit", "evaluate", "generate", "init", "pool", "run", "train", "weights"):
         assert f"\n  {command} " in told
     for command in ("registry", "retrain", "stack", "studio", "ui"):
         assert f"\n  {command} " not in told
@@ -197,6 +197,19 @@ def test_a_pool_is_checked(installed: Installed) -> None:
     assert said.startswith("Error: cleanvision is needed for this and not installed: ")
     assert "-py3-none-any.whl[pool]'`" in said
     assert not (installed.folder / "again").exists()
+
+
+def test_a_run_file_is_written_over_a_preset(installed: Installed) -> None:
+    """The presets are in the wheel; the loop's pipeline is not, and one sentence says so."""
+    given = ("--concept", "red boot", "--initializer", "boot", "--preset", "sdxl")
+    told = installed.told("coti", "init", str(SEEDS), *given, "--pool", str(SEEDS))
+    assert f"coti train {SEEDS} -c red-boot.yaml --output red-boot.safetensors" in told
+    read = "from coti.settings.from_yaml import read_run_file as r; from pathlib import Path as P"
+    model = "print(r(P('red-boot.yaml')).model.base_model)"
+    told = installed.told("python", "-c", f"{read}; {model}")
+    assert told == "stabilityai/stable-diffusion-xl-base-1.0\n"
+    said = installed.refused("coti", "run", "-c", "red-boot.yaml")
+    assert said.startswith("Error: The pipeline belongs to the ZenML project: ")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from coti.inversion.adapters.registry import ADAPTERS
 from coti.inversion.families.registry import FAMILIES
 from coti.pool.sources import POOL_SOURCES
 from coti.selection import STRATEGIES
+from coti.settings.presets import PRESETS, says
 from ops.quiet import ROOT
 
 __all__ = ["PAGE", "reference"]
@@ -46,7 +47,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
 
 def reference() -> str:
     """The whole page."""
-    parts = [HEAD]
+    parts = [HEAD, _presets()]
     for source in SOURCES:
         tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
         for node in tree.body:
@@ -54,6 +55,23 @@ def reference() -> str:
                 parts.append(_section(node))
     parts.append(_registered())
     return "\n".join(parts)
+
+
+def _presets() -> str:
+    lines = [
+        "## Presets",
+        "",
+        "`preset: NAME` beside `concept` sets what belongs together, and all other keys stand over "
+        "it: the files of `coti/settings/presets/`.",
+        "Where a key names another model than the preset's, its revision, hash and the like are "
+        "left out. Another `model.base_model` than the bundled one, with scorer, aesthetic head or "
+        "judge left at the bundled ones, is refused before anything runs.",
+        "",
+        "| preset | |",
+        "|---|---|",
+        *(f"| `{name}` | {says(name)} |" for name in PRESETS),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _registered() -> str:

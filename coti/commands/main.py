@@ -30,7 +30,9 @@ COMMANDS = {
     "edit": ("coti.commands.edit", "edit"),
     "evaluate": ("coti.commands.evaluate", "evaluate"),
     "generate": ("coti.commands.generate", "generate"),
+    "init": ("coti.commands.init", "init"),
     "pool": ("coti.commands.pool", "pool"),
+    "run": ("coti.commands.run_pipeline", "run"),
     "train": ("coti.commands.train_alone", "train"),
     "weights": ("coti.commands.weight_files", "weights"),
 }

@@ -10,12 +10,12 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import coti
 from coti.commands.missing_extras import missing_extra
 from coti.core.ending import system_sentence
-from coti.core.errors import RegistryError
+from coti.core.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from coti.inversion.adapters.embedding import Embedding
@@ -81,6 +81,9 @@ class Project:
     tracks = False
     """Whether an evaluation is kept without being asked for."""
 
+    has_pipeline = False
+    """Whether ``coti run`` can."""
+
     def start(self) -> None:
         """Before any command."""
 
@@ -104,6 +107,22 @@ class Project:
             "The registry and tracked runs (--concept, --track, --compare cycles and versions) "
             "belong to the ZenML project: run this from its repository after `make install`, or "
             "give --embedding FILE."
+        )
+
+    def run_pipeline(self, run_file: Path | None, changes: Sequence[str]) -> NoReturn:
+        """Run the main pipeline and end with its code.
+
+        Args:
+            run_file: none: the bundled concept's.
+            changes: ``key.path=value``, over the file's settings.
+
+        Raises:
+            ConfigError: there is no pipeline here, or a change is wrong.
+        """
+        raise ConfigError(
+            "The pipeline belongs to the ZenML project: run this from its repository after `make "
+            "install`; here, `coti train` trains on a folder of images, and `coti.learn` runs the "
+            "whole loop from Python."
         )
 
     def explain(self, error: Exception) -> str | None:

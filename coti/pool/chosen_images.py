@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused, read_inside, user_path
 from coti.core.images import image_names, read_named_file, unusable_image
 from coti.core.shown_names import escaped
@@ -24,7 +26,47 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-__all__ = ["image_reader", "read_chosen_images"]
+__all__ = ["ChosenImage", "image_reader", "look_at_chosen_images", "read_chosen_images"]
+
+
+@dataclass(frozen=True)
+class ChosenImage:
+    """What is known of a file among images that the user chose."""
+
+    name: str
+    """In the folder, as it can be shown."""
+    width: int = 0
+    """Pixels, upright; 0 of one that cannot be used."""
+    height: int = 0
+    refused: str = ""
+    """Why it cannot be used, with the remedy: the sentence that ends a run."""
+
+    @property
+    def pixels(self) -> int:
+        """Its area."""
+        return self.width * self.height
+
+
+def look_at_chosen_images(path: str | Path) -> list[ChosenImage]:
+    """The images of a folder, by name, with the bad ones that :func:`read_chosen_images` refuses.
+
+    Raises:
+        PoolError: there is no such folder, or it holds no image.
+    """
+    folder = user_path(path)
+    found = []
+    with _decoder(1) as decoded:
+        for name in image_names(folder):
+
+            def read(name: str = name) -> bytes:
+                return read_inside(folder, name)
+
+            try:
+                _, image = decoded(str(folder / name), read)
+                found.append(ChosenImage(escaped(name), image.width, image.height))
+            except PoolError as refused:
+                found.append(ChosenImage(escaped(name), refused=str(refused)))
+    return found
 
 
 def read_chosen_images(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from reprlib import Repr
@@ -12,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from coti.core import text_files
 from coti.core.errors import ConfigError, CotiError, shortened
-from coti.settings.run import RunSettings
+from coti.settings.run import RunSettings, flat
 
-__all__ = ["merged", "parse_settings", "read_run_file", "read_yaml", "sentences"]
+__all__ = ["parse_settings", "read_run_file", "read_yaml", "sentences"]
 
 _FAULTS = 10
 """Of a file, that are said; the other ones are counted."""
@@ -55,6 +57,13 @@ def _adapter() -> TypeAdapter[RunSettings]:
     return TypeAdapter(RunSettings)
 
 
+@cache
+def _keys() -> tuple[str, ...]:
+    """All that may stand in a run file, parts as well as what is in them."""
+    parts = asdict(RunSettings())
+    return ("preset", *parts, *flat(parts))
+
+
 def parse_settings(values: Mapping[str, Any], origin: str) -> RunSettings:
     """Validate ``values``.
 
@@ -64,36 +73,29 @@ def parse_settings(values: Mapping[str, Any], origin: str) -> RunSettings:
     try:
         return _adapter().validate_python(dict(values))
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {sentences(error)}.") from error
+        raise ConfigError(f"{origin}: {sentences(error, _keys())}.") from error
     except CotiError as error:
         raise ConfigError(f"{origin}: {error}") from error
 
 
-def sentences(error: ValidationError) -> str:
-    """Turn pydantic's list of errors into one line, the first faults each with its remedy."""
+def sentences(error: ValidationError, known: Collection[str] = ()) -> str:
+    """Turn pydantic's list of errors into one line, the first faults each with its remedy.
+
+    Args:
+        error: what pydantic says.
+        known: keys that there are, dotted, of which the nearest is named for an unknown one.
+    """
     faults = error.errors(include_url=False, include_context=False)
     lines = []
     for item in faults[:_FAULTS]:
         key = shortened(".".join(str(part) for part in item["loc"]))
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(f"unknown key {key!r}: remove it or mend its spelling")
+            near = get_close_matches(key, known, n=1)
+            mended = f"write {near[0]}" if near else "mend its spelling"
+            lines.append(f"unknown key {key!r}: remove it or {mended}")
         elif item["type"] == "missing":
             lines.append(f"{key} is missing")
         else:
             lines.append(f"{key}: {item['msg']} (got {_GOT.repr(item.get('input'))})")
     more = len(faults) - len(lines)
     return "; ".join(lines) + (f"; … and {more:,} more" if more else "")
-
-
-def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """``first`` overlaid with ``second``, mappings key by key.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
-    {'a': {'b': 3, 'c': 2}}
-    """
-    both = dict(first)
-    for key, value in second.items():
-        old = both.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict)
-        both[key] = merged(old, value) if nested else value  # type: ignore[arg-type]
-    return both

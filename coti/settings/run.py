@@ -14,6 +14,7 @@ from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.ingestion import PoolSettings
 from coti.settings.model import ModelSettings, TokenSettings
+from coti.settings.presets import with_preset
 from coti.settings.scoring import (
     AestheticSettings,
     ConceptScoreSettings,
@@ -100,6 +101,13 @@ class RunSettings(Strict):
                 f"{name} holds a login or a signature, and settings are kept and shown: leave it "
                 "out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
             )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Whoever reads a run file, ZenML too, takes its ``preset`` for what it stands for."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(with_preset, handler(source))
 
     @property
     def asked_for(self) -> str:

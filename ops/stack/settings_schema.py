@@ -6,6 +6,8 @@ among them that was a third of what a run spent beside its steps. ``coti`` itsel
 
 from __future__ import annotations
 
+from functools import cache
+
 from pydantic import TypeAdapter
 
 from coti.settings import RunSettings
@@ -13,8 +15,8 @@ from coti.settings import RunSettings
 __all__ = ["remember_schema"]
 
 
+@cache
 def remember_schema() -> None:
     """Let pydantic take the settings' schema as it is instead of making it from the fields."""
-    if "__get_pydantic_core_schema__" not in vars(RunSettings):
-        schema = TypeAdapter(RunSettings).core_schema
-        RunSettings.__get_pydantic_core_schema__ = classmethod(lambda *_: schema)  # type: ignore[attr-defined]
+    schema = TypeAdapter(RunSettings).core_schema
+    setattr(RunSettings, "__get_pydantic_core_schema__", classmethod(lambda *_: schema))  # noqa: B010

@@ -17,7 +17,7 @@ import pytest
 
 from coti.core.weights import hash_of
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server
-from tests.e2e.conftest import ROOT, Workspace, make_workspace
+from tests.e2e.conftest import ROOT, TINY, Workspace, make_workspace
 from tests.e2e.learned import learned
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -194,6 +194,20 @@ def test_pool_and_base_model_from_the_store_learn_register_and_generate_the_same
                 name = f"{prefix}/{path.relative_to(folder).as_posix()}"
                 store.put_object(Bucket=BUCKET, Key=name, Body=path.read_bytes())
     model = {"base_model": f"s3://{BUCKET}/models/base", "sha256": hash_of(base)}
+    # It lies elsewhere than the bundled one, so the run file has to say that these are meant.
+    models = "assets/models"
+    judged_by: dict[str, Any] = {
+        "scorer": {"model": f"{models}/scorer"},
+        "aesthetic": {
+            "head": f"{models}/aesthetic/aesthetic_head.safetensors",
+            "ratings": f"{models}/aesthetic/ratings.safetensors",
+        },
+        "evaluation": {
+            **{**TINY, **SHORT}["evaluation"],
+            "judge": f"{models}/judge",
+            "ssl_judge": f"{models}/ssl_judge",
+        },
+    }
     rules = {"s3_endpoint": proxy.address}
     pool = {"pool": f"s3://{BUCKET}/pool", "pool_rules": rules}
     kept = dict(space.extra)
@@ -201,7 +215,8 @@ def test_pool_and_base_model_from_the_store_learn_register_and_generate_the_same
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del space.extra[name]
     try:
-        done = space.run(space.config("from-s3", **SHORT, **pool, model=model))
+        config = space.config("from-s3", **{**SHORT, **pool, **judged_by}, model=model)
+        done = space.run(config)
         embedding = str(space.latest() / FILE)
         space.extra.update(kept)
         generated = space.command("coti", "generate", "--embedding", embedding, "--num-images", "1")

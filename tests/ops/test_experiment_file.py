@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from coti.core.errors import ConfigError
-from coti.settings.from_yaml import merged
+from coti.settings.presets import merged
 from ops.experiment_file import check_experiment_file, planned_runs
 from ops.experiment_pools import sources_of
 from ops.stack.locations import ROOT
@@ -82,7 +82,9 @@ def test_a_row_differs_by_what_it_names_alone() -> None:
         ("rows: {x: {strategi: coti}}", "strategi"),
         ("rows: {x: {strategy: oracle, growth: cycles}}", "growth"),
         ("rows: {x: {strategy: best}}", "best"),
-        ("rows: {x: {model: {base_model: other}}}", "model"),
+        ("rows: {x: {model: {base_model: other}}}", "model is the same for all rows"),
+        ("rows: {x: {preset: sd15}}", "preset is the same for all rows"),
+        ("rows: {x: {}}, run: {model: {base_model: other}}", "scorer.model, aesthetic.head, "),
         ("rows: {x: {selection: {batch: 0}}}", "batch"),
         ("rows: {x: {}}, paralel: 2", "paralel"),
         ("rows: {x: {}}, extends: nowhere.yaml", "nowhere.yaml"),

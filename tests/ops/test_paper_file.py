@@ -1,5 +1,5 @@
-"""``configs/paper.yaml``: every key is there and says whose it is, nothing stops it before
-training, and it runs whole on small random models of the architectures that it names."""
+"""``configs/paper.yaml`` and its preset: every key is there and says whose it is, nothing stops it
+before training, and it runs whole on small random models of the architectures that it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from coti.loop.plan import effective, first_batch
 from coti.metrics.judge import candidate_captions, images_needed, shortfalls
 from coti.pool.concept_data import concept_data
 from coti.settings import RunSettings
-from coti.settings.from_yaml import merged, parse_settings, read_yaml
+from coti.settings.from_yaml import parse_settings, read_yaml
+from coti.settings.presets import merged, preset_values, with_preset
 from coti.settings.run import flat
 from ops.run_file import check_run_file
 from ops.stack import loaded_models
@@ -37,7 +38,8 @@ from tests.coti.encoders.test_inception import weights as weights
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "configs" / "paper.yaml"
-VALUES: dict[str, Any] = read_yaml(PAPER)["parameters"]["config"]
+WRITTEN: dict[str, Any] = read_yaml(PAPER)["parameters"]["config"]
+VALUES: dict[str, Any] = with_preset(WRITTEN)
 WHOSE = re.compile(r"# (paper|release|ours)\b")
 COUNT = 4
 """Images on both sides of the metrics: fewer than the encoders have features, whose number the test
@@ -64,16 +66,21 @@ LONG: dict[str, Any] = {
 
 
 def lines_of_keys() -> Iterator[str]:
-    """The file's lines that set something."""
-    inside = PAPER.read_text(encoding="utf-8").partition("  config:\n")[2]
-    yield from (
-        line for line in inside.splitlines() if re.match(r" *(- |[a-z0-9_]+: *[^ #])", line)
-    )
+    """Both files' lines that set something."""
+    preset = ROOT / "coti" / "settings" / "presets" / "paper.yaml"
+    inside = PAPER.read_text(encoding="utf-8").partition("    preset: paper")[2]
+    for text in (preset.read_text(encoding="utf-8"), inside.partition("\n")[2]):
+        yield from (
+            line for line in text.splitlines() if re.match(r" *(- |[a-z0-9_]+: *[^ #])", line)
+        )
 
 
-def test_every_key_is_there() -> None:
-    """No part of the settings has a key that the file leaves to a default, which may change."""
+def test_every_key_is_there_once() -> None:
+    """No part of the settings has a key that is left to a default, which may change; what belongs
+    to a concept is in the run file, all else in the preset."""
+    preset, own = flat(preset_values("paper")), flat(WRITTEN)
     assert set(flat(VALUES)) == set(flat(asdict(RunSettings())))
+    assert set(preset) & set(own) == set()
 
 
 def test_every_value_says_whose_it_is() -> None:

@@ -35,8 +35,13 @@ def test_the_quickstart_is_what_runs_without_a_file() -> None:
         ("parameters:\n  config: {concept: a, seeds: s, pool: p, sead: 1}\n", "sead"),
         (
             "parameters:\n  config: {concept: a, seeds: s, pool: p, train: {max_step: 1}}\n",
-            "max_step",
+            "unknown key 'train.max_step': remove it or write train.max_steps",
         ),
+        (
+            "parameters:\n  config: {concept: a, seeds: s, pool: p, model: {base_model: b}}\n",
+            "model.base_model is 'b', but scorer.model, ",
+        ),
+        ("parameters:\n  config: {concept: a, preset: sd16}\n", "preset 'sd16' is not known"),
         ("parameters:\n  config: {concept: a, seeds: s, pool: p, seed: x}\n", "seed"),
         ("parameters:\n  config: {concept: a, pool: p}\n", "seeds"),
         ("- a\n- b\n", "mapping"),
