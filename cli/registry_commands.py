@@ -16,7 +16,9 @@ from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
+    from coti.settings import PromotionSettings
     from ops.registry.embedding_registry import EmbeddingRegistry
 
 __all__ = ["registry"]
@@ -183,50 +185,80 @@ def compare(concept: str, first: str, second: str) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Run file whose `promotion` is the gate, this once; without it, the version's own.",
 )
+@click.option(
+    "--accept-without-metrics",
+    "accept",
+    is_flag=True,
+    help="Make champion what the gate cannot judge, for want of references or captions: you answer "
+    "for it, and that is written down.",
+)
 @WAIT
-def promote(concept: str, version: str, why: str, path: Path | None, wait: float) -> None:
+def promote(
+    concept: str, version: str, why: str, path: Path | None, accept: bool, wait: float
+) -> None:
     """Make VERSION the champion if the gate lets it pass; exit code 3 if it does not.
 
     The gate is that of the run file that VERSION was trained with.
     """
+    if accept and path is not None:
+        raise click.UsageError("--accept-without-metrics asks no gate: leave out -c.")
     entry = _entry(concept)
-    from coti.settings import PromotionSettings
-    from ops.registry.promotion import kept_gate
+    from ops.registry.promotion import accept_without_metrics
     from ops.registry.promotion import promote as promote_version
     from ops.registry.zenml_mirror import mirror_to_zenml
-    from ops.run_file import load_settings
 
     found = entry.version(version)
-    if path is not None:
-        gate, whose = load_settings(path).promotion, f"of {path}"
-    elif (own := kept_gate(found)) is not None:
-        gate, whose = own, "of the version's own run file"
+    if accept:
+        verdict = accept_without_metrics(entry, found, why=why, seconds=wait)
     else:
-        gate = PromotionSettings()
-        whose = "by default, since none was kept with the version; -c names another"
-    margins = ", ".join(f"{name} {_said(value)}" for name, value in asdict(gate).items())
-    click.echo(f"Gate {whose}: {margins}.")
-    verdict = promote_version(entry, found, gate, why=why, seconds=wait, keep_gate=False)
+        gate = _gate(found, path)
+        verdict = promote_version(entry, found, gate, why=why, seconds=wait, keep_gate=False)
     mirror_to_zenml(entry)
     click.echo(f"{entry.name} version {found.version}: {verdict.reason}")
     if not verdict.promoted:
         raise click.exceptions.Exit(3)
 
 
+def _gate(version: ModelVersion, path: Path | None) -> PromotionSettings:
+    """That of a run file, or the version's own, or the default; says which."""
+    from coti.settings import PromotionSettings
+    from ops.registry.promotion import kept_gate
+    from ops.run_file import load_settings
+
+    if path is not None:
+        gate, whose = load_settings(path).promotion, f"of {path}"
+    elif (own := kept_gate(version)) is not None:
+        gate, whose = own, "of the version's own run file"
+    else:
+        gate = PromotionSettings()
+        whose = "by default, since none was kept with the version; -c names another"
+    margins = ", ".join(f"{name} {_said(value)}" for name, value in asdict(gate).items())
+    click.echo(f"Gate {whose}: {margins}.")
+    return gate
+
+
 @registry.command()
 @click.argument("concept")
 @click.option("--to", help="Version to return to; the champion before the present one without it.")
 @click.option("--why", required=True, help="For the audit trail.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also a version that never was champion; written down as such.",
+)
 @WAIT
-def rollback(concept: str, to: str | None, why: str, wait: float) -> None:
-    """Make an earlier version the champion again."""
+def rollback(concept: str, to: str | None, why: str, force: bool, wait: float) -> None:
+    """Make a former champion the champion again."""
     entry = _entry(concept)
+    from ops.registry.audit import entries
     from ops.registry.promotion import rollback as roll_back
     from ops.registry.zenml_mirror import mirror_to_zenml
 
-    found = roll_back(entry, to=to, why=why, seconds=wait)
+    found = roll_back(entry, to=to, why=why, seconds=wait, force=force)
+    forced = entries(entry.client, entry.name)[-1].action == "force_rollback"
     mirror_to_zenml(entry)
-    click.echo(f"{entry.name} version {found.version} is the champion again.")
+    again = "by force: it never was before" if forced else "again"
+    click.echo(f"{entry.name} version {found.version} is the champion {again}.")
 
 
 @registry.command()

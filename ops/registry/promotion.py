@@ -8,21 +8,36 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from typing import Literal
 
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import RegistryError
 from coti.settings import PromotionSettings
-from ops.registry.audit import actor, append, entries
+from ops.registry.audit import Action, actor, append, champions, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
-from ops.registry.gate import Verdict, judge_promotion
+from ops.registry.gate import Verdict, judge_promotion, missing_metrics
 from ops.registry.tags import tag_json
 
-__all__ = ["GATE_TAG", "VERDICT_TAG", "kept_gate", "promote", "rollback", "unrecorded"]
+__all__ = [
+    "ACCEPTED_TAG",
+    "GATE_TAG",
+    "VERDICT_TAG",
+    "accept_without_metrics",
+    "kept_gate",
+    "promote",
+    "rollback",
+    "unrecorded",
+]
+
+ACCEPTED_TAG = "coti.accepted_without_metrics"
+"""Of a version that no metric made champion: who answers for it, and why."""
 
 GATE_TAG = "coti.promotion"
 """The gate of the version's own run file, as JSON."""
 VERDICT_TAG = "coti.verdict"
+_LONGEST_TAG = 1000
+"""Characters; a tag's value takes 5,000."""
 
 
 def promote(
@@ -55,55 +70,122 @@ def promote(
             _crown(registry, version)  # whoever was killed while crowning it left it both aliases
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
-        faults = registry.faults(version)
-        lost = registry.vanished()
-        if faults:
-            verdict = Verdict(False, f"not promoted: {faults[0]}.")
-        elif lost is not None:
-            verdict = Verdict(
-                False,
-                f"not promoted: ZenML remembers {lost} as the champion of {registry.name!r}, and "
-                "MLflow's registry has none: put its database back, or, if it is gone for good, "
-                f"`zenml model delete {registry.name}` and promote again.",
-            )
-        elif (said := unrecorded(registry)) is not None:
-            verdict = Verdict(False, f"not promoted: {said}")
-        else:
+        verdict = _obstacle(registry, version)
+        if verdict is None:
             best = None if champion is None else metrics_of(champion)
             verdict = judge_promotion(metrics_of(version), best, settings)
         still_mine()
-        registry.client.set_model_version_tag(
-            registry.name, version.version, VERDICT_TAG, verdict.reason
-        )
-        append(
-            registry.client,
-            registry.name,
-            action="promote" if verdict.promoted else "refuse",
-            version=int(version.version),
-            previous=_number(champion),
-            who=who,
-            why=why,
-            verdict=verdict.reason,
-        )
-        if verdict.promoted:
-            _crown(registry, version)
+        _settle(registry, version, champion, verdict, "promote", who=who, why=why)
         return verdict
 
 
+def accept_without_metrics(
+    registry: EmbeddingRegistry, version: ModelVersion, why: str, seconds: float = 30.0
+) -> Verdict:
+    """Make a version the champion that the gate cannot judge: a person answers for it.
+
+    Its file must be sound, and the present champion one that is written down, as for the gate. Who
+    and why stay with the version (:data:`ACCEPTED_TAG`) and in the audit trail.
+
+    Args:
+        registry: the concept's entry.
+        version: one that lacks a metric of the gate, or whose champion does.
+        why: for the audit trail.
+        seconds: how long to wait for somebody else's promotion to end.
+
+    Raises:
+        RegistryError: the gate can judge it; or somebody else is promoting.
+    """
+    who = actor()
+    with registry.locked(registry.name, who, seconds) as still_mine:
+        if registry.has_alias(version, CHAMPION):
+            _crown(registry, version)
+            return Verdict(True, f"version {version.version} is the champion already.")
+        champion = registry.champion()
+        own = missing_metrics(metrics_of(version))
+        theirs = [] if champion is None else missing_metrics(metrics_of(champion))
+        if not own and not theirs:
+            raise RegistryError(
+                f"version {version.version} has the metrics that the gate needs: promote it "
+                "without --accept-without-metrics."
+            )
+        verdict = _obstacle(registry, version)
+        if verdict is None:
+            whose = "" if own else "the champion's "
+            lacking = f"{whose}{' and '.join(own or theirs)}"
+            verdict = Verdict(True, f"accepted without metrics ({lacking} missing) by {who}: {why}")
+        still_mine()
+        if verdict.promoted:
+            registry.client.set_model_version_tag(
+                registry.name, version.version, ACCEPTED_TAG, f"{who}: {why}"[:_LONGEST_TAG]
+            )
+        _settle(registry, version, champion, verdict, "accept_without_metrics", who=who, why=why)
+        return verdict
+
+
+def _obstacle(registry: EmbeddingRegistry, version: ModelVersion) -> Verdict | None:
+    """Why a version cannot become the champion, whatever its metrics are."""
+    said: str | None
+    if faults := registry.faults(version):
+        said = f"{faults[0]}."
+    elif (lost := registry.vanished()) is not None:
+        said = (
+            f"ZenML remembers {lost} as the champion of {registry.name!r}, and MLflow's registry "
+            "has none: put its database back, or, if it is gone for good, `zenml model delete "
+            f"{registry.name}` and promote again."
+        )
+    else:
+        said = unrecorded(registry)
+    return None if said is None else Verdict(False, f"not promoted: {said}")
+
+
+def _settle(
+    registry: EmbeddingRegistry,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    verdict: Verdict,
+    action: Literal["promote", "accept_without_metrics"],  # where it passes
+    *,
+    who: str,
+    why: str,
+) -> None:
+    """Write a verdict down, and let it come true."""
+    registry.client.set_model_version_tag(
+        registry.name, version.version, VERDICT_TAG, verdict.reason[:_LONGEST_TAG]
+    )
+    append(
+        registry.client,
+        registry.name,
+        action=action if verdict.promoted else "refuse",
+        version=int(version.version),
+        previous=_number(champion),
+        who=who,
+        why=why,
+        verdict=verdict.reason,
+    )
+    if verdict.promoted:
+        _crown(registry, version)
+
+
 def rollback(
-    registry: EmbeddingRegistry, to: str | None, why: str, seconds: float = 30.0
+    registry: EmbeddingRegistry,
+    to: str | None,
+    why: str,
+    seconds: float = 30.0,
+    force: bool = False,
 ) -> ModelVersion:
-    """Make an earlier version the champion again; its file is looked at, no metric is.
+    """Make a former champion the champion again; its file is looked at, no metric is.
 
     Args:
         registry: the concept's entry.
         to: a version's number; without it, the champion before the present one.
         why: for the audit trail.
         seconds: how long to wait for somebody else's promotion to end.
+        force: also a version that never was the champion, which the trail then says.
 
     Raises:
-        RegistryError: there is no such version, its file is not sound, or somebody else is
-            promoting.
+        RegistryError: there is no such version, it never was the champion, its file is not sound,
+            or somebody else is promoting.
     """
     who = actor()
     with registry.locked(registry.name, who, seconds) as still_mine:
@@ -111,19 +193,29 @@ def rollback(
         target = registry.version(to or str(_before(registry, champion)))
         if registry.has_alias(target, CHAMPION) and unrecorded(registry) is None:
             raise RegistryError(f"version {target.version} is the champion already.")
+        was_champion = _was_champion(registry, target, champion)
+        if not was_champion and not force:
+            raise RegistryError(
+                f"version {target.version} of {registry.name!r} never was the champion, by the "
+                f"audit trail: `coti registry promote {registry.name} {target.version} --why …` "
+                "asks the gate; --force makes it the champion all the same, and that is written "
+                "down."
+            )
         faults = registry.faults(target)
         if faults:
             raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
+        action: Action = "rollback" if was_champion else "force_rollback"
+        again = "again" if was_champion else "by force: it never was before"
         still_mine()
         append(
             registry.client,
             registry.name,
-            action="rollback",
+            action=action,
             version=int(target.version),
             previous=_number(champion),
             who=who,
             why=why,
-            verdict=f"version {target.version} is the champion again.",
+            verdict=f"version {target.version} is the champion {again}.",
         )
         _crown(registry, target)
         return target
@@ -135,14 +227,16 @@ def unrecorded(registry: EmbeddingRegistry) -> str | None:
     MLflow has no right for aliases alone: who may write the entry may also move the champion.
     """
     champion = _number(registry.champion())
-    made = [e for e in entries(registry.client, registry.name) if e.action != "refuse"]
+    trail = entries(registry.client, registry.name)
+    made = [entry for entry in trail if entry.action != "refuse"]
     # the line is written before the alias moves
     if champion is None or (made and champion in (made[-1].version, made[-1].previous)):
         return None
+    force = "" if champion in champions(trail) else " --force"
     return (
         f"version {champion} of {registry.name!r} is the champion, and no promotion or rollback "
-        f"of it is written down: `coti registry rollback {registry.name} --to {champion} --why …` "
-        "does so, --to another version makes that the champion."
+        f"of it is written down: `coti registry rollback {registry.name} --to {champion}{force} "
+        "--why …` does so, --to another version makes that the champion."
     )
 
 
@@ -167,13 +261,26 @@ def _keep_gate(
         registry.client.set_model_version_tag(registry.name, version.version, GATE_TAG, gate)
 
 
+def _was_champion(
+    registry: EmbeddingRegistry, version: ModelVersion, champion: ModelVersion | None
+) -> bool:
+    """By the audit trail; that of a forced rollback killed before its alias does not count."""
+    trail = entries(registry.client, registry.name)
+    last = trail[-1] if trail else None
+    if last and last.action == "force_rollback" and last.version != _number(champion):
+        trail = trail[:-1]
+    return int(version.version) in champions(trail)
+
+
 def _before(registry: EmbeddingRegistry, champion: ModelVersion | None) -> int:
     """The champion before the present one, by the audit trail; what was rolled back is none."""
     line: list[int] = []
     for entry in entries(registry.client, registry.name):
+        if entry.action == "refuse":
+            continue
         if entry.action == "rollback" and entry.version in line:
             del line[line.index(entry.version) + 1 :]
-        elif entry.action in ("promote", "rollback"):
+        else:
             if not line and entry.previous is not None:
                 line.append(entry.previous)
             line.append(entry.version)
