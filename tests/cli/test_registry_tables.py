@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.registry_commands import _print_table, registry
+from cli.registry_commands import registry
+from cli.text_table import print_table
 from coti.metrics.table import METRICS
 from ops.registry.embedding_registry import EmbeddingRegistry
 
@@ -18,7 +19,7 @@ def test_a_strangers_text_is_printed_as_it_is(
     value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a heading and in a cell: brackets are no markup of rich's, colons no emoji."""
-    _print_table([value, "b"], [[value, "x"], [[value, value], 1.5]])
+    print_table([value, "b"], [[value, "x"], [[value, value], 1.5]])
     heading, first, second = (line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert heading.split("  ")[0] == value
     assert first.startswith(f"{value} ")
@@ -44,7 +45,8 @@ def test_metrics_have_the_tables_labels_and_decimals(
         version=lambda which: version,
         aliases=lambda version: ["champion"],
     )
-    monkeypatch.setattr("cli.registry_commands._client", lambda: None)
+    for module in ("commands", "entry"):
+        monkeypatch.setattr(f"cli.registry_{module}.registry_client", lambda: None)
     monkeypatch.setattr(EmbeddingRegistry, "find", lambda client, concept: entry)
     monkeypatch.setattr("ops.registry.embedding_registry.metrics_of", lambda version: metrics)
     monkeypatch.setattr("ops.registry.audit.entries", lambda client, name: [])

@@ -549,7 +549,7 @@ def test_by_hand_the_version_is_judged_by_its_own_gate(
 ) -> None:
     """The command says by which: the own, a run file's, or the default where none was kept."""
     concept = _Concept(uri, tmp_path, "by hand")
-    monkeypatch.setattr("cli.registry_commands._entry", lambda name: concept.entry)
+    monkeypatch.setattr("cli.registry_changes.entry_of", lambda name: concept.entry)
     monkeypatch.setattr("ops.registry.zenml_mirror.mirror_to_zenml", lambda entry: None)
     version = concept.add("a", 10.0, 0.6)
 
