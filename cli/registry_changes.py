@@ -51,7 +51,7 @@ def promote(
 ) -> None:
     """Make VERSION the champion if the gate lets it pass; exit code 3 if it does not.
 
-    The gate is that of the run file that VERSION was trained with.
+    VERSION is the challenger by default, the gate that of the run file that it was trained with.
 
     \b
     Example:
@@ -130,6 +130,8 @@ def rollback(concept: str, to: str | None, why: str, force: bool, wait: float) -
 @click.option("--license", default="other", help="SPDX identifier.")
 def export(concept: str, version: str, output: Path, license: str) -> None:
     """Write a Hugging Face concept folder, with the file that the web UIs take.
+
+    VERSION is the champion by default.
 
     \b
     Example:

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from coti import __version__
-from coti.commands.project import project
+from coti.commands.project import installed_alone, project
 from coti.core.ending import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -50,6 +50,16 @@ class _Lazy(click.Group):
         command: click.Command = getattr(import_module(found[0]), found[1])
         _refuse_empty(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if project().commands:
+                raise
+            raise click.UsageError(f"{error.message} {installed_alone()}", ctx) from error
 
 
 _MAY_BE_EMPTY = {"bare_prompt", "negative_prompt", "prompt", "prompts", "texts"}
