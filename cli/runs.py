@@ -13,7 +13,7 @@ from coti.commands.json_output import json_option, print_json
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
-    from ops.run_folders import RunFolder
+    from ops.tracking.run_folders import RunFolder
 
 __all__ = ["runs"]
 
@@ -48,7 +48,7 @@ def list_(output: str, as_json: bool) -> None:
     Example:
       coti runs list --json
     """
-    from ops.run_folders import run_folders
+    from ops.tracking.run_folders import run_folders
 
     found = run_folders(output)
     if as_json:
@@ -75,7 +75,7 @@ def show(name: str, output: str, as_json: bool) -> None:
     Example:
       coti runs show latest
     """
-    from ops.run_folders import find_run
+    from ops.tracking.run_folders import find_run
 
     run = find_run(name, output)
     files = sorted(each.name for each in run.folder.iterdir() if not each.name.startswith("."))
@@ -100,8 +100,8 @@ def rm(names: tuple[str, ...], output: str, yes: bool) -> None:
       coti runs rm ankle-boot-seed-0-2026_01_31-09_30_00_000000 --yes
     """
     from coti.core.errors import ConfigError
-    from ops.run_folders import find_run, is_live, remove_run
     from ops.stack.locations import LATEST
+    from ops.tracking.run_folders import find_run, is_live, remove_run
 
     if LATEST in names:
         raise ConfigError("latest is a link, and none is followed here: name the run itself.")

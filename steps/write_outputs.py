@@ -17,9 +17,9 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_verdicts
 from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
-from ops.run_folders import write_summary
 from ops.stack.locations import LATEST, ROOT, run_folder
 from ops.tracking.active_tracker import active_tracker
+from ops.tracking.run_folders import write_summary
 from ops.tracking.run_report import pngs_of, quarantine_of, rows_of, selections_of
 
 __all__ = ["write_outputs"]

@@ -64,7 +64,7 @@ JSON = {
     "runs list": "a list, the newest first: `name`, `folder`, `concept`, `seed`, `finished`, "
     "`cycles`, `kept_cycle`, `mlflow_run`, `bytes` (of the folder alone)",
     "runs show": "one of these, and `files`",
-    "stack check": "a list: `state` (`ok`, `FAIL` and what else the table shows), `what`, `said`",
+    "stack check": "a list: `state` (`ok`, `FAIL`, `skip`), `what`, `said`",
 }
 """What each command's ``--json`` holds."""
 

@@ -17,7 +17,7 @@ from tests.ops.test_run_folders import make_run
 def live(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of runs that are under way."""
     names: set[str] = set()
-    monkeypatch.setattr("ops.run_folders.is_live", lambda name: name in names)
+    monkeypatch.setattr("ops.tracking.run_folders.is_live", lambda name: name in names)
     monkeypatch.setattr("cli.runs.quiet_terminal", lambda: None)
     return names
 

@@ -10,9 +10,16 @@ import pytest
 
 from coti.core.errors import ConfigError, StoreError
 from coti.core.whole_files import MARKER, point_link, whole_folder
-from ops.run_folders import EMBEDDING, find_run, is_live, remove_run, run_folders, write_summary
 from ops.stack.locations import LATEST
 from ops.tracking.killed_runs import this_process
+from ops.tracking.run_folders import (
+    EMBEDDING,
+    find_run,
+    is_live,
+    remove_run,
+    run_folders,
+    write_summary,
+)
 
 
 def make_run(output: Path, name: str, **summary: Any) -> Path:
