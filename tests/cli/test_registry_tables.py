@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,8 @@ def test_a_strangers_text_is_printed_as_it_is(
 def test_metrics_have_the_tables_labels_and_decimals(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the report and every other reader write them; a missing one is a dash."""
+    """As the report and every other reader write them; a missing one is a dash. --json has them
+    unrounded, and a missing one is null."""
     metrics: dict[str, Any] = {
         "fd_judge": 0.123456789,
         "r_precision": 0.98765,
@@ -56,3 +58,13 @@ def test_metrics_have_the_tables_labels_and_decimals(
         assert f" {METRICS[name].format(metrics[name])} " in done.output.replace("\n", " \n")
     assert METRICS["phi_ref"].label in done.output
     assert "–" in done.output
+    done = CliRunner().invoke(registry, [command, "boot", "--json"], catch_exceptions=False)
+    values = json.loads(done.output)
+    if command == "list":
+        (values,) = values
+        assert (values["fd_judge"], values["phi_ref"]) == (metrics["fd_judge"], None)
+        return
+    one = values if command == "show" else values["versions"][0]
+    assert (one["version"], one["aliases"], one["metrics"]) == (1, ["champion"], metrics)
+    assert values["concept"] == "boot"
+    assert values.get("unlike", []) == values.get("audit", []) == []
