@@ -113,7 +113,7 @@ def rollback(concept: str, to: str | None, why: str, force: bool, wait: float) -
     """
     entry = entry_of(concept)
     from ops.registry.audit import entries
-    from ops.registry.promotion import rollback as roll_back
+    from ops.registry.rollback import rollback as roll_back
     from ops.registry.zenml_mirror import mirror_to_zenml
 
     found = roll_back(entry, to=to, why=why, seconds=wait, force=force)

@@ -1,4 +1,4 @@
-"""Who is the champion: promotion through the gate, and the way back.
+"""Who becomes the champion: promotion through the gate, or by a person who answers for it.
 
 Held by a lease, and written down in the audit trail before the alias moves.
 """
@@ -6,7 +6,6 @@ Held by a lease, and written down in the audit trail before the alias moves.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from typing import Literal
 
@@ -14,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import RegistryError
 from coti.settings import PromotionSettings
-from ops.registry.audit import Action, actor, append, champions, entries
+from ops.registry.audit import actor, append, champions, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
 from ops.registry.gate import Verdict, judge_promotion, missing_metrics
 from ops.registry.tags import tag_json
@@ -24,9 +23,10 @@ __all__ = [
     "GATE_TAG",
     "VERDICT_TAG",
     "accept_without_metrics",
+    "crown",
     "kept_gate",
+    "number_of",
     "promote",
-    "rollback",
     "unrecorded",
 ]
 
@@ -67,7 +67,7 @@ def promote(
         if keep_gate:
             _keep_gate(registry, version, settings)
         if registry.has_alias(version, CHAMPION):
-            _crown(registry, version)  # whoever was killed while crowning it left it both aliases
+            crown(registry, version)  # whoever was killed while crowning it left it both aliases
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
         verdict = _obstacle(registry, version)
@@ -99,7 +99,7 @@ def accept_without_metrics(
     who = actor()
     with registry.locked(registry.name, who, seconds) as still_mine:
         if registry.has_alias(version, CHAMPION):
-            _crown(registry, version)
+            crown(registry, version)
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
         own = missing_metrics(metrics_of(version))
@@ -158,67 +158,13 @@ def _settle(
         registry.name,
         action=action if verdict.promoted else "refuse",
         version=int(version.version),
-        previous=_number(champion),
+        previous=number_of(champion),
         who=who,
         why=why,
         verdict=verdict.reason,
     )
     if verdict.promoted:
-        _crown(registry, version)
-
-
-def rollback(
-    registry: EmbeddingRegistry,
-    to: str | None,
-    why: str,
-    seconds: float = 30.0,
-    force: bool = False,
-) -> ModelVersion:
-    """Make a former champion the champion again; its file is looked at, no metric is.
-
-    Args:
-        registry: the concept's entry.
-        to: a version's number; without it, the champion before the present one.
-        why: for the audit trail.
-        seconds: how long to wait for somebody else's promotion to end.
-        force: also a version that never was the champion, which the trail then says.
-
-    Raises:
-        RegistryError: there is no such version, it never was the champion, its file is not sound,
-            or somebody else is promoting.
-    """
-    who = actor()
-    with registry.locked(registry.name, who, seconds) as still_mine:
-        champion = registry.champion()
-        target = registry.version(to or str(_before(registry, champion)))
-        if registry.has_alias(target, CHAMPION) and unrecorded(registry) is None:
-            raise RegistryError(f"version {target.version} is the champion already.")
-        was_champion = _was_champion(registry, target, champion)
-        if not was_champion and not force:
-            raise RegistryError(
-                f"version {target.version} of {registry.name!r} never was the champion, by the "
-                f"audit trail: `coti registry promote {registry.name} {target.version} --why …` "
-                "asks the gate; --force makes it the champion all the same, and that is written "
-                "down."
-            )
-        faults = registry.faults(target)
-        if faults:
-            raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
-        action: Action = "rollback" if was_champion else "force_rollback"
-        again = "again" if was_champion else "by force: it never was before"
-        still_mine()
-        append(
-            registry.client,
-            registry.name,
-            action=action,
-            version=int(target.version),
-            previous=_number(champion),
-            who=who,
-            why=why,
-            verdict=f"version {target.version} is the champion {again}.",
-        )
-        _crown(registry, target)
-        return target
+        crown(registry, version)
 
 
 def unrecorded(registry: EmbeddingRegistry) -> str | None:
@@ -226,7 +172,7 @@ def unrecorded(registry: EmbeddingRegistry) -> str | None:
 
     MLflow has no right for aliases alone: who may write the entry may also move the champion.
     """
-    champion = _number(registry.champion())
+    champion = number_of(registry.champion())
     trail = entries(registry.client, registry.name)
     made = [entry for entry in trail if entry.action != "refuse"]
     # the line is written before the alias moves
@@ -261,42 +207,13 @@ def _keep_gate(
         registry.client.set_model_version_tag(registry.name, version.version, GATE_TAG, gate)
 
 
-def _was_champion(
-    registry: EmbeddingRegistry, version: ModelVersion, champion: ModelVersion | None
-) -> bool:
-    """By the audit trail; that of a forced rollback killed before its alias does not count."""
-    trail = entries(registry.client, registry.name)
-    last = trail[-1] if trail else None
-    if last and last.action == "force_rollback" and last.version != _number(champion):
-        trail = trail[:-1]
-    return int(version.version) in champions(trail)
-
-
-def _before(registry: EmbeddingRegistry, champion: ModelVersion | None) -> int:
-    """The champion before the present one, by the audit trail; what was rolled back is none."""
-    line: list[int] = []
-    for entry in entries(registry.client, registry.name):
-        if entry.action == "refuse":
-            continue
-        if entry.action == "rollback" and entry.version in line:
-            del line[line.index(entry.version) + 1 :]
-        else:
-            if not line and entry.previous is not None:
-                line.append(entry.previous)
-            line.append(entry.version)
-    for before, after in reversed(list(itertools.pairwise(line))):
-        if after == _number(champion):
-            return before
-    raise RegistryError(
-        f"{registry.name!r} had no champion before the present one; name a version with --to."
-    )
-
-
-def _number(version: ModelVersion | None) -> int | None:
+def number_of(version: ModelVersion | None) -> int | None:
+    """A version's number, if there is a version."""
     return None if version is None else int(version.version)
 
 
-def _crown(registry: EmbeddingRegistry, version: ModelVersion) -> None:
+def crown(registry: EmbeddingRegistry, version: ModelVersion) -> None:
+    """Move the champion's alias; the caller holds the lease and has written it down."""
     registry.client.set_registered_model_alias(registry.name, CHAMPION, version.version)
     if registry.has_alias(version, CHALLENGER):
         registry.client.delete_registered_model_alias(registry.name, CHALLENGER)

@@ -78,7 +78,7 @@ def _upside_down_negative(image: Image.Image) -> Image.Image:
 def _champion(space: Workspace) -> list[int]:
     done = space.command("coti", "registry", "list", "ankle boot", "--json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.strip().splitlines()[-1])
+    rows = json.loads(done.stdout)
     return [row["version"] for row in rows if "champion" in row["aliases"]]
 
 

@@ -44,8 +44,8 @@ from ops.registry.promotion import (
     accept_without_metrics,
     kept_gate,
     promote,
-    rollback,
 )
+from ops.registry.rollback import rollback
 from ops.tracking.mlflow_record import SHA256_TAG, RunRecord
 from ops.tracking.tracked_embeddings import cycle_runs
 from ops.tracking.tracker import Tracker, slug
@@ -283,7 +283,7 @@ def test_a_forced_rollback_killed_half_way_is_written_down_once(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ops.registry.promotion._crown", die)
+        patch.setattr("ops.registry.rollback.crown", die)
         with pytest.raises(KeyboardInterrupt):
             rollback(entry, "2", "mine", force=True)
     with pytest.raises(RegistryError, match="never was the champion"):
@@ -431,7 +431,7 @@ print(json.dumps([found, said]))
 """
 
 
-@pytest.mark.parametrize("place", ["append", "_crown"])
+@pytest.mark.parametrize("place", ["append", "crown"])
 def test_a_promotion_killed_half_way_is_written_down_once(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
