@@ -13,8 +13,9 @@ quiet_terminal()
 
 from ops.terminal import check_command_line  # noqa: E402
 
-check_command_line()
+settings, path = check_command_line()
 
+from ops.run_name import named  # noqa: E402
 from pipelines.concept import coti_concept  # noqa: E402
 
-sys.modules[__name__] = coti_concept  # type: ignore[assignment]
+sys.modules[__name__] = named(coti_concept, settings, path)  # type: ignore[assignment]

@@ -13,8 +13,9 @@ quiet_terminal()
 
 from ops.terminal import check_command_line  # noqa: E402
 
-check_command_line()
+settings, path = check_command_line()
 
+from ops.run_name import named  # noqa: E402
 from pipelines.concept_static import coti_concept_static  # noqa: E402
 
-sys.modules[__name__] = coti_concept_static  # type: ignore[assignment]
+sys.modules[__name__] = named(coti_concept_static, settings, path)  # type: ignore[assignment]

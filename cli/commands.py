@@ -28,6 +28,7 @@ class ZenMLProject(Project):
         "regimes": ("cli.regimes", "regimes"),
         "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),
+        "runs": ("cli.runs", "runs"),
         "stack": ("cli.stack", "stack"),
         "studio": ("cli.studio", "studio"),
         "ui": ("cli.ui", "ui"),

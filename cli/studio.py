@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import click
 
+from cli.ports import require_port
 from coti.core.errors import ConfigError
 from ops.quiet import quiet_terminal
 
@@ -17,12 +18,11 @@ __all__ = ["command_of", "studio"]
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
     default=8501,
-    show_default=True,
     help="Port on this machine.",
 )
 @click.option(
@@ -36,12 +36,18 @@ def studio(host: str, port: int, names: tuple[str, ...]) -> None:
 
     On this machine alone, unless --host says otherwise; it has no log-in. It answers only to the
     address that it listens on and to each --name.
+
+    \b
+    Examples:
+      coti studio
+      coti studio --host 0.0.0.0 --name gpu.example.org
     """
     quiet_terminal()
     if find_spec("streamlit") is None:
         raise ConfigError(
             "coti studio needs streamlit, which `make install` brings: run it in this repository."
         )
+    require_port(host, port)
     if not _is_loopback(host):
         click.echo(f"Note: {host} can be reached from other machines, with no log-in.", err=True)
     click.echo(f"Studio: http://{host}:{port}  (Ctrl-C ends it)")

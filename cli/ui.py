@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from cli.ports import require_port
 from ops.quiet import quiet_terminal
 
 __all__ = ["ui"]
@@ -18,11 +19,17 @@ __all__ = ["ui"]
     "--port",
     type=click.IntRange(1, 65_535),
     default=5000,
-    show_default=True,
     help="Port on this machine.",
 )
 def ui(run_id: str | None, port: int) -> None:
-    """Serve the MLflow UI on 127.0.0.1 and print the address of the run."""
+    """Serve the MLflow UI on 127.0.0.1 and print the address of the run.
+
+    \b
+    Examples:
+      coti ui
+      coti ui --run 0123456789abcdef0123456789abcdef --port 5001
+    """
+    require_port("127.0.0.1", port)
     quiet_terminal()
     from ops.tracking.active_tracker import active_tracker
 

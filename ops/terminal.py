@@ -162,11 +162,16 @@ def _indented(line: str) -> str:
     return f"\N{NO-BREAK SPACE}{line[1:]}" if line.startswith(" ") else line
 
 
-def check_command_line(check: Callable[[Path], object] = check_run_file) -> None:
+def check_command_line(
+    check: Callable[[Path], Any] = check_run_file,
+) -> tuple[Any, Path | None]:
     """Check what ``zenml pipeline run … -c FILE`` is about to use, before ZenML does.
 
     ZenML silently ignores unknown top-level keys, and answers a wrong one below, like a database
     that it cannot use, with a traceback. From here on whatever we can explain is one sentence.
+
+    Returns:
+        What ``check`` says of FILE, and FILE; None for both without one.
     """
     end_in_a_sentence()
     sys.excepthook = _one_sentence(sys.excepthook)
@@ -176,6 +181,7 @@ def check_command_line(check: Callable[[Path], object] = check_run_file) -> None
         require_state()
     context = click.get_current_context(silent=True)
     path = context.params.get("config_path") if context is not None else None
-    if path is not None:
-        with user_errors():
-            check(Path(path))
+    if path is None:
+        return None, None
+    with user_errors():
+        return check(Path(path)), Path(path)

@@ -21,6 +21,7 @@ from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
 from ops.stack.locations import LATEST, ROOT, run_folder
 from ops.tracking.active_tracker import active_tracker
+from ops.tracking.run_folders import write_summary
 from ops.tracking.run_report import pngs_of, quarantine_of, rows_of, selections_of
 
 __all__ = ["write_outputs"]
@@ -91,6 +92,14 @@ def write_outputs(
         },
     )
     with whole_folder(folder, replace=True) as part:
+        write_summary(
+            part,
+            concept=concept,
+            seed=int(config["seed"]),
+            cycles=len(rows),
+            kept_cycle=int(decision["kept_cycle"]),
+            mlflow_run=str(registration["mlflow_run"]),
+        )
         kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
         (part / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")

@@ -223,4 +223,5 @@ def test_what_the_project_alone_can_do_is_said(installed: Installed, words: list
     """The registry and tracking: one sentence with the remedy, before anything is measured."""
     said = installed.refused("coti", *words)
     assert "belong to the ZenML project" in said
+    assert "Clone the repository" in said
     assert "--embedding FILE" in said

@@ -1,6 +1,6 @@
 """The bundled world: Fashion-MNIST images, and which of them may be used for what.
 
-Fashion-MNIST (Xiao et al. 2017, MIT licence) holds 28x28 greyscale thumbnails of real
+Fashion-MNIST (Xiao et al. 2017, MIT license) holds 28x28 greyscale thumbnails of real
 product photographs: 6,000 a class to train on and 1,000 a class to test on. The world shows
 each one as a 32x32 RGB image, padded with two black pixels on every side.
 

@@ -21,9 +21,9 @@ __all__ = ["edit"]
 @click.option(
     "--mask", required=True, type=click.Path(path_type=Path), help="White is edited, black kept."
 )
-@click.option("--prompt", default="a photo of a {}", show_default=True, help="What is to be there.")
+@click.option("--prompt", default="a photo of a {}", help="What is to be there.")
 @embedding_options
-@click.option("--num-images", type=click.IntRange(1, 10_000), default=4, show_default=True)
+@click.option("--num-images", type=click.IntRange(1, 10_000), default=4)
 @click.option(
     "--keep-pixels",
     is_flag=True,

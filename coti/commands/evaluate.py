@@ -14,6 +14,7 @@ from coti.commands.generation_options import (
     embedding_options,
     generation_options,
 )
+from coti.commands.json_output import json_option, print_json
 from coti.commands.project import project
 from coti.core.errors import ConfigError
 from coti.core.whole_files import require_writable, whole_file
@@ -42,18 +43,17 @@ __all__ = ["evaluate"]
 )
 @click.option("--prompt", "texts", multiple=True, help="A prompt; repeatable.")
 @click.option("--prompts-file", type=click.Path(path_type=Path), help="Prompts by [difficulty].")
-@click.option("--bare-prompt", default="a photo of a {}", show_default=True)
-@click.option("--images-per-prompt", type=click.IntRange(1, 100_000), default=64, show_default=True)
+@click.option("--bare-prompt", default="a photo of a {}")
+@click.option("--images-per-prompt", type=click.IntRange(1, 100_000), default=64)
 @click.option(
     "--num-seeds",
     type=click.IntRange(1, 10_000),
     default=1,
-    show_default=True,
     help="From --seed on.",
 )
 @click.option("--classes", help="Class names, by commas: how evenly images spread over them.")
 @click.option("--expected", help="The classes that the embedding stands for; without it all.")
-@click.option("--judge", default=EvaluationSettings().judge, show_default=True, help="open_clip's.")
+@click.option("--judge", default=EvaluationSettings().judge, help="open_clip's.")
 @click.option("--judge-pretrained", help="Tag of its weights.")
 @click.option(
     "--track/--no-track",
@@ -61,6 +61,7 @@ __all__ = ["evaluate"]
     help="Write it into MLflow; by default where the ZenML project is there.",
 )
 @generation_options
+@json_option
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 def evaluate(
     concepts: tuple[str, ...],
@@ -79,6 +80,7 @@ def evaluate(
     judge_pretrained: str | None,
     track: bool | None,
     how: GenerationOptions,
+    as_json: bool,
     output: Path | None,
 ) -> None:
     """Measure reconstruction and editability of embeddings, and how even their images are.
@@ -146,8 +148,10 @@ def evaluate(
     table = _write_table(rows, folder / "scores.csv")
     title = f"{concept}: {images_per_prompt} images a prompt, {num_seeds} seeds, {encoder.name}"
     plot = plot_distortion(rows, folder / "distortion_editability.png", title)
-    _print_table(means_by_label(rows))
-    click.echo(f"table: {table}; plot: {plot}")
+    means, run = means_by_label(rows), None
+    if not as_json:
+        _print_table(means)
+        click.echo(f"table: {table}; plot: {plot}")
     if tracking is not None:
         params = {
             "base_model": network.name,
@@ -162,7 +166,10 @@ def evaluate(
             **sampling_settings(how.settings),
         }
         run = tracking.record_evaluation(concept, rows, params, [table, plot])
-        click.echo(f"MLflow: coti ui --run {run}")
+        if not as_json:
+            click.echo(f"MLflow: coti ui --run {run}")
+    if as_json:
+        print_json({"rows": means, "table": table, "plot": plot, "mlflow_run": run})
 
 
 def _list(names: str | None) -> tuple[str, ...]:

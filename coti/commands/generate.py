@@ -43,7 +43,6 @@ DEFAULT_PROMPT = "a photo of a {}"
     "--num-images",
     type=click.IntRange(1, 10_000),
     default=4,
-    show_default=True,
     help="Of each prompt.",
 )
 @click.option("--height", type=click.IntRange(1, 16_384), help="Pixels; the model's without it.")

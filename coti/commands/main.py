@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from coti import __version__
-from coti.commands.project import project
+from coti.commands.project import installed_alone, project
 from coti.core.ending import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -53,6 +53,16 @@ class _Lazy(click.Group):
         _refuse_empty(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if project().commands:
+                raise
+            raise click.UsageError(f"{error.message} {installed_alone()}", ctx) from error
+
 
 _MAY_BE_EMPTY = {"bare_prompt", "negative_prompt", "prompt", "prompts", "texts"}
 """Words for the model, which may be none."""
@@ -86,19 +96,28 @@ class _NotEmpty(click.ParamType):  # type: ignore[type-arg]
         return self._inner.shell_complete(ctx, param, incomplete)
 
 
-@click.group(cls=_Lazy)
+@click.group(
+    cls=_Lazy,
+    # All commands below have these from here.
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, prog_name="coti")
 def cli() -> None:
-    """COTI: a concept for a text-to-image model, learned from a messy web pool."""
+    """COTI: a concept for a text-to-image model, learned from a messy web pool.
+
+    \b
+    Examples:
+      coti pool check my/pool --output checked
+      coti generate --embedding latest --prompt "a photo of a {}"
+    """
     project().start()
 
 
 def main() -> None:
     """Run the command; whatever ends it is one line: all commands' codes are made here.
 
-    0: done. 1: an error of ours, or one that the project explains. 2: a wrong command line. 130:
-    Ctrl-C. 141: whoever read the output has ended. 143: SIGTERM. Others are the command's own
-    (`registry promote`, `retrain`). Only a mistake in the program is a traceback.
+    :data:`coti.commands.exit_codes.EXIT_CODES` says what each means. Only a mistake in the program
+    is a traceback.
     """
     open_standard_streams()
     end_in_a_sentence()

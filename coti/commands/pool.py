@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from coti.commands.json_output import json_option, print_json
 from coti.commands.missing_extras import need_extra
+
+if TYPE_CHECKING:
+    from coti.pool.check import CheckResult
 
 __all__ = ["pool"]
 
 
 @click.group()
 def pool() -> None:
-    """Check a pool of images, or compare two versions of one."""
+    """Check a pool of images, or compare two versions of one.
+
+    \b
+    Examples:
+      coti pool check my/pool --output checked
+      coti pool diff checked checked_again
+    """
 
 
 class _CheckCommand(click.Command):
@@ -46,11 +57,16 @@ class _CheckCommand(click.Command):
     "--resolution",
     type=click.IntRange(1, 4_096),
     default=256,
-    show_default=True,
     help="Pixels a side in the report.",
 )
+@json_option
 def check(
-    path: str, output: Path, changes: tuple[str, ...], previous: str | None, resolution: int
+    path: str,
+    output: Path,
+    changes: tuple[str, ...],
+    previous: str | None,
+    resolution: int,
+    as_json: bool,
 ) -> None:
     """Ingest and validate PATH: a folder, tar shards, a table of URLs, or an s3:// prefix.
 
@@ -65,6 +81,18 @@ def check(
 
     result = check_pool(path, output, settings_with(changes), resolution, previous)
     shown = click.format_filename(path)
+    if as_json:
+        print_json({"pool": shown, **dataclasses.asdict(result), "report": output / "report.html"})
+    else:
+        _say(result, shown, output)
+    if result.problem:
+        raise click.ClickException(result.problem)
+    if not as_json:
+        click.echo(f"next: a run file with `pool: {shown}` (docs/guides/your_concept.md)")
+
+
+def _say(result: CheckResult, shown: str, output: Path) -> None:
+    """What a check found, for people."""
     click.echo(f"{shown}: {result.kind}")
     for note in result.notes:
         click.echo(f"  {note}")
@@ -77,15 +105,12 @@ def check(
         click.echo(f"  {number:>8}  {reason}")
     click.echo(f"version {result.version}")
     click.echo(f"report: {output / 'report.html'}")
-    if result.problem:
-        raise click.ClickException(result.problem)
-    click.echo(f"next: a run file with `pool: {shown}` (docs/guides/your_concept.md)")
 
 
 @pool.command()
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@json_option
 def diff(before: str, after: str, as_json: bool) -> None:
     """Say what changed between BEFORE and AFTER: manifests, or folders that `check` wrote.
 
@@ -94,14 +119,12 @@ def diff(before: str, after: str, as_json: bool) -> None:
       coti pool diff checked checked_again
     """
     need_extra("pool")
-    import dataclasses
-
     from coti.pool.manifest import diff as compare
     from coti.pool.manifest import read_manifest
 
     changes = compare(read_manifest(before), read_manifest(after))
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(changes), indent=1))
+        print_json(dataclasses.asdict(changes))
         return
     if changes.same:
         click.echo("The same pool.")

@@ -20,7 +20,7 @@ from coti.core.errors import ConfigError, RegistryError
 if TYPE_CHECKING:
     from coti.inversion.adapters.embedding import Embedding
 
-__all__ = ["EmbeddingSource", "Project", "Tracking", "project"]
+__all__ = ["EmbeddingSource", "Project", "Tracking", "installed_alone", "project"]
 
 _QUIET = {
     # Waiting threads sleep: spinning ones stall everything on a machine that others use, too.
@@ -105,8 +105,7 @@ class Project:
         """
         raise RegistryError(
             "The registry and tracked runs (--concept, --track, --compare cycles and versions) "
-            "belong to the ZenML project: run this from its repository after `make install`, or "
-            "give --embedding FILE."
+            f"belong to the ZenML project. {installed_alone()} Or give --embedding FILE."
         )
 
     def run_pipeline(self, run_file: Path | None, changes: Sequence[str]) -> NoReturn:
@@ -132,10 +131,27 @@ class Project:
         return missing_extra(error.name or "")
 
 
+def _place() -> Path:
+    """Where this package lies: a checkout's root, or among installed packages."""
+    return Path(coti.__file__).resolve().parents[1]
+
+
+def installed_alone() -> str:
+    """Why :class:`Project` is all that there is, wherever the user stands, and what to do."""
+    place = _place()
+    if (place / "coti_concept.py").is_file():
+        return f"The checkout {place} lacks ZenML: `make install` in it, then its .venv/bin/coti."
+    return (
+        f"This coti is the package alone, installed in {place}, wherever it is called: the "
+        "project's commands (registry, retrain, runs, stack, studio, ui and others) are those of a "
+        "checkout. Clone the repository, `make install` in it, then call its .venv/bin/coti."
+    )
+
+
 @cache
 def project() -> Project:
     """The ZenML project's where this package lies in its repository and ZenML is installed."""
-    root = Path(coti.__file__).resolve().parents[1]
+    root = _place()
     # A stranger's package may be called `cli`, too; this file is the project's.
     if not (root / "coti_concept.py").is_file() or None in map(find_spec, ("zenml", "cli")):
         return Project()

@@ -28,7 +28,7 @@ __all__ = ["train"]
     help="The embedding's file, .safetensors.",
 )
 @click.option("--checkpoint", type=click.Path(file_okay=False), help="Folder to resume from.")
-@click.option("--adapter", default="embedding", show_default=True, help="What is trained.")
+@click.option("--adapter", default="embedding", help="What is trained.")
 def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adapter: str) -> None:
     """Train an embedding on the images of FOLDER.
 

@@ -28,7 +28,7 @@ class ConceptCard:
     concept: str
     kind: Literal["object", "style"]
     base_model: str
-    licence: str
+    license: str
     """An SPDX identifier, or ``other``."""
     metrics: Mapping[str, object] = field(default_factory=dict)
     """Of the registered version, by name."""
@@ -121,7 +121,7 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
     name = embedding_file_name(token)
     lines = [
         "---",
-        f"license: {_quoted(card.licence)}",
+        f"license: {_quoted(card.license)}",
         f"base_model: {_quoted(card.base_model)}",
         "tags: [stable-diffusion, textual_inversion, coti]",
         "---",
@@ -147,10 +147,10 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
         "Fréchet distance and kernel distance are on the judge's features unless the name says "
         "Inception; they compare versions of this concept alone.",
         "",
-        "## Licence",
+        "## License",
         "",
-        f"Of the embedding: {_plain(card.licence)}. The base model's licence holds for what is "
-        "generated with it; the images in `concept_images/` keep the licence of their source.",
+        f"Of the embedding: {_plain(card.license)}. The base model's license holds for what is "
+        "generated with it; the images in `concept_images/` keep the license of their source.",
         "",
         "## Lineage",
         "",

@@ -107,7 +107,7 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
     Raises:
         ModelError: the folder isn't a diffusers model, a single file isn't one of a known shape,
             a part is missing or broken, a pinned hash differs, or the hub can't be reached,
-            doesn't have it, or wants a licence accepted first.
+            doesn't have it, or wants a license accepted first.
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)

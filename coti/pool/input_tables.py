@@ -37,7 +37,7 @@ _LONGEST_CELL = 4_000_000
 _LONGEST_LINE = 8_000_000
 """Characters of JSON, which may take twenty times as much once it is parsed."""
 _EITHER_WAY = frozenset((*REFUSAL_COLUMNS, *REFUSING)) - {"license"}
-"""Columns that count wherever they may lie in a row of too many cells; a licence allows."""
+"""Columns that count wherever they may lie in a row of too many cells; a license allows."""
 
 
 @dataclass(frozen=True)

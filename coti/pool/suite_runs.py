@@ -69,7 +69,7 @@ def run_suite(
 def results_page(result: Mapping[str, Any]) -> str:
     """A page on all suites' results, as in :attr:`coti.pool.validation.Validation.result`.
 
-    It is ours: Great Expectations' own puts what strangers wrote, a licence say, into its markup.
+    It is ours: Great Expectations' own puts what strangers wrote, a license say, into its markup.
     """
     suites = {name: outcome["results"] for name, outcome in result["suites"].items()}
     template = Path(__file__).with_name("validation.html.j2")

@@ -127,7 +127,7 @@ class PoolSettings(Strict):
     min_similarity: float = 0.0
     """CLIP similarity of the table below which a row is quarantined, where there is one."""
     allowed_licenses: tuple[str, ...] = ()
-    """Licences a row may have, where the table names one; empty: any."""
+    """Licenses a row may have, where the table names one; empty: any."""
     reject_quality: tuple[Literal["blurry", "dark", "light", "low_information"], ...] = ()
     """Quality flags that quarantine an image; all are recorded in any case. Empty: scoring
     decides, which also knows a dark image that is meant to be dark."""

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,9 +15,11 @@ from mlflow import MlflowClient
 
 from ops.registry.tags import tag_json
 
-__all__ = ["Action", "AuditEntry", "actor", "append", "entries"]
+__all__ = ["Action", "AuditEntry", "actor", "append", "champions", "entries"]
 
-Action = Literal["promote", "refuse", "rollback"]
+Action = Literal["promote", "accept_without_metrics", "refuse", "rollback", "force_rollback"]
+"""``accept_without_metrics`` is a promotion and ``force_rollback`` a rollback that a person has
+answered for, where the gate, or the trail, did not."""
 
 PREFIX = "coti.audit."
 _LONGEST = 1000
@@ -59,6 +62,11 @@ def entries(client: MlflowClient, name: str) -> list[AuditEntry]:
     model = client.get_registered_model(name)
     lines = sorted(key for key in model.tags if key.startswith(PREFIX))
     return [tag_json(model, key, _entry) for key in lines]
+
+
+def champions(trail: Sequence[AuditEntry]) -> list[int]:
+    """The versions that were made champion, each time anew, oldest first; a refused one is none."""
+    return [entry.version for entry in trail if entry.action != "refuse"]
 
 
 def _entry(values: Any) -> AuditEntry:

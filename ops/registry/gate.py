@@ -16,6 +16,7 @@ __all__ = [
     "Verdict",
     "gate_values",
     "judge_promotion",
+    "missing_metrics",
     "told_apart",
     "unlike",
 ]
@@ -50,6 +51,15 @@ def gate_values(
     }
 
 
+def missing_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """Labels of the metrics that the gate needs and that were not measured.
+
+    >>> missing_metrics({"fd_judge": 0.5, "r_precision": None})
+    ['R-precision']
+    """
+    return [METRICS[name].label for name in GATED if metrics.get(name) is None]
+
+
 def unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """Which of :data:`SAME` differ, so that the metrics cannot be compared."""
     return [name for name in SAME if str(first.get(name)) != str(second.get(name))]
@@ -69,13 +79,13 @@ def judge_promotion(
             floors hold.
         settings: margins, floors and the least number of images.
     """
-    missing = [METRICS[name].label for name in GATED if challenger.get(name) is None]
-    if missing:
+    if missing := missing_metrics(challenger):
         return _refused(
             f"{' and '.join(missing)} could not be measured on {challenger.get('generated') or 0} "
             f"generations and {challenger.get('references') or 0} references: the gate needs as "
             "many of both as the judge has features (generation.cycle_images, references), and "
-            "candidate captions (evaluation.captions)."
+            "candidate captions (evaluation.captions). Without, a person answers for it: "
+            "`coti registry promote … --accept-without-metrics --why …`."
         )
     for name in COUNTS:
         count = int(challenger.get(name) or 0)
@@ -88,8 +98,8 @@ def judge_promotion(
         for name in GATED:
             if champion.get(name) is None:
                 return _refused(
-                    f"the champion has no {METRICS[name].label} to compare with; promote by hand "
-                    "or roll back to a version that has."
+                    f"the champion has no {METRICS[name].label} to compare with: roll back to a "
+                    "version that has, or promote with --accept-without-metrics."
                 )
         for name in unlike(challenger, champion):
             return _refused(

@@ -1,4 +1,4 @@
-"""Who is the champion: promotion through the gate, and the way back.
+"""Who becomes the champion: promotion through the gate, or by a person who answers for it.
 
 Held by a lease, and written down in the audit trail before the alias moves.
 """
@@ -6,27 +6,33 @@ Held by a lease, and written down in the audit trail before the alias moves.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
+from typing import Literal
 
 from mlflow.entities.model_registry import ModelVersion
 
 from coti.core.errors import RegistryError
 from coti.settings import PromotionSettings
-from ops.registry.audit import actor, append, entries
+from ops.registry.audit import actor, append, champions, entries
 from ops.registry.embedding_registry import CHALLENGER, CHAMPION, EmbeddingRegistry, metrics_of
-from ops.registry.gate import Verdict, judge_promotion
+from ops.registry.gate import Verdict, judge_promotion, missing_metrics
 from ops.registry.tags import tag_json
 
 __all__ = [
+    "ACCEPTED_TAG",
     "GATE_TAG",
     "OUTCOME_TAG",
     "VERDICT_TAG",
+    "accept_without_metrics",
+    "crown",
     "kept_gate",
+    "number_of",
     "promote",
-    "rollback",
     "unrecorded",
 ]
+
+ACCEPTED_TAG = "coti.accepted_without_metrics"
+"""Of a version that no metric made champion: who answers for it, and why."""
 
 GATE_TAG = "coti.promotion"
 """The gate of the version's own run file, as JSON."""
@@ -34,6 +40,8 @@ VERDICT_TAG = "coti.verdict"
 """What the gate said of a version."""
 OUTCOME_TAG = "coti.outcome"
 """Whether the version's run worked (:mod:`coti.loop.verdict`)."""
+_LONGEST_TAG = 1000
+"""Characters; a tag's value takes 5,000."""
 
 
 def promote(
@@ -63,81 +71,104 @@ def promote(
         if keep_gate:
             _keep_gate(registry, version, settings)
         if registry.has_alias(version, CHAMPION):
-            _crown(registry, version)  # whoever was killed while crowning it left it both aliases
+            crown(registry, version)  # whoever was killed while crowning it left it both aliases
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
-        faults = registry.faults(version)
-        lost = registry.vanished()
-        if faults:
-            verdict = Verdict(False, f"not promoted: {faults[0]}.")
-        elif lost is not None:
-            verdict = Verdict(
-                False,
-                f"not promoted: ZenML remembers {lost} as the champion of {registry.name!r}, and "
-                "MLflow's registry has none: put its database back, or, if it is gone for good, "
-                f"`zenml model delete {registry.name}` and promote again.",
-            )
-        elif (said := unrecorded(registry)) is not None:
-            verdict = Verdict(False, f"not promoted: {said}")
-        else:
+        verdict = _obstacle(registry, version)
+        if verdict is None:
             best = None if champion is None else metrics_of(champion)
             verdict = judge_promotion(metrics_of(version), best, settings)
         still_mine()
-        registry.client.set_model_version_tag(
-            registry.name, version.version, VERDICT_TAG, verdict.reason
-        )
-        append(
-            registry.client,
-            registry.name,
-            action="promote" if verdict.promoted else "refuse",
-            version=int(version.version),
-            previous=_number(champion),
-            who=who,
-            why=why,
-            verdict=verdict.reason,
-        )
-        if verdict.promoted:
-            _crown(registry, version)
+        _settle(registry, version, champion, verdict, "promote", who=who, why=why)
         return verdict
 
 
-def rollback(
-    registry: EmbeddingRegistry, to: str | None, why: str, seconds: float = 30.0
-) -> ModelVersion:
-    """Make an earlier version the champion again; its file is looked at, no metric is.
+def accept_without_metrics(
+    registry: EmbeddingRegistry, version: ModelVersion, why: str, seconds: float = 30.0
+) -> Verdict:
+    """Make a version the champion that the gate cannot judge: a person answers for it.
+
+    Its file must be sound, and the present champion one that is written down, as for the gate. Who
+    and why stay with the version (:data:`ACCEPTED_TAG`) and in the audit trail.
 
     Args:
         registry: the concept's entry.
-        to: a version's number; without it, the champion before the present one.
+        version: one that lacks a metric of the gate, or whose champion does.
         why: for the audit trail.
         seconds: how long to wait for somebody else's promotion to end.
 
     Raises:
-        RegistryError: there is no such version, its file is not sound, or somebody else is
-            promoting.
+        RegistryError: the gate can judge it; or somebody else is promoting.
     """
     who = actor()
     with registry.locked(registry.name, who, seconds) as still_mine:
+        if registry.has_alias(version, CHAMPION):
+            crown(registry, version)
+            return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
-        target = registry.version(to or str(_before(registry, champion)))
-        if registry.has_alias(target, CHAMPION) and unrecorded(registry) is None:
-            raise RegistryError(f"version {target.version} is the champion already.")
-        faults = registry.faults(target)
-        if faults:
-            raise RegistryError(f"version {target.version} cannot be restored: {faults[0]}.")
+        own = missing_metrics(metrics_of(version))
+        theirs = [] if champion is None else missing_metrics(metrics_of(champion))
+        if not own and not theirs:
+            raise RegistryError(
+                f"version {version.version} has the metrics that the gate needs: promote it "
+                "without --accept-without-metrics."
+            )
+        verdict = _obstacle(registry, version)
+        if verdict is None:
+            whose = "" if own else "the champion's "
+            lacking = f"{whose}{' and '.join(own or theirs)}"
+            verdict = Verdict(True, f"accepted without metrics ({lacking} missing) by {who}: {why}")
         still_mine()
-        append(
-            registry.client,
-            registry.name,
-            action="rollback",
-            version=int(target.version),
-            previous=_number(champion),
-            who=who,
-            why=why,
-            verdict=f"version {target.version} is the champion again.",
+        if verdict.promoted:
+            registry.client.set_model_version_tag(
+                registry.name, version.version, ACCEPTED_TAG, f"{who}: {why}"[:_LONGEST_TAG]
+            )
+        _settle(registry, version, champion, verdict, "accept_without_metrics", who=who, why=why)
+        return verdict
+
+
+def _obstacle(registry: EmbeddingRegistry, version: ModelVersion) -> Verdict | None:
+    """Why a version cannot become the champion, whatever its metrics are."""
+    said: str | None
+    if faults := registry.faults(version):
+        said = f"{faults[0]}."
+    elif (lost := registry.vanished()) is not None:
+        said = (
+            f"ZenML remembers {lost} as the champion of {registry.name!r}, and MLflow's registry "
+            "has none: put its database back, or, if it is gone for good, `zenml model delete "
+            f"{registry.name}` and promote again."
         )
-        _crown(registry, target)
-        return target
+    else:
+        said = unrecorded(registry)
+    return None if said is None else Verdict(False, f"not promoted: {said}")
+
+
+def _settle(
+    registry: EmbeddingRegistry,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    verdict: Verdict,
+    action: Literal["promote", "accept_without_metrics"],  # where it passes
+    *,
+    who: str,
+    why: str,
+) -> None:
+    """Write a verdict down, and let it come true."""
+    registry.client.set_model_version_tag(
+        registry.name, version.version, VERDICT_TAG, verdict.reason[:_LONGEST_TAG]
+    )
+    append(
+        registry.client,
+        registry.name,
+        action=action if verdict.promoted else "refuse",
+        version=int(version.version),
+        previous=number_of(champion),
+        who=who,
+        why=why,
+        verdict=verdict.reason,
+    )
+    if verdict.promoted:
+        crown(registry, version)
 
 
 def unrecorded(registry: EmbeddingRegistry) -> str | None:
@@ -145,15 +176,17 @@ def unrecorded(registry: EmbeddingRegistry) -> str | None:
 
     MLflow has no right for aliases alone: who may write the entry may also move the champion.
     """
-    champion = _number(registry.champion())
-    made = [e for e in entries(registry.client, registry.name) if e.action != "refuse"]
+    champion = number_of(registry.champion())
+    trail = entries(registry.client, registry.name)
+    made = [entry for entry in trail if entry.action != "refuse"]
     # the line is written before the alias moves
     if champion is None or (made and champion in (made[-1].version, made[-1].previous)):
         return None
+    force = "" if champion in champions(trail) else " --force"
     return (
         f"version {champion} of {registry.name!r} is the champion, and no promotion or rollback "
-        f"of it is written down: `coti registry rollback {registry.name} --to {champion} --why …` "
-        "does so, --to another version makes that the champion."
+        f"of it is written down: `coti registry rollback {registry.name} --to {champion}{force} "
+        "--why …` does so, --to another version makes that the champion."
     )
 
 
@@ -178,29 +211,13 @@ def _keep_gate(
         registry.client.set_model_version_tag(registry.name, version.version, GATE_TAG, gate)
 
 
-def _before(registry: EmbeddingRegistry, champion: ModelVersion | None) -> int:
-    """The champion before the present one, by the audit trail; what was rolled back is none."""
-    line: list[int] = []
-    for entry in entries(registry.client, registry.name):
-        if entry.action == "rollback" and entry.version in line:
-            del line[line.index(entry.version) + 1 :]
-        elif entry.action in ("promote", "rollback"):
-            if not line and entry.previous is not None:
-                line.append(entry.previous)
-            line.append(entry.version)
-    for before, after in reversed(list(itertools.pairwise(line))):
-        if after == _number(champion):
-            return before
-    raise RegistryError(
-        f"{registry.name!r} had no champion before the present one; name a version with --to."
-    )
-
-
-def _number(version: ModelVersion | None) -> int | None:
+def number_of(version: ModelVersion | None) -> int | None:
+    """A version's number, if there is a version."""
     return None if version is None else int(version.version)
 
 
-def _crown(registry: EmbeddingRegistry, version: ModelVersion) -> None:
+def crown(registry: EmbeddingRegistry, version: ModelVersion) -> None:
+    """Move the champion's alias; the caller holds the lease and has written it down."""
     registry.client.set_registered_model_alias(registry.name, CHAMPION, version.version)
     if registry.has_alias(version, CHALLENGER):
         registry.client.delete_registered_model_alias(registry.name, CHALLENGER)

@@ -41,7 +41,8 @@ def _mirror(registry: EmbeddingRegistry, number: str, alias: str) -> None:
         version = registry.client.get_model_version(registry.name, number)
         resource = RunMetadataResource(id=entry.id, type=MetadataResourceTypes.MODEL_VERSION)
         known = {key: value for key, value in metrics_of(version).items() if value is not None}
-        client.create_run_metadata(known, [resource])
+        if known:
+            client.create_run_metadata(known, [resource])
     if entry.stage != stage.value:
         client.update_model_version(
             model_name_or_id=model.id, version_name_or_id=entry.id, stage=stage.value, force=True

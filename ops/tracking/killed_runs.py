@@ -15,10 +15,10 @@ import psutil
 from zenml.client import Client
 from zenml.enums import ExecutionStatus, MetadataResourceTypes
 from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
-from zenml.models import PipelineRunUpdate, RunMetadataResource, StepRunUpdate
+from zenml.models import PipelineRunResponse, PipelineRunUpdate, RunMetadataResource, StepRunUpdate
 from zenml.utils.time_utils import utc_now
 
-__all__ = ["close_killed_runs", "has_ended", "this_process"]
+__all__ = ["close_killed_runs", "has_ended", "process_of", "this_process"]
 
 _KEY = "coti_process"
 
@@ -43,6 +43,11 @@ def has_ended(process: str) -> bool:
         return True
 
 
+def process_of(run: PipelineRunResponse) -> str:
+    """What :func:`this_process` said in the run's; empty where it said nothing."""
+    return str(run.run_metadata.get(_KEY, ""))
+
+
 def close_killed_runs() -> None:
     """Let ZenML know which process this run is, and which of its pipeline's others were killed."""
     context = DynamicPipelineRunContext.get()
@@ -55,7 +60,7 @@ def close_killed_runs() -> None:
     pipeline = run.pipeline.id if run.pipeline is not None else None
     others = client.list_pipeline_runs(pipeline=pipeline, status=running, hydrate=True)
     for other in others.items:
-        process = str(other.run_metadata.get(_KEY, ""))
+        process = process_of(other)
         if other.id == run.id or not process or not has_ended(process):
             continue
         ended = StepRunUpdate(status=ExecutionStatus.FAILED, end_time=utc_now())

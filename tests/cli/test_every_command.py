@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from coti.commands.main import _MAY_BE_EMPTY, COMMANDS, cli
 from coti.commands.project import project
@@ -20,21 +22,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _commands(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
-    inner = getattr(command, "commands", None)
-    if inner is None:
-        yield words, command
-    for name, each in (inner or {}).items():
+    """The command and, of a group, all below it."""
+    yield words, command
+    for name, each in getattr(command, "commands", {}).items():
         yield from _commands(each, f"{words} {name}")
 
 
-def _parameters() -> Iterator[Any]:
+def _every() -> Iterator[tuple[str, click.Command]]:
+    """All commands and groups, as the command line names them."""
     context = click.Context(cli)
     for name in sorted({*COMMANDS, *project().commands}):
         found = cli.get_command(context, name)
         assert found is not None
-        for words, command in _commands(found, name):
-            for parameter in command.params:
-                yield pytest.param(command, parameter, id=f"{words} {parameter.name}")
+        yield from _commands(found, name)
+
+
+def _parameters() -> Iterator[Any]:
+    for words, command in _every():
+        for parameter in command.params:
+            yield pytest.param(command, parameter, id=f"{words} {parameter.name}")
 
 
 def _given(parameter: click.Parameter, value: str) -> Any:
@@ -45,6 +51,53 @@ def _given(parameter: click.Parameter, value: str) -> Any:
 
 PARAMETERS = list(_parameters())
 EACH = pytest.mark.parametrize(("command", "parameter"), PARAMETERS)
+
+
+def _help(words: str, option: str) -> str:
+    done = CliRunner().invoke(cli, [*words.split(), option])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("words", ["", *(words for words, _ in _every())])
+def test_every_command_helps_in_the_same_way(words: str) -> None:
+    """-h is --help, and there is an example that begins as the command does."""
+    told = _help(words, "-h")
+    assert told == _help(words, "--help")
+    assert "-h, --help" in told
+    _, example, lines = told.partition("\n  Example")
+    assert example
+    assert f"\n    coti {words}".rstrip() in lines.split("\n\n")[0]
+
+
+@EACH
+def test_a_default_is_shown(
+    command: click.Command, parameter: click.Parameter, request: pytest.FixtureRequest
+) -> None:
+    """Of an option in brackets, of an argument in the text; a flag that is off has none."""
+    words = request.node.callspec.id.rpartition(" ")[0]
+    default = parameter.get_default(click.Context(command))
+    if default in (None, (), False) or "UNSET" in repr(default):
+        return
+    if isinstance(parameter, click.Argument):
+        told = _help(words, "-h").partition("\n")[2]
+        assert parameter.human_readable_name.strip("[]") in told
+        assert str(default) in told
+        return
+    assert isinstance(parameter, click.Option)
+    context = cli.make_context("coti", words.split(), resilient_parsing=True)
+    record = parameter.get_help_extra(click.Context(command, parent=context))
+    assert record.get("default") is not None
+
+
+def test_examples_are_command_lines() -> None:
+    """Each option that an example gives is one of its command's."""
+    for words, command in _every():
+        own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        for line in (command.help or "").splitlines():
+            if line.strip().startswith(f"coti {words} ") and not hasattr(command, "commands"):
+                given = [word for word in shlex.split(line) if word.startswith("-")]
+                assert set(given) <= own, line
 
 
 @EACH

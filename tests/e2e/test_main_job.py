@@ -107,6 +107,24 @@ def test_mlflow_has_a_parent_and_a_run_a_cycle(
     assert sum("samples" in name and name.endswith(".png") for name in images) == len(rows)
 
 
+def test_a_run_is_found_by_its_concept_and_seed(
+    workspace: Workspace, first_run: tuple[Path, str]
+) -> None:
+    """Its folder's and ZenML's name, ZenML's tags, and the list of runs."""
+    name = first_run[0].name
+    assert name.startswith("ankle-boot-seed-0-")
+    found = workspace.query(
+        "import json; from zenml.client import Client\n"
+        "(run,) = Client().list_pipeline_runs(tags=['concept=ankle-boot'], hydrate=True).items\n"
+        "print(json.dumps([run.name, sorted(tag.name for tag in run.tags)]))"
+    )
+    assert found == [name, ["concept=ankle-boot", "seed=0"]]
+    (listed,) = json.loads(workspace.command("coti", "runs", "list", "--json").stdout)
+    assert (listed["name"], listed["concept"], listed["seed"]) == (name, "ankle boot", 0)
+    assert listed["cycles"] >= 2
+    assert listed["mlflow_run"]
+
+
 def test_the_kept_embedding_is_registered(workspace: Workspace, first_run: object) -> None:
     """A version with lineage, the gate's sentence, and ZenML's stage beside MLflow's alias."""
     from mlflow import MlflowClient

@@ -37,7 +37,15 @@ from ops.registry.embedding_registry import (
     registered_concepts,
 )
 from ops.registry.lease import hold
-from ops.registry.promotion import GATE_TAG, kept_gate, promote, rollback
+from ops.registry.promotion import (
+    ACCEPTED_TAG,
+    GATE_TAG,
+    VERDICT_TAG,
+    accept_without_metrics,
+    kept_gate,
+    promote,
+)
+from ops.registry.rollback import rollback
 from ops.tracking.mlflow_record import SHA256_TAG, RunRecord
 from ops.tracking.tracked_embeddings import cycle_runs
 from ops.tracking.tracker import Tracker, slug
@@ -71,7 +79,7 @@ def _record(uri: str, folder: Path, concept: str, name: str, key: str = "k") -> 
     )
 
 
-def _metrics(fd: float, precision: float) -> dict[str, Any]:
+def _metrics(fd: float | None, precision: float | None) -> dict[str, Any]:
     return {
         "fd_judge": fd,
         "r_precision": precision,
@@ -133,7 +141,9 @@ class _Concept:
             remembered=lambda _name: None,
         )
 
-    def add(self, key: str, fd: float, precision: float, scale: float = 1.0) -> ModelVersion:
+    def add(
+        self, key: str, fd: float | None, precision: float | None, scale: float = 1.0
+    ) -> ModelVersion:
         """Register an embedding of two vectors of norm ``2 * scale``; a word's are 1 to 3."""
         embedding = Embedding("<w>", (torch.full((2, 4), scale),))
         path = embedding.save(self.folder / key / "learned_embeds.safetensors")
@@ -232,10 +242,85 @@ def test_a_champion_that_nobody_wrote_down_is_no_measure(uri: str, tmp_path: Pat
     verdict = promote(entry, versions[1], SETTINGS)
     assert (verdict.promoted, "written down" in verdict.reason) == (False, True)
     assert concept.champion() == int(versions[0].version)
-    rollback(entry, str(versions[0].version), "it was meant")
+    assert f"--to {versions[0].version} --force" in verdict.reason
+    with pytest.raises(RegistryError, match="never was the champion"):
+        rollback(entry, str(versions[0].version), "it was meant")
+    rollback(entry, str(versions[0].version), "it was meant", force=True)
     with pytest.raises(RegistryError, match="champion already"):
         rollback(entry, str(versions[0].version), "again")
     assert promote(entry, versions[1], SETTINGS).promoted
+
+
+def test_only_a_former_champion_is_rolled_back_to(uri: str, tmp_path: Path) -> None:
+    """One that the gate refused is none; by force it becomes one, and the trail says how."""
+    concept = _Concept(uri, tmp_path, "former")
+    entry = concept.entry
+    good, bad = concept.add("a", 10.0, 0.8), concept.add("b", 20.0, 0.8)
+    promote(entry, good, SETTINGS)
+    assert not promote(entry, bad, SETTINGS).promoted
+    with pytest.raises(RegistryError, match=r"version 2 of 'former' never was .* --force"):
+        rollback(entry, "2", "it looks good to me")
+    assert concept.champion() == 1
+    rollback(entry, "2", "it looks good to me", force=True)
+    rollback(entry, None, "no, it does not")
+    rollback(entry, "2", "it was a champion once")
+    assert concept.champion() == 2
+    trail = [(e.action, e.version, e.previous) for e in entries(entry.client, entry.name)]
+    changes = [("force_rollback", 2, 1), ("rollback", 1, 2), ("rollback", 2, 1)]
+    assert trail == [("promote", 1, None), ("refuse", 2, 1), *changes]
+
+
+def test_a_forced_rollback_killed_half_way_is_written_down_once(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own line makes no former champion of a version: the repeat needs force, too."""
+    concept = _Concept(uri, tmp_path, "forced")
+    entry = concept.entry
+    promote(entry, concept.add("a", 10.0, 0.8), SETTINGS)
+    concept.add("b", 20.0, 0.8)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ops.registry.rollback.crown", die)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(entry, "2", "mine", force=True)
+    with pytest.raises(RegistryError, match="never was the champion"):
+        rollback(entry, "2", "mine")
+    rollback(entry, "2", "mine", force=True)
+    assert concept.champion() == 2
+    actions = [each.action for each in entries(entry.client, entry.name)]
+    assert actions == ["promote", "force_rollback"]
+
+
+def test_without_metrics_a_person_answers_for_a_champion(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own or the champion's missing ones; the gate's word, a sound file and the trail stay."""
+    monkeypatch.setenv("COTI_ACTOR", "ada")
+    concept = _Concept(uri, tmp_path, "unmeasured")
+    entry = concept.entry
+    bare = concept.add("a", None, None)
+    verdict = promote(entry, bare, SETTINGS)
+    assert not verdict.promoted
+    assert "--accept-without-metrics" in verdict.reason
+    verdict = accept_without_metrics(entry, bare, "no references exist")
+    sentence = "accepted without metrics (fd_judge and R-precision missing) by ada: no references"
+    assert (verdict.promoted, verdict.reason) == (True, f"{sentence} exist")
+    found = entry.version("champion")
+    assert (found.version, found.tags[ACCEPTED_TAG]) == (bare.version, "ada: no references exist")
+    assert found.tags[VERDICT_TAG] == verdict.reason
+    loud = concept.add("b", None, None, scale=10.0)
+    assert not accept_without_metrics(entry, loud, "louder").promoted
+    measured = concept.add("c", 1.0, 0.9)
+    assert "the champion has no fd_judge" in promote(entry, measured, SETTINGS).reason
+    assert accept_without_metrics(entry, measured, "references now").promoted
+    with pytest.raises(RegistryError, match="version 4 has the metrics that the gate needs"):
+        accept_without_metrics(entry, concept.add("d", 0.5, 0.9), "hurry")
+    actions = [each.action for each in entries(entry.client, entry.name)]
+    accepted = "accept_without_metrics"
+    assert actions == ["refuse", accepted, "refuse", "refuse", accepted]
 
 
 def test_a_half_crowned_version_is_crowned_by_a_repeat(uri: str, tmp_path: Path) -> None:
@@ -346,7 +431,7 @@ print(json.dumps([found, said]))
 """
 
 
-@pytest.mark.parametrize("place", ["append", "_crown"])
+@pytest.mark.parametrize("place", ["append", "crown"])
 def test_a_promotion_killed_half_way_is_written_down_once(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -464,7 +549,7 @@ def test_by_hand_the_version_is_judged_by_its_own_gate(
 ) -> None:
     """The command says by which: the own, a run file's, or the default where none was kept."""
     concept = _Concept(uri, tmp_path, "by hand")
-    monkeypatch.setattr("cli.registry_commands._entry", lambda name: concept.entry)
+    monkeypatch.setattr("cli.registry_changes.entry_of", lambda name: concept.entry)
     monkeypatch.setattr("ops.registry.zenml_mirror.mirror_to_zenml", lambda entry: None)
     version = concept.add("a", 10.0, 0.6)
 

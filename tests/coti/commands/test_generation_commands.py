@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 import re
 from pathlib import Path
@@ -164,9 +165,11 @@ def test_evaluate_measures_embeddings_and_a_baseline(embeddings: Path, tmp_path:
         *("--classes", "t-shirt,bag,sandal,sneaker,ankle boot"),
         *("--expected", "sandal,sneaker,ankle boot"),
         *("--images-per-prompt", "4", "--num-seeds", "2", "--no-track", *QUICK),
-        *("--output", str(tmp_path)),
+        *("--output", str(tmp_path), "--json"),
     )
-    assert "foot" in told
+    values = json.loads(told)
+    assert [(row["label"], row["seeds"]) for row in values["rows"]] == [("foot", 2), ("boot", 2)]
+    assert (values["table"], values["mlflow_run"]) == (str(tmp_path / "scores.csv"), None)
     with (tmp_path / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["label"], row["seed"]) for row in rows] == [

@@ -103,8 +103,12 @@ def test_check_and_diff_from_folder_to_report(tmp_path: Path) -> None:
     Image.radial_gradient("L").save(root / "new.png")
     (root / "good.txt").write_text("another caption")
     (root / "bad.jpg").unlink()
-    second = run("check", str(root), "--output", str(tmp_path / "two"))
+    second = run("check", str(root), "--output", str(tmp_path / "two"), "--json")
     assert second.exit_code == 0
+    values = json.loads(second.output)
+    assert values["counts"] == {"accepted": 2, "quarantined": 0}
+    assert (values["kind"], values["problem"]) == ("folder", "")
+    assert values["report"] == str(tmp_path / "two" / "report.html")
     changed = run("diff", str(tmp_path / "one"), str(tmp_path / "two"))
     assert changed.output.splitlines() == [
         *("added: 1", "  new.png", "removed: 1", "  bad.jpg", "recaptioned: 1", "  good.png")

@@ -27,7 +27,7 @@ CARD = ConceptCard(
     concept="ankle boot",
     kind="object",
     base_model='a "quoted": model',
-    licence="cc-by-4.0",
+    license="cc-by-4.0",
     metrics={"fd": 0.3},
     lineage={"coti.pool_hash": "abc"},
 )

@@ -153,7 +153,7 @@ def test_no_column_hides_another(
     suffix: str, columns: list[tuple[str, int, str]], which: int
 ) -> None:
     """Whatever columns are called, alike or the same: the one that refuses counts, each
-    licence is there, and the highest of the unsafe ones.
+    license is there, and the highest of the unsafe ones.
     """
     names = [_spelled(*column) for column in columns]
     plain = [name for name, _, _ in columns]

@@ -150,7 +150,7 @@ def replaced(value: Any, word: str, text: str) -> Any:
     return text if value == word else value
 
 
-def test_a_licence_is_shown_and_not_run() -> None:
+def test_a_license_is_shown_and_not_run() -> None:
     """Of the real validation: its text is there, its tags are not."""
     html = verdict(HOSTILE).html
     assert "&lt;script&gt;window.ran=1" in html
