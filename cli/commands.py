@@ -25,6 +25,7 @@ class ZenMLProject(Project):
 
     root = ROOT
     commands = {  # noqa: RUF012
+        "check": ("cli.check", "check"),
         "regimes": ("cli.regimes", "regimes"),
         "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),

@@ -23,8 +23,8 @@ HEAD = """# Commands
 
 Written by `python -m tools.commands_reference` from the commands themselves; a test keeps it up to
 date. `zenml pipeline run coti_concept -c FILE` trains; `coti` does the rest. Every command has `-h`
-(or `--help`), with an example and all defaults. `regimes`, `registry`, `retrain`, `runs`, `stack`,
-`studio` and `ui` are of a checkout of this repository; the package alone has the others.
+(or `--help`), with an example and all defaults. `check`, `regimes`, `registry`, `retrain`, `runs`,
+`stack`, `studio` and `ui` are of a checkout of this repository; the package alone has the others.
 
 ## Exit codes
 
@@ -47,6 +47,7 @@ exit code is the same as without, and an error is a sentence on standard error.
 """
 
 JSON = {
+    "check": "`outcome` (`worked`, `doubtful`, `failed`); `reasons`: sentences; `facts`: numbers",
     "evaluate": "`rows`: a row a label, means over the seeds, with the keys of `scores.csv`; "
     "`table`, `plot`; `mlflow_run`",
     "pool check": "`pool`, `kind`, `counts` (`accepted`, `quarantined`, each reason), `version`, "

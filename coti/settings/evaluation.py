@@ -88,6 +88,8 @@ class PromotionSettings(Strict):
     """Absolute floor of quality for a first champion: the least R-precision."""
     min_samples: int = 64
     """Least generated and reference images behind the metrics."""
+    worked_only: bool = True
+    """Whether a run must have worked for its embedding to become the champion by itself."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -61,7 +61,7 @@ def promote(
         why: for the audit trail.
         seconds: how long to wait for somebody else's promotion to end.
         keep_gate: the settings are of the version's own run file and stay with it, for
-            :func:`kept_gate`; else they hold this once.
+            :func:`kept_gate`; else they hold this once, and a person has looked at the run.
 
     Raises:
         RegistryError: somebody else is promoting, or the file cannot be read.
@@ -75,6 +75,13 @@ def promote(
             return Verdict(True, f"version {version.version} is the champion already.")
         champion = registry.champion()
         verdict = _obstacle(registry, version)
+        outcome = version.tags.get(OUTCOME_TAG, "worked")
+        if verdict is None and keep_gate and settings.worked_only and outcome != "worked":
+            verdict = Verdict(
+                False,
+                f"not promoted: its run is {outcome}, and its report says why; look at it, then "
+                f"`coti registry promote {registry.name} {version.version} --why …`.",
+            )
         if verdict is None:
             best = None if champion is None else metrics_of(champion)
             verdict = judge_promotion(metrics_of(version), best, settings)

@@ -53,7 +53,7 @@ TINY: dict[str, Any] = {
     },
     "controller": {"max_cycles": 1},
     "selection": {"batch": 10},
-    "promotion": {"r_precision_floor": 0.0},
+    "promotion": {"r_precision_floor": 0.0, "worked_only": False},
     "evaluation": {
         "captions": ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"],
         "kid_subsets": 5,

@@ -16,9 +16,14 @@ from tests.e2e.conftest import Workspace, copy_pool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-GATE = {"r_precision_floor": 0.0}
+GATE = {"r_precision_floor": 0.0, "worked_only": False}
 """The default one, but for the first champion: that is to be a bad one."""
-EASY = {"r_precision_floor": 0.0, "fd_margin": -100.0, "r_precision_margin": -1.0}
+EASY = {
+    "r_precision_floor": 0.0,
+    "worked_only": False,
+    "fd_margin": -100.0,
+    "r_precision_margin": -1.0,
+}
 """A gate through which everything is better."""
 
 

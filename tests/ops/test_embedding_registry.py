@@ -40,6 +40,7 @@ from ops.registry.lease import hold
 from ops.registry.promotion import (
     ACCEPTED_TAG,
     GATE_TAG,
+    OUTCOME_TAG,
     VERDICT_TAG,
     accept_without_metrics,
     kept_gate,
@@ -142,14 +143,20 @@ class _Concept:
         )
 
     def add(
-        self, key: str, fd: float | None, precision: float | None, scale: float = 1.0
+        self,
+        key: str,
+        fd: float | None,
+        precision: float | None,
+        scale: float = 1.0,
+        outcome: str = "worked",
     ) -> ModelVersion:
         """Register an embedding of two vectors of norm ``2 * scale``; a word's are 1 to 3."""
         embedding = Embedding("<w>", (torch.full((2, 4), scale),))
         path = embedding.save(self.folder / key / "learned_embeds.safetensors")
         self.record.log_file(self.record.parent_id, path, key)
         root = self.record.client.get_run(self.record.parent_id).info.artifact_uri
-        tags = {VOCABULARY_TAG: Vocabulary((4,), (1.0,), (3.0,)).to_json()}
+        vocabulary = Vocabulary((4,), (1.0,), (3.0,)).to_json()
+        tags = {VOCABULARY_TAG: vocabulary, OUTCOME_TAG: outcome}
         metrics = _metrics(fd, precision)
         return self.entry.register(
             source=f"{root}/{key}",
@@ -188,6 +195,22 @@ def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
     assert concept.champion() == int(better.version)
     assert entry.aliases(better) == ["champion"]
     assert int(concept.add("c", 5.0, 0.9).version) == int(better.version)
+
+
+@pytest.mark.parametrize("outcome", ["doubtful", "failed"])
+def test_what_has_not_worked_is_no_champion_by_itself(
+    uri: str, tmp_path: Path, outcome: str
+) -> None:
+    """However good its metrics are; a person may promote it, or the run file's gate allow it."""
+    concept = _Concept(uri, tmp_path, f"{outcome} concept")
+    version = concept.add("a", 1.0, 0.99, outcome=outcome)
+    refused = promote(concept.entry, version, SETTINGS)
+    assert not refused.promoted
+    assert f"its run is {outcome}" in refused.reason
+    assert concept.entry.champion() is None
+    assert promote(concept.entry, version, SETTINGS, "looked at", keep_gate=False).promoted
+    allowed = concept.add("b", 0.1, 0.99, outcome=outcome)
+    assert promote(concept.entry, allowed, replace(SETTINGS, worked_only=False)).promoted
 
 
 def test_every_change_is_written_down_and_can_be_undone(
