@@ -96,17 +96,27 @@ def announce_preflight(facts: dict[str, float]) -> None:
         click.echo(f"{'':12}{found.outcome}: {reason}")
 
 
-def announce_cycle(history: list[dict[str, Any]], judged: dict[str, Any]) -> None:
-    """A line at the end of a cycle, the last of ``history``: a run is never silent for long."""
+def announce_cycle(
+    history: list[dict[str, Any]], judged: dict[str, Any], decision: dict[str, Any], cycles: int
+) -> None:
+    """A line at the end of a cycle, the last of ``history``: a run is never silent for long.
+
+    ``cycles`` is the number of the last one that the settings allow.
+    """
     (record,) = with_judged([CycleRecord.of(history[-1])], [judged])
     numbers = [
         f"{metric.label} {metric.format(record.metrics[metric.name])}"
         for metric in headline(record.metrics)
     ]
+    left = ""
+    if decision["go_on"]:
+        took = sum(row["seconds"] for row in history) / len(history)
+        ahead = (cycles - record.cycle) * took
+        left = f"; kept so far {decision['kept_cycle']}, at most some {ahead:.0f} s to go"
     click.echo(
-        f"Cycle {record.cycle}".ljust(12)
-        + f"{record.train_size} images in X_T, {record.seconds:.0f} s: "
-        + ", ".join(numbers)
+        f"Cycle {record.cycle} of {cycles}".ljust(14)
+        + f"{record.train_size} images in X_T, {record.pool_left} left in the pool, "
+        + f"{record.seconds:.0f} s: {', '.join(numbers)}{left}"
     )
 
 

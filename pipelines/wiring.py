@@ -6,6 +6,7 @@ Both pipelines are this wiring. Which of them it is for, the ``loop`` that it is
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from zenml import ExternalArtifact
@@ -310,7 +311,12 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         kept_features=cycles.kept_features,
         settings=run.settings.controller,
     )
-    loop.tell(announce_cycle, history=cycles.history, judged=judged)
+    loop.tell(
+        partial(announce_cycle, cycles=run.settings.controller.max_cycles),
+        history=cycles.history,
+        judged=judged,
+        decision=cycles.decision,
+    )
     loop(
         track_cycle,
         concept=run.config.concept,

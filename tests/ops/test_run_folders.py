@@ -105,14 +105,15 @@ def test_a_folder_that_is_not_ours_any_more_is_not_removed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("finished", "process", "live"),
-    [(True, "", False), (False, this_process(), True), (False, "", True), (False, "KILLED", False)],
+    [(True, "", False), (False, "THIS", True), (False, "", True), (False, "KILLED", False)],
 )
 def test_a_run_is_live_unless_it_is_known_to_have_ended(
     finished: bool, process: str, live: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ZenML's word, or a process of this machine that is there no more."""
-    if process == "KILLED":
-        process = this_process().rpartition(" ")[0] + " 1.0"
+    # Not among the parameters: each of several test processes would have others.
+    own = this_process()
+    process = {"THIS": own, "KILLED": own.rpartition(" ")[0] + " 1.0"}.get(process, process)
     metadata = {"coti_process": process} if process else {}
     run = SimpleNamespace(status=SimpleNamespace(is_finished=finished), run_metadata=metadata)
     client = SimpleNamespace(list_pipeline_runs=lambda **_: SimpleNamespace(items=[run]))

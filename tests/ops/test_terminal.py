@@ -10,14 +10,17 @@ from ops.terminal import announce_cycle, announce_pool
 
 
 def test_a_line_a_cycle(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last cycle's number and size, and the headline metrics that there are, no other."""
+    """The last cycle's number and size, the headline metrics that there are, how long it takes."""
     first, last = (CycleRecord(n, 5, 4, 10 + n, 1, 100, 41.6) for n in (0, 3))
     steering = next(metric for metric in METRICS.values() if metric.steers and metric.headline)
     row = {**last.row(), steering.name: 7.25}
     judged = {"references": 64, "seconds": 1.0, "metrics": {"fd_judge": 0.25, "kid_low": 0.1}}
-    announce_cycle(history=[first.row(), row], judged=judged)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("Cycle 3     13 images in X_T, 42 s: ")
+    rows, going = [first.row(), row], {"go_on": True, "kept_cycle": 0}
+    announce_cycle(rows, judged, going, cycles=5)
+    announce_cycle(rows, judged, {**going, "go_on": False}, cycles=5)
+    line, last_line = capsys.readouterr().out.splitlines()
+    assert line.startswith("Cycle 3 of 5  13 images in X_T, 5 left in the pool, 42 s: ")
+    assert line.removesuffix("; kept so far 0, at most some 83 s to go") == last_line
     assert f"{steering.label} {steering.format(7.25)}" in line
     assert "0.250" in line
     assert METRICS["r_precision"].label not in line
