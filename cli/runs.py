@@ -58,10 +58,19 @@ def list_(output: str, as_json: bool) -> None:
         click.echo(f"There is no run in {output}: `zenml pipeline run coti_concept` makes one.")
         return
     rows = [
-        [run.name, run.concept, run.seed, run.finished, run.cycles, run.kept_cycle, _size(run)]
+        [
+            run.name,
+            run.concept,
+            run.seed,
+            run.outcome,
+            run.finished,
+            run.cycles,
+            run.kept_cycle,
+            _size(run),
+        ]
         for run in found
     ]
-    print_table(["run", "concept", "seed", "finished", "cycles", "kept", "size"], rows)
+    print_table(["run", "concept", "seed", "verdict", "finished", "cycles", "kept", "size"], rows)
 
 
 @runs.command()

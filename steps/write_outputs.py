@@ -96,6 +96,7 @@ def write_outputs(
             part,
             concept=concept,
             seed=int(config["seed"]),
+            outcome=str(verdict["outcome"]),
             cycles=len(rows),
             kept_cycle=int(decision["kept_cycle"]),
             mlflow_run=str(registration["mlflow_run"]),

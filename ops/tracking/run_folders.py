@@ -37,6 +37,8 @@ class RunFolder:
     folder: Path
     concept: str | None
     seed: int | None
+    outcome: str | None
+    """Whether it worked (:mod:`coti.loop.verdict`)."""
     finished: str | None
     """UTC, ISO 8601."""
     cycles: int | None
@@ -47,12 +49,20 @@ class RunFolder:
 
 
 def write_summary(
-    folder: Path, *, concept: str, seed: int, cycles: int, kept_cycle: int, mlflow_run: str
+    folder: Path,
+    *,
+    concept: str,
+    seed: int,
+    outcome: str,
+    cycles: int,
+    kept_cycle: int,
+    mlflow_run: str,
 ) -> Path:
     """Write ``run.json`` into a run's folder: what lists of runs tell."""
     values = {
         "concept": concept,
         "seed": seed,
+        "outcome": outcome,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "cycles": cycles,
         "kept_cycle": kept_cycle,
@@ -149,6 +159,7 @@ def _read(path: Path) -> RunFolder:
         folder=path,
         concept=text("concept"),
         seed=number("seed"),
+        outcome=text("outcome"),
         finished=text("finished"),
         cycles=number("cycles"),
         kept_cycle=number("kept_cycle"),

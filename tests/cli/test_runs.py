@@ -31,7 +31,7 @@ def test_runs_are_listed_and_shown(tmp_path: Path) -> None:
     """For people in a table, for scripts as one value with the same names."""
     make_run(tmp_path, "one", seed=3)
     table = _coti(tmp_path, "list").output
-    assert [each.split()[:3] for each in table.splitlines()][1] == ["one", "boot", "3"]
+    assert [each.split()[:4] for each in table.splitlines()][1] == ["one", "boot", "3", "worked"]
     (listed,) = json.loads(_coti(tmp_path, "list", "--json").output)
     shown = json.loads(_coti(tmp_path, "show", "--json").output)
     assert shown.pop("files") == ["learned_embeds.safetensors", "run.json"]

@@ -24,7 +24,14 @@ from ops.tracking.run_folders import (
 
 def make_run(output: Path, name: str, **summary: Any) -> Path:
     """A run's folder as `write_outputs` leaves it."""
-    values = {"concept": "boot", "seed": 0, "cycles": 6, "kept_cycle": 5, "mlflow_run": "r"}
+    values = {
+        "concept": "boot",
+        "seed": 0,
+        "outcome": "worked",
+        "cycles": 6,
+        "kept_cycle": 5,
+        "mlflow_run": "r",
+    }
     with whole_folder(output / name, replace=True) as part:
         (part / EMBEDDING).write_bytes(b"x" * 100)
         write_summary(part, **{**values, **summary})
@@ -36,7 +43,7 @@ def test_a_run_says_what_it_was(tmp_path: Path) -> None:
     """What its file holds, and how large it is; by its name or as the newest."""
     make_run(tmp_path, "one", seed=3)
     (run,) = run_folders(str(tmp_path))
-    assert (run.concept, run.seed, run.cycles, run.kept_cycle) == ("boot", 3, 6, 5)
+    assert (run.concept, run.seed, run.outcome, run.kept_cycle) == ("boot", 3, "worked", 5)
     assert run.bytes > 200
     assert run.finished is not None
     assert run.finished.endswith("+00:00")
