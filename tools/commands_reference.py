@@ -62,8 +62,8 @@ JSON = {
     "retrain": "a list: `concept`, `action` (`unchanged`, `promoted`, `challenger`, `failed`), "
     "`reason`, `changed`, `version`, `metrics`, `champion` (metrics of the one before), `run_id`; "
     "with `--dry-run` `file`, `changed`",
-    "runs list": "a list, the newest first: `name`, `folder`, `concept`, `seed`, `outcome`, `finished`, "
-    "`cycles`, `kept_cycle`, `mlflow_run`, `bytes` (of the folder alone)",
+    "runs list": "a list, the newest first: `name`, `folder`, `concept`, `seed`, `outcome`, "
+    "`finished`, `cycles`, `kept_cycle`, `mlflow_run`, `bytes` (of the folder alone)",
     "runs show": "one of these, and `files`",
     "stack check": "a list: `state` (`ok`, `FAIL`, `skip`), `what`, `said`",
 }
