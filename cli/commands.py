@@ -25,7 +25,7 @@ class ZenMLProject(Project):
 
     root = ROOT
     commands = {  # noqa: RUF012
-        "check": ("cli.check", "check"),
+        "check": ("cli.check_run", "check"),
         "regimes": ("cli.regimes", "regimes"),
         "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),

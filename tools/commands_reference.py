@@ -86,7 +86,9 @@ Of commands and options; click's own, a line in the shell's start file:
 
 def every_command() -> Iterator[tuple[str, click.Context]]:
     """Words after ``coti``, and a context of each command and group, in order."""
-    yield from _below(click.Context(cli, info_name="coti", max_content_width=WIDTH), "")
+    # With its own settings: -h is one of them.
+    context = click.Context(cli, info_name="coti", max_content_width=WIDTH, **cli.context_settings)
+    yield from _below(context, "")
 
 
 def _below(context: click.Context, words: str) -> Iterator[tuple[str, click.Context]]:

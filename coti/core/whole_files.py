@@ -35,6 +35,7 @@ __all__ = [
     "point_link",
     "private_folder",
     "refuse_foreign",
+    "remove_ours",
     "require_writable",
     "temporary_folder",
     "tensor_bytes",
@@ -232,6 +233,22 @@ def is_ours(folder: Path) -> bool:
         inside = os.lstat(folder / MARKER)
         return stat.S_ISDIR(os.lstat(folder).st_mode) and stat.S_ISREG(inside.st_mode)
     return False
+
+
+def remove_ours(folder: Path) -> None:
+    """Remove a folder of ours; no link in it is followed.
+
+    It is gone at once for whoever looks. Killed from there on, the next one that writes beside it
+    removes the rest.
+
+    Raises:
+        StoreError: it is not one that we made.
+    """
+    if not is_ours(folder):
+        raise StoreError(f"{folder} is no folder of ours: it is left as it is.")
+    part = folder.with_name(f".coti-{secrets.token_hex(8)}.part")
+    folder.rename(part)
+    shutil.rmtree(part)
 
 
 @contextmanager

@@ -105,9 +105,9 @@ class RunSettings(Strict):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         """Whoever reads a run file, ZenML too, takes its ``preset`` for what it stands for."""
-        from pydantic_core import core_schema
+        from pydantic import BeforeValidator
 
-        return core_schema.no_info_before_validator_function(with_preset, handler(source))
+        return BeforeValidator(with_preset).__get_pydantic_core_schema__(source, handler)
 
     @property
     def asked_for(self) -> str:

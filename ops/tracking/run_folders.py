@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from typing import Any
 
 from coti.core.errors import StoreError
 from coti.core.text_files import read_json
-from coti.core.whole_files import is_ours, plain_name, point_link, write_whole
+from coti.core.whole_files import is_ours, plain_name, point_link, remove_ours, write_whole
 from ops.stack.locations import LATEST, ROOT
 
 __all__ = ["RunFolder", "find_run", "is_live", "remove_run", "run_folders", "write_summary"]
@@ -115,15 +113,9 @@ def remove_run(run: RunFolder) -> None:
     Raises:
         StoreError: it is not ours any more.
     """
-    if not is_ours(run.folder):
-        raise StoreError(f"{run.folder} is no folder of ours: it is left as it is.")
     output, link = run.folder.parent, run.folder.with_name(LATEST)
     was_latest = link.is_symlink() and Path(os.readlink(link)).name == run.name
-    # Gone at once for whoever looks; killed from here on, the next one that writes beside it
-    # removes the rest. No link is followed.
-    part = run.folder.with_name(f".coti-{secrets.token_hex(8)}.part")
-    run.folder.rename(part)
-    shutil.rmtree(part)
+    remove_ours(run.folder)
     if was_latest:
         left = run_folders(str(output))
         if left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import subprocess
 import sys
@@ -94,7 +95,8 @@ def test_examples_are_command_lines() -> None:
     """Each option that an example gives is one of its command's."""
     for words, command in _every():
         own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
-        for line in (command.help or "").splitlines():
+        help_text = re.sub(r"\\\s*\n", " ", command.help or "")  # lines that go on
+        for line in help_text.splitlines():
             if line.strip().startswith(f"coti {words} ") and not hasattr(command, "commands"):
                 given = [word for word in shlex.split(line) if word.startswith("-")]
                 assert set(given) <= own, line

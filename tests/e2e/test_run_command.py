@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from coti.loop.verdict import EXIT_CODES
 from tests.e2e.conftest import Workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -36,7 +37,8 @@ def test_a_run_with_changes_is_the_run_of_a_file_that_has_them(workspace: Worksp
     path = workspace.config("plain", preset="bundled")
     said = ("--set", "controller.max_cycles=0", "--set", "strategy=seeds", "--seed", "3")
     done = workspace.command("coti", "run", "-c", str(path), *said, cold=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    # Two steps teach nothing, and the verdict says so.
+    assert done.returncode in EXIT_CODES.values(), done.stdout[-3000:] + done.stderr[-3000:]
     assert "Registry    ankle-boot version" in done.stdout + done.stderr
     logs = set((workspace.root / ".coti" / "logs").glob("*.log"))
     workspace.run(workspace.config("changed", **changes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from coti.core.weights import hash_of
 from coti.encoders.autoencoder import AutoencoderEncoder
 from coti.encoders.open_clip_encoder import OpenClipEncoder, load_image_text_encoder
 from coti.encoders.protocol import normalized
+from coti.settings.from_yaml import read_run_file
 from tests.adversary.connections import connections
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -279,8 +279,11 @@ def test_the_configurations_scorers_match_their_weights(name: str) -> None:
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    text = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
-    pairs = set(re.findall(r"model: (ViT\S+)(?: *#.*)?\s+pretrained: (\S+)", text))
+    settings = read_run_file(ROOT / "configs" / f"{name}.yaml")
+    parts = (settings.scorer, settings.concept_score)
+    judge = settings.evaluation.judge, settings.evaluation.judge_pretrained
+    given = [(part.model, part.pretrained) for part in parts] + [judge]
+    pairs = {(model, tag) for model, tag in given if str(model).startswith("ViT")}
     assert pairs
     for model, tag in pairs:
         wanted = bool(get_pretrained_cfg(model, tag).get("quick_gelu"))

@@ -88,7 +88,7 @@ def test_a_fairer_embedding_is_evener(bundled: TextToImageModel) -> None:
                 {"": ["a photo of a {}"]},
                 GENERATION,
                 seed,
-                images_per_prompt=48,
+                images_per_prompt=32,
                 classes=classes,
             )
             for seed in range(2)

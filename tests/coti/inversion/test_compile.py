@@ -204,5 +204,3 @@ def test_the_default_backend_learns_the_same_embedding(
     start = Embedding.initial(model, TOKEN)
     moved = (plain.embedding.parts[0] - start.parts[0]).abs().max()
     assert (compiled.embedding.parts[0] - plain.embedding.parts[0]).abs().max() < 1e-3 * moved
-    again = train(model, images, settings=COMPILED)
-    assert torch.equal(again.embedding.parts[0], compiled.embedding.parts[0])

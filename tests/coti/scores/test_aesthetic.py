@@ -314,7 +314,8 @@ def test_replayed_ratings_are_the_starts_within_the_scale() -> None:
     some = replayed_ratings(head, features, 7, seed=1)
     assert len(some.ratings) == 7
     assert len(some.features.unique(dim=0)) == 7
-    assert torch.equal(some.ratings, head.rating(some.features))
+    # The library of matrices rounds 7 rows and 40 in ways of their own.
+    torch.testing.assert_close(some.ratings, head.rating(some.features))
     assert torch.equal(some.features, replayed_ratings(head, features, 7, seed=1).features)
     assert not torch.equal(some.features, replayed_ratings(head, features, 7, seed=2).features)
     assert len(replayed_ratings(head, features, 1000, seed=1).ratings) == 40

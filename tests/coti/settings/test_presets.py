@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,12 @@ from pydantic import create_model
 
 from coti.core.errors import ConfigError
 from coti.settings import RunSettings
-from coti.settings.from_yaml import parse_settings, read_run_file, read_yaml
+from coti.settings.from_yaml import parse_settings, read_run_file
 from coti.settings.matching_models import require_matching_models
-from coti.settings.presets import PRESETS, merged, preset_values, says, with_preset
+from coti.settings.presets import PRESETS, merged, preset_values, says
 from ops.stack.settings_schema import remember_schema
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-BEFORE = {
-    "paper": "267d7499045ff137",
-    "sd15": "49707e2c98a9301b",
-    "sd2": "5ab6d21c0d89fcde",
-    "sdxl": "96f6e57e7b7d4403",
-}
-"""Hashes of these run files' keys from when they held all of them themselves."""
 OTHERS = sorted(set(PRESETS) - {"bundled"})
-
-
-@pytest.mark.parametrize("name", BEFORE)
-def test_a_run_file_over_a_preset_means_what_it_meant(name: str) -> None:
-    """The same keys with the same values as before there were presets."""
-    values = with_preset(read_yaml(CONFIGS / f"{name}.yaml")["parameters"]["config"])
-    found = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-    assert found[:16] == BEFORE[name]
 
 
 @pytest.mark.parametrize("name", PRESETS)
