@@ -92,6 +92,8 @@ def every_command() -> Iterator[tuple[str, click.Context]]:
 
 
 def _below(context: click.Context, words: str) -> Iterator[tuple[str, click.Context]]:
+    # A command keeps the help option that it made first, in whatever context that was.
+    vars(context.command)["_help_option"] = None
     yield words, context
     command = context.command
     if not isinstance(command, click.Group):

@@ -286,7 +286,7 @@ def _shards(random: random.Random, root: Path) -> None:
             for _ in range(random.randint(1, 9)):
                 data[random.randrange(len(data))] = random.randrange(256)
         elif how == 3:
-            data = bytearray(gzip.compress(data))
+            data = bytearray(gzip.compress(data, mtime=0))
         elif how == 4:
             member = tarfile.TarInfo("x")
             member.type = random.choice((tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME))
