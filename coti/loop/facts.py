@@ -74,7 +74,6 @@ def generation_facts(
         facts["generated_like_training"] = share_above(near, rest)
     if len(shown) >= 2:
         own = nearest(shown, shown, others=True)
-        facts["generated_nearest"] = share_above(near, own)
         if len(generated) >= 2:
             facts["variety"] = spread(generated) / max(spread(shown), 1e-6)
             facts["memorised"] = float((near > own.amax()).double().mean())
