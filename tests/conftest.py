@@ -6,11 +6,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.warm_start import leave_writing_to_the_system
+from tests.warm_start import CHECKOUT, leave_writing_to_the_system
 
 leave_writing_to_the_system()
 
@@ -24,6 +25,12 @@ def _folder() -> str:
 
 
 os.environ["ZENML_CONFIG_PATH"] = _folder()
+# So has it a repository of its own: ZenML writes the active stack into the checkout's `.zen`, which
+# other processes of tests read meanwhile, and which is its user's, too.
+_repository = _folder()
+Path(_repository, ".zen").mkdir()
+_source_root = str(Path(__file__).resolve().parents[1])
+os.environ.update(zip(CHECKOUT, (_repository, _source_root), strict=True))
 # What processes of tests make once for all of them; the first one's, whose environment they have.
 if "COTI_TESTS_SHARED" not in os.environ:
     os.environ["COTI_TESTS_SHARED"] = _folder()

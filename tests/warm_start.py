@@ -28,6 +28,9 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
 
+# Where the tests' checkout is, to ZenML (tests/conftest.py); a workspace's commands look for theirs.
+CHECKOUT = ("ZENML_REPOSITORY_PATH", "ZENML_CUSTOM_SOURCE_ROOT")
+
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -113,7 +116,7 @@ class WarmStart:
         self._folder = folder
         # No test's folder: a socket's path may have 107 characters.
         self._socket = folder / "s"
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        clean = {key: os.environ[key] for key in os.environ if key not in (*CHECKOUT, "PYTHONPATH")}
         with (folder / "server.log").open("wb") as log:
             self._server = subprocess.Popen(
                 [sys.executable, "-W", "ignore", __file__, str(self._socket)],

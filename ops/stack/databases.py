@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -130,6 +130,18 @@ def require_databases(root: Path = ROOT) -> None:
         problem = database_problem(path, library)
         if problem is not None:
             raise StoreError(problem)
+
+
+def make_private(folder: Path) -> None:
+    """Databases below are for their owner alone, also where the folder is opened later.
+
+    They hold passwords and keys. Another command may be at work there, whose files come and go.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if ".db" in name:
+                with suppress(FileNotFoundError):
+                    os.chmod(os.path.join(place, name), 0o600)
 
 
 def sqlite_sentence(error: BaseException) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from coti.core.errors import ConfigError, StoreError
 from ops.quiet import ROOT, quiet_terminal
-from ops.stack.databases import made_whole, require_databases, zenml_database
+from ops.stack.databases import made_whole, make_private, require_databases, zenml_database
 from ops.stack.moved_state import settle, state_lock
 from ops.stack.sqlite import PREFIX, use_write_ahead_log
 from ops.stack.stack_files import Component, StackFile, read_stack
@@ -66,8 +66,7 @@ def _register(name: str, root: Path) -> str:
     _stack(client, definition)
     use_write_ahead_log(client.zen_store.url)
     _prepare_mlflow(definition, root)
-    for path in (root / ".coti").glob("**/*.db*"):
-        path.chmod(0o600)  # passwords, keys: also where the folder is opened later
+    make_private(root / ".coti")
     return definition.name
 
 

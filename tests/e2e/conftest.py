@@ -21,7 +21,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from coti.loop.verdict import EXIT_CODES
-from tests.warm_start import warm_start
+from tests.warm_start import CHECKOUT, warm_start
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "configs")
@@ -63,6 +63,20 @@ TINY: dict[str, Any] = {
 """The quickstart in small: everything real, few steps, one image in five."""
 
 
+def checkpoints_below(folder: Path) -> list[Path]:
+    """Training checkpoints below ``folder``, in which a run may be at work.
+
+    ``rglob`` raises for a folder that is gone since it was listed; ``os.walk`` goes on.
+    """
+    return [
+        Path(place, name)
+        for place, _, names in os.walk(folder)
+        if "coti_checkpoints" in Path(place).parts
+        for name in names
+        if name == "checkpoint.safetensors"
+    ]
+
+
 @dataclass
 class Workspace:
     """A copy of the code, links to the assets, a state of its own."""
@@ -74,8 +88,9 @@ class Workspace:
     @property
     def env(self) -> dict[str, str]:
         """Environment of the commands."""
+        here = {key: value for key, value in os.environ.items() if key not in CHECKOUT}
         return {
-            **os.environ,
+            **here,
             "PYTHONPATH": str(self.root),
             "ZENML_CONFIG_PATH": str(self.state / "zenml"),
             "PYTHONWARNINGS": "default",
@@ -164,7 +179,7 @@ class Workspace:
 
     def checkpoints(self) -> list[Path]:
         """Training checkpoints in the artifact store."""
-        return list(self.root.rglob("coti_checkpoints/**/checkpoint.safetensors"))
+        return checkpoints_below(self.root)
 
     def vectors(self) -> bytes:
         """The tensor's bytes of the embedding that the newest run learned."""

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from docker.errors import DockerException, NotFound
 
-from tests.e2e.conftest import ROOT, TINY, Workspace, make_workspace
+from tests.e2e.conftest import ROOT, TINY, Workspace, checkpoints_below, make_workspace
 
 pytestmark = [
     pytest.mark.e2e,
@@ -260,7 +260,7 @@ def test_a_step_container_killed_in_mid_training_goes_on(
         while not stop.is_set() and not killed.is_set():
             for container in engine.containers.list(filters={"ancestor": image}):
                 words = " ".join(container.attrs["Config"]["Cmd"] or [])
-                checkpoints = list(space.state.rglob("coti_checkpoints/*/*/checkpoint*"))
+                checkpoints = checkpoints_below(space.state)
                 if "train_cycle" in words and checkpoints:
                     try:
                         container.kill()
