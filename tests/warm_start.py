@@ -28,7 +28,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
 
-# Where the tests' checkout is, to ZenML (tests/conftest.py); a workspace's commands look for theirs.
+# To ZenML, where the checkout of the tests is (tests/conftest.py); workspaces have their own.
 CHECKOUT = ("ZENML_REPOSITORY_PATH", "ZENML_CUSTOM_SOURCE_ROOT")
 
 LIBRARIES = (
