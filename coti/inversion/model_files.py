@@ -117,7 +117,7 @@ def _download(repository: str, revision: str | None) -> Path:
         folder = _snapshot(repository, revision)
     except errors.GatedRepoError as error:
         raise ModelError(
-            f"{where} is gated: accept its licence on the hub with your account and log in with "
+            f"{where} is gated: accept its license on the hub with your account and log in with "
             f"`hf auth login`. {alternatives}"
         ) from error
     except errors.RevisionNotFoundError as error:

@@ -43,7 +43,7 @@ REASONS: dict[str, str] = {
     "too_small": "The shorter side is below pool_rules.min_side.",
     "odd_aspect": "Longer over shorter side is above pool_rules.max_aspect_ratio.",
     "caption_too_long": "The caption is longer than pool_rules.max_raw_caption_length.",
-    "license": "The licence is not in pool_rules.allowed_licenses.",
+    "license": "The license is not in pool_rules.allowed_licenses.",
     "watermark": "pwatermark is above pool_rules.max_watermark.",
     "unsafe": "punsafe is above pool_rules.max_unsafe, or nsfw is not in pool_rules.allowed_nsfw.",
     "low_similarity": "The table's similarity is below pool_rules.min_similarity.",

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from coti.core.errors import ConfigError
-from coti.settings.presets import PRESETS, preset_values, with_preset
+from coti.settings.presets import PRESETS, preset_values, says, with_preset
 from coti.settings.run import RunSettings, flat
 
 __all__ = ["require_matching_models"]
@@ -39,8 +39,8 @@ def require_matching_models(values: Mapping[str, Any]) -> None:
     left = [key for key in bundled if key.startswith(_MEASURE) and key not in written]
     if left:
         raise ConfigError(
-            f"{_BASE} is {base!r}, but {', '.join(left)} are left at the bundled models, which are "
-            f"for 32×32 images of Fashion-MNIST: set preset: {_fitting(base, written)}, or these "
+            f"{_BASE} is {base!r}, but {', '.join(left)} are left at those of preset bundled "
+            f"({says('bundled').rstrip('.')}): set preset: {_fitting(base, written)}, or these "
             "keys to models of your own."
         )
 

@@ -141,7 +141,7 @@ def test_a_model_is_fetched_at_its_pinned_revision(hub: str) -> None:
 @pytest.mark.parametrize(
     ("name", "revision", "says"),
     [
-        ("gated/model", None, r"gated/model is gated: accept its licence .* `hf auth login`"),
+        ("gated/model", None, r"gated/model is gated: accept its license .* `hf auth login`"),
         ("no/model", None, r"no/model is neither a folder here nor on the hub \(or is private\)"),
         ("good/model", "nope", r"good/model has no revision nope"),
     ],
