@@ -109,6 +109,11 @@ class Started:
         return out, err
 
 
+def elsewhere(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for commands that look for a checkout of their own, where they are started."""
+    return {key: value for key, value in environment.items() if key not in CHECKOUT}
+
+
 class WarmStart:
     """The server, and how to ask it."""
 
@@ -116,7 +121,7 @@ class WarmStart:
         self._folder = folder
         # No test's folder: a socket's path may have 107 characters.
         self._socket = folder / "s"
-        clean = {key: os.environ[key] for key in os.environ if key not in (*CHECKOUT, "PYTHONPATH")}
+        clean = {key: value for key, value in elsewhere(os.environ).items() if key != "PYTHONPATH"}
         with (folder / "server.log").open("wb") as log:
             self._server = subprocess.Popen(
                 [sys.executable, "-W", "ignore", __file__, str(self._socket)],
@@ -144,7 +149,8 @@ class WarmStart:
             assert self._server.poll() is None, (self._folder / "server.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        order = {"words": list(words), "cwd": str(cwd), "env": dict(env), "folder": str(folder)}
+        env = elsewhere(env)
+        order = {"words": list(words), "cwd": str(cwd), "env": env, "folder": str(folder)}
         connection.sendall(json.dumps(order).encode() + b"\n")
         return Started(connection, folder)
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from coti.loop.verdict import EXIT_CODES
-from tests.warm_start import CHECKOUT, warm_start
+from tests.warm_start import elsewhere, warm_start
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("coti", "ops", "steps", "pipelines", "materializers", "cli", "configs")
@@ -88,9 +88,8 @@ class Workspace:
     @property
     def env(self) -> dict[str, str]:
         """Environment of the commands."""
-        here = {key: value for key, value in os.environ.items() if key not in CHECKOUT}
         return {
-            **here,
+            **elsewhere(os.environ),
             "PYTHONPATH": str(self.root),
             "ZENML_CONFIG_PATH": str(self.state / "zenml"),
             "PYTHONWARNINGS": "default",

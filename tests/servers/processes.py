@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.coti.pool.s3_server import free_port
 from tests.e2e.conftest import Workspace
+from tests.warm_start import elsewhere
 
 __all__ = [
     "MARIADB",
@@ -142,7 +143,7 @@ def mariadb(folder: Path) -> Iterator[int]:
 def application(server: str, folder: Path, env: Mapping[str, str], health: str) -> Iterator[str]:
     """``python -m ops.stack.servers SERVER``, as in the image; its address once it is healthy."""
     port = free_port()
-    whole = {**os.environ, "PYTHONPATH": str(ROOT), "COTI_BIND": "127.0.0.1",
+    whole = {**elsewhere(os.environ), "PYTHONPATH": str(ROOT), "COTI_BIND": "127.0.0.1",
              "COTI_PORT": str(port), **env}  # fmt: skip
     words = [sys.executable, "-m", "ops.stack.servers", server]
     with _serving(words, folder / f"{server}.log", whole, port, health) as address:
