@@ -19,6 +19,7 @@ import torch
 import yaml
 
 from coti.inversion.adapters.embedding import Embedding
+from tests.warm_start import warm_start
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,14 +90,20 @@ def test_the_documented_command_trains_one_embedding_on_two_processes(tmp_path: 
     assert f"{STEPS} steps, {2 * STEPS * BATCH} image-steps." in said
 
     doubled = _config(tmp_path, gradient_accumulation_steps=2)
+    train = str(Path(sys.executable).with_name("coti"))
     for config, path, factor in ((doubled, alone, 2), (_config(tmp_path), half, 1)):
-        train = ["coti", "train", str(IMAGES), "-c", str(config), "--output", str(path)]
-        assert f"{factor * STEPS * BATCH} image-steps." in _run(train, tmp_path)
-
-    words.remove("--multi_gpu")
-    with pytest.raises(AssertionError, match=r"Give --multi_gpu as well"):
-        _run(words, tmp_path)
+        given = [train, "train", str(IMAGES), "-c", str(config), "--output", str(path)]
+        done = warm_start().run(given, ROOT, {**os.environ, "OMP_NUM_THREADS": "1"})
+        assert f"{factor * STEPS * BATCH} image-steps." in done.stdout, done.stderr
 
     two, one, other = (Embedding.load(path).parts[0] for path in (launched, alone, half))
     torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4)
     assert float((two - other).abs().max()) > 1e-2
+
+
+def test_one_process_where_several_were_asked_for_is_said(tmp_path: Path) -> None:
+    """What accelerate does without ``--multi_gpu``, and by what the process knows it."""
+    script = tmp_path / "train.py"
+    script.write_text("from coti.inversion.processes import Processes; Processes()")
+    with pytest.raises(AssertionError, match=r"Give --multi_gpu as well"):
+        _run(["accelerate", "launch", "--num_processes", "2", str(script)], tmp_path)
