@@ -34,7 +34,7 @@ def track_cycle(
     scores: pd.DataFrame | None,
     picked: pd.DataFrame | None,
     pool_images: PoolImages,
-    validation_report: HTMLString,
+    pool_report: HTMLString,
     params: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
@@ -56,8 +56,8 @@ def track_cycle(
     record.log_curve(run_id, rows_of(named))
     with temporary_folder() as folder:
         if cycle == 0:
-            page = folder / "validation.html"
-            page.write_text(str(validation_report), encoding="utf-8")
+            page = folder / "pool.html"
+            page.write_text(str(pool_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
         path = embedding.save(folder / "learned_embeds.safetensors")
         record.log_embedding(run_id, path)

@@ -98,8 +98,8 @@ class RunReport:
     seeds: Sequence[bytes] = ()
     quarantine: Sequence[tuple[str, int, Sequence[str]]] = ()
     """Reason, how many, and names of a few."""
-    validation_html: str | Path | None = None
-    """The pool's validation result, a page beside this one."""
+    pool_report: str | Path | None = None
+    """The page on the pool, beside this one."""
     config: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | Path] = field(default_factory=dict)
@@ -150,7 +150,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         config=flat(report.config),
         lineage=report.lineage.items(),
         files=[(name, *_link(file, path)) for name, file in report.files.items()],
-        validation=_link(report.validation_html, path)[0] if report.validation_html else "",
+        pool_report=_link(report.pool_report, path)[0] if report.pool_report else "",
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     )
 

@@ -1,0 +1,50 @@
+"""The options of what part of an image is used: ``--fit`` and ``--focus``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from coti.core.errors import ConfigError
+from coti.settings import ImageSettings
+
+__all__ = ["fit_options"]
+
+
+def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command ``fit``, a :class:`coti.core.fitting.Fit`, as a run file's ``images`` do."""
+
+    @click.option(
+        "--fit",
+        "how",
+        type=click.Choice(("crop", "pad", "contain")),
+        default="crop",
+        help="How images become squares, as `images.fit` of a run file.",
+    )
+    @click.option("--focus", default="center", help="What crop keeps: a side, or X,Y from 0 to 1.")
+    @wraps(command)
+    def with_fit(*args: Any, how: Any, focus: str, **values: Any) -> Any:
+        return command(*args, fit=ImageSettings(how, _point(focus)).rule, **values)
+
+    return with_fit
+
+
+def _point(focus: str) -> Any:
+    """A name, or a point.
+
+    >>> _point("top"), _point("0.5,0.3")
+    ('top', (0.5, 0.3))
+    """
+    sides = ("center", "top", "bottom", "left", "right")
+    if focus in sides:
+        return focus
+    try:
+        across, down = (float(part) for part in focus.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"--focus {focus}: give one of {', '.join(sides)}, or a point such as 0.5,0.3."
+        ) from error
+    return across, down
