@@ -17,7 +17,7 @@ from coti.loop.record import CycleRecord, with_judged
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
 from ops.tracking.run_report import rows_of
-from ops.tracking.selection_samples import picked_and_refused
+from ops.tracking.selection_samples import sheets
 
 __all__ = ["track_cycle"]
 
@@ -65,7 +65,7 @@ def track_cycle(
             table = folder / "selection.parquet"
             scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)
             record.log_file(run_id, table, "selection")
-            for name, ids, captions in picked_and_refused(scores, picked):
+            for name, ids, captions in sheets(scores, picked):
                 image = folder / f"{name}.png"
                 sheet = contact_sheet(pool_images.tensor(ids), columns=10, captions=captions)
                 sheet.save(image)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cut_sentence", "shaded", "shares_cut"]
 
-_SHADE = 0.3
+_SHADE = 0.4
 """Brightness of what is cut off."""
 
 
