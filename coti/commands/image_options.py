@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from coti.core.errors import ConfigError
 from coti.settings import ImageSettings
 
 __all__ = ["fit_options"]
@@ -33,18 +32,12 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _point(focus: str) -> Any:
-    """A name, or a point.
+    """A point where it is one, else the name.
 
     >>> _point("top"), _point("0.5,0.3")
     ('top', (0.5, 0.3))
     """
-    sides = ("center", "top", "bottom", "left", "right")
-    if focus in sides:
-        return focus
     try:
-        across, down = (float(part) for part in focus.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            f"--focus {focus}: give one of {', '.join(sides)}, or a point such as 0.5,0.3."
-        ) from error
-    return across, down
+        return tuple(float(part) for part in focus.split(","))
+    except ValueError:
+        return focus
