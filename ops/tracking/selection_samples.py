@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,8 @@ __all__ = ["KINDS", "SHOWN", "by_kind", "sample", "sheets"]
 
 SHOWN = 30
 """Most images of a kind."""
+_LINE = 16
+"""Characters that stand below an image of a sheet."""
 KINDS = ("picked", "not_drawn", "held_back")
 """What became of a candidate: it joined X_T; it passed and was not drawn; it did not pass."""
 
@@ -44,6 +48,8 @@ def sheets(scores: pd.DataFrame, picked: pd.DataFrame) -> list[tuple[str, list[s
         shown = rows.head(SHOWN) if kind == "picked" else sample(rows)
         if len(shown):
             parts = zip(shown["s_aes"], shown["s_con"], shown["reason"], strict=True)
-            captions = [f"{aes:.1f} / {con:.1f}\n{reason}" for aes, con, reason in parts]
+            captions = [
+                f"{aes:.1f} / {con:.1f}\n{fill(reason, _LINE)}" for aes, con, reason in parts
+            ]
             found.append((kind, [str(each) for each in shown["id"]], captions))
     return found

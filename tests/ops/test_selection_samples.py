@@ -40,7 +40,7 @@ def test_few_or_none_are_shown_whole() -> None:
     found = {name: (ids, said[0]) for name, ids, said in sheets(scores, scores.head(3))}
     assert found == {
         "picked": (["p000", "p001", "p002"], "5.0 / 5.0\npicked"),
-        "not_drawn": (["p003"], "5.0 / 5.0\npassed, not drawn"),
+        "not_drawn": (["p003"], "5.0 / 5.0\npassed, not\ndrawn"),
         "held_back": (["p004"], "5.0 / 5.0\nS_aes below 6"),
     }
     assert [name for name, _, _ in sheets(scores, scores)] == ["picked"]
