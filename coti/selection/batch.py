@@ -77,7 +77,7 @@ def held_back(gates: Mapping[str, torch.Tensor], count: int) -> list[str]:
     ['', 'dark']
     """
     said = [""] * count
-    for words, passed in reversed(gates.items()):
+    for words, passed in reversed(list(gates.items())):
         said = [known if fine else words for known, fine in zip(said, passed.tolist(), strict=True)]
     return said
 

@@ -12,7 +12,7 @@ from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
-from coti.settings.images import ImageSettings
+from coti.settings.image_fit import ImageSettings
 from coti.settings.ingestion import PoolSettings
 from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.presets import with_preset
