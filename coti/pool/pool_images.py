@@ -105,18 +105,19 @@ class PoolImages:
         with self._whole():
             self._file = pq.ParquetFile(source, memory_map=self.local)
             index = self._file.read(columns=["id", "sha256"])
-            self.ids: list[str] = index.column("id").to_pylist()
-            """Of all rows."""
+            rows: list[str] = index.column("id").to_pylist()
             hashes = index.column("sha256").to_pylist()
-            self.hashes: dict[str, bytes] = dict(zip(self.ids, hashes, strict=True))
+            self.hashes: dict[str, bytes] = dict(zip(rows, hashes, strict=True))
+            """Of every row, in the file's order."""
+            self.ids = [name for name in rows if not name.startswith(_WHOLE)]
             row = 0
             for group in range(self._file.num_row_groups):
                 for offset in range(self._file.metadata.row_group(group).num_rows):
-                    self._place[self.ids[row]] = (group, offset)
+                    self._place[rows[row]] = (group, offset)
                     row += 1
 
     def __len__(self) -> int:
-        return sum(not identity.startswith(_WHOLE) for identity in self.ids)
+        return len(self.ids)
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._place
@@ -151,14 +152,14 @@ class PoolImages:
 
     def check(self) -> None:
         """Look at every image; raises where one is not what was written."""
-        for _ in self._read(self.ids):
+        for _ in self._read(list(self.hashes)):
             pass
 
     def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
         """Write all images, or those of ``ids`` in their order, whole or not at all."""
         with whole_file(Path(path)) as part:
             writer = ImageWriter(part)
-            chosen = self.ids if ids is None else list(ids)
+            chosen = list(self.hashes if ids is None else ids)
             for start in range(0, len(chosen), _GROUP_ROWS):
                 some = chosen[start : start + _GROUP_ROWS]
                 for identity, data in zip(some, self.png(some), strict=True):

@@ -13,6 +13,7 @@ from coti.core.images import from_pil
 from coti.pool.cut_images import cut_sentence
 from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.ingest import ingest
+from coti.pool.pool_images import PoolImages
 from coti.pool.pool_report import render_report
 from coti.pool.references import read_references
 from coti.pool.validation import validate
@@ -21,7 +22,7 @@ from tests.coti.pool.conftest import encoded, image
 
 
 def test_pool_and_references_are_cut_alike_and_it_is_said(
-    pool_of: Callable[..., Path], settings: PoolSettings
+    pool_of: Callable[..., Path], settings: PoolSettings, tmp_path: Path
 ) -> None:
     """The same file gives the same pixels wherever it comes in. The report says what is lost, and
     shows it where it is over a quarter of the long side."""
@@ -35,7 +36,9 @@ def test_pool_and_references_are_cut_alike_and_it_is_said(
     assert torch.equal(read_references(root, 32, fit=fit), expected)
     assert not torch.equal(from_pil([image(1, (40, 80))], 32)[0], expected[0])
     assert [read.pool_images.whole(each) is not None for each in ids] == [True, False]
-    assert len(read.pool_images) == 2
+    assert read.pool_images.ids == ids
+    read.pool_images.write(tmp_path / "again.parquet")
+    assert PoolImages(tmp_path / "again.parquet").hashes == read.pool_images.hashes
 
     verdict = validate(read.manifest, settings)
     page = render_report("x", "folder", verdict, read.pool_images, (), fit)
