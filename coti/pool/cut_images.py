@@ -29,8 +29,8 @@ def cut_sentence(shares: Iterable[float], whose: str) -> str:
     """What cropping costs images, for a person; empty where it takes much of none.
 
     >>> cut_sentence([0.3, 0.0], "the seeds")
-    '1 of the seeds, 50 %, loses over a quarter of its long side (images.fit: crop): fit: pad \
-keeps it whole, images.focus says what stays.'
+    '1 of the seeds, 50 %, loses over a quarter of its long side: images.fit: pad keeps it whole, \
+images.focus says what stays.'
     """
     lost = list(shares)
     much = sum(share > CUT_MUCH for share in lost)
@@ -39,8 +39,7 @@ keeps it whole, images.focus says what stays.'
     lose, their, them = ("loses", "its", "it") if much == 1 else ("lose", "their", "them")
     return (
         f"{much:,} of {whose}, {max(1, round(100 * much / len(lost)))} %, {lose} over a quarter of "
-        f"{their} long side (images.fit: crop): fit: pad keeps {them} whole, images.focus says "
-        "what stays."
+        f"{their} long side: images.fit: pad keeps {them} whole, images.focus says what stays."
     )
 
 
