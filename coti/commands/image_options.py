@@ -18,15 +18,14 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option(
         "--fit",
-        "how",
         type=click.Choice(("crop", "pad", "contain")),
         default="crop",
         help="How images become squares, as `images.fit` of a run file.",
     )
     @click.option("--focus", default="center", help="What crop keeps: a side, or X,Y from 0 to 1.")
     @wraps(command)
-    def with_fit(*args: Any, how: Any, focus: str, **values: Any) -> Any:
-        return command(*args, fit=ImageSettings(how, _point(focus)).rule, **values)
+    def with_fit(*args: Any, fit: Any, focus: str, **values: Any) -> Any:
+        return command(*args, fit=ImageSettings(fit, _point(focus)).rule, **values)
 
     return with_fit
 
