@@ -80,7 +80,7 @@ def ways(paths: list[Path], folder: Path, resolution: int) -> dict[str, Callable
                 name = hashlib.sha256(data).hexdigest()
                 decoded = decode_image(data, limits)
                 if writer is not None:
-                    writer.add(name, encode_png(decoded.pixels, resolution))
+                    writer.add(name, encode_png(decoded.pixels, resolution, resolution))
             if writer is not None:
                 writer.close()
 
@@ -103,7 +103,7 @@ def sandboxed(paths: list[Path], folder: Path, resolution: int, pool: DecodePool
     def one(path: Path) -> tuple[str, bytes]:
         data = path.read_bytes()
         name = hashlib.sha256(data).hexdigest()
-        return name, encode_png(pool.decode(data).pixels, resolution)
+        return name, encode_png(pool.decode(data).pixels, resolution, resolution)
 
     with ThreadPoolExecutor(3) as threads:
         for name, png in threads.map(one, paths):

@@ -57,7 +57,7 @@ def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, str]]]:
 
 @st.cache_data(show_spinner="Reading what was picked")
 def _sheet(run_id: str, which: str) -> bytes | None:
-    """A cycle's contact sheet, ``picked`` or ``refused``, as PNG; none where nothing was."""
+    """A cycle's contact sheet of one kind of candidates, as PNG; none where there was none."""
     name = f"selection/{which}.png"
     if name not in {file.path for file in _client().list_artifacts(run_id, "selection")}:
         return None
@@ -131,11 +131,15 @@ def page() -> None:
         column.metric(name, value)
     st.image(_generated(cycle.embedding, *how), caption=f"{plain(label)}, the same noise")
 
-    for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):
+    for which, title in (
+        ("picked", "Picked in this cycle"),
+        ("not_drawn", "Passed, not drawn, best first"),
+        ("held_back", "Did not pass, best first"),
+    ):
         sheet = _sheet(cycle.run_id, which)
         st.subheader(title)
         if sheet is None:
-            st.write("Nothing: this cycle trained on what was there.")
+            st.write("Nothing.")
         else:
             st.image(sheet, caption="S_aes / S_con")
 

@@ -70,6 +70,6 @@ class PoolImagesMaterializer(FileMaterializer):
 
 def _hash_of(images: PoolImages) -> str:
     digest = hashlib.sha256()
-    for name in images.ids:
-        digest.update(name.encode() + b"\0" + images.hashes[name])
+    for name, found in images.hashes.items():
+        digest.update(name.encode() + b"\0" + found)
     return digest.hexdigest()

@@ -87,7 +87,8 @@ class ExperimentConfig(BaseModel):
     """A row's name, and how its runs differ from ``run``."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Settings of every run (:class:`coti.settings.RunSettings`), but for its concept's data and
-    its seed; ``preset``, ``model``, ``scorer`` and ``pool_rules`` are the same in all rows."""
+    its seed; ``preset``, ``model``, ``scorer``, ``images`` and ``pool_rules`` are the same in all
+    rows."""
     made_pools: MadePools = MadePools()
     parallel: int = Field(default=2, ge=1, le=1_024)
     """Runs at once, each a process with ``run.threads`` threads; on a cluster, pods at once."""
@@ -119,7 +120,7 @@ class PlannedRun(BaseModel):
     settings: RunSettings
 
 
-SHARED = ("preset", "model", "scorer", "pool_rules")
+SHARED = ("preset", "model", "scorer", "images", "pool_rules")
 """Keys that rows can't change: the features of pool and references are computed once a concept."""
 
 

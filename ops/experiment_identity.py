@@ -85,17 +85,17 @@ def encoding_settings(settings: RunSettings) -> RunSettings:
         settings,
         concept_score=settings.concept_score.encoding,
         aesthetic=settings.aesthetic.encoding,
-    ).only("scorer", "concept_score", "model", "pool_rules", "aesthetic")
+    ).only("scorer", "concept_score", "model", "images", "pool_rules", "aesthetic")
 
 
 def judging_settings(settings: RunSettings, source: ConceptSource) -> RunSettings:
     """What decides the references' features on the judges."""
     there = replace(settings, references=source.references)
-    return there.only("concept", "references", "evaluation", "generation")
+    return there.only("concept", "references", "images", "evaluation", "generation")
 
 
 def reference_judging_settings(settings: RunSettings, source: ConceptSource) -> RunSettings:
     """What decides the references' features on the reference judge."""
     half = EvaluationSettings(references_half=settings.evaluation.references_half)
     there = replace(settings, references=source.references, evaluation=half)
-    return there.only("references", "baselines", "measurement", "evaluation")
+    return there.only("references", "images", "baselines", "measurement", "evaluation")

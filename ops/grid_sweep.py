@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from coti.core.errors import CotiError, TrainingError
 from coti.experiments.regime_rows import MEASURED, RegimeRun, read_runs, write_runs
 from coti.loop.plan import NO_TRAINING
 from coti.selection import STRATEGIES
-from coti.settings import RunSettings
+from coti.settings import ImageSettings, RunSettings
 from coti.settings.run import flat
 from ops.experiment_pools import PoolStore
 from ops.grid_worker import Task, compute
@@ -44,13 +44,20 @@ ANYWHERE = ("coti/settings/", "coti/metrics/table.py", "coti/selection/__init__.
 """Sources that change no number: what they say is in ``settings``, or for readers."""
 
 
+_BY_DEFAULT = flat({"settings": {"images": asdict(ImageSettings())}})
+
+
 def settings_of(run: GridRun) -> str:
     """Hash of all that a run is asked for: 16 hexadecimal digits.
 
-    Values that are nothing (none, false, 0, empty) are left out, so that a new setting that is off
-    by default computes nothing again.
+    Values that are nothing (none, false, 0, empty) are left out, and those that images have by
+    default, so that a new setting that is off by default computes nothing again.
     """
-    asked = {key: value for key, value in flat(run.asks_for).items() if value}
+    asked = {
+        key: value
+        for key, value in flat(run.asks_for).items()
+        if value and value != _BY_DEFAULT.get(key)
+    }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -26,7 +26,7 @@ from coti.pool.concept_data import (
     reference_features,
     with_seeds,
 )
-from coti.settings import RunSettings
+from coti.settings import ImageSettings, RunSettings
 from ops.stack.loaded_models import (
     efficientnet_of,
     encoders_of,
@@ -68,12 +68,15 @@ def data_of(task: Task, settings: RunSettings) -> ConceptData:
     own = task.settings
     side = text_to_image(own.model).resolution
     encoding = replace(own, concept_score=own.concept_score.encoding)
-    encoding = encoding.only("scorer", "concept_score", "model", "pool_rules")
-    judged = own.only("concept", "evaluation", "baselines", "measurement")
+    encoding = encoding.only("scorer", "concept_score", "model", "images", "pool_rules")
+    judged = own.only("concept", "images", "evaluation", "baselines", "measurement")
     references, reference_judge = _references(task.references, judged, side, task.trained)
     return replace(
         with_seeds(
-            _pool(task.pool, encoding, side), _seeds(task.seeds, side), encoders_of(own), settings
+            _pool(task.pool, encoding, side),
+            _seeds(task.seeds, own.images, side),
+            encoders_of(own),
+            settings,
         ),
         references=references,
         reference_judge=reference_judge,
@@ -82,13 +85,14 @@ def data_of(task: Task, settings: RunSettings) -> ConceptData:
 
 
 @lru_cache(maxsize=8)
-def _seeds(folder: Path, side: int) -> Seeds:
-    return read_seeds(folder, side)
+def _seeds(folder: Path, images: ImageSettings, side: int) -> Seeds:
+    return read_seeds(folder, side, images.rule)
 
 
 @lru_cache(maxsize=2)
 def _pool(folder: Path, settings: RunSettings, side: int) -> AcceptedPool:
-    return accepted_pool(str(folder / "pool"), encoders_of(settings), settings.pool_rules, side)
+    rules, fit = settings.pool_rules, settings.images.rule
+    return accepted_pool(str(folder / "pool"), encoders_of(settings), rules, side, fit)
 
 
 @lru_cache(maxsize=32)

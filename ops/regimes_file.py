@@ -190,16 +190,20 @@ class GridRun:
         else:
             # Its seeds are those of all pools with this seed: see draw_seeds.
             told["pool"] = {**asdict(pool), "clean": None}
-            used = (*_GENERATING, *_TRAINING) if self.trained else ("concept", "evaluation")
+            used = (*_GENERATING, *_TRAINING) if self.trained else _MEASURING
             settings = settings.only("strategy", *used)
         return told | {"settings": asdict(settings)}
 
 
-_GENERATING = ("concept", "seed", "model", "generation", "evaluation", "measurement", "baselines")
+_GENERATING = (
+    *("concept", "seed", "model", "images", "generation"),
+    *("evaluation", "measurement", "baselines"),
+)
+_MEASURING = ("concept", "images", "evaluation")
 _TRAINING = ("token", "train", "schedule", "controller")
 _SELECTING = (
     *("concept", "seed", "model", "evaluation", "strategy", "growth", "baseline_images"),
-    *("baselines", "selection", "scorer", "aesthetic", "concept_score", "pool_rules"),
+    *("baselines", "selection", "scorer", "aesthetic", "concept_score", "images", "pool_rules"),
 )
 
 

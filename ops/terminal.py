@@ -83,7 +83,8 @@ def announce_pool(
         f"inputs = {accepted} accepted + {quarantined} quarantined"
         + (f" ({reasons})" if reasons else "")
     )
-    for note in [*pool_source["notes"], *validation["drift"], *shortfalls]:
+    said = [validation["cut"]] if validation.get("cut") else []
+    for note in [*pool_source["notes"], *validation["drift"], *said, *shortfalls]:
         click.echo(_indented(f"            {note}"))
 
 

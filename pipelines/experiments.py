@@ -174,18 +174,24 @@ class _Concept:
             source=source.pool,
             source_fingerprint=self.identity.pool,
             resolution=resolution,
+            images=shared.images,
             settings=rules,
         )
         self._accepted, self._quarantined, _, _ = validate_pool(
             manifest=manifest,
+            pool_images=self._pool_images,
             pool_source=pool_source,
+            images=shared.images,
             settings=rules,
             batch=0,
             last_profile=None,
         )
         self._shards = shard_pool(self._accepted, rules.feature_shard)
         self.seed_images, self._training_set = load_seeds(
-            source=source.seeds, source_fingerprint=self.identity.seeds, resolution=resolution
+            source=source.seeds,
+            source_fingerprint=self.identity.seeds,
+            resolution=resolution,
+            images=shared.images,
         )
 
     def start(self, settings: RunSettings) -> Any:

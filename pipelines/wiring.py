@@ -121,7 +121,7 @@ class _Start(NamedTuple):
     pool_images: Any
     accepted: Any
     quarantined: Any
-    validation_report: Any
+    pool_report: Any
     seed_images: Any
     training_set: Any
     features: Any
@@ -187,21 +187,27 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         source=config.pool,
         source_fingerprint=prints.pool,
         resolution=resolution,
+        images=config.images,
         settings=rules,
     )
-    accepted, quarantined, validation, validation_report = validate_pool(
+    accepted, quarantined, validation, pool_report = validate_pool(
         manifest=manifest,
+        pool_images=pool_images,
         pool_source=pool_source,
+        images=config.images,
         settings=rules,
         batch=first_batch(settings),
         last_profile=last_profile(config.pool, prints.pool),
     )
     seed_images, training_set = load_seeds(
-        source=config.seeds, source_fingerprint=prints.seeds, resolution=resolution
+        source=config.seeds,
+        source_fingerprint=prints.seeds,
+        resolution=resolution,
+        images=config.images,
     )
     encoding: dict[str, Any] = {
         "settings": replace(settings, aesthetic=settings.aesthetic.encoding).only(
-            "scorer", "concept_score", "model", "pool_rules", "aesthetic"
+            "scorer", "concept_score", "model", "images", "pool_rules", "aesthetic"
         ),
         "device": run.device,
         "scorer_fingerprint": prints.scorer,
@@ -217,7 +223,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         **encoding,
     )
     references, shortfalls = embed_references(
-        settings=settings.only("concept", "references", "evaluation", "generation"),
+        settings=settings.only("concept", "references", "images", "evaluation", "generation"),
         resolution=resolution,
         references_fingerprint=prints.references,
         judge_fingerprint=prints.judge,
@@ -231,7 +237,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         pool_images=pool_images,
         accepted=accepted,
         quarantined=quarantined,
-        validation_report=validation_report,
+        pool_report=pool_report,
         seed_images=seed_images,
         training_set=training_set,
         features=features,
@@ -329,7 +335,7 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         scores=scores,
         picked=picked,
         pool_images=start.pool_images,
-        validation_report=start.validation_report,
+        pool_report=start.pool_report,
         params=run.params,
         tags=run.tags,
     )
@@ -466,7 +472,7 @@ def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
         pool_images=start.pool_images,
         accepted=start.accepted,
         quarantined=start.quarantined,
-        validation_report=start.validation_report,
+        pool_report=start.pool_report,
         config=asdict(config),
         lineage=run.tags,
     )

@@ -32,5 +32,6 @@ def embed_reference_judge(
     if settings.references is None or not settings.measurement.reference_judge:
         return TensorBundle({})
     half = settings.evaluation.references_half
-    images = read_references(locate(settings.references), resolution, half)
+    fit = settings.images.rule
+    images = read_references(locate(settings.references), resolution, half, fit)
     return TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

@@ -36,7 +36,9 @@ def embed_references(
     judge, inception, ssl_judge = judge_of(own), inception_of(own), ssl_judge_of(own)
     images, missing = None, []
     if settings.references is not None:
-        images = read_references(locate(settings.references), resolution, own.references_half)
+        images = read_references(
+            locate(settings.references), resolution, own.references_half, settings.images.rule
+        )
         needed = images_needed(judge, inception, ssl_judge)
         missing = shortfalls(settings.generation.cycle_images, len(images), needed)
     return embed(judge, settings.concept, images, own, inception, ssl_judge), missing

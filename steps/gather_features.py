@@ -57,7 +57,7 @@ def gather_features(
     encoders = encoders_of(on_device(settings, device))
     distractors = settings.concept_score.distractors
     folders = [locate(folder) for folder in settings.aesthetic.negatives]
-    negatives = read_negatives(folders, seed_images.images.shape[-1])
+    negatives = read_negatives(folders, seed_images.images.shape[-1], settings.images.rule)
     seeds = embed_seeds(
         encoders.scorer, encoders.concept, seed_images, distractors, text, negatives
     )

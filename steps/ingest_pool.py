@@ -11,7 +11,7 @@ from coti.core.file_rules import user_path
 from coti.pool.ingest import ingest
 from coti.pool.manifest import manifest_hash
 from coti.pool.pool_images import PoolImages
-from coti.settings import PoolSettings
+from coti.settings import ImageSettings, PoolSettings
 from materializers.image_parquet import PoolImagesMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.artifact_store import share_with_pool
@@ -29,7 +29,11 @@ __all__ = ["ingest_pool"]
     },
 )
 def ingest_pool(
-    source: str, source_fingerprint: str, resolution: int, settings: PoolSettings
+    source: str,
+    source_fingerprint: str,
+    resolution: int,
+    images: ImageSettings,
+    settings: PoolSettings,
 ) -> tuple[
     Annotated[pd.DataFrame, "manifest"],
     Annotated[PoolImages, "pool_images"],
@@ -39,7 +43,12 @@ def ingest_pool(
     share_with_pool(source, settings.s3_endpoint)
     fetched = ROOT / user_path(settings.fetch.cache)
     pool = ingest(
-        locate(source), settings, resolution, fetch_dir=fetched, fingerprint=source_fingerprint
+        locate(source),
+        settings,
+        resolution,
+        fit=images.rule,
+        fetch_dir=fetched,
+        fingerprint=source_fingerprint,
     )
     taken_for = {
         "source": source,

@@ -10,6 +10,7 @@ from zenml import step
 from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.pool.chosen_images import read_chosen_images
+from coti.settings import ImageSettings
 from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
@@ -26,13 +27,13 @@ __all__ = ["load_seeds"]
     },
 )
 def load_seeds(
-    source: str, source_fingerprint: str, resolution: int
+    source: str, source_fingerprint: str, resolution: int, images: ImageSettings
 ) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
     """Read the folder; a file in it that is no image stops the run with its name."""
-    ids, names, images = read_chosen_images(locate(source), resolution)
+    ids, names, seeds = read_chosen_images(locate(source), resolution, images.rule)
     if len(ids) < 2:
         raise ConfigError(
             f"seeds: {source} holds {len(ids)} image; at least 2 are needed, about ten work well."
         )
     training_set = pd.DataFrame({"id": ids, "origin": "seed", "cycle": 0, "source": names})
-    return ImageSet(ids, images), training_set
+    return ImageSet(ids, seeds), training_set

@@ -10,11 +10,13 @@ from zenml import step
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
+from coti.loop.plan import strategy_of
 from coti.loop.score_pool import score_pool as score
 from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
+from coti.selection.batch import held_back
 from coti.settings import RunSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
@@ -44,7 +46,8 @@ def score_pool(
     """One row an image, best first; γ of the last cycle's generations sets the weights.
 
     ``previous`` is the last cycle's table: of Eq. 8 only what joined X_T since is new.
-    ``generated_features`` are those of the last cycle's generations.
+    ``generated_features`` are those of the last cycle's generations. ``held_back`` says what keeps
+    an image from being picked, where anything does.
     """
     metrics = (scored or {}).get("metrics", {})
     ids = features.strings("pool_ids")
@@ -65,11 +68,13 @@ def score_pool(
         seeds=seed_images,
         efficientnet=lambda: efficientnet_of(settings),
     )
+    gates = strategy_of(settings).gates(view)
     table = pd.DataFrame(
         {
             "id": ids,
             **{name: column.numpy() for name, column in view.columns.items()},
             "candidate": view.candidates.numpy(),
+            "held_back": held_back(gates, len(ids)),
         }
     )
     table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)

@@ -17,7 +17,7 @@ from coti.loop.record import CycleRecord, with_judged
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import open_record
 from ops.tracking.run_report import rows_of
-from ops.tracking.selection_samples import picked_and_refused
+from ops.tracking.selection_samples import sheets
 
 __all__ = ["track_cycle"]
 
@@ -34,7 +34,7 @@ def track_cycle(
     scores: pd.DataFrame | None,
     picked: pd.DataFrame | None,
     pool_images: PoolImages,
-    validation_report: HTMLString,
+    pool_report: HTMLString,
     params: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
@@ -56,8 +56,8 @@ def track_cycle(
     record.log_curve(run_id, rows_of(named))
     with temporary_folder() as folder:
         if cycle == 0:
-            page = folder / "validation.html"
-            page.write_text(str(validation_report), encoding="utf-8")
+            page = folder / "pool.html"
+            page.write_text(str(pool_report), encoding="utf-8")
             record.log_file(record.parent_id, page, "pool")
         path = embedding.save(folder / "learned_embeds.safetensors")
         record.log_embedding(run_id, path)
@@ -65,7 +65,7 @@ def track_cycle(
             table = folder / "selection.parquet"
             scores.assign(picked=scores["id"].isin(picked["id"])).to_parquet(table, index=False)
             record.log_file(run_id, table, "selection")
-            for name, ids, captions in picked_and_refused(scores, picked):
+            for name, ids, captions in sheets(scores, picked):
                 image = folder / f"{name}.png"
                 sheet = contact_sheet(pool_images.tensor(ids), columns=10, captions=captions)
                 sheet.save(image)

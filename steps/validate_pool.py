@@ -9,8 +9,12 @@ from zenml import step
 from zenml.types import HTMLString
 
 from coti.core.errors import PoolError
+from coti.core.shown_names import printable
+from coti.pool.cut_images import cut_sentence, shares_cut
+from coti.pool.pool_images import PoolImages
+from coti.pool.pool_report import render_report
 from coti.pool.validation import validate
-from coti.settings import PoolSettings
+from coti.settings import ImageSettings, PoolSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.tracking.pool_history import remember_profile
@@ -24,7 +28,9 @@ __all__ = ["validate_pool"]
 )
 def validate_pool(
     manifest: pd.DataFrame,
+    pool_images: PoolImages,
     pool_source: dict[str, Any],
+    images: ImageSettings,
     settings: PoolSettings,
     batch: int,
     last_profile: dict[str, float] | None,
@@ -32,13 +38,14 @@ def validate_pool(
     Annotated[pd.DataFrame, "accepted"],
     Annotated[pd.DataFrame, "quarantined"],
     Annotated[dict[str, Any], "validation_result"],
-    Annotated[HTMLString, "validation_report"],
+    Annotated[HTMLString, "pool_report"],
 ]:
     """Accepted and quarantined rows add up to the manifest, or the run stops.
 
     It stops here, too, where the pool has fewer images than one cycle is to add, or where it
     has drifted from ``last_profile``, of the version before it, and ``pool_rules.drift`` is
-    ``stop``.
+    ``stop``. The report shows images where they lie on this machine: from a store elsewhere it
+    would fetch much of the pool for some hundred of them.
     """
     validation = validate(manifest, settings, previous=last_profile)
     remember_profile(pool_source, validation.result["profile"])
@@ -47,9 +54,19 @@ def validate_pool(
             f"{batch} images are to be added at once and the pool has {len(validation.accepted)} "
             "accepted ones: lower selection.batch (or baseline_images), or give a larger pool."
         )
+    fit = images.rule
+    cut = cut_sentence(shares_cut(validation.accepted, fit), "the accepted images")
+    page = render_report(
+        printable(pool_source["source"]),
+        pool_source["kind"],
+        validation,
+        pool_images if pool_images.local else None,
+        pool_source["notes"],
+        fit,
+    )
     return (
         validation.accepted,
         validation.quarantined,
-        validation.result,
-        HTMLString(validation.html),
+        {**validation.result, "cut": cut},
+        HTMLString(page),
     )

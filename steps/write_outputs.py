@@ -46,7 +46,7 @@ def write_outputs(
     pool_images: PoolImages,
     accepted: pd.DataFrame,
     quarantined: pd.DataFrame,
-    validation_report: HTMLString,
+    pool_report: HTMLString,
     first_selection: int,
     config: dict[str, Any],
     lineage: dict[str, str],
@@ -78,7 +78,7 @@ def write_outputs(
         start_samples=pngs_of(initial_samples),
         seeds=pngs_of(seed_images),
         quarantine=quarantine_of(quarantined),
-        validation_html="validation.html",
+        pool_report="pool.html",
         config=config,
         lineage={**lineage, "registry": registration["reason"]},
         files={
@@ -87,7 +87,7 @@ def write_outputs(
                 "learned_embeds.safetensors",
                 "cycles.csv",
                 "verdict.json",
-                "validation.html",
+                "pool.html",
             )
         },
     )
@@ -104,7 +104,7 @@ def write_outputs(
         kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
         (part / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
-        (part / "validation.html").write_text(str(validation_report), encoding="utf-8")
+        (part / "pool.html").write_text(str(pool_report), encoding="utf-8")
         page = write_report(report, part / "report.html").read_text(encoding="utf-8")
     point_link(folder.with_name(LATEST), folder.name)
     client = active_tracker().client

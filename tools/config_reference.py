@@ -21,7 +21,7 @@ from ops.quiet import ROOT
 __all__ = ["PAGE", "reference"]
 
 PAGE = ROOT / "docs" / "configuration.md"
-PARTS = ("run", "model", "training", "scoring", "evaluation", "baselines", "ingestion")
+PARTS = ("run", "model", "training", "scoring", "evaluation", "baselines", "image_fit", "ingestion")
 SOURCES = tuple(f"coti/settings/{part}.py" for part in PARTS)
 
 HEAD = """# Configuration

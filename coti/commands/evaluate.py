@@ -14,6 +14,7 @@ from coti.commands.generation_options import (
     embedding_options,
     generation_options,
 )
+from coti.commands.image_options import fit_options
 from coti.commands.json_output import json_option, print_json
 from coti.commands.project import project
 from coti.core.errors import ConfigError
@@ -22,6 +23,7 @@ from coti.metrics.table import METRICS
 from coti.settings import EvaluationSettings
 
 if TYPE_CHECKING:
+    from coti.core.fitting import Fit
     from coti.inversion.adapters.embedding import Embedding
 
 __all__ = ["evaluate"]
@@ -61,6 +63,7 @@ __all__ = ["evaluate"]
     help="Write it into MLflow; by default where the ZenML project is there.",
 )
 @generation_options
+@fit_options
 @json_option
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 def evaluate(
@@ -80,6 +83,7 @@ def evaluate(
     judge_pretrained: str | None,
     track: bool | None,
     how: GenerationOptions,
+    fit: Fit,
     as_json: bool,
     output: Path | None,
 ) -> None:
@@ -115,7 +119,7 @@ def evaluate(
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
     network = load_base_model(how, sources)
-    _, _, images = read_chosen_images(references, network.resolution)
+    _, _, images = read_chosen_images(references, network.resolution, fit)
     encoder = load_image_text_encoder(
         project().locate(judge),
         judge_pretrained and project().locate(judge_pretrained),

@@ -154,6 +154,9 @@ def _told(images: Sequence[ChosenImage], folder: Path) -> str:
     Raises:
         PoolError: none of them can.
     """
+    from coti.core.fitting import share_cut
+    from coti.pool.cut_images import cut_sentence
+
     refused = [image for image in images if image.refused]
     good = sorted((image for image in images if not image.refused), key=lambda image: image.pixels)
     for image in refused[:_SHOWN]:
@@ -167,6 +170,8 @@ def _told(images: Sequence[ChosenImage], folder: Path) -> str:
     seen = f"{count}, {' to '.join(dict.fromkeys(sizes))} pixels"
     shown = click.format_filename(folder)
     click.echo(f"{shown}: {seen}" + (f", and {len(refused)} refused" if refused else ""))
+    if cut := cut_sentence((share_cut(image.width, image.height) for image in good), "the seeds"):
+        click.echo(cut)
     if refused:
         click.echo("A run stops at the first of these: mend them or take them out before.")
     return seen

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coti.commands.image_options import fit_options
 from coti.commands.json_output import json_option, print_json
 from coti.commands.missing_extras import need_extra
 
 if TYPE_CHECKING:
+    from coti.core.fitting import Fit
     from coti.pool.check import CheckResult
 
 __all__ = ["pool"]
@@ -45,7 +47,7 @@ class _CheckCommand(click.Command):
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for report.html, manifest.parquet, validation.html and validation.json.",
+    help="Folder for report.html, manifest.parquet, images.parquet and validation.json.",
 )
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A pool setting.")
 @click.option(
@@ -59,6 +61,7 @@ class _CheckCommand(click.Command):
     default=256,
     help="Pixels a side in the report.",
 )
+@fit_options
 @json_option
 def check(
     path: str,
@@ -66,6 +69,7 @@ def check(
     changes: tuple[str, ...],
     previous: str | None,
     resolution: int,
+    fit: Fit,
     as_json: bool,
 ) -> None:
     """Ingest and validate PATH: a folder, tar shards, a table of URLs, or an s3:// prefix.
@@ -74,12 +78,12 @@ def check(
 
     \b
     Example:
-      coti pool check my/pool --output checked --set min_side=256
+      coti pool check my/pool --output checked --set min_side=256 --fit pad
     """
     need_extra("pool")
     from coti.pool.check import check_pool, settings_with
 
-    result = check_pool(path, output, settings_with(changes), resolution, previous)
+    result = check_pool(path, output, settings_with(changes), resolution, previous, fit)
     shown = click.format_filename(path)
     if as_json:
         print_json({"pool": shown, **dataclasses.asdict(result), "report": output / "report.html"})
@@ -103,6 +107,8 @@ def _say(result: CheckResult, shown: str, output: Path) -> None:
     )
     for reason, number in list(counts.items())[2:]:
         click.echo(f"  {number:>8}  {reason}")
+    if result.cut:
+        click.echo(result.cut)
     click.echo(f"version {result.version}")
     click.echo(f"report: {output / 'report.html'}")
 

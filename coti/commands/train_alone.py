@@ -19,7 +19,7 @@ __all__ = ["train"]
     "--config",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file: model, token, train, schedule, concept and seed of it are used.",
+    help="A run file: model, token, images, train, schedule, concept and seed of it are used.",
 )
 @click.option(
     "--output",
@@ -62,7 +62,9 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     require_writable(output.parent)
     kind = ADAPTERS.get(adapter)
     model = load_text_to_image(located_model(settings.model))
-    images: torch.Tensor = read_chosen_images(str(folder), model.resolution)[2]
+    images: torch.Tensor = read_chosen_images(str(folder), model.resolution, settings.images.rule)[
+        2
+    ]
     start = kind.initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),

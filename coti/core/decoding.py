@@ -24,7 +24,7 @@ from coti.core.file_rules import FileRefused, stand_in
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "MOST_PIXELS", "DecodedImage", "decode", "fitted", "to_rgb"]
+__all__ = ["FORMATS", "MOST_PIXELS", "DecodedImage", "decode", "to_rgb"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is opened at all; every further format is one more parser for a stranger to attack."""
@@ -124,18 +124,6 @@ def to_rgb(image: Image.Image, notes: list[str] | None = None) -> Image.Image:
         image = image.convert("RGB")
         image.info.pop("icc_profile", None)  # it was of other colours
     return image
-
-
-def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The image cut at its centre to the shape of ``size`` (width, height) and resized to it."""
-    width, height = size
-    scale = min(image.width / width, image.height / height)
-    across, down = max(round(width * scale), 1), max(round(height * scale), 1)
-    left, top = (image.width - across) // 2, (image.height - down) // 2
-    box = (left, top, left + across, top + down)
-    if (across, down) == size:
-        return image.crop(box)
-    return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
 
 
 def _decode(data: bytes, max_pixels: int, first_frame: bool) -> DecodedImage:

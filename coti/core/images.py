@@ -15,9 +15,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from coti.core.decoding import MOST_PIXELS, decode, fitted, to_rgb
+from coti.core.decoding import MOST_PIXELS, decode, to_rgb
 from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused, kind_of_file, list_files, read_inside
+from coti.core.fitting import Fit, fitted
 
 __all__ = [
     "check_images",
@@ -58,18 +59,21 @@ def to_pil(images: Tensor) -> list[Image.Image]:
     return [Image.fromarray(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()]
 
 
-def from_pil(images: Sequence[Image.Image], size: int | tuple[int, int]) -> Tensor:
+def from_pil(
+    images: Sequence[Image.Image], size: int | tuple[int, int], fit: Fit | None = None
+) -> Tensor:
     """A uint8 batch ``[n, 3, height, width]`` of Pillow images of any mode and shape.
 
-    Each is turned upright by its EXIF tag, laid on white where it is transparent, scaled so that
-    it just covers ``size`` (a side, or height and width, in pixels), and cut at the centre.
+    Each is turned upright by its EXIF tag, laid on white where it is transparent, and brought to
+    ``size`` (a side, or height and width, in pixels) by ``fit``: without one it is scaled so that
+    it just covers it, and cut at the centre.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise ValueError(f"size is {size}: at least 1 pixel a side.")
     batch = torch.empty((len(images), 3, height, width), dtype=torch.uint8)
     for row, image in zip(batch, images, strict=True):
-        whole = fitted(to_rgb(ImageOps.exif_transpose(image)), (width, height))
+        whole = fitted(to_rgb(ImageOps.exif_transpose(image)), (width, height), fit)
         row.copy_(torch.from_numpy(np.array(whole)).permute(2, 0, 1))
     return batch
 
@@ -96,7 +100,9 @@ def read_image(source: Path | bytes, *, max_pixels: int = MOST_PIXELS) -> Image.
     return _decoded(str(source), partial(read_named_file, source), max_pixels)
 
 
-def read_image_folder(path: str | Path, resolution: int) -> tuple[list[str], Tensor]:
+def read_image_folder(
+    path: str | Path, resolution: int, fit: Fit | None = None
+) -> tuple[list[str], Tensor]:
     """Names, sorted, and images ``[n, 3, resolution, resolution]`` uint8 of a folder.
 
     For one's own images and code: they are decoded in this process, by the rules of
@@ -108,7 +114,9 @@ def read_image_folder(path: str | Path, resolution: int) -> tuple[list[str], Ten
     """
     names = image_names(path)
     batches = [
-        from_pil([_decoded(str(Path(path, name)), partial(read_inside, path, name))], resolution)
+        from_pil(
+            [_decoded(str(Path(path, name)), partial(read_inside, path, name))], resolution, fit
+        )
         for name in names
     ]
     return names, torch.cat(batches)

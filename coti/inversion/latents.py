@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from coti.core.errors import TrainingError
+from coti.core.fitting import kept_box
 from coti.core.whole_files import temporary_folder, tensor_hash
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latent_store import LatentStore, keep, read_kept
@@ -68,6 +69,9 @@ def fit_to_resolution(
 ) -> torch.Tensor:
     """Centre-cropped squares of ``resolution`` pixels, bicubic with antialiasing.
 
+    Only of images that come as tensors, from Python: whoever wants another part of them than the
+    middle brings them to the resolution before, by :func:`coti.core.images.from_pil` say.
+
     uint8 [n, 3, h, w], or n images [3, h, w] of any sizes, to [n, 3, resolution, resolution];
     images of that size are returned as they are.
 
@@ -79,10 +83,9 @@ def fit_to_resolution(
     squares = []
     for image in images:
         height, width = image.shape[-2:]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = image[None, :, top : top + side, left : left + side]
-        if side != resolution:
+        left, top, right, bottom = kept_box((width, height), (resolution, resolution))
+        square = image[None, :, top:bottom, left:right]
+        if square.shape[-1] != resolution:
             resized = F.interpolate(
                 square.float(), (resolution, resolution), mode="bicubic", antialias=True
             )

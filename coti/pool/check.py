@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from coti.core.errors import ConfigError, PoolError
+from coti.core.fitting import Fit
 from coti.core.shown_names import printable
 from coti.core.whole_files import require_writable, write_whole
+from coti.pool.cut_images import cut_sentence, shares_cut
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
 from coti.pool.pool_report import render_report
@@ -33,6 +35,8 @@ class CheckResult:
     notes: list[str]
     problem: str = ""
     """Why the pool as a whole cannot be used, where it cannot; the report is written anyway."""
+    cut: str = ""
+    """What cropping costs the accepted images, where it takes much of some."""
 
 
 def check_pool(
@@ -41,19 +45,20 @@ def check_pool(
     settings: PoolSettings,
     resolution: int = 256,
     previous: str | None = None,
+    fit: Fit | None = None,
 ) -> CheckResult:
     """Ingest ``source``, judge it, and write report, manifest, images and results to ``output``.
 
     Drift is measured against the manifest ``previous``, or else the one that an earlier check
-    left in ``output``. Raises :class:`PoolError` where nothing could be read at all; then nothing
-    is written but what had been fetched.
+    left in ``output``; images become squares by ``fit``. Raises :class:`PoolError` where nothing
+    could be read at all; then nothing is written but what had been fetched.
     """
     require_writable(output)
     last = output / "manifest.parquet"
     if previous is None and last.is_file():
         previous = str(last)
     before = profile(read_manifest(previous)) if previous else None
-    ingested = ingest(source, settings, resolution, cache_dir=output)
+    ingested = ingest(source, settings, resolution, fit=fit, cache_dir=output)
     problem = ""
     try:
         validation = validate(ingested.manifest, settings, previous=before)
@@ -64,10 +69,9 @@ def check_pool(
         validation, problem = found, str(error)
     write_manifest(validation.manifest, output / "manifest.parquet")
     page = render_report(
-        printable(source), ingested.kind, validation, ingested.pool_images, ingested.notes
+        printable(source), ingested.kind, validation, ingested.pool_images, ingested.notes, fit
     )
     write_whole(output / "report.html", page.encode())
-    write_whole(output / "validation.html", validation.html.encode())
     write_whole(output / "validation.json", json.dumps(validation.result, indent=1).encode())
     return CheckResult(
         ingested.kind,
@@ -75,6 +79,7 @@ def check_pool(
         manifest_hash(validation.manifest),
         [*ingested.notes, *validation.warnings],
         problem,
+        cut_sentence(shares_cut(validation.accepted, fit or Fit()), "the accepted images"),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused, read_inside, user_path
+from coti.core.fitting import Fit
 from coti.core.images import image_names, read_named_file, unusable_image
 from coti.core.shown_names import escaped
 from coti.pool.decode.decoder import Decoded, Limits
@@ -70,10 +71,12 @@ def look_at_chosen_images(path: str | Path) -> list[ChosenImage]:
 
 
 def read_chosen_images(
-    path: str | Path, resolution: int
+    path: str | Path, resolution: int, fit: Fit | None = None
 ) -> tuple[list[str], list[str], torch.Tensor]:
     """Images of a folder, by name: ids, names as a pool has them
     (:func:`~coti.core.shown_names.escaped`), uint8 [n, 3, resolution, resolution].
+
+    Without ``fit`` they are cut to the centre square.
 
     They must all be good: :func:`coti.core.images.image_names` says which files are meant.
 
@@ -86,7 +89,7 @@ def read_chosen_images(
     folder = user_path(path)
     names = image_names(folder)
     ids, images = [], []
-    with _decoder(resolution) as decoded:
+    with _decoder(resolution, fit) as decoded:
         for name in names:
 
             def read(name: str = name) -> bytes:
@@ -116,12 +119,12 @@ def image_reader() -> Iterator[Callable[[Path], Image.Image]]:
 
 @contextmanager
 def _decoder(
-    resolution: int,
+    resolution: int, fit: Fit | None = None
 ) -> Iterator[Callable[[str, Callable[[], bytes]], tuple[bytes, Decoded]]]:
     """Takes a name and what reads the bytes; gives these and what they are."""
     settings = PoolSettings()
     with DecodePool(
-        Limits(resolution, settings.max_pixels, measure=False),
+        Limits(resolution, settings.max_pixels, measure=False, fit=fit or Fit()),
         workers=1,
         timeout=settings.decode_timeout,
         memory=settings.decode_memory,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from coti.core.fitting import Fit
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
@@ -72,9 +73,9 @@ def concept_data(settings: RunSettings, models: Models) -> ConceptData:
     Raises:
         PoolError: a folder is missing or holds nothing usable, or too little of the pool passes.
     """
-    side, encoders = models.base.resolution, models.encoders
-    seeds = read_seeds(settings.seeds, side)
-    pool = accepted_pool(settings.pool, encoders, settings.pool_rules, side)
+    side, encoders, fit = models.base.resolution, models.encoders, settings.images.rule
+    seeds = read_seeds(settings.seeds, side, fit)
+    pool = accepted_pool(settings.pool, encoders, settings.pool_rules, side, fit)
     data = with_seeds(pool, seeds, encoders, settings)
     if settings.ground_truth is not None:
         ground_truth = read_ground_truth(Path(settings.ground_truth), settings.concept)
@@ -92,13 +93,15 @@ def concept_data(settings: RunSettings, models: Models) -> ConceptData:
     return replace(data, references=references, reference_judge=reference_judge)
 
 
-def read_seeds(folder: str | Path, resolution: int) -> Seeds:
+def read_seeds(folder: str | Path, resolution: int, fit: Fit | None = None) -> Seeds:
     """The images of a folder, which must all be good; raises :class:`PoolError`."""
-    ids, names, images = read_chosen_images(folder, resolution)
+    ids, names, images = read_chosen_images(folder, resolution, fit)
     return Seeds(ImageSet(ids, images), dict(zip(ids, names, strict=True)))
 
 
-def read_negatives(folders: Sequence[str | Path], resolution: int) -> Iterator[torch.Tensor]:
+def read_negatives(
+    folders: Sequence[str | Path], resolution: int, fit: Fit | None = None
+) -> Iterator[torch.Tensor]:
     """The images of each folder of ``aesthetic.negatives``, one in memory at a time; uint8
     [n, 3, resolution, resolution].
 
@@ -106,7 +109,7 @@ def read_negatives(folders: Sequence[str | Path], resolution: int) -> Iterator[t
         PoolError: there is no such folder, or one of its files is no image.
     """
     for folder in folders:
-        yield read_chosen_images(folder, resolution)[2]
+        yield read_chosen_images(folder, resolution, fit)[2]
 
 
 def accepted_pool(
@@ -114,9 +117,10 @@ def accepted_pool(
     encoders: Encoders,
     rules: PoolSettings,
     resolution: int,  # pixels a side
+    fit: Fit | None = None,  # how an image becomes such a square; none: its centre is cut out
 ) -> AcceptedPool:
     """Ingest, validate and embed a pool of any kind; raises :class:`PoolError`."""
-    read = ingest(source, rules, resolution)
+    read = ingest(source, rules, resolution, fit=fit)
     judged = validate(read.manifest, rules)
     accepted = judged.accepted
     ids = [str(name) for name in accepted["id"]]
@@ -147,7 +151,9 @@ def with_seeds(
         seeds.images,
         settings.concept_score.distractors,
         settings.asked_for,
-        read_negatives(settings.aesthetic.negatives, seeds.images.images.shape[-1]),
+        read_negatives(
+            settings.aesthetic.negatives, seeds.images.images.shape[-1], settings.images.rule
+        ),
     )
     return ConceptData(
         seeds=seeds.images,
@@ -159,7 +165,7 @@ def with_seeds(
 
 
 def reference_features(
-    settings: RunSettings,  # concept, references, evaluation
+    settings: RunSettings,  # concept, references, images, evaluation
     resolution: int,  # pixels a side
     judge: ImageTextEncoder,
     inception: ImageEncoder | None = None,
@@ -172,7 +178,9 @@ def reference_features(
     """
     own, images = settings.evaluation, None
     if settings.references is not None:
-        images = read_references(settings.references, resolution, own.references_half)
+        images = read_references(
+            settings.references, resolution, own.references_half, settings.images.rule
+        )
     judged = embed_references(judge, settings.concept, images, own, inception, ssl_judge)
     if images is None or reference_judge is None:
         return judged, None

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from coti.core.errors import PoolError
+from coti.core.fitting import Fit
 from coti.core.redaction import redacted
 from coti.core.shown_names import printable
 from coti.core.surrogates import valid_text
 from coti.core.whole_files import whole_file
-from coti.pool.decode.decoder import Decoded, Limits
+from coti.pool.decode.decoder import Decoded, Limits, small_size
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.entry import Entry, PoolSource
@@ -58,6 +59,7 @@ class _Result:
     size: int = 0
     decoded: Decoded | None = None
     png: bytes = b""
+    whole: bytes = b""
     reason: str = ""
     detail: str = ""
 
@@ -67,13 +69,15 @@ def ingest(
     settings: PoolSettings,
     resolution: int,
     *,
+    fit: Fit | None = None,
     cache_dir: str | Path | None = None,
     fetch_dir: str | Path | None = None,
     fingerprint: str = "",
 ) -> IngestedPool:
     """Read every input of ``source`` and decode it in worker processes.
 
-    Images are EXIF-rotated, RGB, cut to the centre square and ``resolution`` pixels a side.
+    Images are EXIF-rotated, RGB, and brought to ``resolution`` pixels a side by ``fit``: without
+    one they are cut to the centre square.
     ``cache_dir`` keeps what was fetched and the images, ``fetch_dir`` what was fetched alone;
     without them they live as long as the result. Rows that could not be decoded are already in
     quarantine; what decoded is judged by :func:`coti.pool.validation.validate`,
@@ -87,13 +91,18 @@ def ingest(
     seen: dict[str, int] = {}
     names: dict[str, int] = {}
     progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
-    limits = Limits(resolution, settings.max_pixels, first_frame=settings.animated == "first_frame")
+    limits = Limits(
+        resolution,
+        settings.max_pixels,
+        first_frame=settings.animated == "first_frame",
+        fit=fit or Fit(),
+    )
     with progress, whole_file(path) as part:
         writer = ImageWriter(part)
         for result in _results(pool.entries(), limits, settings):
             row = _row(result, settings, seen, names)
             if result.png:
-                writer.add(row["id"], result.png)
+                writer.add(row["id"], result.png, result.whole)
             rows.append(row)
             if len(rows) > settings.max_inputs:
                 raise PoolError(
@@ -153,8 +162,11 @@ def _process(
         if refusal := refusal_in_image(data, settings.fetch):
             raise Rejected("opt_out", refusal)
         result.decoded = decoders.decode(data)
-        result.png = encode_png(result.decoded.pixels, resolution)
-        result.decoded.pixels = b""
+        result.png = encode_png(result.decoded.pixels, resolution, resolution)
+        if result.decoded.whole:
+            size = small_size(result.decoded.width, result.decoded.height)
+            result.whole = encode_png(bytes.fromhex(result.decoded.whole), *size)
+        result.decoded.pixels, result.decoded.whole = b"", ""
         result.detail = "; ".join(filter(None, [entry.detail, result.decoded.detail]))
     except Rejected as rejected:
         result.reason, result.detail = rejected.reason, rejected.detail

@@ -1,5 +1,6 @@
 """The sanitised images in one Parquet file, columns ``id``, ``png`` and its ``sha256``.
 
+Behind an image of which much was cut off, a row has it whole and small, for a person to look at.
 Later steps read images from here alone and never touch a stranger's bytes again.
 """
 
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["ImageWriter", "PoolImages", "encode_png"]
 
 _GROUP_ROWS = 512
+_WHOLE = "whole/"
+"""Before an image's id, where it is whole; no id has a slash."""
 _GROUP_BYTES = 16_000_000
 
 
-def encode_png(pixels: bytes, side: int) -> bytes:
-    """Raw RGB pixels of a square image as PNG."""
+def encode_png(pixels: bytes, width: int, height: int) -> bytes:
+    """Raw RGB pixels as PNG."""
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.frombytes("RGB", (side, side), pixels).save(stream, "PNG", compress_level=1)
+    Image.frombytes("RGB", (width, height), pixels).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
 
 
@@ -51,13 +54,15 @@ class ImageWriter:
         self._images: list[bytes] = []
         self._bytes = 0
 
-    def add(self, identity: str, png: bytes) -> None:
-        """Append one image."""
+    def add(self, identity: str, png: bytes, whole: bytes = b"") -> None:
+        """Append one image, and ``whole``, where there is one, the PNG of all that it was."""
         self._ids.append(identity)
         self._images.append(png)
         self._bytes += len(png)
         if len(self._ids) >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
             self._flush()
+        if whole:
+            self.add(_WHOLE + identity, whole)
 
     def close(self) -> None:
         """Write what is left and the file's end."""
@@ -87,8 +92,9 @@ class PoolImages:
     ) -> None:
         import pyarrow.parquet as pq
 
-        local = isinstance(source, str | Path)
-        self._said = str(source if local else getattr(source, "name", "a remote file"))
+        self.local = isinstance(source, str | Path)
+        """Whether the file lies on this machine."""
+        self._said = str(source if self.local else getattr(source, "name", "a remote file"))
         self._damaged = damaged or (
             lambda: PoolError(
                 f"{self._said!r} is not a file of pool images, or no longer the one that was "
@@ -97,15 +103,17 @@ class PoolImages:
         )
         self._place: dict[str, tuple[int, int]] = {}
         with self._whole():
-            self._file = pq.ParquetFile(source, memory_map=local)
+            self._file = pq.ParquetFile(source, memory_map=self.local)
             index = self._file.read(columns=["id", "sha256"])
-            self.ids: list[str] = index.column("id").to_pylist()
+            rows: list[str] = index.column("id").to_pylist()
             hashes = index.column("sha256").to_pylist()
-            self.hashes: dict[str, bytes] = dict(zip(self.ids, hashes, strict=True))
+            self.hashes: dict[str, bytes] = dict(zip(rows, hashes, strict=True))
+            """Of every row, in the file's order."""
+            self.ids = [name for name in rows if not name.startswith(_WHOLE)]
             row = 0
             for group in range(self._file.num_row_groups):
                 for offset in range(self._file.metadata.row_group(group).num_rows):
-                    self._place[self.ids[row]] = (group, offset)
+                    self._place[rows[row]] = (group, offset)
                     row += 1
 
     def __len__(self) -> int:
@@ -120,6 +128,11 @@ class PoolImages:
         for position, data in self._read(ids):
             found[position] = data
         return found
+
+    def whole(self, identity: str) -> bytes | None:
+        """PNG bytes of an image as a whole and small, where much of it was cut off."""
+        name = _WHOLE + identity
+        return self.png([name])[0] if name in self else None
 
     def tensor(self, ids: Sequence[str]) -> torch.Tensor:
         """Images as uint8 [n, 3, h, w], 0..255, in the order of ``ids``."""
@@ -139,14 +152,14 @@ class PoolImages:
 
     def check(self) -> None:
         """Look at every image; raises where one is not what was written."""
-        for _ in self._read(self.ids):
+        for _ in self._read(list(self.hashes)):
             pass
 
     def write(self, path: str | Path, ids: Sequence[str] | None = None) -> None:
         """Write all images, or those of ``ids`` in their order, whole or not at all."""
         with whole_file(Path(path)) as part:
             writer = ImageWriter(part)
-            chosen = self.ids if ids is None else list(ids)
+            chosen = list(self.hashes if ids is None else ids)
             for start in range(0, len(chosen), _GROUP_ROWS):
                 some = chosen[start : start + _GROUP_ROWS]
                 for identity, data in zip(some, self.png(some), strict=True):

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coti.core.fitting import CUT_MUCH, Fit
 from coti.core.html_page import render_page
+from coti.pool.cut_images import cut_sentence, shaded, shares_cut
 from coti.pool.manifest import ACCEPTED, QUARANTINED, counts, manifest_hash
 from coti.pool.pool_images import PoolImages
 from coti.pool.reasons import REASONS
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["render_report"]
 
-_SAMPLE, _PER_REASON, _GROUPS, _MEMBERS, _DETAILS = 32, 16, 12, 6, 12
+_SAMPLE, _PER_REASON, _GROUPS, _MEMBERS, _DETAILS, _CUT = 32, 16, 12, 6, 12, 12
 _CHARTS = (
     ("Width, pixels", "width"),
     ("Height, pixels", "height"),
+    ("Cut off the long side, %", "cut"),
     ("Bytes", "bytes"),
     ("Caption, characters", "caption_length"),
     ("Sharpness (0 to 1)", "blurry_score"),
@@ -40,81 +43,114 @@ def render_report(
     source: str,
     kind: str,
     validation: Validation,
-    images: PoolImages,
+    images: PoolImages | None,
     notes: Sequence[str] = (),
+    fit: Fit | None = None,
 ) -> str:
-    """The report as HTML. Text of strangers is escaped; images are ours, embedded as JPEG."""
+    """The report as HTML. Text of strangers is escaped; images are ours, embedded as JPEG.
+
+    Without ``images``, where they are far away, there are names in their place. ``fit`` is how they
+    became squares.
+    """
+    fit = fit or Fit()
     manifest = validation.manifest
+    manifest = manifest.assign(cut=[round(100 * each) for each in shares_cut(manifest, fit)])
     number = counts(manifest)
-    rows: list[Any] = manifest.to_dict("records")
-    show = _Images(images)
-    good = [row for row in rows if row["status"] == ACCEPTED]
-    step = max(1, len(good) // _SAMPLE)
-    reasons = [
-        {
-            "code": code,
-            "count": count,
-            "meaning": REASONS[code],
-            "rows": [row for row in rows if row["reason"] == code][:_PER_REASON],
-            "names": _names([row for row in rows if row["reason"] == code]),
-        }
-        for code, count in number.items()
-        if code in REASONS
-    ]
-    others = number.get("other_file", 0)
+    show = _Images(images, fit)
+    good = manifest[manifest["status"] == ACCEPTED]
+    sample = good.iloc[:: max(1, len(good) // _SAMPLE)].head(_SAMPLE)
+    groups = manifest[manifest["group"] != ""].groupby("group", sort=False)
     return render_page(
         Path(__file__).with_name("pool_report.html.j2"),
         source=source,
         kind=kind,
         version=manifest_hash(manifest),
         notes=[*notes, *validation.warnings],
-        total=len(rows),
+        total=len(manifest),
         accepted=number[ACCEPTED],
         quarantined=number[QUARANTINED],
-        others=others,
-        groups=_groups(rows),
-        most_groups=_GROUPS,
-        reasons=reasons,
-        sample=good[::step][:_SAMPLE],
-        charts=_charts(validation.accepted),
-        tallies=_tallies(validation.accepted),
+        others=number.get("other_file", 0),
+        fit=fit,
+        cut=cut_sentence(shares_cut(good, fit), f"{len(good):,} accepted images"),
+        most_cut=_rows(
+            good[good["cut"] > 100 * CUT_MUCH]
+            .sort_values("cut", ascending=False, kind="stable")
+            .head(_CUT)
+        ),
+        largest_cut=int(good["cut"].max()) if len(good) else 0,
+        groups=_groups(groups),
+        group_count=len(groups),
+        reasons=[
+            _reason(code, count, manifest[manifest["reason"] == code])
+            for code, count in number.items()
+            if code in REASONS
+        ],
+        sample=_rows(sample),
+        charts=_charts(good),
+        tallies=_tallies(good),
         expectations=expectation_rows(validation.result),
         image=show,
         small=show.side < 96,
-        imaged=lambda found: any(row["id"] in images for row in found),
+        imaged=lambda rows: any(row["id"] in show for row in rows),
     )
 
 
 class _Images:
     """``image(row)`` in the template: a figure with the sanitised image, or without one."""
 
-    def __init__(self, images: PoolImages) -> None:
-        self._images = images
+    def __init__(self, images: PoolImages | None, fit: Fit) -> None:
+        self._images, self._fit = images, fit
         self.side = 0
-        if images.ids:
+        if images is not None and images.ids:
             self.side = _open(images.png(images.ids[:1])[0]).width
+
+    def __contains__(self, identity: str) -> bool:
+        return self._images is not None and identity in self._images
 
     def __call__(self, row: Mapping[str, Any], style: str = "") -> Any:
         from markupsafe import Markup
 
-        identity = str(row["id"])
-        if identity in self._images:
-            data = _jpeg(self._images.png([identity])[0])
-            inside = Markup('<img alt="" src="data:image/jpeg;base64,{}">').format(data)
-        else:
-            inside = Markup('<div class="none">{}</div>').format(_size(row) or "no image")
-        lines = [str(row["source"])[:80], str(row["detail"])[:120], str(row["caption"])[:120]]
+        cut = f"{row['cut']} % cut off" if row["cut"] else ""
+        lines = [str(row["source"])[:80], cut, str(row["detail"])[:120], str(row["caption"])[:120]]
         text = Markup("<br>").join(line for line in lines if line)
         title = f"{row['source']}\n{row['detail']}\n{str(row['caption'])[:300]}"
         return Markup(
             '<figure class="{}" title="{}">{}<figcaption>{}</figcaption></figure>'
-        ).format(style, title, inside, text)
+        ).format(style, title, self._picture(row, style), text)
+
+    def _picture(self, row: Mapping[str, Any], style: str) -> Any:
+        from markupsafe import Markup
+
+        identity = str(row["id"])
+        whole = self._images.whole(identity) if self._images and style == "uncut" else None
+        if whole is not None:
+            data = shaded(whole, self._fit)
+        elif self._images is not None and identity in self._images:
+            data = _jpeg(self._images.png([identity])[0])
+        else:
+            return Markup('<div class="none">{}</div>').format(_size(row) or "no image")
+        # What a person who cannot see it is told: what the pool says it shows, or its name.
+        said = str(row["caption"])[:120] or str(row["source"])[:120]
+        encoded = base64.b64encode(data).decode()
+        return Markup('<img alt="{}" src="data:image/jpeg;base64,{}">').format(said, encoded)
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """The details of a reason's rows and how often each occurs, most frequent first."""
-    found = Counter(str(row["detail"])[:120] for row in rows)
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_DETAILS]
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping a row, of the few that are shown."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _reason(code: str, count: int, rows: pd.DataFrame) -> dict[str, Any]:
+    """A reason's meaning, some of its rows, and its details, the most frequent first."""
+    found = Counter(detail[:120] for detail in rows["detail"].tolist())
+    names = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_DETAILS]
+    return {
+        "code": code,
+        "count": count,
+        "meaning": REASONS[code],
+        "rows": _rows(rows.head(_PER_REASON)),
+        "names": names,
+    }
 
 
 def _open(png: bytes) -> Any:
@@ -123,27 +159,24 @@ def _open(png: bytes) -> Any:
     return Image.open(io.BytesIO(png), formats=("PNG",))
 
 
-def _jpeg(png: bytes) -> str:
+def _jpeg(png: bytes) -> bytes:
     image = _open(png)
     image.thumbnail((248, 248))
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=80)
-    return base64.b64encode(stream.getvalue()).decode()
+    return stream.getvalue()
 
 
 def _size(row: Mapping[str, Any]) -> str:
     return f"{row['bytes']:,} bytes" if row["bytes"] else ""
 
 
-def _groups(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Members of each group, the kept one first, larger groups first."""
-    members: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if row["group"]:
-            members.setdefault(str(row["group"]), []).append(row)
+def _groups(groups: Any) -> list[list[dict[str, Any]]]:
+    """Members of the largest groups, the kept one first."""
+    largest = groups.size().sort_values(ascending=False, kind="stable").index[:_GROUPS]
     return [
-        sorted(group, key=lambda row: bool(row["duplicate_of"]))[:_MEMBERS]
-        for group in sorted(members.values(), key=lambda group: -len(group))
+        sorted(_rows(groups.get_group(name)), key=lambda row: bool(row["duplicate_of"]))[:_MEMBERS]
+        for name in largest
     ]
 
 
@@ -153,7 +186,7 @@ def _charts(accepted: pd.DataFrame, bins: int = 24) -> list[dict[str, Any]]:
     charts: list[dict[str, Any]] = []
     for name, column in _CHARTS:
         values = accepted[column].dropna().to_numpy(dtype=float)
-        if not len(values) or (column == "caption_length" and not values.any()):
+        if not len(values) or (column in ("caption_length", "cut") and not values.any()):
             continue
         low, high = float(values.min()), float(values.max())
         logarithmic = low > 0 and high / low > 50

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from coti.core.errors import PoolError
 from coti.pool.dedupe import mark_duplicates
 from coti.pool.manifest import ACCEPTED, COLUMNS, QUARANTINED, check_sums, counts
-from coti.pool.suite_runs import ephemeral_context, results_page, run_suite
+from coti.pool.suite_runs import ephemeral_context, run_suite
 from coti.pool.untrusted_text import as_number
 from coti.settings import PoolSettings
 
@@ -36,8 +36,6 @@ class Validation:
     """All rows, in their order, with final ``status``, ``reason`` and ``expectation``."""
     result: dict[str, Any]
     """Great Expectations' results of both suites, as JSON; counts; profile; drift."""
-    html: str
-    """A page on the suites, for a person."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -90,7 +88,7 @@ def validate(
         "profile": now,
         "drift": notes,
     }
-    validation = Validation(manifest, result, results_page(result), notes)
+    validation = Validation(manifest, result, notes)
     problem = _pool_problem(pool, number, settings)
     if problem is None and notes and settings.drift == "stop":
         problem = (

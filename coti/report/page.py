@@ -37,13 +37,19 @@ from coti.settings.run import flat
 __all__ = ["Card", "RunReport", "write_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+_KINDS = {
+    "picked": "Picked",
+    "not_drawn": "Passed, not drawn",
+    "held_back": "Did not pass",
+}
+"""What became of an image, by the field of a report that holds its card."""
 CARD_SIDE, SAMPLE_SIDE = 112, 160
 """Longest side, in pixels, to which cards and samples are scaled down for the page."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """An image of the pool with its scores, as picked or refused in a cycle."""
+    """An image of the pool with its scores, as picked or not in a cycle."""
 
     png: bytes
     """The image in any format of :data:`coti.core.decoding.FORMATS`."""
@@ -56,14 +62,16 @@ class Card:
     """The strategy's."""
     rank: int | None = None
     """Place by the score among the pool's images that were left, 1 the best."""
+    reason: str = ""
+    """Why it was picked, or not."""
 
 
 @dataclass
 class RunReport:
     """Everything the page shows, as plain data; what is empty is left out of the page.
 
-    Lists by cycle (``curves``, ``picked``, ``refused``, ``samples``) have one entry a cycle in
-    the order of ``cycles``, an empty one where there is nothing.
+    Lists by cycle (``curves``, ``picked``, ``samples`` …) have one entry a cycle in the order of
+    ``cycles``, an empty one where there is nothing.
     """
 
     concept: str
@@ -87,10 +95,12 @@ class RunReport:
     curves: Sequence[Sequence[Mapping[str, Any]]] = ()
     """Mappings with ``step``, ``loss``, ``learning_rate``, ``stage``, ``phi`` or None, …"""
     picked: Sequence[Sequence[Card]] = ()
-    refused: Sequence[Sequence[Card]] = ()
-    refused_totals: Sequence[int] = ()
-    """How many were refused in each cycle, where ``refused`` holds only some of them, from the best
-    to the worst."""
+    not_drawn: Sequence[Sequence[Card]] = ()
+    """Some of what passed and was not drawn, from the best to the worst."""
+    held_back: Sequence[Sequence[Card]] = ()
+    """Some of what did not pass, from the best to the worst."""
+    candidates: Sequence[Mapping[str, int]] = ()
+    """How many of each of these three there were, where not all are here."""
     samples: Sequence[Sequence[bytes]] = ()
     """Images generated after each cycle, the same noise at the same place."""
     start_samples: Sequence[bytes] = ()
@@ -98,8 +108,8 @@ class RunReport:
     seeds: Sequence[bytes] = ()
     quarantine: Sequence[tuple[str, int, Sequence[str]]] = ()
     """Reason, how many, and names of a few."""
-    validation_html: str | Path | None = None
-    """The pool's validation result, a page beside this one."""
+    pool_report: str | Path | None = None
+    """The page on the pool, beside this one."""
     config: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | Path] = field(default_factory=dict)
@@ -109,7 +119,7 @@ class RunReport:
 def write_report(report: RunReport, path: str | Path, *, max_cards: int = 120) -> Path:
     """Write the page to ``path``, whole or not at all, and return the path.
 
-    At most ``max_cards`` picked and refused images of a cycle are shown, the best ranked first;
+    At most ``max_cards`` images of each kind are shown of a cycle, the best ranked first;
     the page says how many there were.
 
     Raises:
@@ -150,7 +160,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         config=flat(report.config),
         lineage=report.lineage.items(),
         files=[(name, *_link(file, path)) for name, file in report.files.items()],
-        validation=_link(report.validation_html, path)[0] if report.validation_html else "",
+        pool_report=_link(report.pool_report, path)[0] if report.pool_report else "",
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     )
 
@@ -220,25 +230,26 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list[dict[str, Any]]:
-    """A cycle's picked and refused cards."""
+    """A cycle's cards, by what became of the image."""
     selections = []
     for index, (name, cycle) in enumerate(zip(names, report.cycles, strict=True)):
-        picked = report.picked[index] if index < len(report.picked) else ()
-        refused = report.refused[index] if index < len(report.refused) else ()
-        if not picked and not refused:
-            continue
-        totals = report.refused_totals
-        selections.append(
-            {
-                "name": name,
-                "cycle": cycle,
-                "best": cycle["cycle"] == report.kept_cycle,
-                "picked": _cards(picked, max_cards),
-                "picked_total": len(picked),
-                "refused": _cards(refused, max_cards),
-                "refused_total": max(totals[index] if index < len(totals) else 0, len(refused)),
-            }
-        )
+        totals = report.candidates[index] if index < len(report.candidates) else {}
+        kinds = []
+        for kind, heading in _KINDS.items():
+            cards = getattr(report, kind)
+            cards = cards[index] if index < len(cards) else ()
+            if cards:
+                kinds.append(
+                    {
+                        "kind": kind,
+                        "heading": heading,
+                        "cards": _cards(cards, max_cards),
+                        "total": max(totals.get(kind, 0), len(cards)),
+                    }
+                )
+        if kinds:
+            best = cycle["cycle"] == report.kept_cycle
+            selections.append({"name": name, "cycle": cycle, "best": best, "kinds": kinds})
     return selections
 
 

@@ -1,13 +1,15 @@
-"""The best of a score: gates, the B highest, near duplicates passed over."""
+"""The best of a score: gates, the B highest, near duplicates passed over; what held others back."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 
 from coti.core.errors import ConfigError
 from coti.settings import SelectionSettings
 
-__all__ = ["apart", "eligible", "select_batch"]
+__all__ = ["among_the_best", "apart", "eligible", "held_back", "score_gates", "select_batch"]
 
 
 def eligible(
@@ -35,6 +37,49 @@ def eligible(
                 )
             passed = passed & (scores >= gate)
     return passed
+
+
+def score_gates(
+    settings: SelectionSettings,
+    s_aes: torch.Tensor,  # [n], 0 to 10
+    s_con: torch.Tensor,  # [n], 0 to 10
+) -> dict[str, torch.Tensor]:
+    """Both gates where they are above 0, as :meth:`coti.selection.protocol.Strategy.gates`.
+
+    >>> score_gates(SelectionSettings(), torch.tensor([1.0]), torch.tensor([6.5]))
+    {'S_con below 5': tensor([True])}
+    """
+    return {
+        f"{name} below {gate:g}": scores >= gate
+        for name, gate, scores in (
+            ("S_con", settings.concept_gate, s_con),
+            ("S_aes", settings.aesthetic_gate, s_aes),
+        )
+        if gate > 0
+    }
+
+
+def among_the_best(
+    scores: torch.Tensor,  # [n]
+    candidates: torch.Tensor,  # bool [n], images that may be picked
+    count: int,  # how many are the best
+) -> dict[str, torch.Tensor]:
+    """The gate of a strategy that takes the best, or draws from them."""
+    passed = torch.zeros_like(candidates)
+    passed[select_batch(scores, candidates, count)] = True
+    return {f"not of the best {count:,}": passed}
+
+
+def held_back(gates: Mapping[str, torch.Tensor], count: int) -> list[str]:
+    """What holds each of ``count`` images back, the first of the gates; empty where none does.
+
+    >>> held_back({"dark": torch.tensor([True, False]), "small": torch.tensor([True, False])}, 2)
+    ['', 'dark']
+    """
+    said = [""] * count
+    for words, passed in reversed(list(gates.items())):
+        said = [known if fine else words for known, fine in zip(said, passed.tolist(), strict=True)]
+    return said
 
 
 def select_batch(

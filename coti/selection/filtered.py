@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
-from coti.selection.batch import apart, eligible
+from coti.selection.batch import apart, eligible, score_gates
 from coti.selection.protocol import PoolView
 from coti.selection.top_scored import TopScored
-from coti.settings import RunSettings
+from coti.settings import RunSettings, SelectionSettings
 
 __all__ = ["Filtered"]
 
@@ -35,15 +36,27 @@ class Filtered(TopScored):
         own = images @ pool.texts("concept_text")[0]
         return own - (images @ pool.texts("other_texts").T).amax(dim=1)
 
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """Another thing's name, and looks."""
+        return {
+            "another name fits better": pool.columns["score"] > 0,
+            **score_gates(_rules(pool), pool.columns["s_aes"], pool.columns["s_con"]),
+        }
+
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Those that pass, in random order; fewer where fewer do."""
         rules = pool.settings.selection
-        gates = replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)
         named = pool.candidates & (pool.columns["score"] > 0)
-        passed = eligible(named, gates, pool.columns["s_aes"], pool.columns["s_con"])
+        passed = eligible(named, _rules(pool), pool.columns["s_aes"], pool.columns["s_con"])
         places = passed.nonzero().squeeze(1)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
         places = places[order]
         if rules.suppress_duplicates:
             return apart(places, pool.wanted, pool.features["pool"], rules.suppress_duplicates)
         return places[: pool.wanted]
+
+
+def _rules(pool: PoolView) -> SelectionSettings:
+    """With the gate for looks that holds, and without that of S_con."""
+    rules = pool.settings.selection
+    return replace(rules, aesthetic_gate=rules.aesthetic_gate or _LOOKS, concept_gate=0.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from coti.selection.batch import apart, eligible, select_batch
+from coti.selection.batch import among_the_best, apart, eligible, score_gates, select_batch
 from coti.selection.protocol import PoolView
 from coti.settings import RunSettings
 
@@ -34,6 +36,15 @@ class Intelligent:
     def score(self, pool: PoolView) -> torch.Tensor:
         """S_int."""
         return pool.columns["s_int"]
+
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """Both scores' own, and to be of the best B, or of the best ``spread``·B."""
+        rules, columns = pool.settings.selection, pool.columns
+        passed = eligible(pool.candidates, rules, columns["s_aes"], columns["s_con"])
+        return {
+            **score_gates(rules, columns["s_aes"], columns["s_con"]),
+            **among_the_best(columns["score"], passed, round(rules.spread * pool.wanted)),
+        }
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best B, or B drawn at random from the best ``spread``·B."""

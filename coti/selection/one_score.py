@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from coti.core.errors import ConfigError
 from coti.core.seeding import derived_seed
 from coti.scores.baselines import NEED_EFFICIENTNET, baseline_label, baseline_scores
-from coti.selection.batch import select_batch
+from coti.selection.batch import among_the_best, select_batch
 from coti.selection.protocol import PoolView
 from coti.settings import RunSettings
 
@@ -48,6 +50,10 @@ class OneScore:
             efficientnet=pool.efficientnet() if needed and pool.efficientnet else None,
             seed=derived_seed(pool.settings.seed, "baseline"),
         )
+
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """To be of the best B."""
+        return among_the_best(pool.columns["score"], pool.candidates, pool.wanted)
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best B of the score."""

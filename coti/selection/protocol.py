@@ -92,6 +92,13 @@ class Strategy(Protocol):
             ConfigError: something it needs was not given; says what.
         """
 
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """What holds an image back, in a few words, and which images it lets pass: bool [n] each.
+
+        For whoever reads what was picked; the pool's columns hold ``score``. What passes all of
+        them and is not picked was merely not drawn.
+        """
+
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Images to add, best first: int64 [m] into the pool, whose columns hold ``score``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -37,6 +38,10 @@ class RandomImages:
     def score(self, pool: PoolView) -> torch.Tensor:
         """None is better than another: S_int, for the reader of the table."""
         return pool.columns["s_int"]
+
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """None: any image may be drawn."""
+        return {}
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Candidates at random, in random order."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from coti.core.errors import ConfigError
 from coti.scores.self_training import self_trained, unreached
-from coti.selection.batch import eligible
+from coti.selection.batch import eligible, score_gates
 from coti.selection.protocol import PoolView
 from coti.selection.top_scored import TopScored
-from coti.settings import RunSettings
+from coti.settings import RunSettings, SelectionSettings
 
 __all__ = ["SelfTrained"]
 
@@ -49,17 +50,21 @@ class SelfTrained(TopScored):
             )
         return self_trained(features["pool"], features["seeds"], text, s_aes).float()
 
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """To be rather the concept than not, and looks."""
+        return {
+            "rather something else": _near(pool),
+            **score_gates(_rules(pool), pool.columns["s_aes"], pool.columns["s_con"]),
+        }
+
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Accepted images, drawn, best first."""
-        rules, score, count = pool.settings.selection, pool.columns["score"], pool.wanted
-        gates = replace(rules, concept_gate=0.0)
-        right = int((score >= 0).sum())
-        # In cycles, too, it is X_T as a whole that may take the doubtful ones.
-        asked = int((~pool.candidates).sum()) + count
-        reach = max(right, min(round(_DOUBTFUL * right), asked))
-        near = score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
+        score, count = pool.columns["score"], pool.wanted
         passed = eligible(
-            pool.candidates & near, gates, pool.columns["s_aes"], pool.columns["s_con"]
+            pool.candidates & _near(pool),
+            _rules(pool),
+            pool.columns["s_aes"],
+            pool.columns["s_con"],
         )
         places = passed.nonzero().squeeze(1)
         chance = torch.ones(len(places), dtype=torch.float64)
@@ -67,6 +72,21 @@ class SelfTrained(TopScored):
             chance[~unreached(pool.features["pool"][places], pool.generated)] = _REACHED
         drawn = places[_without_replacement(chance, count, seed)]
         return drawn[score[drawn].argsort(descending=True, stable=True)]
+
+
+def _rules(pool: PoolView) -> SelectionSettings:
+    """Without the gate of S_con, which the score has a part of."""
+    return replace(pool.settings.selection, concept_gate=0.0)
+
+
+def _near(pool: PoolView) -> torch.Tensor:
+    """What is rather right than wrong, and doubtful ones where more are wanted: bool [n]."""
+    score = pool.columns["score"]
+    right = int((score >= 0).sum())
+    # In cycles, too, it is X_T as a whole that may take the doubtful ones.
+    asked = int((~pool.candidates).sum()) + pool.wanted
+    reach = max(right, min(round(_DOUBTFUL * right), asked))
+    return score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
 
 
 def _without_replacement(chance: torch.Tensor, count: int, seed: int) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 
-from coti.selection.batch import select_batch
+from coti.selection.batch import among_the_best, select_batch
 from coti.selection.protocol import PoolView
 from coti.settings import RunSettings
 
@@ -32,6 +33,10 @@ class TopScored:
     def least_images(self, settings: RunSettings) -> int:
         """A batch, or one: a smaller pool is taken whole."""
         return settings.selection.batch if settings.growth == "cycles" else 1
+
+    def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
+        """To be of the best."""
+        return among_the_best(pool.columns["score"], pool.candidates, pool.wanted)
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best of the score."""

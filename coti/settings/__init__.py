@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
+from coti.settings.image_fit import ImageSettings
 from coti.settings.ingestion import FetchSettings, PoolSettings
 from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.run import RunSettings
@@ -29,6 +30,7 @@ __all__ = [
     "EvaluationSettings",
     "FetchSettings",
     "GenerationSettings",
+    "ImageSettings",
     "MeasurementSettings",
     "ModelSettings",
     "PoolSettings",

@@ -26,6 +26,10 @@ parameters:
     token:
       placeholder_token: {token}  # the new word
       initializer: {initializer}  # where it starts: one token of the model, near the concept
+    # Images become squares: crop cuts, around a focus; pad keeps them whole.
+    # images:
+    #   fit: crop
+    #   focus: top
     # What R-precision must tell it from; the concept's own name is added.
     # evaluation:
     #   captions: [{example}]

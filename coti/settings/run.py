@@ -12,6 +12,7 @@ from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
+from coti.settings.image_fit import ImageSettings
 from coti.settings.ingestion import PoolSettings
 from coti.settings.model import ModelSettings, TokenSettings
 from coti.settings.presets import with_preset
@@ -72,6 +73,7 @@ class RunSettings(Strict):
     as torch takes by itself (``OMP_NUM_THREADS``, or the cores)."""
     model: ModelSettings = field(default_factory=ModelSettings)
     token: TokenSettings = field(default_factory=TokenSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
     pool_rules: PoolSettings = field(default_factory=PoolSettings)
     scorer: ScorerSettings = field(default_factory=ScorerSettings)
     aesthetic: AestheticSettings = field(default_factory=AestheticSettings)

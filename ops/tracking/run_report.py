@@ -11,7 +11,7 @@ from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
 from coti.pool.pool_images import PoolImages
 from coti.report import Card
-from ops.tracking.selection_samples import refused_in, sample_of_refused
+from ops.tracking.selection_samples import KINDS, by_kind, sample
 
 __all__ = ["pngs_of", "quarantine_of", "rows_of", "selections_of"]
 
@@ -34,18 +34,17 @@ def selections_of(
     names: dict[str, str],  # an image's name in the pool by its id
     cycles: int,
 ) -> dict[str, Any]:
-    """``picked``, ``refused`` and ``refused_totals`` of a report; of the last cycles alone."""
+    """``picked``, ``not_drawn``, ``held_back`` and ``candidates`` of a report; of the last cycles
+    alone."""
     without = cycles - len(scores)
-    found: dict[str, Any] = {
-        "picked": [[] for _ in range(without)],
-        "refused": [[] for _ in range(without)],
-        "refused_totals": [0] * without,
-    }
+    found: dict[str, Any] = {kind: [[] for _ in range(without)] for kind in KINDS}
+    found["candidates"] = [dict.fromkeys(KINDS, 0) for _ in range(without)]
     for table, chosen in zip(scores, picked, strict=True):
-        refused = refused_in(table, chosen)
-        found["picked"].append(_cards(chosen, images, names))
-        found["refused"].append(_cards(sample_of_refused(refused), images, names))
-        found["refused_totals"].append(len(refused))
+        kinds = by_kind(table, chosen)
+        found["candidates"].append({kind: len(rows) for kind, rows in kinds.items()})
+        for kind, rows in kinds.items():
+            shown = rows if kind == "picked" else sample(rows)
+            found[kind].append(_cards(shown, images, names))
     return found
 
 
@@ -59,6 +58,7 @@ def _cards(rows: pd.DataFrame, images: PoolImages, names: dict[str, str]) -> lis
             s_con=float(row["s_con"]),
             score=float(row["score"]),
             rank=int(row["rank"]),
+            reason=str(row["reason"]),
         )
         for png, row in zip(pngs, rows.to_dict("records"), strict=True)
     ]

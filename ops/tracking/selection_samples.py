@@ -1,41 +1,55 @@
-"""Which images a person is shown of a selection."""
+"""Which images a person is shown of a selection, and why each was picked or not."""
 
 from __future__ import annotations
+
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["SHOWN", "picked_and_refused", "refused_in", "sample_of_refused"]
+__all__ = ["KINDS", "SHOWN", "by_kind", "sample", "sheets"]
 
 SHOWN = 30
-"""Most images of either kind."""
+"""Most images of a kind."""
+_LINE = 16
+"""Characters that stand below an image of a sheet."""
+KINDS = ("picked", "not_drawn", "held_back")
+"""What became of a candidate: it joined X_T; it passed and was not drawn; it did not pass."""
 
 
-def refused_in(scores: pd.DataFrame, picked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of candidates that were not picked, best first."""
-    return scores[scores["candidate"] & ~scores["id"].isin(picked["id"])]
+def by_kind(scores: pd.DataFrame, picked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each of :data:`KINDS`, best first, with a column ``reason``.
+
+    ``scores`` is the pool's table with ``candidate`` and ``held_back``, ``picked`` rows of it.
+    """
+    left = scores[scores["candidate"] & ~scores["id"].isin(picked["id"])]
+    passed = left["held_back"] == ""
+    return {
+        "picked": picked.assign(reason="picked"),
+        "not_drawn": left[passed].assign(reason="passed, not drawn"),
+        "held_back": left[~passed].assign(reason=left.loc[~passed, "held_back"]),
+    }
 
 
-def sample_of_refused(refused: pd.DataFrame) -> pd.DataFrame:
+def sample(rows: pd.DataFrame) -> pd.DataFrame:
     """Up to :data:`SHOWN` rows at equal distances from the best to the worst: looks of all kinds.
 
-    The best of the refused alone look like the picked; what the scores keep out is further down.
+    The best alone look like the picked; what the scores keep out is further down.
     """
-    places = np.linspace(0, max(len(refused) - 1, 0), min(SHOWN, len(refused))).round().astype(int)
-    return refused.iloc[places]
+    places = np.linspace(0, max(len(rows) - 1, 0), min(SHOWN, len(rows))).round().astype(int)
+    return rows.iloc[places]
 
 
-def picked_and_refused(
-    scores: pd.DataFrame, picked: pd.DataFrame
-) -> list[tuple[str, list[str], list[str]]]:
-    """``picked`` and ``refused`` (a sample from best to worst) with ids and captions."""
-    refused = sample_of_refused(refused_in(scores, picked))
-    sheets = []
-    for name, rows in (("picked", picked.head(SHOWN)), ("refused", refused)):
-        if len(rows):
+def sheets(scores: pd.DataFrame, picked: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
+    """Of each of :data:`KINDS` that there is: its name, ids and captions, the best picked ones and
+    a sample of the others."""
+    found = []
+    for kind, rows in by_kind(scores, picked).items():
+        shown = rows.head(SHOWN) if kind == "picked" else sample(rows)
+        if len(shown):
+            parts = zip(shown["s_aes"], shown["s_con"], shown["reason"], strict=True)
             captions = [
-                f"{aes:.1f} / {con:.1f}"
-                for aes, con in zip(rows["s_aes"], rows["s_con"], strict=True)
+                f"{aes:.1f} / {con:.1f}\n{fill(reason, _LINE)}" for aes, con, reason in parts
             ]
-            sheets.append((name, [str(each) for each in rows["id"]], captions))
-    return sheets
+            found.append((kind, [str(each) for each in shown["id"]], captions))
+    return found

@@ -161,6 +161,9 @@ def test_devices_that_nothing_was_written_for(device: str) -> None:
         ("aesthetic", "learning_rate", 0.0),
         ("aesthetic", "selected_start", 11.0),
         ("pool_rules", "max_aspect_ratio", 0.5),
+        ("images", "focus", "centre"),
+        ("images", "focus", [0.5]),
+        ("images", "focus", [0.5, 1.5]),
     ],
 )
 def test_what_would_fail_after_a_training_is_refused_before_it(

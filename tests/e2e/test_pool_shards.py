@@ -89,8 +89,8 @@ def test_the_terminal_says_what_the_pool_was_and_that_it_adds_up(pool: Path, sai
     assert accepted + quarantined == len(list(pool.iterdir()))
 
 
-def test_the_validation_page_is_in_mlflow(workspace: Workspace, said: str) -> None:
-    """Great Expectations' page lies beside the parent run."""
+def test_the_page_on_the_pool_is_in_mlflow(workspace: Workspace, said: str) -> None:
+    """It lies beside the parent run."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace.root}/.coti/mlflow.db")
@@ -98,7 +98,7 @@ def test_the_validation_page_is_in_mlflow(workspace: Workspace, said: str) -> No
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.`coti.cycle` = 'parent'")
     files = [each.path for each in client.list_artifacts(runs[0].info.run_id, "pool")]
-    assert files == ["pool/validation.html"]
+    assert files == ["pool/pool.html"]
 
 
 def test_least_cosines_are_kept_from_cycle_to_cycle(workspace: Workspace, said: str) -> None:

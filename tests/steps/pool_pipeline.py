@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops.quiet import quiet_terminal
+from ops.quiet import ROOT, quiet_terminal
 
 quiet_terminal()
 
@@ -19,9 +19,10 @@ import zenml  # noqa: E402
 from zenml import ExternalArtifact  # noqa: E402
 from zenml.client import Client  # noqa: E402
 from zenml.models import PipelineRunResponse  # noqa: E402
+from zenml.utils.source_utils import set_custom_source_root  # noqa: E402
 
 from coti.pool.pool_images import PoolImages  # noqa: E402
-from coti.settings import ModelSettings, PoolSettings, RunSettings  # noqa: E402
+from coti.settings import ImageSettings, ModelSettings, PoolSettings, RunSettings  # noqa: E402
 from materializers.files import DamagedArtifactError  # noqa: E402
 from ops.stack.input_hashes import fingerprint_pool  # noqa: E402
 from ops.stack.verified_cache import verify_cache  # noqa: E402
@@ -36,6 +37,8 @@ from steps.validate_pool import validate_pool  # noqa: E402
 from tests.adversary.bit_flips import files_of, flip_bit  # noqa: E402
 
 verify_cache()
+# A warm process read the environment that says so before the test had set it.
+set_custom_source_root(str(ROOT))
 STEPS = [ingest_pool, validate_pool, load_seeds, shard_pool, embed_pool, gather_features]
 
 
@@ -46,11 +49,12 @@ def pool_only(folder: str, shard: int, device: str) -> None:
         workers=1, feature_shard=shard, near_duplicate_cosine=0.9999, near_duplicate_bits=-1
     )
     fingerprint = fingerprint_pool(folder, rules)
-    manifest, images, source = ingest_pool(folder, fingerprint, 32, rules)
+    manifest, images, source = ingest_pool(folder, fingerprint, 32, ImageSettings(), rules)
     accepted, quarantined, _, _ = validate_pool(
-        manifest, source, rules, 1, last_profile(folder, fingerprint)
+        *(manifest, images, source, ImageSettings(), rules, 1),
+        last_profile(folder, fingerprint),
     )
-    seeds, _ = load_seeds(folder, "seeds", 32)
+    seeds, _ = load_seeds(folder, "seeds", 32, ImageSettings())
     settings = RunSettings(pool_rules=rules, model=ModelSettings(device=device))
     encoding: dict[str, Any] = {
         "settings": settings.only("scorer", "concept_score", "model", "pool_rules"),

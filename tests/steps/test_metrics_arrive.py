@@ -148,7 +148,7 @@ def test_the_record_the_studio_and_the_gate_have_them(
         scores=None,
         picked=None,
         pool_images=None,
-        validation_report=HTMLString(""),
+        pool_report=HTMLString(""),
         params={},
         tags={},
     )  # fmt: skip

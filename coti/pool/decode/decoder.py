@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from coti.core.decoding import MOST_PIXELS, decode, fitted
+from coti.core.decoding import MOST_PIXELS, decode
 from coti.core.file_rules import FileRefused
+from coti.core.fitting import CUT_MUCH, Fit, fitted, share_cut
 from coti.pool.reasons import Rejected
 
-__all__ = ["Decoded", "Limits", "decode_image"]
+__all__ = ["Decoded", "Limits", "decode_image", "small_size"]
 
 SIGNAL_SIDE = 128
 """Pixels of the longer side on which the quality signals are measured."""
@@ -33,6 +34,8 @@ class Limits:
     """Off: only check and measure, without a sanitised image (for benchmarks)."""
     measure: bool = True
     """Off: without perceptual hash and quality signals (for benchmarks)."""
+    fit: Fit = field(default_factory=Fit)
+    """How the image is brought to the ``resolution``."""
 
 
 @dataclass
@@ -51,6 +54,9 @@ class Decoded:
     thumbnail: str = ""
     """16x16 grey levels, 512 hexadecimal digits, to check near duplicates with."""
     signals: dict[str, float] = field(default_factory=dict)
+    whole: str = ""
+    """Where the sanitised image lacks much of it, for a person: the image as a whole, RGB, of
+    :func:`small_size`, hexadecimal digits."""
     pixels: bytes = b""
     """The sanitised image, RGB, row by row; where there is a ``resolution``, a square of it."""
 
@@ -68,24 +74,39 @@ def decode_image(data: bytes, limits: Limits) -> Decoded:
     rgb = found.image
     decoded = Decoded(rgb.width, rgb.height, found.format, found.mode, "; ".join(found.notes))
     if limits.measure:
-        _measure(rgb, decoded)
+        small = _small(rgb)
+        _measure(small, decoded)
+        cut = share_cut(*rgb.size) if limits.resolution and limits.fit.how == "crop" else 0.0
+        if cut > CUT_MUCH:
+            decoded.whole = small.tobytes().hex()
     if limits.pixels:
         side = limits.resolution
-        decoded.pixels = (fitted(rgb, (side, side)) if side else rgb).tobytes()
+        decoded.pixels = (fitted(rgb, (side, side), limits.fit) if side else rgb).tobytes()
     return decoded
 
 
-def _measure(rgb: Image.Image, decoded: Decoded) -> None:
-    """Perceptual hash and raw quality signals, on a copy of at most 128 pixels a side."""
+def small_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height in pixels of the copy on which an image of this size is measured.
+
+    >>> small_size(600, 400), small_size(60, 40)
+    ((128, 85), (60, 40))
+    """
+    longer = max(width, height, SIGNAL_SIDE)
+    return max(1, round(width * SIGNAL_SIDE / longer)), max(1, round(height * SIGNAL_SIDE / longer))
+
+
+def _small(rgb: Image.Image) -> Image.Image:
+    if max(rgb.size) <= SIGNAL_SIDE:
+        return rgb
+    return rgb.resize(small_size(*rgb.size), Image.Resampling.BOX, reducing_gap=2.0)
+
+
+def _measure(small: Image.Image, decoded: Decoded) -> None:
+    """Perceptual hash and raw quality signals."""
     import imagehash
 
     from coti.pool.decode.quality import raw_signals
 
-    longer = max(rgb.size)
-    small = rgb
-    if longer > SIGNAL_SIDE:
-        size = tuple(max(1, round(side * SIGNAL_SIDE / longer)) for side in rgb.size)
-        small = rgb.resize((size[0], size[1]), Image.Resampling.BOX, reducing_gap=2.0)
     grey = small.convert("L")
     decoded.phash = str(imagehash.phash(grey))
     decoded.thumbnail = grey.resize((16, 16), Image.Resampling.BOX).tobytes().hex()

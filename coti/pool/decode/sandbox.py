@@ -139,6 +139,7 @@ class DecodePool:
             phash=str(header["phash"]),
             thumbnail=str(header["thumbnail"]),
             signals={str(name): float(value) for name, value in header["signals"].items()},
+            whole=str(header["whole"]),
             pixels=_receive_until(connection, size, deadline),
         )
 

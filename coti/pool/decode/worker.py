@@ -21,6 +21,7 @@ import struct
 import sys
 
 from coti.core.decoding import FORMATS
+from coti.core.fitting import Fit
 from coti.pool.decode.confinement import confine
 from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.reasons import Rejected
@@ -146,8 +147,9 @@ def _load_libraries(limits: Limits) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = json.loads(sys.argv[2])
+    fit = Fit(**settings["limits"].pop("fit"))
     main(
         socket.socket(fileno=int(sys.argv[1])),
-        Limits(**settings["limits"]),
+        Limits(**settings["limits"], fit=fit),
         int(settings["memory"]),
     )

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coti.core.decoding import FORMATS, fitted
+from coti.core.decoding import FORMATS
+from coti.core.fitting import fitted
 from coti.pool.decode.decoder import Limits, decode_image
 from coti.pool.reasons import Rejected
 from tests.coti.pool.conftest import bomb, encoded, image

@@ -116,7 +116,7 @@ def test_of_a_remote_store_only_the_images_asked_for_travel(tmp_path: Path) -> N
     writer = ImageWriter(tmp_path / "p.parquet")
     for number in range(2_000):
         start = number * 768
-        writer.add(str(number), encode_png(noise[start : start + 768], 16))
+        writer.add(str(number), encode_png(noise[start : start + 768], 16, 16))
     writer.close()
     remote = Counted((tmp_path / "p.parquet").read_bytes())
     images = PoolImages(remote)

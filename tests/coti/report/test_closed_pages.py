@@ -71,7 +71,7 @@ def tiny() -> bytes:
 
 def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
     """Each page that the product writes, with ``text`` wherever one is shown."""
-    cards = [[Card(tiny(), text, 9.1, 8.2, 11.3, 1)]]
+    cards = [[Card(tiny(), text, 9.1, 8.2, 11.3, 1, text)]]
     curve = {"step": 1, "loss": 0.1, "learning_rate": 1e-2, "stage": text, "phi": 5.0}
     run = RunReport(
         text,
@@ -85,17 +85,18 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
         verdict=Verdict("failed", (text,), {}),
         curves=[[curve, {**curve, "step": 2}]],
         picked=cards,
-        refused=cards,
+        not_drawn=cards,
+        held_back=cards,
         samples=[[tiny()]],
         quarantine=[(text, 7, [text])],
-        validation_html=text,
+        pool_report=text,
         config={text: {text: text}},
         lineage={text: text},
         files={text: "x", "y": f"s3://{text}"},
     )
     page = write_report(run, folder / "run.html").read_text(encoding="utf-8")
     pool = render_report(text, text, judged, pool_images(), [text])
-    return {"run": page, "pool": pool, "validation": judged.html}
+    return {"run": page, "pool": pool}
 
 
 def shape(html: str) -> list[tuple[str, list[str]]]:
@@ -107,7 +108,7 @@ def shape(html: str) -> list[tuple[str, list[str]]]:
 @settings(max_examples=25)
 @given(texts)
 def test_no_text_adds_a_tag_or_an_attribute(tmp_path_factory: Any, text: str) -> None:
-    """All three have the tags of the same pages with an ordinary word, and encode as UTF-8."""
+    """Both have the tags of the same pages with an ordinary word, and encode as UTF-8."""
     folder = tmp_path_factory.mktemp("pages")
     found = pages(text, folder, verdict_of(text))
     for name, html in found.items():
@@ -125,14 +126,12 @@ def plain_shapes() -> dict[str, list[tuple[str, list[str]]]]:
 
 def verdict_of(text: str) -> Validation:
     """As :func:`verdict`, put together without Great Expectations, which takes half a second."""
-    from coti.pool.suite_runs import results_page
-
     frame = judged_word().manifest.copy()
     for name in ("source", "caption", "detail", "format", "mode", "quality", "url", "license"):
         frame[name] = text.encode("utf-8", "replace").decode()  # Arrow holds no surrogates
     frame["quality"] = frame["quality"].str.replace(",", ";")  # of flags a comma makes two
     result = replaced(judged_word().result, "word", text)
-    return Validation(frame, result, results_page(result))
+    return Validation(frame, result)
 
 
 @cache
@@ -152,9 +151,9 @@ def replaced(value: Any, word: str, text: str) -> Any:
 
 def test_a_license_is_shown_and_not_run() -> None:
     """Of the real validation: its text is there, its tags are not."""
-    html = verdict(HOSTILE).html
+    html = render_report("x", "x", verdict(HOSTILE), pool_images())
     assert "&lt;script&gt;window.ran=1" in html
-    assert shape(html) == shape(verdict("word").html)
+    assert shape(html) == shape(render_report("x", "x", verdict("word"), pool_images()))
 
 
 def test_every_page_has_its_policy_before_anything_else(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,17 @@ def report(name: str = "img_0001.jpg", text: str = "ankle boot", side: int = 32)
             for _ in cycles
         ],
         picked=[[], *([cards] * 3)],
-        refused=[[], *([cards] * 3)],
-        refused_totals=[0, 900, 870, 840],
+        not_drawn=[[], *([cards] * 3)],
+        held_back=[[], *([[replace(card, reason=text) for card in cards]] * 3)],
+        candidates=[
+            {},
+            *({"picked": 3, "not_drawn": 100, "held_back": n} for n in (800, 770, 740)),
+        ],
         samples=[[png(10 * c + i, side) for i in range(4)] for c in range(4)],
         start_samples=[png(90 + i, side) for i in range(4)],
         seeds=[png(80 + i, side) for i in range(2)],
         quarantine=[(text, 7, [name, name])],
-        validation_html=name,
+        pool_report=name,
         config={text: {text: text}, "train": {"learning_rates": (0.01, 0.005)}},
         lineage={text: text},
         files={text: name, "cycles.csv": "cycles.csv"},
@@ -145,8 +150,9 @@ def test_every_cycle_and_image_appears(tmp_path: Path) -> None:
         assert f"cycle {number}: φ_ref {format_number(4.0 + number)}" in html
     for number in (1, 2, 3):
         assert f"<b>cycle {number}</b>" in html
-        assert f"30 picked · {930 - 30 * number} not".replace("30 picked", "3 picked") in html
-    samples, mosaic, cards, seeds = 5 * 4, 4, 3 * 6, 2
+        assert f"3 picked · 100 passed, not drawn · {830 - 30 * number} did not pass" in html
+    assert html.count("<small>ankle boot</small>") == 3 * 3  # why each was held back
+    samples, mosaic, cards, seeds = 5 * 4, 4, 3 * 9, 2
     assert page.count("img") == samples + mosaic + cards + seeds
     assert page.count("figure") == cards + 5 + 3  # cards, charts over cycles, charts over steps
     assert "from 4.00" in html  # φ_ref of the headline: cycle 0 to the best
@@ -193,7 +199,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["javascript:alert(1)", "data:text/html,x", "//evil.example/x"])
 def test_links_cannot_name_a_scheme(tmp_path: Path, file: str) -> None:
     """Whatever a file is called, its link is a path below or above the page."""
-    run = RunReport("boot", [cycle(0)], files={"x": file}, validation_html=file, pool_inputs=1)
+    run = RunReport("boot", [cycle(0)], files={"x": file}, pool_report=file, pool_inputs=1)
     links = Page(read(write_report(run, tmp_path / "report.html"))).attributes("href")
     assert links
     assert all(link.startswith("./") and ":" not in link for link in links)
@@ -223,9 +229,9 @@ def test_same_run_same_page(tmp_path: Path) -> None:
 
 
 def test_many_cards_are_cut_and_said(tmp_path: Path) -> None:
-    """Of many refused images the first by rank are shown, and the page says of how many."""
+    """Of many images the first by rank are shown, and the page says of how many."""
     cards = [Card(png(0), f"p{rank}", rank=rank) for rank in range(40, 0, -1)]
-    run = RunReport("boot", [cycle(0)], refused=[cards], refused_totals=[900])
+    run = RunReport("boot", [cycle(0)], held_back=[cards], candidates=[{"held_back": 900}])
     html = read(write_report(run, tmp_path / "report.html", max_cards=12))
     assert "12 of 900" in html
     assert [alt for alt in Page(html).attributes("alt") if alt.startswith("p")] == [

@@ -14,6 +14,7 @@ from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import normalized
 from coti.selection import STRATEGIES, PoolView
+from coti.selection.batch import held_back
 from coti.settings import RunSettings, SelectionSettings
 
 NAMES = ("text_top", "filtered", "nearest_to_seeds", "self_trained")
@@ -53,11 +54,33 @@ def made_pool(right: int, wrong: int, seed: int, name: str = "self_trained") -> 
 
 
 def picked(pool: PoolView, seed: int = 0) -> torch.Tensor:
-    """What the settings' strategy picks."""
+    """What the settings' strategy picks: of what passes its gates, all where that is few."""
     strategy = STRATEGIES.get(pool.settings.strategy)(pool.settings.strategy)
     score = strategy.score(pool)
     assert score.dtype == torch.float32
-    return strategy.pick(replace(pool, columns={**pool.columns, "score": score}), seed)
+    pool = replace(pool, columns={**pool.columns, "score": score})
+    found = strategy.pick(pool, seed)
+    said = held_back(strategy.gates(pool), len(score))
+    passed = torch.tensor([not why for why in said], dtype=torch.bool) & pool.candidates
+    assert passed[found].all()
+    assert len(found) == min(pool.wanted, int(passed.sum()))
+    return found
+
+
+def test_what_holds_an_image_back_is_said() -> None:
+    """Another thing, looks, or neither: what passes and is not picked was not drawn."""
+    pool = made_pool(40, 60, 5, "self_trained")
+    looks = torch.full((100,), 8.0)
+    looks[:20] = 2.0
+    gates = replace(pool.settings.selection, aesthetic_gate=4.0)
+    run = replace(pool.settings, selection=gates, baseline_images=10)
+    score = (torch.arange(100) < 40).float() - 0.5
+    columns = {**pool.columns, "s_aes": looks, "score": score}
+    pool = replace(pool, settings=run, columns=columns)
+    strategy = STRATEGIES.get("self_trained")("self_trained")
+    said = held_back(strategy.gates(pool), 100)
+    assert said == ["S_aes below 4"] * 20 + [""] * 20 + ["rather something else"] * 60
+    assert len(strategy.pick(pool, 0)) == 10
 
 
 @pytest.mark.parametrize("name", NAMES)

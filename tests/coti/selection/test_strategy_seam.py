@@ -41,6 +41,10 @@ class Last:
         """The place in the pool."""
         return torch.arange(len(pool.candidates), dtype=torch.float32)
 
+    def gates(self, pool: PoolView) -> dict[str, torch.Tensor]:
+        """None."""
+        return {}
+
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best by it."""
         score = pool.columns["score"].masked_fill(~pool.candidates, -1)
