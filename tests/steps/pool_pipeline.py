@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops.quiet import ROOT, quiet_terminal
+from ops.quiet import quiet_terminal
 
 quiet_terminal()
 
@@ -19,7 +19,6 @@ import zenml  # noqa: E402
 from zenml import ExternalArtifact  # noqa: E402
 from zenml.client import Client  # noqa: E402
 from zenml.models import PipelineRunResponse  # noqa: E402
-from zenml.utils.source_utils import set_custom_source_root  # noqa: E402
 
 from coti.pool.pool_images import PoolImages  # noqa: E402
 from coti.settings import ImageSettings, ModelSettings, PoolSettings, RunSettings  # noqa: E402
@@ -37,8 +36,6 @@ from steps.validate_pool import validate_pool  # noqa: E402
 from tests.adversary.bit_flips import files_of, flip_bit  # noqa: E402
 
 verify_cache()
-# A warm process read the environment that says so before the test had set it.
-set_custom_source_root(str(ROOT))
 STEPS = [ingest_pool, validate_pool, load_seeds, shard_pool, embed_pool, gather_features]
 
 
