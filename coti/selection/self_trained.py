@@ -32,6 +32,7 @@ class SelfTrained(TopScored):
 
     growths = ("cycles", "at_once")
     fixed = False
+    accepted_from = 0.0
 
     def label(self, settings: RunSettings) -> str:
         """How tables call it."""

@@ -24,6 +24,8 @@ class TopScored:
     selects = True
     fixed = True
     sees_ground_truth = False
+    accepted_from: float | None = None
+    """Score from which it takes an image for right; none: its score only ranks."""
 
     def __init__(self, name: str) -> None:
         """``name``: the strategy's."""
