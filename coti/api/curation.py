@@ -162,16 +162,18 @@ def _table(
     details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ").tolist()
     rows = zip(table.to_dict("records"), usable, details, strict=True)
     table["reason"] = [
-        _why(row, zero, gate) if good else f"unusable ({detail})" for row, good, detail in rows
+        _why(row, row["id"] in chosen, zero, gate) if good else f"unusable ({detail})"
+        for row, good, detail in rows
     ]
     table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
     columns = ["order", "name", "place", "score", "s_aes", "s_con", "reason", "caption", "format"]
     return table[columns].reset_index(drop=True)
 
 
-def _why(row: dict[Any, Any], accepted_from: float | None, aesthetic_gate: float) -> str:
+def _why(
+    row: dict[Any, Any], chosen: bool, accepted_from: float | None, aesthetic_gate: float
+) -> str:
     """Why an image was chosen or not; ``accepted_from`` is the score from which it is right."""
-    chosen = row["order"] in range(1, 2**31)
     wrong = accepted_from is not None and row["score"] < accepted_from
     if chosen:
         return "chosen, though rather wrong than right" if wrong else "chosen"

@@ -64,7 +64,7 @@ def settings_of(
         ConfigError: a key is unknown or wrong, or both are given.
     """
     named = {"placeholder_token": token, "initializer": initializer}
-    own = {name: value for name, value in named.items() if value is not None}
+    own: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if not concept.strip():
         raise ConfigError(f"{caller}: concept is empty: name it, such as 'penguin chick'.")
     if settings is None:
@@ -98,6 +98,6 @@ def seeds_of(given: ImagesOrFolder, side: int, what: str = "seeds") -> Seeds:
 
 def pool_of(given: PoolLike) -> str | PoolSource:
     """A place by its name, or a source; lists are one."""
-    if isinstance(given, str | Path):
+    if isinstance(given, (str, Path)):
         return find_file(str(given))
     return ImagesInMemory(given) if isinstance(given, Sequence) else given

@@ -73,21 +73,22 @@ def learn(
     Raises:
         CotiError: settings, images and models that don't go together; says what to do.
 
-    The bundled model, eight seeds in a folder and forty images in memory; a real run has no
-    ``train`` and ``controller``:
+    On the bundled model, seeds in a folder and twenty images in memory; the keys make it a matter
+    of seconds, and the embedding a poor one:
 
     >>> from pathlib import Path
     >>> from PIL import Image
     >>> from diffusers import StableDiffusionPipeline
     >>> pipe = StableDiffusionPipeline.from_pretrained("assets/models/base", safety_checker=None)
     >>> boots = Path("assets/pools/ankle_boot")
-    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:40]]
+    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:20]]
     >>> result = learn(
     ...     pipe, boots / "seeds", pool, concept="ankle boot", token="<boot>", initializer="foot",
-    ...     train={"max_steps": 2}, controller={"max_cycles": 0}, selection={"batch": 4},
+    ...     controller={"max_cycles": 0}, train={"max_steps": 2},
+    ...     generation={"cycle_images": 4, "sample_images": 2},
     ... )
-    >>> result.embedding.num_vectors, len(result.records), result.verdict.outcome
-    (4, 1, 'failed')
+    >>> result.embedding.token, result.embedding.num_vectors, len(result.records)
+    ('<boot>', 4, 1)
     >>> result.embedding.load_into(pipe)
     >>> pipe("a photo of a <boot>", num_inference_steps=2).images[0].size
     (32, 32)
@@ -132,9 +133,12 @@ def check(
     >>> from diffusers import StableDiffusionPipeline
     >>> pipe = StableDiffusionPipeline.from_pretrained("assets/models/base", safety_checker=None)
     >>> boots = Path("assets/pools/ankle_boot")
-    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:40]]
-    >>> verdict = check(pipe, boots / "seeds", pool, concept="ankle boot")
-    >>> print(verdict.sentence)
+    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:20]]
+    >>> verdict = check(
+    ...     pipe, boots / "seeds", pool, concept="ankle boot", selection={"batch": 1}
+    ... )
+    >>> verdict.outcome, verdict.facts["accepted"]
+    ('worked', 8.0)
     """
     run = _run_of("coti.check", pipe, seeds, pool, None, preset, settings, keys, concept=concept)
     return preflight.check(run.models, run.data, run.settings)
@@ -156,9 +160,9 @@ def _run_of(
     chosen = preset or ("bundled" if settings is not None else preset_of(base))
     run = settings_of(caller, chosen, settings, keys, **named)
     base = replace(base, deterministic=run.model.deterministic)
+    beside, source = seeds_of(seeds, base.resolution), pool_of(pool)
     models = load_models(run, base, find_file, judged=references is not None)
-    beside = seeds_of(seeds, base.resolution)
-    accepted = accepted_pool(pool_of(pool), models.encoders, run.pool_rules, base.resolution)
+    accepted = accepted_pool(source, models.encoders, run.pool_rules, base.resolution)
     data = with_seeds(accepted, beside, models.encoders, run)
     if references is not None:
         data = replace(data, references=_references(models, base, references, run))

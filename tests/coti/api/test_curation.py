@@ -1,0 +1,79 @@
+"""``coti.curate``: every input has its row and its reason, and what is chosen can be kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import coti
+from coti.core import checkout
+from coti.core.errors import ConfigError, ModelError, StoreError
+
+ROOT = Path(__file__).resolve().parents[3]
+BOOTS = ROOT / "assets" / "pools" / "ankle_boot"
+FEW = {"preset": "bundled", "aesthetic": {"steps": 5}}
+
+
+@pytest.mark.slow
+def test_a_list_of_images_is_curated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any folder; a copy and a tiny image are unusable; places lead back to the list."""
+    paths = [
+        *sorted((BOOTS / "references").iterdir())[:6],
+        *sorted((BOOTS / "pool").glob("*.png"))[:6],
+    ]
+    images = [Image.open(path) for path in paths]
+    images += [images[0].copy(), Image.new("L", (4, 4)), images[1].convert("CMYK")]
+    seeds = [Image.open(path) for path in sorted((BOOTS / "seeds").iterdir())]
+    monkeypatch.chdir(tmp_path)
+    found = coti.curate(seeds, images, concept="ankle boot", count=4, **FEW)
+    assert len(found.table) == len(images)
+    assert sorted(found.table["place"]) == list(range(len(images)))
+    assert found.table["order"].dropna().tolist() == [1, 2, 3, 4]
+    assert found.chosen["score"].is_monotonic_decreasing
+    names = [Path(images[place].filename).name for place in found.places if place < 12]
+    assert set(names) <= set(found.names)
+    reasons = found.table.set_index("place")["reason"]
+    assert reasons[12].startswith("unusable (duplicate")
+    assert reasons[13].startswith("unusable (too_small")
+    assert (
+        set(reasons[:12]) - {"chosen", "as good, but not drawn", "rather wrong than right"} == set()
+    )
+    assert found.verdict.facts["seeds"] == 10
+    assert "seeds_given_back" not in found.verdict.facts
+
+
+@pytest.mark.slow
+def test_the_chosen_files_are_kept_as_they_were_found(tmp_path: Path) -> None:
+    """Numbered, byte for byte, captions beside them, and the table; never over anything."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for path in sorted((BOOTS / "references").iterdir())[:6]:
+        (pool / path.name).write_bytes(path.read_bytes())
+        (pool / path.name).with_suffix(".txt").write_text(f"a boot, {path.stem}")
+    found = coti.curate(BOOTS / "seeds", pool, concept="ankle boot", count=2, **FEW)
+    kept = found.save(tmp_path / "kept")
+    for number, name in enumerate(found.names, start=1):
+        (image,) = kept.glob(f"{number:04d}.[!t]*")
+        assert image.read_bytes() == (pool / name).read_bytes()
+        caption = (kept / f"{number:04d}.txt").read_text()
+        assert caption == f"a boot, {Path(name).stem}"
+    table = pd.read_csv(kept / "curation.csv")
+    assert table["name"].tolist() == found.table["name"].tolist()
+    with pytest.raises(StoreError):
+        found.save(tmp_path / "kept")
+
+
+def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that needs training; a scorer that needs a base model; no bundled models."""
+    seeds = BOOTS / "seeds"
+    with pytest.raises(ConfigError, match="strategy coti does not grow by at_once"):
+        coti.curate(seeds, seeds, concept="boot", strategy="coti", **FEW)
+    with pytest.raises(ModelError, match="a part of the base model"):
+        coti.curate(seeds, seeds, concept="boot", concept_score={"encoder": "autoencoder"}, **FEW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkout, "_ROOT", tmp_path)
+    with pytest.raises(ModelError, match=r"this coti is the package alone\. Name a preset"):
+        coti.curate(seeds, seeds, concept="boot", preset="bundled")
