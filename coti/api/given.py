@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from PIL import Image
 
@@ -98,6 +98,8 @@ def seeds_of(given: ImagesOrFolder, side: int, what: str = "seeds") -> Seeds:
 
 def pool_of(given: PoolLike) -> str | PoolSource:
     """A place by its name, or a source; lists are one."""
-    if isinstance(given, (str, Path)):
+    if isinstance(given, str | Path):
         return find_file(str(given))
-    return ImagesInMemory(given) if isinstance(given, Sequence) else given
+    if isinstance(given, Sequence):
+        return ImagesInMemory(cast(Sequence[Image.Image], given))
+    return given

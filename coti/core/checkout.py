@@ -7,10 +7,10 @@ from pathlib import Path
 from coti.core.errors import ModelError
 from coti.core.file_rules import user_path
 
-__all__ = ["find_file"]
+__all__ = ["PLACE", "find_file"]
 
-_ROOT = Path(__file__).resolve().parents[2]
-"""The checkout, where this package lies in one."""
+PLACE = Path(__file__).resolve().parents[2]
+"""Where this package lies: the checkout, or among installed packages."""
 _BUNDLED = "assets/"
 
 
@@ -31,8 +31,8 @@ def find_file(name: str) -> str:
     path = user_path(name)
     if path.is_absolute() or path.exists():
         return str(path)
-    if (_ROOT / path).exists() and (_ROOT / _BUNDLED).is_dir():
-        return str(_ROOT / path)
+    if (PLACE / path).exists() and (PLACE / _BUNDLED).is_dir():
+        return str(PLACE / path)
     if name.startswith(_BUNDLED):
         raise ModelError(
             f"{name} is not here: the bundled models and pool lie in a checkout of the project, "

@@ -212,7 +212,7 @@ _ROWS = (
         digits=0, needs=_need("captions"), of="r_precision",
     ),
     Metric(
-        "r_precision_chance", "R-precision by chance", "what R-precision is of a judge that guesses",
+        "r_precision_chance", "R-precision by chance", "R-precision of a judge that guesses",
         digits=3, needs=_need("captions"), of="r_precision",
     ),
     Metric(

@@ -28,6 +28,11 @@ class ImagesInMemory:
         self._images, self._names = images, names_of(images, "pool")
         self.notes: list[str] = []
 
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """No name: it is made of images."""
+        return False
+
     def fingerprint(self) -> str:
         """Hash of every image's pixels."""
         total = hashlib.sha256()

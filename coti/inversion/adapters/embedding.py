@@ -169,8 +169,7 @@ class Embedding:
             path: of the file.
             key: another one than the token, for one text encoder. ``emb_params`` is
                 AUTOMATIC1111's, and all web UIs take it: InvokeAI's import reads the width from
-                that key's second dimension, and from any other's first, so that it refuses several
-                vectors there.
+                that key's second dimension, and from any other's first, so that it refuses ours.
 
         Raises:
             EmbeddingError: the name has spaces or angle brackets, which some tools stumble over, or

@@ -74,6 +74,6 @@ def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ModelError, match="a part of the base model"):
         coti.curate(seeds, seeds, concept="boot", concept_score={"encoder": "autoencoder"}, **FEW)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkout, "_ROOT", tmp_path)
+    monkeypatch.setattr(checkout, "PLACE", tmp_path)
     with pytest.raises(ModelError, match=r"this coti is the package alone\. Name a preset"):
         coti.curate(seeds, seeds, concept="boot", preset="bundled")
