@@ -13,7 +13,7 @@ from coti.core.whole_files import whole_folder
 from coti.loop.facts import pool_facts
 from coti.loop.learn import selected_at_once
 from coti.loop.load_models import load_encoders
-from coti.loop.plan import strategy_of
+from coti.loop.plan import effective, strategy_of
 from coti.loop.state import LoopState
 from coti.loop.verdict import Verdict, verdict_of
 from coti.pool.concept_data import judged_pool, with_seeds
@@ -114,15 +114,17 @@ def curate(
     Raises:
         CotiError: settings, images and models that don't go together; says what to do.
 
-    >>> boots = "assets/pools/ankle_boot"
-    >>> found = curate(
-    ...     f"{boots}/seeds", f"{boots}/references", concept="ankle boot", count=5, preset="bundled"
-    ... )
-    >>> len(found.names), found.chosen["reason"].unique().tolist()
-    (5, ['chosen'])
+    >>> from PIL import Image
+    >>> boots = Path("assets/pools/ankle_boot")
+    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:20]]
+    >>> found = curate(boots / "seeds", pool, concept="ankle boot", count=5, preset="bundled")
+    >>> found.names == [Path(pool[place].filename).name for place in found.places]
+    True
+    >>> found.table["reason"].value_counts().to_dict()
+    {'rather wrong than right': 12, 'chosen': 5, 'as good, but not drawn': 3}
     """
     run = settings_of("coti.curate", preset, settings, keys, concept=concept)
-    run = replace(run, growth="at_once", baseline_images=count)
+    run = effective(replace(run, growth="at_once", baseline_images=count))
     encoders = load_encoders(run, find_file)
     side = encoders.scorer.input_size
     beside = seeds_of(seeds, side)

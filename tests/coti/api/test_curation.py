@@ -18,43 +18,34 @@ FEW = {"preset": "bundled", "aesthetic": {"steps": 5}}
 
 
 @pytest.mark.slow
-def test_a_list_of_images_is_curated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From any folder; a copy and a tiny image are unusable; places lead back to the list."""
+def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder: byte for byte, captions beside them, and the table; over nothing."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
     paths = [
         *sorted((BOOTS / "references").iterdir())[:6],
         *sorted((BOOTS / "pool").glob("*.png"))[:6],
     ]
-    images = [Image.open(path) for path in paths]
-    images += [images[0].copy(), Image.new("L", (4, 4)), images[1].convert("CMYK")]
-    seeds = [Image.open(path) for path in sorted((BOOTS / "seeds").iterdir())]
-    monkeypatch.chdir(tmp_path)
-    found = coti.curate(seeds, images, concept="ankle boot", count=4, **FEW)
-    assert len(found.table) == len(images)
-    assert sorted(found.table["place"]) == list(range(len(images)))
-    assert found.table["order"].dropna().tolist() == [1, 2, 3, 4]
-    assert found.chosen["score"].is_monotonic_decreasing
-    names = [Path(images[place].filename).name for place in found.places if place < 12]
-    assert set(names) <= set(found.names)
-    reasons = found.table.set_index("place")["reason"]
-    assert reasons[12].startswith("unusable (duplicate")
-    assert reasons[13].startswith("unusable (too_small")
-    assert (
-        set(reasons[:12]) - {"chosen", "as good, but not drawn", "rather wrong than right"} == set()
-    )
-    assert found.verdict.facts["seeds"] == 10
-    assert "seeds_given_back" not in found.verdict.facts
-
-
-@pytest.mark.slow
-def test_the_chosen_files_are_kept_as_they_were_found(tmp_path: Path) -> None:
-    """Numbered, byte for byte, captions beside them, and the table; never over anything."""
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    for path in sorted((BOOTS / "references").iterdir())[:6]:
+    for path in paths:
         (pool / path.name).write_bytes(path.read_bytes())
         (pool / path.name).with_suffix(".txt").write_text(f"a boot, {path.stem}")
-    found = coti.curate(BOOTS / "seeds", pool, concept="ankle boot", count=2, **FEW)
-    kept = found.save(tmp_path / "kept")
+    (pool / f"z{paths[0].name}").write_bytes(paths[0].read_bytes())
+    Image.new("L", (4, 4)).save(pool / "tiny.png")
+    monkeypatch.chdir(tmp_path)
+    found = coti.curate(BOOTS / "seeds", "pool", concept="ankle boot", count=4, **FEW)
+    assert sorted(found.table["place"]) == list(range(14))
+    assert found.chosen["order"].tolist() == [1, 2, 3, 4]
+    assert found.chosen["score"].is_monotonic_decreasing
+    reasons = found.table.set_index("name")["reason"]
+    assert reasons[f"z{paths[0].name}"].startswith("unusable (duplicate")
+    assert reasons["tiny.png"].startswith("unusable (too_small")
+    usable = set(reasons[[path.name for path in paths]])
+    assert usable <= {"chosen", "as good, but not drawn", "rather wrong than right"}
+    assert found.verdict.facts["seeds"] == 10
+    assert "seeds_given_back" not in found.verdict.facts
+    kept = found.save("kept")
     for number, name in enumerate(found.names, start=1):
         (image,) = kept.glob(f"{number:04d}.[!t]*")
         assert image.read_bytes() == (pool / name).read_bytes()
@@ -63,7 +54,7 @@ def test_the_chosen_files_are_kept_as_they_were_found(tmp_path: Path) -> None:
     table = pd.read_csv(kept / "curation.csv")
     assert table["name"].tolist() == found.table["name"].tolist()
     with pytest.raises(StoreError):
-        found.save(tmp_path / "kept")
+        found.save("kept")
 
 
 def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,15 +102,6 @@ def test_it_learns_what_the_loop_learns_from_folders(
     assert "base_model_fingerprint" not in result.embedding.metadata
 
 
-@pytest.mark.slow
-def test_a_check_trains_nothing(pipe: Any, folder: Path) -> None:
-    """It has the facts that are known beforehand, the autoencoder's among them."""
-    verdict = coti.check(pipe, BOOTS / "seeds", folder, concept="ankle boot", **TINY)
-    assert verdict.facts["seeds"] == 10
-    assert 0 <= verdict.facts["seeds_given_back"] <= 1
-    assert "variety" not in verdict.facts
-
-
 @pytest.mark.parametrize("kind", ["epsilon", "sdxl"])
 def test_a_pipeline_is_the_model_of_its_folder(
     model_folder: Callable[..., Path], kind: str
