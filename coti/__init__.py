@@ -9,18 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coti.loop.learn import learn
-    from coti.loop.preflight import check
+    from coti.api.curation import curate
+    from coti.api.learning import check, learn
 
-__all__ = ["__version__", "check", "learn"]
+__all__ = ["__version__", "check", "curate", "learn"]
 
 __version__ = "0.2.0"
 
-_LAZY = {"check": "coti.loop.preflight", "learn": "coti.loop.learn"}
+_LAZY = {
+    "check": "coti.api.learning",
+    "curate": "coti.api.curation",
+    "learn": "coti.api.learning",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """``coti.learn`` and ``coti.check``, which bring torch, are imported when asked for."""
+    """What is called from Python brings torch, so it is imported when asked for."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'coti' has no attribute {name!r}")

@@ -160,7 +160,7 @@ def test_coti_learn_is_importable(installed: Installed) -> None:
         "python", "-c", "import coti; print(coti.__file__, coti.learn.__module__)"
     )
     assert told.startswith(str(installed.environment))
-    assert told.endswith("coti.loop.learn\n")
+    assert told.endswith("coti.api.learning\n")
 
 
 def test_an_embedding_is_trained_and_generated_with(installed: Installed) -> None:

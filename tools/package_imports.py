@@ -23,6 +23,7 @@ _STATIONS = (
     "dataset",
     "experiments",
     "report",
+    "api",
 )
 ORDER = (
     *(f"coti.{name}" for name in _STATIONS),

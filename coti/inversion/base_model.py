@@ -22,9 +22,11 @@ from coti.settings import ModelSettings
 
 __all__ = [
     "TextToImageModel",
+    "frozen_model",
     "load_text_to_image",
     "origin_of",
     "training_attention",
+    "vae_dtype",
 ]
 
 _FEW_POSITIONS = 1024
@@ -117,7 +119,14 @@ def load_text_to_image(settings: ModelSettings) -> TextToImageModel:
             parts = read_single_file(source, settings.base_model, settings.config)
         else:
             parts = read_folder(source, settings.base_model)
-        return _frozen(parts, settings, device, dtype)
+        return frozen_model(
+            parts,
+            settings.base_model,
+            device,
+            dtype,
+            deterministic=settings.deterministic,
+            origin=origin_of(settings),
+        )
 
 
 def origin_of(settings: ModelSettings) -> dict[str, str]:
@@ -126,10 +135,31 @@ def origin_of(settings: ModelSettings) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def _frozen(
-    parts: ModelParts, settings: ModelSettings, device: torch.device, dtype: torch.dtype
+def vae_dtype(vae: Any, dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The autoencoder's precision in a model of ``dtype``.
+
+    fp16 overflows in some autoencoders, which say so themselves; on a CPU half precision gains the
+    autoencoder little and costs levels of grey.
+    """
+    overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
+    return torch.float32 if overflows or device.type == "cpu" else dtype
+
+
+def frozen_model(
+    parts: ModelParts,
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    deterministic: bool = True,
+    origin: Mapping[str, str] | None = None,
 ) -> TextToImageModel:
-    name = settings.base_model
+    """The parts, frozen and moved, as what generates.
+
+    Raises:
+        ModelError: no textual inversion is defined for what it predicts, or it takes more than
+            latents.
+    """
     vae, unet = parts.vae, parts.unet
     prediction = parts.scheduler_config.get("prediction_type", "epsilon")
     if prediction not in parts.family.predictions:
@@ -137,18 +167,17 @@ def _frozen(
             f"{name} predicts {prediction!r}: textual inversion is defined here for "
             f"{' and '.join(parts.family.predictions)} models of its family."
         )
-    # fp16 overflows in some autoencoders, which say so themselves; on a CPU half precision gains
-    # the autoencoder little and costs levels of grey.
-    vae_dtype = dtype
-    overflows = dtype == torch.float16 and getattr(vae.config, "force_upcast", True)
-    if overflows or device.type == "cpu":
-        vae_dtype = torch.float32
+    if unet.config.in_channels != vae.config.latent_channels:
+        raise ModelError(
+            f"{name} takes {unet.config.in_channels} latent channels: an inpainting or upscaling "
+            "model; give a text-to-image one."
+        )
     encoders = ((encoder, dtype) for encoder in parts.text_encoders)
     half = (
         "" if dtype != torch.float32 else "set model.dtype: bfloat16, which takes half of it, or "
     )
     remedy = f"{half}take a smaller base model or a larger device"
-    for module, kind in ((vae, vae_dtype), (unet, dtype), *encoders):
+    for module, kind in ((vae, vae_dtype(vae, dtype, device)), (unet, dtype), *encoders):
         with out_of_memory_at(ModelError, f"loading {name}", remedy, module):
             module.requires_grad_(False).eval().to(device=device, dtype=kind)
     vae.to(memory_format=torch.channels_last)
@@ -167,8 +196,8 @@ def _frozen(
         dtype=dtype,
         fingerprint=parts.fingerprint,
         empty_prompt_is_zero=parts.family.empty_prompt_is_zero(parts.index),
-        deterministic=settings.deterministic,
-        origin=origin_of(settings),
+        deterministic=deterministic,
+        origin=origin or {},
     )
 
 

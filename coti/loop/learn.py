@@ -11,11 +11,13 @@ import torch
 from coti.core.errors import ConfigError
 from coti.core.seeding import derived_seed
 from coti.core.threads import on_its_threads
+from coti.encoders.efficientnet import EfficientNetLite0
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.controller import Decision, decide, stopped_for_want_of_images
 from coti.loop.data import ConceptData, Models
 from coti.loop.facts import generation_facts
 from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
+from coti.loop.inputs import Encoders
 from coti.loop.judge_cycle import judge_cycle
 from coti.loop.plan import effective, selects_at
 from coti.loop.preflight import preflight
@@ -27,9 +29,10 @@ from coti.loop.state import LoopState
 from coti.loop.train_cycle import train_cycle
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
+from coti.selection import PoolView
 from coti.settings import RunSettings
 
-__all__ = ["LearnResult", "learn", "select_at_once"]
+__all__ = ["LearnResult", "learn", "select_at_once", "selected_at_once"]
 
 
 @dataclass
@@ -88,7 +91,7 @@ def learn(
     samples, curves = [], []
     decision: Decision | None = None
     while decision is None or decision.go_on:
-        state = _selected(state, models, data, settings)
+        state, _ = _selected(state, models.encoders, data, settings, models.reference_judge)
         if facts is None:
             assert state.head is not None
             facts = preflight(
@@ -161,6 +164,23 @@ def select_at_once(models: Models, data: ConceptData, settings: RunSettings) -> 
         ConfigError: the strategy grows by cycles: what it picks depends on what was trained.
         CotiError: as `learn`.
     """
+    state, _ = selected_at_once(models.encoders, data, settings, models.reference_judge)
+    return state.training_set
+
+
+@on_its_threads
+def selected_at_once(
+    encoders: Encoders,
+    data: ConceptData,
+    settings: RunSettings,
+    reference_judge: Callable[[], EfficientNetLite0] | None = None,
+) -> tuple[LoopState, PoolView | None]:
+    """X_T of :func:`select_at_once` with the scorers that chose it, and the pool as they saw it;
+    None where the strategy selects nothing.
+
+    Raises:
+        CotiError: as :func:`select_at_once`.
+    """
     settings = effective(settings)
     if settings.growth != "at_once":
         raise ConfigError(
@@ -169,21 +189,26 @@ def select_at_once(models: Models, data: ConceptData, settings: RunSettings) -> 
         )
     state = LoopState(TrainingSet(tuple(data.seeds.names)))
     if not selects_at(0, settings):
-        return state.training_set
+        return state, None
     state = state.with_concept(fit_concept_scorer(state, data.features, settings))
-    return _selected(state, models, data, settings).training_set
+    return _selected(state, encoders, data, settings, reference_judge)
 
 
 def _selected(
-    state: LoopState, models: Models, data: ConceptData, settings: RunSettings
-) -> LoopState:
-    """Stations 1 to 3: both scorers fitted, and where this cycle selects, X_T with its images."""
+    state: LoopState,
+    encoders: Encoders,
+    data: ConceptData,
+    settings: RunSettings,
+    reference_judge: Callable[[], EfficientNetLite0] | None,
+) -> tuple[LoopState, PoolView | None]:
+    """Stations 1 to 3: both scorers fitted, and where this cycle selects, X_T with its images and
+    the pool before."""
     head = finetune_aesthetic_scorer(
-        state, data.features, data.sources, data.seeds, models.encoders, settings
+        state, data.features, data.sources, data.seeds, encoders, settings
     )
     state = state.with_head(head)
     if not selects_at(state.cycle, settings):
-        return state
+        return state, None
     pool = score_pool(
         state,
         data.features,
@@ -191,11 +216,11 @@ def _selected(
         sources=data.sources,
         images=data.pool,
         seeds=data.seeds,
-        efficientnet=models.reference_judge,
+        efficientnet=reference_judge,
     )
     grown = select_batch(state, pool, data.ground_truth)
     state = replace(state, training_set=grown, columns=pool.columns)
-    return state.with_concept(fit_concept_scorer(state, data.features, settings))
+    return state.with_concept(fit_concept_scorer(state, data.features, settings)), pool
 
 
 def _adds_nothing(state: LoopState, settings: RunSettings) -> bool:

@@ -13,7 +13,7 @@ from coti.metrics.class_blind import judge_generations
 from coti.metrics.frechet import frechet_distance
 from coti.metrics.kid import kid
 from coti.metrics.manifold import NEIGHBOURS
-from coti.metrics.r_precision import r_precision
+from coti.metrics.r_precision import r_precision, share_interval
 from coti.metrics.table import METRICS, Need
 from coti.settings import EvaluationSettings
 
@@ -103,12 +103,17 @@ def judge_images(
         captions = references.strings("captions")
         own = captions.index(settings.caption_template.replace("{}", concept))
         found["r_precision"] = r_precision(features, references["captions"], own)
+        low, high = share_interval(found["r_precision"], len(images))
+        found |= {"r_precision_low": low, "r_precision_high": high}
         found["r_precision_candidates"] = len(captions)
+        found["r_precision_chance"] = 1 / len(captions)
     if wanted("r_precision_top200_1001"):
         found["r_precision_top200_1001"] = r_precision(
             features, references["authors_captions"], own=0, top=200
         )
-    size = min(settings.kid_subset_size, len(images), len(references.tensors.get("references", ())))
+    # Of few images, subsets of half of them: all of them again and again would have no interval.
+    least = min(len(images), len(references.tensors.get("references", ())))
+    size = min(settings.kid_subset_size, least // 2)
     if wanted("kid"):
         real = references["references"]
         distance = kid(features, real, settings.kid_subsets, size, derived_seed(seed, "kid"))
@@ -164,7 +169,7 @@ def _there(references: TensorBundle, generated: int, needed: Mapping[Need, int])
         there.add("captions")
     if "authors_captions" in references.tensors:
         there.add("authors_captions")
-    if min(generated, real) >= 2:
+    if min(generated, real) >= 4:  # KID's subsets of half have two
         there.add("references")
     if "inception" not in references.tensors:
         there.discard("inception_images")

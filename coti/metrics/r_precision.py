@@ -8,7 +8,10 @@ from torch.nn.functional import normalize
 from coti.core.errors import MetricError
 from coti.metrics.frechet import check_features
 
-__all__ = ["r_precision"]
+__all__ = ["r_precision", "share_interval"]
+
+_Z = 1.959964
+"""Of the normal distribution, for 95 %."""
 
 
 def r_precision(
@@ -32,3 +35,18 @@ def r_precision(
     others = torch.arange(len(caption_features)) != own
     nearer = (cosines[:, others] >= cosines[:, own, None]).sum(dim=1)
     return float((nearer < top).double().mean())
+
+
+def share_interval(share: float, images: int) -> tuple[float, float]:
+    """95 % interval of a share of so many images, 0 to 1 (Wilson 1927).
+
+    It is of the draw of images alone: another noise, the same embedding. At a share of 1 it still
+    says how many images that was.
+
+    >>> [round(end, 3) for end in share_interval(1.0, 16)]
+    [0.806, 1.0]
+    """
+    middle = share + _Z**2 / (2 * images)
+    half = _Z * (share * (1 - share) / images + _Z**2 / (4 * images**2)) ** 0.5
+    whole = 1 + _Z**2 / images
+    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)

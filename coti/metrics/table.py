@@ -19,7 +19,7 @@ MISSING = "–"
 Need = Literal[
     "captions",  # another candidate than the concept's own
     "authors_captions",  # those of ImageNet's classes
-    "references",  # and generations, at least two of either
+    "references",  # and generations, at least four of either
     "judge_images",  # as many of either as the judge has features
     "ssl_judge_images",  # likewise, of the class-blind judge
     "inception_images",  # likewise
@@ -197,10 +197,23 @@ _ROWS = (
         "r_precision", "R-precision",
         "share of generations that the judge gives the concept's caption among the candidates",
         "higher", 3, needs=_need("captions"), scale=1.0, short="R-prec", headline=True,
+        interval=("r_precision_low", "r_precision_high"),
+    ),
+    Metric(
+        "r_precision_low", "R-precision, low", "lower end of R-precision's 95 % interval",
+        digits=3, needs=_need("captions"), of="r_precision",
+    ),
+    Metric(
+        "r_precision_high", "R-precision, high", "upper end of R-precision's 95 % interval",
+        digits=3, needs=_need("captions"), of="r_precision",
     ),
     Metric(
         "r_precision_candidates", "candidates", "captions that R-precision chose among",
         digits=0, needs=_need("captions"), of="r_precision",
+    ),
+    Metric(
+        "r_precision_chance", "R-precision by chance", "R-precision of a judge that guesses",
+        digits=3, needs=_need("captions"), of="r_precision",
     ),
     Metric(
         "r_precision_top200_1001", "R-precision top200/1001",

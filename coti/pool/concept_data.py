@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,16 +25,21 @@ from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.dedupe import without_embedding_duplicates
+from coti.pool.entry import PoolSource
 from coti.pool.ingest import ingest
 from coti.pool.references import read_references
 from coti.pool.validation import validate
 from coti.settings import PoolSettings, RunSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AcceptedPool",
     "Seeds",
     "accepted_pool",
     "concept_data",
+    "judged_pool",
     "read_negatives",
     "read_seeds",
     "reference_features",
@@ -113,32 +119,47 @@ def read_negatives(
 
 
 def accepted_pool(
-    source: str,
+    source: str | PoolSource,
     encoders: Encoders,
     rules: PoolSettings,
     resolution: int,  # pixels a side
     fit: Fit | None = None,  # how an image becomes such a square; none: its centre is cut out
 ) -> AcceptedPool:
     """Ingest, validate and embed a pool of any kind; raises :class:`PoolError`."""
+    return judged_pool(source, encoders, rules, resolution, fit)[0]
+
+
+def judged_pool(
+    source: str | PoolSource,
+    encoders: Encoders,
+    rules: PoolSettings,
+    resolution: int,  # pixels a side
+    fit: Fit | None = None,
+) -> tuple[AcceptedPool, pd.DataFrame]:
+    """:func:`accepted_pool`, and the manifest: a row an input, in the source's order."""
+    import pandas as pd
+
     read = ingest(source, rules, resolution, fit=fit)
     judged = validate(read.manifest, rules)
-    accepted = judged.accepted
+    accepted, quarantined = judged.accepted, judged.quarantined
     ids = [str(name) for name in accepted["id"]]
     images = ImageSet(ids, read.pool_images.tensor(ids))
     features = embed_shard(encoders.scorer, encoders.concept, images)
     if rules.near_duplicate_cosine:
-        accepted, _ = without_embedding_duplicates(
-            accepted, judged.quarantined, ids, features["pool"], rules.near_duplicate_cosine
+        accepted, quarantined = without_embedding_duplicates(
+            accepted, quarantined, ids, features["pool"], rules.near_duplicate_cosine
         )
         ids = [str(name) for name in accepted["id"]]
         images = ImageSet(ids, images.tensor(ids))
     captions = accepted["caption"].fillna("").astype(str)
-    return AcceptedPool(
+    found = AcceptedPool(
         images=images,
         captions=dict(zip(ids, captions, strict=True)),
         sources=dict(zip(ids, accepted["source"].astype(str), strict=True)),
         features=features,
     )
+    rows = pd.concat([accepted, quarantined]).set_index("id", drop=False)
+    return found, rows.loc[read.manifest["id"]].reset_index(drop=True)
 
 
 def with_seeds(

@@ -65,7 +65,7 @@ class _Result:
 
 
 def ingest(
-    source: str,
+    source: str | PoolSource,
     settings: PoolSettings,
     resolution: int,
     *,
@@ -74,7 +74,7 @@ def ingest(
     fetch_dir: str | Path | None = None,
     fingerprint: str = "",
 ) -> IngestedPool:
-    """Read every input of ``source`` and decode it in worker processes.
+    """Read every input of ``source``, opened or by its name, and decode it in worker processes.
 
     Images are EXIF-rotated, RGB, and brought to ``resolution`` pixels a side by ``fit``: without
     one they are cut to the centre square.
@@ -84,7 +84,10 @@ def ingest(
     which also refuses a pool without a good row. Raises :class:`PoolError` where there is nothing
     to read, or where what was read is not what ``fingerprint`` says, if it is given.
     """
-    pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
+    if isinstance(source, str):
+        pool = open_source(source, settings, cache_dir=fetch_dir or cache_dir)
+    else:
+        pool, source = source, source.kind
     folder = Path(cache_dir) if cache_dir is not None else temporary_folder(pool, "coti-pool-")
     path = folder / "images.parquet"
     rows: list[dict[str, Any]] = []

@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from tqdm import tqdm
 
-import coti
+from coti.core.checkout import PLACE
 from coti.core.errors import PoolError
 from coti.core.surrogates import valid_text
 from coti.core.text_files import decode_text, object_of
@@ -70,7 +69,7 @@ def parquet_batches(stream: BinaryIO, said: str) -> Iterator[list[str] | Batch]:
     ``stream`` is an open file of this machine, ``said`` its name for messages. Raises
     :class:`PoolError` where it is no Parquet file, or one that claims too much.
     """
-    root = str(Path(coti.__file__).resolve().parent.parent)
+    root = str(PLACE)
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", __name__],

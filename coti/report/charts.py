@@ -192,8 +192,14 @@ def _direction(metrics: Sequence[Metric]) -> str:
 def _candidates(cycles: Sequence[Mapping[str, Any]]) -> str:
     """Among how many captions R-precision chose, where it is there."""
     found = {as_number(row.get("r_precision_candidates")) for row in cycles} - {None}
-    counts = " / ".join(f"{number:,.0f}" for number in sorted(n for n in found if n is not None))
-    return f"; R-precision: top 1 of {counts} captions" if counts else ""
+    counts = sorted(number for number in found if number is not None)
+    if not counts:
+        return ""
+    said, chance = (
+        " / ".join(format(value) for value in values)
+        for values in ([f"{n:,.0f}" for n in counts], [f"{1 / n:.3g}" for n in counts])
+    )
+    return f"; R-precision: top 1 of {said} captions, by chance {chance}"
 
 
 def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[Chart]:

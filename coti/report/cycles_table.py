@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,24 @@ WIDE = 120
 
 
 def cycles_table(cycles: Sequence[Cycle], *, kept_cycle: int | None = None) -> str:
-    """A line a cycle for the end of a run; over 120 columns wide it has no intervals.
+    """A line a cycle for the end of a run, with as many intervals as fit into 120 columns.
 
     The cycles have the keys of :data:`coti.loop.record.CYCLE_COLUMNS`; a missing value is a dash,
     and the line of ``kept_cycle`` has a star. No line ends in spaces.
     """
-    lines = _lines(cycles, kept_cycle, intervals=True)
-    if max(map(len, lines)) > WIDE:
-        lines = _lines(cycles, kept_cycle, intervals=False)
+    named = [metric.name for metric in shown_metrics(cycles) if metric.interval]
+    for count in range(len(named), -1, -1):
+        lines = _lines(cycles, kept_cycle, intervals=named[:count])
+        if max(map(len, lines)) <= WIDE:
+            break
     if kept_cycle is not None:
         lines.append("* the cycle that is kept")
     return "\n".join(lines)
 
 
-def _lines(cycles: Sequence[Cycle], kept_cycle: int | None, intervals: bool) -> list[str]:
+def _lines(
+    cycles: Sequence[Cycle], kept_cycle: int | None, intervals: Collection[str]
+) -> list[str]:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -42,7 +46,7 @@ def _lines(cycles: Sequence[Cycle], kept_cycle: int | None, intervals: bool) -> 
     metrics = shown_metrics(cycles)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     headings = ["\ncycle ", "pool\nleft", "\npicked", "X_T\nsize"]
-    headings += [_heading(metric, cycles, intervals) for metric in metrics]
+    headings += [_heading(metric, cycles, metric.name in intervals) for metric in metrics]
     for heading in (*headings, "lr\nstage", "\nseconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cycle in cycles:
@@ -50,7 +54,7 @@ def _lines(cycles: Sequence[Cycle], kept_cycle: int | None, intervals: bool) -> 
         table.add_row(
             f"{cycle['cycle']}{star}",
             *(_count(cycle.get(name)) for name in ("pool_left", "picked", "train_size")),
-            *(_cell(metric, cycle, intervals) for metric in metrics),
+            *(_cell(metric, cycle, metric.name in intervals) for metric in metrics),
             *(_count(cycle.get(name)) for name in ("lr_stage", "seconds")),
         )
     buffer = io.StringIO()
@@ -85,15 +89,15 @@ def shown_metrics(cycles: Sequence[Cycle]) -> list[Metric]:
     )
 
 
-def _cell(metric: Metric, cycle: Cycle, intervals: bool) -> str:
+def _cell(metric: Metric, cycle: Cycle, interval: bool) -> str:
     text = format_metric(metric, cycle)
-    return text if intervals else text.partition(" [")[0]
+    return text if interval else text.partition(" [")[0]
 
 
-def _heading(metric: Metric, cycles: Sequence[Cycle], intervals: bool) -> str:
+def _heading(metric: Metric, cycles: Sequence[Cycle], interval: bool) -> str:
     """The short label in two lines; R-precision's says among how many, where that is one number."""
     label = (metric.short or metric.label).replace("fd_", "fd ")
-    first, _, second = (label if intervals else label.replace(" [interval]", "")).partition(" ")
+    first, _, second = (label if interval else label.replace(" [interval]", "")).partition(" ")
     candidates = {cycle.get(f"{metric.name}_candidates") for cycle in cycles} - {None}
     if len(candidates) == 1:
         second = f"top1/{candidates.pop():.0f}"

@@ -177,21 +177,27 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     end = report.cycles[-1] if best is None else best
 
     def detail(metric: Metric) -> str:
-        """Of how many, and what it was in the first cycle."""
+        """Of how many, its interval, and what it was in the first cycle."""
         candidates = as_number(end.get(f"{metric.name}_candidates"))
         parts = [f"of {metric.scale:g}"] if metric.scale not in (None, 1.0) else []
+        ends = format_metric(metric, end).partition(" [")[2]
+        parts += [f"[{ends}"] if ends else []
         value, before = as_number(end.get(metric.name)), as_number(first.get(metric.name))
         if end is not first and before is not None and value is not None:
             parts.append(f"from {metric.format(before)}")
             if metric.scale is None and before:
                 parts[-1] += f" ({(value - before) / before:+.0%})".replace("-", "−")
-        parts += [f"top 1 of {candidates:,.0f}"] if candidates else []
+        if candidates:
+            parts.append(f"top 1 of {candidates:,.0f}, by chance {1 / candidates:.3g}")
         return ", ".join(parts)
 
     tiles = []
     if best is not None:
         tiles.append(("Kept cycle", str(report.kept_cycle), f"of {len(report.cycles)} trained"))
-    tiles += [(metric.label, format_metric(metric, end), detail(metric)) for metric in _few(end)]
+    tiles += [
+        (metric.label, format_metric(metric, end).partition(" [")[0], detail(metric))
+        for metric in _few(end)
+    ]
     until = report.cycles[: report.cycles.index(end) + 1]
     used = sum(int(as_number(cycle.get("picked")) or 0) for cycle in until)
     of = "" if report.pool_accepted is None else f"of {report.pool_accepted:,} in the pool"

@@ -10,8 +10,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from coti import learn
 from coti.inversion.adapters.embedding import Embedding
+from coti.loop.learn import learn
 from coti.pool.concept_data import concept_data
 from coti.settings import RunSettings
 from coti.settings.from_yaml import parse_settings

@@ -21,6 +21,7 @@ from coti.inversion.adapters.embedding_file import (
 )
 from coti.inversion.adapters.norms import NormControl
 from coti.inversion.base_model import TextToImageModel
+from coti.inversion.families.protocol import embedding_keys
 from coti.inversion.families.registry import families
 from coti.inversion.prompt_encoder import refuse_known_token
 from coti.settings import TokenSettings
@@ -168,8 +169,7 @@ class Embedding:
             path: of the file.
             key: another one than the token, for one text encoder. ``emb_params`` is
                 AUTOMATIC1111's, and all web UIs take it: InvokeAI's import reads the width from
-                that key's second dimension, and from any other's first, so that it refuses several
-                vectors there.
+                that key's second dimension, and from any other's first, so that it refuses ours.
 
         Raises:
             EmbeddingError: the name has spaces or angle brackets, which some tools stumble over, or
@@ -189,6 +189,35 @@ class Embedding:
         }
         write_whole(path, tensor_bytes(tensors, header))
         return path
+
+    def load_into(self, pipe: Any) -> None:
+        """Give a diffusers pipeline the token, by its own ``load_textual_inversion``.
+
+        Raises:
+            EmbeddingError: the pipeline has other text encoders, or knows the token already.
+        """
+        index = dict(pipe.config)
+        family = next((each for each in families() if each.reads(index)), None)
+        if family is None or embedding_keys(family) != self.keys:
+            raise EmbeddingError(
+                f"{self.token} is {describe_embedding(self)}, and pipe is a {type(pipe).__name__}."
+            )
+        for part, vectors in zip(family.text_encoders, self.parts, strict=True):
+            tokenizer, encoder = getattr(pipe, part.tokenizer), getattr(pipe, part.folder)
+            refuse_known_token(tokenizer, self.token)
+            width = encoder.get_input_embeddings().weight.shape[1]
+            if vectors.shape[1] != width:
+                raise EmbeddingError(
+                    f"{self.token} is {describe_embedding(self)}; pipe.{part.folder} needs vectors "
+                    f"of width {width}."
+                )
+        for part, vectors in zip(family.text_encoders, self.parts, strict=True):
+            pipe.load_textual_inversion(
+                {self.token: vectors},
+                token=self.token,
+                text_encoder=getattr(pipe, part.folder),
+                tokenizer=getattr(pipe, part.tokenizer),
+            )
 
 
 def describe_embedding(embedding: Embedding) -> str:

@@ -20,12 +20,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from tqdm import tqdm
 
-import coti
+from coti.core.checkout import PLACE
 from coti.core.errors import PoolError
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.worker import ANSWER, FORK, KILL, LENGTH, PID, receive
@@ -146,7 +145,7 @@ class DecodePool:
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         settings = {"limits": dataclasses.asdict(self._limits), "memory": self._memory}
-        root = str(Path(coti.__file__).resolve().parent.parent)
+        root = str(PLACE)
         environment = {
             **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),

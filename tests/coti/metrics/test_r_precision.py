@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coti.core.errors import MetricError
-from coti.metrics.r_precision import r_precision
+from coti.metrics.r_precision import r_precision, share_interval
 
 CAPTIONS = torch.eye(4)
 
@@ -32,6 +32,17 @@ def test_grows_with_top(seed: int, own: int) -> None:
     values = [r_precision(images, CAPTIONS, own, top) for top in (1, 2, 3, 4)]
     assert values == sorted(values)
     assert values[-1] == 1.0
+
+
+@given(st.integers(1, 400), st.floats(0, 1))
+def test_its_interval_is_scipys(images: int, part: float) -> None:
+    """Wilson's, for every share of so many images."""
+    from scipy.stats import binomtest
+
+    right = round(part * images)
+    low, high = share_interval(right / images, images)
+    wanted = binomtest(right, images).proportion_ci(0.95, "wilson")
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
 
 
 def test_refuses_shapes() -> None:

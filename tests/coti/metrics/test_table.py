@@ -76,7 +76,7 @@ class MeanColour:
     """An image-text model whose features are mean colours."""
 
     name = "mean colour"
-    size = 3
+    size = 5  # as if it had more
     input_size = 4
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
@@ -101,11 +101,11 @@ def verdict(images: int, captions: tuple[str, ...]) -> dict[str, float]:
 
 
 def test_what_cannot_be_measured_is_missing_and_not_perfect() -> None:
-    """One candidate caption: no R-precision. Two images of three features: KID alone."""
+    """One candidate caption: no R-precision. Four images of five features: KID alone."""
     assert "r_precision" not in verdict(8, ())
     assert "r_precision" in verdict(8, ("dog",))
     assert "fd_judge" in verdict(8, ())
-    few = verdict(2, ())
+    few = verdict(4, ())
     assert "fd_judge" not in few
     assert {"kid", "kid_low", "kid_high"} <= set(few)
     missing = CycleRecord(0, 9, 0, 5, 1, 8, 1.0, metrics=few).row()

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-import coti
 from coti.core.errors import ConfigError
 from coti.loop.data import ConceptData, Models
+from coti.loop.learn import learn
 from coti.loop.plan import effective
 from coti.selection import STRATEGIES, PoolView
 from coti.settings import RunSettings
@@ -67,7 +67,7 @@ def test_a_strategy_from_outside_selects_in_the_loop(
 ) -> None:
     """Half of its eight images join before the first training, best first, then two and two."""
     cycles = replace(PLAIN.controller, max_cycles=2)
-    result = coti.learn(models, data, replace(PLAIN, strategy=strategy, controller=cycles))
+    result = learn(models, data, replace(PLAIN, strategy=strategy, controller=cycles))
     assert [record.picked for record in result.records] == [4, 2, 2]
     kept = result.training_set.selected
     assert kept == tuple(f"p{place:02d}" for place in range(19, 11, -1))[: len(kept)]

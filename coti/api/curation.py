@@ -1,0 +1,173 @@
+"""``coti.curate``: which images of a pool show the concept, with no base model and no training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coti.api.given import ImagesOrFolder, PoolLike, pool_of, seeds_of, settings_of
+from coti.core.checkout import find_file
+from coti.core.whole_files import whole_folder
+from coti.loop.facts import pool_facts
+from coti.loop.learn import selected_at_once
+from coti.loop.load_models import load_encoders
+from coti.loop.plan import effective, strategy_of
+from coti.loop.training_set import TrainingSet
+from coti.loop.verdict import Verdict, verdict_of
+from coti.pool.concept_data import judged_pool, with_seeds
+from coti.pool.entry import PoolSource
+from coti.pool.manifest import ACCEPTED
+from coti.pool.open_source import open_source
+from coti.selection import PoolView
+from coti.selection.batch import held_back
+from coti.settings import RunSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Curation", "curate"]
+
+_SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
+
+
+@dataclass(frozen=True)
+class Curation:
+    """Which images of a pool to learn a concept from, and why the other ones not."""
+
+    table: pd.DataFrame
+    """A row an input of the pool: the chosen ones best first, the other ones by score, then what
+    could not be used. Columns: ``order`` (1 is the best; missing where it was not chosen),
+    ``name``, ``place`` (in the pool as it was given, from 0), ``score`` (what the strategy ranks
+    by), ``s_aes`` and ``s_con`` (Eq. 7 and 8, 0 to 10), ``reason``, ``caption``, ``format``."""
+    verdict: Verdict
+    """What speaks against learning from them: as :func:`coti.check`, without the base model."""
+    source: PoolSource = field(repr=False)
+    """What the pool was read from."""
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """The rows of what was chosen, best first."""
+        return self.table[self.table["order"].notna()]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of what was chosen, best first."""
+        return [str(name) for name in self.chosen["name"]]
+
+    @property
+    def places(self) -> list[int]:
+        """Their places in the pool, from 0: ``[pool[place] for place in curation.places]``."""
+        return [int(place) for place in self.chosen["place"]]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the chosen images as they were found, and ``curation.csv``; whole or not at all.
+
+        They are numbered, best first; a caption lies beside its image as a text file, as trainers
+        of other adapters look for it.
+
+        Raises:
+            StoreError: ``folder`` holds something already.
+        """
+        path = Path(folder)
+        rows = {int(row["place"]): row for row in self.chosen.to_dict("records")}
+        with whole_folder(path) as part:
+            for place, entry in enumerate(self.source.entries()):
+                if place not in rows or entry.read is None:
+                    continue
+                row = rows[place]
+                stem = f"{int(row['order']):04d}"
+                kind = str(row["format"])
+                suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
+                (part / f"{stem}{suffix}").write_bytes(entry.read())
+                if row["caption"]:
+                    (part / f"{stem}.txt").write_text(str(row["caption"]), encoding="utf-8")
+            self.table.to_csv(part / "curation.csv", index=False)
+        return path
+
+
+def curate(
+    seeds: ImagesOrFolder,
+    pool: PoolLike,
+    *,
+    concept: str,
+    count: int = 150,
+    preset: str = "sd15",
+    settings: RunSettings | None = None,
+    **keys: Any,
+) -> Curation:
+    """Choose the images of a pool that show a concept and look good, in one pass.
+
+    Neither a base model nor training has a part in it: the choice is for whatever trainer. It is
+    the first one of a run without cycles, of the same scores and strategy.
+
+    Args:
+        seeds: some ten good images of the concept: a folder, or Pillow images.
+        pool: many images, some of which may show it: a list, or whatever ``pool`` is in a run file.
+        concept: its name; the scorer is asked for it by words.
+        count: most images to choose; fewer of a pool that has fewer.
+        preset: whose scorers: ``sd15`` (and the same of ``sd2``, ``sdxl``) is for photographs,
+            ``bundled`` for 32×32 images of Fashion-MNIST.
+        settings: a whole configuration in place of preset and keys.
+        keys: any key of a run file: ``seed=1``, ``strategy="filtered"``,
+            ``selection={"aesthetic_gate": 5}``.
+
+    Raises:
+        CotiError: settings, images and models that don't go together; says what to do.
+
+    >>> from PIL import Image
+    >>> boots = Path("assets/pools/ankle_boot")
+    >>> pool = [Image.open(path) for path in sorted(boots.glob("pool/*.png"))[:20]]
+    >>> found = curate(boots / "seeds", pool, concept="ankle boot", count=5, preset="bundled")
+    >>> found.names == [Path(pool[place].filename).name for place in found.places]
+    True
+    >>> found.table["reason"].value_counts().to_dict()
+    {'rather something else': 12, 'chosen': 5, 'passed, not drawn': 3}
+    """
+    run = settings_of("coti.curate", preset, settings, keys, concept=concept)
+    run = effective(replace(run, growth="at_once", baseline_images=count))
+    encoders = load_encoders(run, find_file)
+    side, fit = encoders.scorer.input_size, run.images.rule
+    beside = seeds_of(seeds, side, fit)
+    given = pool_of(pool)
+    source = open_source(given, run.pool_rules) if isinstance(given, str) else given
+    accepted, manifest = judged_pool(source, encoders, run.pool_rules, side, fit)
+    data = with_seeds(accepted, beside, encoders, run)
+    state, view = selected_at_once(encoders, data, run)
+    assert state.head is not None
+    facts = pool_facts(
+        data.features,
+        state.head.score(data.features["pool"]),
+        state.head.score(data.features["seeds"]),
+        run.selection.aesthetic_gate,
+        count,
+    )
+    table = _table(manifest, data.features.strings("pool_ids"), state.training_set, view)
+    return Curation(table, verdict_of(facts), source)
+
+
+def _table(
+    manifest: pd.DataFrame, ids: list[str], training_set: TrainingSet, view: PoolView | None
+) -> pd.DataFrame:
+    """``view`` is the pool as the strategy saw it, none where it takes nothing from there."""
+    import pandas as pd
+
+    scores = pd.DataFrame(index=pd.Index(ids, dtype="string"))
+    for name in ("score", "s_aes", "s_con"):
+        scores[name] = math.nan if view is None else view.columns[name].tolist()
+    gates = {} if view is None else strategy_of(view.settings).gates(view)
+    scores["held"] = held_back(gates, len(ids))
+    chosen = {name: place for place, name in enumerate(training_set.selected, start=1)}
+    table = manifest[["source", "caption", "format", "id"]].rename(columns={"source": "name"})
+    table = table.join(scores, on="id")
+    table["place"] = range(len(table))
+    table["order"] = table["id"].map(chosen).astype("Int64")
+    unusable = manifest["status"] != ACCEPTED
+    details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
+    table["reason"] = table["held"].fillna("").replace("", "passed, not drawn")
+    table.loc[table["order"].notna(), "reason"] = "chosen"
+    table.loc[unusable, "reason"] = "unusable (" + details[unusable] + ")"
+    table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
+    columns = ["order", "name", "place", "score", "s_aes", "s_con", "reason", "caption", "format"]
+    return table[columns].reset_index(drop=True)

@@ -1,0 +1,70 @@
+"""``coti.curate``: every input has its row and its reason, and what is chosen can be kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import coti
+from coti.core import checkout
+from coti.core.errors import ConfigError, ModelError, StoreError
+
+ROOT = Path(__file__).resolve().parents[3]
+BOOTS = ROOT / "assets" / "pools" / "ankle_boot"
+FEW = {"preset": "bundled", "aesthetic": {"steps": 5}}
+
+
+@pytest.mark.slow
+def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder: byte for byte, captions beside them, and the table; over nothing."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    paths = [
+        *sorted((BOOTS / "references").iterdir())[:6],
+        *sorted((BOOTS / "pool").glob("*.png"))[:6],
+    ]
+    for path in paths:
+        (pool / path.name).write_bytes(path.read_bytes())
+        (pool / path.name).with_suffix(".txt").write_text(f"a boot, {path.stem}")
+    (pool / f"z{paths[0].name}").write_bytes(paths[0].read_bytes())
+    Image.new("L", (4, 4)).save(pool / "tiny.png")
+    monkeypatch.chdir(tmp_path)
+    found = coti.curate(BOOTS / "seeds", "pool", concept="ankle boot", count=4, **FEW)
+    assert sorted(found.table["place"]) == list(range(14))
+    assert found.chosen["order"].tolist() == [1, 2, 3, 4]
+    assert found.chosen["score"].is_monotonic_decreasing
+    reasons = found.table.set_index("name")["reason"]
+    assert reasons[f"z{paths[0].name}"].startswith("unusable (duplicate")
+    assert reasons["tiny.png"].startswith("unusable (too_small")
+    usable = set(reasons[[path.name for path in paths]])
+    assert usable <= {"chosen", "passed, not drawn", "rather something else"}
+    assert found.verdict.facts["seeds"] == 10
+    assert "seeds_given_back" not in found.verdict.facts
+    kept = found.save("kept")
+    for number, name in enumerate(found.names, start=1):
+        (image,) = kept.glob(f"{number:04d}.[!t]*")
+        assert image.read_bytes() == (pool / name).read_bytes()
+        caption = (kept / f"{number:04d}.txt").read_text()
+        assert caption == f"a boot, {Path(name).stem}"
+    table = pd.read_csv(kept / "curation.csv")
+    assert table["name"].tolist() == found.table["name"].tolist()
+    with pytest.raises(StoreError):
+        found.save("kept")
+
+
+def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that needs training; a scorer that needs a base model; no bundled models."""
+    seeds = BOOTS / "seeds"
+    with pytest.raises(ConfigError, match="strategy coti does not grow by at_once"):
+        coti.curate(seeds, seeds, concept="boot", strategy="coti", **FEW)
+    with pytest.raises(ModelError, match="a part of the base model"):
+        coti.curate(seeds, seeds, concept="boot", concept_score={"encoder": "autoencoder"}, **FEW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkout, "PLACE", tmp_path)
+    with pytest.raises(ModelError, match=r"this coti is the package alone\. Name a preset"):
+        coti.curate(seeds, seeds, concept="boot", preset="bundled")
