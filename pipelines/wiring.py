@@ -257,6 +257,7 @@ def _first_scorer(run: _Given, start: _Start, loop: Loop) -> _Cycles:
 
 def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
     """Score, select, train, evaluate, decide; whether another cycle follows."""
+    loop.begin(cycles.number)
     head = loop(
         finetune_aesthetic_scorer,
         features=start.features,
@@ -422,6 +423,7 @@ def _train(
 def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
     """Register the kept embedding, write the outputs, tell the result."""
     config, prints = run.config, run.prints
+    loop.begin(None)
     verdict = loop(
         reach_verdict,
         facts=cycles.facts,

@@ -40,7 +40,7 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert not kept.exists()
     assert killed.vectors() == learned(killed, **changes)
     status = killed.cached_steps()
-    assert status["train_cycle"] == "cached"
+    assert status["train_cycle_0"] == "cached"
     assert status["ingest_pool"] == "cached"
     assert killed.registered() == 1
     assert killed.audit() == [("promote", 1)]

@@ -190,7 +190,7 @@ def test_what_is_computed_again_is_what_changed(workspace: Workspace, first_run:
     path.write_text(path.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
     workspace.run(config)
     status = workspace.cached_steps()
-    assert status["train_cycle"] == "completed"
+    assert status["train_cycle_0"] == "completed"
     assert status["ingest_pool"] == status["gather_features"] == "cached"
 
     place = workspace.root / "assets" / "pools" / "ankle_boot"
