@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 POINTS: dict[str, Callable[[Workspace, str], object]] = {
     "inside training": lambda space, _log: space.checkpoints(),
-    "between steps": lambda _space, log: "Step `judge_cycle` has finished" in log,
+    "between steps": lambda _space, log: "Step `judge_cycle_0` has finished" in log,
     "inside registration": lambda _space, log: "Step `register_embedding` has started" in log,
 }
 
