@@ -5,6 +5,7 @@ What it reads is kept between the runs: of the registry half a minute, of a trai
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,8 +15,10 @@ from cli.studio_app import plain
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.core.whole_files import temporary_folder
+from coti.generation.own_settings import settings_of
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
+from coti.settings import GenerationSettings
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -55,6 +58,12 @@ def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, str]]]:
     ]
 
 
+@st.cache_data(show_spinner="Reading the training run")
+def _kept(run_id: str) -> str:
+    """The label of the cycle whose embedding is the version."""
+    return f"cycle {_client().get_run(run_id).data.tags.get('coti.kept_cycle')}"
+
+
 @st.cache_data(show_spinner="Reading what was picked")
 def _sheet(run_id: str, which: str) -> bytes | None:
     """A cycle's contact sheet, ``picked`` or ``refused``, as PNG; none where nothing was."""
@@ -67,17 +76,16 @@ def _sheet(run_id: str, which: str) -> bytes | None:
 
 @st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
 def _generated(
-    embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
+    embedding: Embedding, prompt: str, count: int, seed: int, settings: GenerationSettings
 ) -> Any:
     """A grid of images of a prompt on the noise of ``seed``."""
     from coti.commands.embedding_sources import model_named_by, origin_of_embedding
     from coti.commands.project import EmbeddingSource
     from coti.generation.prompted import generate_prompts
-    from coti.settings import GenerationSettings, ModelSettings
+    from coti.settings import ModelSettings
     from ops.stack.loaded_models import text_to_image
 
     name = embedding.metadata.get("base_model", ModelSettings().base_model)
-    settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
     where = {"base_model": name, **origin_of_embedding(embedding)}
     chosen = ModelSettings(**cast(Any, where))
     if "base_model" in embedding.metadata:
@@ -85,6 +93,18 @@ def _generated(
     model = text_to_image(chosen)
     images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
     return contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
+
+
+def _settings(embedding: Embedding, label: str) -> GenerationSettings:
+    """As its run generated, unless the user moves a slider; another version has its own."""
+    own = settings_of([embedding])
+    most = max(50, own.num_inference_steps)
+    steps = st.slider("Solver steps", 1, most, own.num_inference_steps, key=f"steps of {label}")
+    guidance = float(own.guidance_scale)
+    bounds = min(1.0, guidance), max(12.0, guidance)
+    scale = st.slider("Guidance scale", *bounds, guidance, 0.5, key=f"guidance of {label}")
+    st.caption(f"At first as in its run, with {plain(own.scheduler)}.")
+    return replace(own, num_inference_steps=steps, guidance_scale=scale)
 
 
 def page() -> None:
@@ -104,10 +124,9 @@ def page() -> None:
         prompt = st.text_input("Prompt", "a photo of a {}", help="{} is the placeholder token.")
         seed = int(st.number_input("Seed", min_value=0, value=0))
         count = st.slider("Images", 1, 16, 8)
-        steps = st.slider("Solver steps", 1, 50, 10)
-        guidance_scale = st.slider("Guidance scale", 1.0, 12.0, 2.0, 0.5)
-    how = (prompt, count, seed, steps, guidance_scale)
-    version = versions[chosen]
+        version = versions[chosen]
+        settings = _settings(version.embedding, chosen)
+    how = (prompt, count, seed, settings)
     champion = next((each for each in versions.values() if "champion" in each.label), None)
 
     left, right = st.columns(2)
@@ -122,14 +141,21 @@ def page() -> None:
 
     st.header("Training, cycle by cycle")
     cycles = {found.label: (found, metrics) for found, metrics in _cycles(version.run_id)}
-    labels = list(cycles)
-    label = st.select_slider("Cycle", labels, labels[-1]) if len(labels) > 1 else labels[0]
+    labels, kept = list(cycles), _kept(version.run_id)
+    first = kept if kept in cycles else labels[-1]
+
+    def named(label: str) -> str:
+        return f"{label}, kept" if label == kept else label
+
+    label = first
+    if len(labels) > 1:
+        label = st.select_slider("Cycle", labels, first, named, key=f"cycle of {chosen}")
     cycle, metrics = cycles[label]
     for column, (name, value) in zip(
         st.columns(max(1, len(metrics))), metrics.items(), strict=False
     ):
         column.metric(name, value)
-    st.image(_generated(cycle.embedding, *how), caption=f"{plain(label)}, the same noise")
+    st.image(_generated(cycle.embedding, *how), caption=f"{plain(named(label))}, the same noise")
 
     for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):
         sheet = _sheet(cycle.run_id, which)

@@ -114,6 +114,7 @@ def evaluate(
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
+    settings = how.settings_for([each.embedding for each in sources])
     network = load_base_model(how, sources)
     _, _, images = read_chosen_images(references, network.resolution)
     encoder = load_image_text_encoder(
@@ -134,7 +135,7 @@ def evaluate(
             each,
             images,
             prompts,
-            how.settings,
+            settings,
             number,
             label=name,
             images_per_prompt=images_per_prompt,
@@ -163,7 +164,7 @@ def evaluate(
             "bare_prompt": bare_prompt,
             "negative_prompt": how.negative_prompt,
             "dtype": str(network.dtype).removeprefix("torch."),
-            **sampling_settings(how.settings),
+            **sampling_settings(settings),
         }
         run = tracking.record_evaluation(concept, rows, params, [table, plot])
         if not as_json:
