@@ -214,7 +214,7 @@ def main() -> None:
     mlflow.add_argument("experiment", nargs="?", default="table2")
     axes = ["strategy", "concept", "seed"]
     mlflow.add_argument("--parameters", nargs="+", default=axes)
-    axes = ["image_steps", "r_precision", "fd_judge"]
+    axes = ["best/image_steps", "best/r_precision", "best/fd_judge"]
     mlflow.add_argument("--metrics", nargs="+", default=axes)
     given = parser.parse_args()
     given.draw(given)

@@ -97,11 +97,12 @@ def test_mlflow_has_a_parent_and_a_run_a_cycle(
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == len(rows)
     for child in children:
-        for name in ("fd_judge", "r_precision", "phi", "phi_ref", "gamma_aes", "train_loss"):
+        metrics = ("fd_judge", "r_precision", "phi", "phi_ref", "gamma_aes")
+        for name in (*(f"cycle/{each}" for each in metrics), "train/loss"):
             assert name in child.data.metrics, (child.info.run_name, name)
         names = [each.path for each in client.list_artifacts(child.info.run_id, "embedding")]
         assert names == ["embedding/learned_embeds.safetensors"]
-        losses = client.get_metric_history(child.info.run_id, "train_loss")
+        losses = client.get_metric_history(child.info.run_id, "train/loss")
         assert [each.step for each in losses] == list(range(1, len(losses) + 1))
     images = [each.path for each in client.list_artifacts(parent.info.run_id, "images")]
     assert sum("samples" in name and name.endswith(".png") for name in images) == len(rows)
