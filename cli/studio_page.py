@@ -5,13 +5,14 @@ What it reads is kept between the runs: of the registry half a minute, of a trai
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from cli.studio_app import plain
+from cli.studio_app import figure, plain
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.core.whole_files import temporary_folder
@@ -77,8 +78,8 @@ def _sheet(run_id: str, which: str) -> bytes | None:
 @st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
 def _generated(
     embedding: Embedding, prompt: str, count: int, seed: int, settings: GenerationSettings
-) -> Any:
-    """A grid of images of a prompt on the noise of ``seed``."""
+) -> bytes:
+    """A grid of images of a prompt on the noise of ``seed``, as PNG."""
     from coti.commands.embedding_sources import model_named_by, origin_of_embedding
     from coti.commands.project import EmbeddingSource
     from coti.generation.prompted import generate_prompts
@@ -92,7 +93,10 @@ def _generated(
         chosen = model_named_by(EmbeddingSource(embedding, embedding.token), chosen)
     model = text_to_image(chosen)
     images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
-    return contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
+    sheet = contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
 
 
 def _settings(embedding: Embedding, label: str) -> GenerationSettings:
@@ -131,13 +135,14 @@ def page() -> None:
 
     left, right = st.columns(2)
     left.subheader(plain(version.label))
-    left.image(_generated(version.embedding, *how), width="stretch")
+    made = f"{count} images of {prompt!r} with"
+    left.html(figure(_generated(version.embedding, *how), f"{made} {version.label}"))
     if champion is None:
         right.subheader("No champion yet")
         right.write("No version has passed the gate.")
     else:
         right.subheader("Champion" if champion.label != version.label else "Champion (the same)")
-        right.image(_generated(champion.embedding, *how), width="stretch")
+        right.html(figure(_generated(champion.embedding, *how), f"{made} {champion.label}"))
 
     st.header("Training, cycle by cycle")
     cycles = {found.label: (found, metrics) for found, metrics in _cycles(version.run_id)}
@@ -151,11 +156,11 @@ def page() -> None:
     if len(labels) > 1:
         label = st.select_slider("Cycle", labels, first, named, key=f"cycle of {chosen}")
     cycle, metrics = cycles[label]
-    for column, (name, value) in zip(
-        st.columns(max(1, len(metrics))), metrics.items(), strict=False
-    ):
-        column.metric(name, value)
-    st.image(_generated(cycle.embedding, *how), caption=f"{plain(named(label))}, the same noise")
+    with st.container(horizontal=True):
+        for name, value in metrics.items():
+            st.metric(name, value, width="content")
+    caption = f"{named(label)}, the same noise"
+    st.html(figure(_generated(cycle.embedding, *how), f"{made} {named(label)}", caption))
 
     for which, title in (("picked", "Picked in this cycle"), ("refused", "Refused, best first")):
         sheet = _sheet(cycle.run_id, which)
@@ -163,7 +168,7 @@ def page() -> None:
         if sheet is None:
             st.write("Nothing: this cycle trained on what was there.")
         else:
-            st.image(sheet, caption="S_aes / S_con")
+            st.html(figure(sheet, f"{title}: {label}", "S_aes / S_con"))
 
 
 quiet_terminal()

@@ -90,7 +90,7 @@ def register_embedding(
     )
     said = [
         f"**{Verdict.of(verdict).sentence}**",
-        f"Cycle {decision['kept_cycle']} of {len(records)} cycles is kept. {decision['reason']}",
+        str(decision["reason"]),
         f"{registry.name} version {version.version}: {gate.reason}",
     ]
     record.describe(record.parent_id, "\n\n".join(said), computed_before("history"))

@@ -160,6 +160,8 @@ def test_a_second_identical_run_comes_from_the_cache(
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
     assert len(parents) == 2
+    cached = [run.data.tags.get("coti.cached_from") for run in runs]
+    assert cached.count(first_run[0].name) == cached.count(None) == len(runs) // 2
     first, second = (_metrics(client, runs, parent.info.run_id) for parent in parents)
     assert {"parent", "0", "1"} <= set(first)
     assert first == second
