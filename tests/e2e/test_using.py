@@ -28,12 +28,12 @@ with studio() as address, browser_page() as page:
     found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
     told["faults"] = [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
     slider = page.get_by_role("slider").last
-    kept = int(slider.get_attribute("aria-valuenow"))
+    kept = int(slider.input_value())
     told["kept first"] = page.get_by_text(f"cycle {kept}, kept, the same noise").count()
     slider.focus()
     slider.press("Home" if kept else "End")
     page.get_by_text(f"cycle {1 - kept}, the same noise").wait_for(timeout=120000)
-    told["steps"] = page.get_by_role("slider", name="Solver steps").get_attribute("aria-valuenow")
+    told["steps"] = page.get_by_role("slider", name="Solver steps").input_value()
     prompt = page.get_by_role("textbox", name="Prompt")
     prompt.fill("a photo of a <unknown>")
     prompt.press("Enter")
