@@ -97,7 +97,7 @@ def evaluate(
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.encoders.open_clip_encoder import load_image_text_encoder
-    from coti.generation.png_metadata import sampling_settings
+    from coti.generation.own_settings import sampling_settings
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_embedding
     from coti.pool.chosen_images import read_chosen_images

@@ -5,16 +5,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from coti.core.errors import ConfigError
-from coti.generation.png_metadata import sampling_settings
 from coti.inversion.adapters.embedding import Embedding
 from coti.settings import GenerationSettings
 
-__all__ = ["differ", "settings_of", "with_settings"]
+__all__ = ["UNRECORDED", "differ", "sampling_settings", "settings_of", "with_settings"]
 
 _KEY = "coti_generation"
+UNRECORDED = {
+    "batch_size": "an image depends on its own noise and prompt only",
+    "phi_images": "how many images, not how one is generated",
+    "cycle_images": "how many images, not how one is generated",
+    "sample_images": "how many images, not how one is generated",
+    "prompts": "an image's own is recorded, filled in",
+}
+"""Fields of :class:`coti.settings.GenerationSettings` that change no pixel of an image, and why."""
+
+
+def sampling_settings(settings: GenerationSettings) -> dict[str, Any]:
+    """The settings that an image's pixels depend on, by name: all but :data:`UNRECORDED`.
+
+    >>> sampling_settings(GenerationSettings(guidance_scale=7.5))["guidance_scale"]
+    7.5
+    """
+    names = (each.name for each in fields(settings))
+    return {name: getattr(settings, name) for name in names if name not in UNRECORDED}
 
 
 def with_settings(embedding: Embedding, settings: GenerationSettings) -> Embedding:
