@@ -43,6 +43,7 @@ def track_cycle(
     row = with_judged([CycleRecord.of(history[-1])], [judged])[0].row()
     cycle = int(row["cycle"])
     record = open_record(concept, config, tags)
+    record.log_config(config)
     run_id = record.cycle_run(cycle, tags)
     record.log_params(run_id, {"cycle": cycle})
     metrics = {key: value for key, value in row.items() if key != "cycle"}

@@ -55,6 +55,7 @@ def track_experiment(
     run = record.client.get_run(record.parent_id)
     if run.info.status == RunStatus.to_string(RunStatus.FINISHED):
         return
+    record.log_config(config)
     metrics = {k: v for k, v in row.items() if k not in NOT_METRICS}
     record.log_metrics(record.parent_id, in_group("best", metrics), 0)
     curves = [name for name in (*METRICS, "train_size") if any(name in each for each in cycles)]

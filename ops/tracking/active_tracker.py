@@ -56,7 +56,7 @@ def open_record(
     Args:
         experiment: MLflow's; the concept's name, or that of a sweep.
         config: all settings of the run, nested; those that are not at their defaults are its
-            params, the whole is its run file.
+            params.
         tags: of the run.
         label: of its row in a sweep.
         run_name: finds the run again; the pipeline run's without it.
@@ -71,7 +71,6 @@ def open_record(
         run_key=run_key or tags["coti.config_hash"],
         timestamp=int(run.created.timestamp() * 1000),
         params={"row": label, **params_of(config)} if label else params_of(config),
-        config=config,
         tags=tags,
         ended=_has_ended,
     )

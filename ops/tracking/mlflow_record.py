@@ -63,13 +63,11 @@ class RunRecord:
         run_key: str,
         timestamp: int,
         params: Mapping[str, Any],
-        config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str],
         ended: Callable[[str], bool] = lambda _run_name: False,
     ) -> RunRecord:
         """Find this pipeline run's parent, or make it with params and tags.
 
-        ``config``, all settings, becomes :data:`RUN_FILE`, with which the run can be repeated.
         ``ended`` says of another run's name whether it is known to have ended.
         """
         client, experiment_id = tracker.client, tracker.experiment(experiment)
@@ -91,12 +89,6 @@ class RunRecord:
             )
         record = cls(client, experiment_id, found.info.run_id, timestamp)
         record.log_params(found.info.run_id, params)
-        if config is not None and CONFIG_TAG not in found.data.tags:
-            # As plain values: a YAML file has no tuples.
-            values = json.loads(json.dumps({"parameters": {"config": config}}))
-            text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-            client.log_text(found.info.run_id, text, RUN_FILE)
-            record.set_tags(found.info.run_id, {CONFIG_TAG: RUN_FILE})
         return record
 
     def cycle_run(self, cycle: int, tags: Mapping[str, str]) -> str:
@@ -117,6 +109,16 @@ class RunRecord:
         rows = [Param(key, str(value)[:6000]) for key, value in params.items()]
         for first in range(0, len(rows), 100):
             self.client.log_batch(run_id, params=rows[first : first + 100])
+
+    def log_config(self, config: Mapping[str, Any]) -> None:
+        """All settings, nested, as the parent's :data:`RUN_FILE`; once."""
+        if CONFIG_TAG in self.client.get_run(self.parent_id).data.tags:
+            return
+        # As plain values: a YAML file has no tuples.
+        values = json.loads(json.dumps({"parameters": {"config": config}}))
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        self.client.log_text(self.parent_id, text, RUN_FILE)
+        self.set_tags(self.parent_id, {CONFIG_TAG: RUN_FILE})
 
     def log_metrics(self, run_id: str, values: Mapping[str, float | None], step: int) -> None:
         """The metrics that are numbers."""

@@ -37,9 +37,9 @@ def record(tmp_path: Path) -> RunRecord:
         run_key="key",
         timestamp=1_700_000_000_000,
         params=params_of(config),
-        config=config,
         tags={},
     )
+    found.log_config(config)
     for cycle in range(3):
         found.log_metrics(found.parent_id, in_group("best", {"phi": 1.0}), cycle)
         image = np.full((8, 8, 3), 99 * cycle, np.uint8)
