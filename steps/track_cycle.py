@@ -16,6 +16,7 @@ from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_judged
 from coti.pool.pool_images import PoolImages
 from ops.tracking.active_tracker import computed_before, open_record
+from ops.tracking.lineage import params_of
 from ops.tracking.metric_groups import in_group
 from ops.tracking.run_report import rows_of
 from ops.tracking.selection_samples import picked_and_refused
@@ -45,7 +46,7 @@ def track_cycle(
     record = open_record(concept, config, tags)
     record.log_config(config)
     run_id = record.cycle_run(cycle, tags)
-    record.log_params(run_id, {"cycle": cycle})
+    record.log_params(run_id, {"cycle": cycle, **params_of(config)})
     metrics = {key: value for key, value in row.items() if key != "cycle"}
     metrics |= {"optimizer_steps": training["steps"]}
     for target in (record.parent_id, run_id):

@@ -14,7 +14,7 @@ from coti.core.errors import RegistryError
 from ops.stack.artifact_store import share_s3_credentials
 from ops.stack.moved_state import require_state
 from ops.stack.tracker_credentials import share_credentials
-from ops.tracking.lineage import params_of
+from ops.tracking.lineage import compared_by, params_of
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracker import Tracker
 
@@ -55,8 +55,8 @@ def open_record(
 
     Args:
         experiment: MLflow's; the concept's name, or that of a sweep.
-        config: all settings of the run, nested; those that are not at their defaults are its
-            params.
+        config: all settings of the run, nested. In a sweep its params are those that are not at
+            their defaults; else few, and its cycles have these.
         tags: of the run.
         label: of its row in a sweep.
         run_name: finds the run again; the pipeline run's without it.
@@ -70,7 +70,7 @@ def open_record(
         run_name=run_name or run.name,
         run_key=run_key or tags["coti.config_hash"],
         timestamp=int(run.created.timestamp() * 1000),
-        params={"row": label, **params_of(config)} if label else params_of(config),
+        params={"row": label, **params_of(config)} if label else compared_by(config),
         tags=tags,
         ended=_has_ended,
     )

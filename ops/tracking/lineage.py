@@ -29,6 +29,7 @@ from ops.stack.locations import ROOT
 __all__ = [
     "Fingerprints",
     "base_model_fingerprint",
+    "compared_by",
     "fingerprints_of",
     "judge_fingerprint",
     "negatives_fingerprint",
@@ -132,10 +133,17 @@ def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> st
     return found
 
 
+def compared_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The few params of a run with sliders: MLflow writes all that a run has above each image.
+
+    >>> compared_by({"concept": "boot", "strategy": "coti", "seed": 0, "threads": 4})
+    {'concept': 'boot', 'strategy': 'coti', 'seed': 0}
+    """
+    return {name: config[name] for name in ALWAYS if name in config}
+
+
 def params_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are not at their defaults, by dotted names, and those of every comparison.
-
-    All of them would be a wall above what a person looks for; the whole is a file of the run.
 
     >>> params_of({"strategy": "coti", "seed": 0, "train": {"max_steps": 9, "batch_size": 4}})
     {'strategy': 'coti', 'seed': 0, 'train.max_steps': 9, 'train.batch_size': 4}
