@@ -7,9 +7,11 @@ them) and only to pages of its own; its page loads nothing from elsewhere, whate
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ops.quiet import ROOT
 
-__all__ = ["plain", "serve", "studio_app"]
+__all__ = ["figure", "plain", "serve", "studio_app"]
 
 PAGE = ROOT / "cli" / "studio_page.py"
 _POLICY = (
@@ -76,6 +78,10 @@ def serve(host: str, port: int, names: Sequence[str], page: Path = PAGE) -> None
             "client.toolbarMode": "minimal",
             "client.showErrorDetails": "none",
             "logger.level": "error",
+            "runner.magicEnabled": False,  # it would show the docstrings of constants
+            # The report's colours; Streamlit's red is too dark for words on its dark ground.
+            "theme.light.primaryColor": "#0b62a8",
+            "theme.dark.primaryColor": "#7cb9f0",
         }
     )
 
@@ -83,6 +89,20 @@ def serve(host: str, port: int, names: Sequence[str], page: Path = PAGE) -> None
 def plain(text: str) -> str:
     """A text as Streamlit's Markdown shows it, whatever is in it: no link, no image, no formula."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def figure(png: bytes, alt: str, caption: str = "") -> str:
+    """An image as HTML for ``st.html``: Streamlit's own has no text for those who don't see it.
+
+    Args:
+        png: the image.
+        alt: what it shows, in words.
+        caption: stands below it.
+    """
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    image = f'<img src="{source}" alt="{escape(alt)}" style="max-width: 100%">'
+    return f'<figure style="margin: 0">{image}{below}</figure>'
 
 
 if __name__ == "__main__":

@@ -5,17 +5,21 @@ What it reads is kept between the runs: of the registry half a minute, of a trai
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from cli.studio_app import plain
+from cli.studio_app import figure, plain
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.core.whole_files import temporary_folder
+from coti.generation.own_settings import settings_of
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
+from coti.settings import GenerationSettings
 from ops.quiet import quiet_terminal
 
 if TYPE_CHECKING:
@@ -55,6 +59,12 @@ def _cycles(run_id: str) -> list[tuple[TrackedEmbedding, dict[str, str]]]:
     ]
 
 
+@st.cache_data(show_spinner="Reading the training run")
+def _kept(run_id: str) -> str:
+    """The label of the cycle whose embedding is the version."""
+    return f"cycle {_client().get_run(run_id).data.tags.get('coti.kept_cycle')}"
+
+
 @st.cache_data(show_spinner="Reading what was picked")
 def _sheet(run_id: str, which: str) -> bytes | None:
     """A cycle's contact sheet of one kind of candidates, as PNG; none where there was none."""
@@ -67,24 +77,38 @@ def _sheet(run_id: str, which: str) -> bytes | None:
 
 @st.cache_data(show_spinner="Generating", max_entries=64, hash_funcs={Embedding: embedding_hash})
 def _generated(
-    embedding: Embedding, prompt: str, count: int, seed: int, steps: int, guidance_scale: float
-) -> Any:
-    """A grid of images of a prompt on the noise of ``seed``."""
+    embedding: Embedding, prompt: str, count: int, seed: int, settings: GenerationSettings
+) -> bytes:
+    """A grid of images of a prompt on the noise of ``seed``, as PNG."""
     from coti.commands.embedding_sources import model_named_by, origin_of_embedding
     from coti.commands.project import EmbeddingSource
     from coti.generation.prompted import generate_prompts
-    from coti.settings import GenerationSettings, ModelSettings
+    from coti.settings import ModelSettings
     from ops.stack.loaded_models import text_to_image
 
     name = embedding.metadata.get("base_model", ModelSettings().base_model)
-    settings = GenerationSettings(num_inference_steps=steps, guidance_scale=guidance_scale)
     where = {"base_model": name, **origin_of_embedding(embedding)}
     chosen = ModelSettings(**cast(Any, where))
     if "base_model" in embedding.metadata:
         chosen = model_named_by(EmbeddingSource(embedding, embedding.token), chosen)
     model = text_to_image(chosen)
     images = generate_prompts(model, [prompt], [embedding], settings, seed, num_images=count).images
-    return contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
+    sheet = contact_sheet(images, columns=COLUMNS, cell=max(SHOWN, int(images.shape[-1])))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
+def _settings(embedding: Embedding, label: str) -> GenerationSettings:
+    """As its run generated, unless the user moves a slider; another version has its own."""
+    own = settings_of([embedding])
+    most = max(50, own.num_inference_steps)
+    steps = st.slider("Solver steps", 1, most, own.num_inference_steps, key=f"steps of {label}")
+    guidance = float(own.guidance_scale)
+    bounds = min(1.0, guidance), max(12.0, guidance)
+    scale = st.slider("Guidance scale", *bounds, guidance, 0.5, key=f"guidance of {label}")
+    st.caption(f"At first as in its run, with {plain(own.scheduler)}.")
+    return replace(own, num_inference_steps=steps, guidance_scale=scale)
 
 
 def page() -> None:
@@ -104,32 +128,39 @@ def page() -> None:
         prompt = st.text_input("Prompt", "a photo of a {}", help="{} is the placeholder token.")
         seed = int(st.number_input("Seed", min_value=0, value=0))
         count = st.slider("Images", 1, 16, 8)
-        steps = st.slider("Solver steps", 1, 50, 10)
-        guidance_scale = st.slider("Guidance scale", 1.0, 12.0, 2.0, 0.5)
-    how = (prompt, count, seed, steps, guidance_scale)
-    version = versions[chosen]
+        version = versions[chosen]
+        settings = _settings(version.embedding, chosen)
+    how = (prompt, count, seed, settings)
     champion = next((each for each in versions.values() if "champion" in each.label), None)
 
     left, right = st.columns(2)
     left.subheader(plain(version.label))
-    left.image(_generated(version.embedding, *how), width="stretch")
+    made = f"{count} images of {prompt!r} with"
+    left.html(figure(_generated(version.embedding, *how), f"{made} {version.label}"))
     if champion is None:
         right.subheader("No champion yet")
         right.write("No version has passed the gate.")
     else:
         right.subheader("Champion" if champion.label != version.label else "Champion (the same)")
-        right.image(_generated(champion.embedding, *how), width="stretch")
+        right.html(figure(_generated(champion.embedding, *how), f"{made} {champion.label}"))
 
     st.header("Training, cycle by cycle")
     cycles = {found.label: (found, metrics) for found, metrics in _cycles(version.run_id)}
-    labels = list(cycles)
-    label = st.select_slider("Cycle", labels, labels[-1]) if len(labels) > 1 else labels[0]
+    labels, kept = list(cycles), _kept(version.run_id)
+    first = kept if kept in cycles else labels[-1]
+
+    def named(label: str) -> str:
+        return f"{label}, kept" if label == kept else label
+
+    label = first
+    if len(labels) > 1:
+        label = st.select_slider("Cycle", labels, first, named, key=f"cycle of {chosen}")
     cycle, metrics = cycles[label]
-    for column, (name, value) in zip(
-        st.columns(max(1, len(metrics))), metrics.items(), strict=False
-    ):
-        column.metric(name, value)
-    st.image(_generated(cycle.embedding, *how), caption=f"{plain(label)}, the same noise")
+    with st.container(horizontal=True):
+        for name, value in metrics.items():
+            st.metric(name, value, width="content")
+    caption = f"{named(label)}, the same noise"
+    st.html(figure(_generated(cycle.embedding, *how), f"{made} {named(label)}", caption))
 
     for which, title in (
         ("picked", "Picked in this cycle"),
@@ -141,7 +172,7 @@ def page() -> None:
         if sheet is None:
             st.write("Nothing.")
         else:
-            st.image(sheet, caption="S_aes / S_con")
+            st.html(figure(sheet, f"{title}: {label}", "S_aes / S_con"))
 
 
 quiet_terminal()

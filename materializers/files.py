@@ -8,6 +8,7 @@ is computed anew: no step reads it, and the cache gives it to no later run.
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
 import torch
+from zenml.enums import VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 
+from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import StoreError
 from coti.core.whole_files import temporary_folder
 
-__all__ = ["DamagedArtifactError", "FileMaterializer", "damaged", "hash_of_tensors"]
+__all__ = ["SHOWN", "DamagedArtifactError", "FileMaterializer", "damaged", "hash_of_tensors"]
+
+SHOWN = 64
+"""Most rows or images of a preview."""
 
 
 class DamagedArtifactError(StoreError):
@@ -82,6 +89,25 @@ class FileMaterializer(BaseMaterializer):
     def compute_content_hash(self, data: Any) -> str | None:
         """Hash of the files that were saved."""
         return self._written
+
+    def show_table(self, rows: pd.DataFrame) -> dict[str, VisualizationType]:
+        """What the dashboard shows: a table of at most :data:`SHOWN` rows, numbers short."""
+        head = rows.head(SHOWN)
+        return self._show("preview.csv", head.to_csv(index=False, float_format="%.4g").encode())
+
+    def show_images(self, images: torch.Tensor) -> dict[str, VisualizationType]:
+        """What the dashboard shows: a contact sheet of uint8 ``[n, 3, height, width]``."""
+        file = io.BytesIO()
+        contact_sheet(images).save(file, "PNG")
+        return self._show("preview.png", file.getvalue())
+
+    def _show(self, name: str, content: bytes) -> dict[str, VisualizationType]:
+        """A file beside the artifact's own, which is no part of it."""
+        uri = f"{self.uri}/{name}"
+        with self.artifact_store.open(uri, "wb") as target:
+            target.write(content)
+        kind = VisualizationType.CSV if name.endswith(".csv") else VisualizationType.IMAGE
+        return {uri: kind}
 
     @contextmanager
     def _fetched(self) -> Iterator[list[Path]]:

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from zenml.enums import ArtifactType
+from zenml.enums import ArtifactType, VisualizationType
 
 from coti.pool.pool_images import PoolImages
-from materializers.files import DamagedArtifactError, FileMaterializer, damaged
+from materializers.files import SHOWN, DamagedArtifactError, FileMaterializer, damaged
 
 __all__ = ["PoolImagesMaterializer"]
 
@@ -46,6 +46,11 @@ class PoolImagesMaterializer(FileMaterializer):
     def write(self, data: PoolImages, *paths: Path) -> None:
         """Write all images."""
         data.write(paths[0])
+
+    def save_visualizations(self, data: PoolImages) -> dict[str, VisualizationType]:
+        """The first images."""
+        first = data.ids[:SHOWN]
+        return self.show_images(data.tensor(first)) if first else {}
 
     def extract_metadata(self, data: PoolImages) -> dict[str, Any]:
         """How many images."""

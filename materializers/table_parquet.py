@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
-from zenml.enums import ArtifactType
+from zenml.enums import ArtifactType, VisualizationType
 
 from materializers.files import FileMaterializer
 
@@ -28,6 +28,10 @@ class TableMaterializer(FileMaterializer):
     def write(self, data: pd.DataFrame, *paths: Path) -> None:
         """Write the table."""
         data.to_parquet(paths[0], index=False)
+
+    def save_visualizations(self, data: pd.DataFrame) -> dict[str, VisualizationType]:
+        """The first rows."""
+        return self.show_table(data)
 
     def extract_metadata(self, data: pd.DataFrame) -> dict[str, Any]:
         """Rows and columns."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from zenml.enums import ArtifactType
+import pandas as pd
+from zenml.enums import ArtifactType, VisualizationType
 
 from coti.core.tensors import TensorBundle
 from materializers.files import FileMaterializer
@@ -27,6 +28,19 @@ class TensorBundleMaterializer(FileMaterializer):
     def write(self, data: TensorBundle, *paths: Path) -> None:
         """Write the bundle."""
         data.save(paths[0])
+
+    def save_visualizations(self, data: TensorBundle) -> dict[str, VisualizationType]:
+        """A row a tensor: what it is and how many rows it has."""
+        rows = [
+            {
+                "tensor": name,
+                "rows": tensor.shape[0] if tensor.ndim else 1,
+                "shape": " × ".join(map(str, tensor.shape)),
+                "type": str(tensor.dtype).removeprefix("torch."),
+            }
+            for name, tensor in data.tensors.items()
+        ]
+        return self.show_table(pd.DataFrame(rows, columns=["tensor", "rows", "shape", "type"]))
 
     def extract_metadata(self, data: TensorBundle) -> dict[str, Any]:
         """Names and shapes of the tensors."""

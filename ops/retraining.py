@@ -223,7 +223,7 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
             grids = [
                 found.path
                 for found in client.list_artifacts(each.run_id, "images")
-                if Path(found.path).name.startswith("samples") and found.path.endswith(".png")
+                if "samples+" in Path(found.path).name and found.path.endswith(".png")
             ]
             if grids:
                 with temporary_folder() as beside:

@@ -13,7 +13,6 @@ from zenml.utils.time_utils import utc_now
 
 from coti.core.errors import ConfigError
 from coti.settings import RunSettings
-from coti.settings.run import flat
 from ops.experiment_file import (
     ConceptSource,
     ExperimentConfig,
@@ -30,6 +29,7 @@ from ops.experiment_identity import (
 )
 from ops.experiment_pools import sources_of
 from ops.experiment_progress import Progress, announce_cost, facts_of
+from ops.failed_runs import failure_recorded
 from ops.preconditions import require_stack
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.loaded_models import text_to_image
@@ -56,7 +56,7 @@ from steps.ingest_pool import ingest_pool
 from steps.load_seeds import load_seeds
 from steps.run_experiment import run_experiment
 from steps.shard_pool import shard_pool
-from steps.track_experiment import track_experiment
+from steps.track_experiment import record_of, track_experiment
 from steps.validate_pool import validate_pool
 from steps.write_results import write_results
 
@@ -115,20 +115,25 @@ def _run(config: ExperimentConfig) -> None:
     submitted = _in_order(
         runs, lambda run: concepts[run.settings.concept].start(run.settings), window
     )
-    for run, (samples, embedding, row, cycles, selected) in submitted:
+    for run, future in submitted:
         concept = concepts[run.settings.concept]
-        track_experiment(
-            experiment=config.name,
-            label=run.label,
-            key=concept.identity.key(run),
-            samples=samples,
-            embedding=embedding,
-            row=row,
-            cycles=cycles,
-            selected=selected,
-            params=flat(asdict(run.settings.for_results())),
-            tags=concept.identity.tags(run) | {"coti.experiment": config.name},
-        )
+        record: dict[str, Any] = {
+            "experiment": config.name,
+            "label": run.label,
+            "key": concept.identity.key(run),
+            "config": asdict(run.settings.for_results()),
+            "tags": concept.identity.tags(run) | {"coti.experiment": config.name},
+        }
+        with failure_recorded(**record_of(**record)):
+            samples, embedding, row, cycles, selected = future.artifacts()
+            track_experiment(
+                samples=samples,
+                embedding=embedding,
+                row=row,
+                cycles=cycles,
+                selected=selected,
+                **record,
+            )
         progress.show(run, row.load(), cached=row.created < started)
         outcomes.append((row, cycles, samples, concept.seed_images))
     columns = zip(*outcomes, strict=True)
@@ -151,14 +156,14 @@ def _run(config: ExperimentConfig) -> None:
 def _in_order(
     runs: Sequence[PlannedRun], start: Callable[[PlannedRun], Any], window: int
 ) -> Iterator[tuple[PlannedRun, Any]]:
-    """Runs with their outputs, in order; up to ``window`` are under way at once."""
+    """Runs with their futures, in order; up to ``window`` are under way at once."""
     waiting, running = deque(runs), deque[tuple[PlannedRun, Any]]()
     while waiting or running:
         while waiting and len(running) < window:
             run = waiting.popleft()
             running.append((run, start(run)))
         run, future = running.popleft()
-        yield run, future.artifacts()
+        yield run, future
 
 
 class _Concept:

@@ -27,9 +27,24 @@ def embed_shards(shards: Any, pool_images: Any, encoding: Mapping[str, Any]) -> 
 class Loop:
     """A step runs when it is called; the controller's artifact decides."""
 
+    def __init__(self) -> None:
+        """No cycle has begun."""
+        self._cycle: int | None = None
+
+    def begin(self, cycle: int | None) -> None:
+        """From here on steps are called in this cycle; with None, after the last."""
+        self._cycle = cycle
+
+    def name_of(self, step: BaseStep) -> str:
+        """What the dashboard calls it: ``train_cycle_2`` in cycle 2, else its own name.
+
+        By itself ZenML would call that one ``train_cycle_3``, the third.
+        """
+        return step.name if self._cycle is None else f"{step.name}_{self._cycle}"
+
     def __call__(self, step: BaseStep, **inputs: Any) -> Any:
         """The step's outputs."""
-        return step(**inputs)
+        return step(id=self.name_of(step), **inputs)
 
     def goes_on(self, decision: Any) -> bool:
         """Whether another cycle follows: what the controller says."""
@@ -60,18 +75,18 @@ class StaticLoop(Loop):
 
     def __init__(self, cycles: int) -> None:
         """``cycles``: how many to unroll, the first on the seeds alone included."""
+        super().__init__()
         self._cycles = cycles
-        self._cycle = 0
         self._decision: Any = None
         self._before: dict[str, Mapping[str, Any]] = {}
         self._tracked: str | None = None
 
     def __call__(self, step: BaseStep, **inputs: Any) -> Any:
         """Add the step to the graph."""
-        order: dict[str, Any] = {}
+        order: dict[str, Any] = {"id": self.name_of(step)}
         if step in (track_cycle, register_embedding):
             # They write to MLflow and share no artifact: one after the other, as they are called.
-            order = {"id": f"{step.name}_{self._cycle}", "after": self._tracked}
+            order["after"] = self._tracked
             self._tracked = order["id"]
         outputs = list(parse_return_type_annotations(step.entrypoint))
         if self._cycle and step.name in LATER:
@@ -88,8 +103,7 @@ class StaticLoop(Loop):
     def goes_on(self, decision: Any) -> bool:
         """Until all cycles are unrolled."""
         self._decision = decision
-        self._cycle += 1
-        return self._cycle < self._cycles
+        return (self._cycle or 0) + 1 < self._cycles
 
     def found_nothing(self, decision: Any) -> bool:
         """Not known yet: what follows passes through where the selection says so."""

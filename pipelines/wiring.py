@@ -14,6 +14,7 @@ from zenml import ExternalArtifact
 from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
+from ops.failed_runs import failure_recorded
 from ops.stack.moved_state import forget_place
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
@@ -24,7 +25,6 @@ from ops.tracking.lineage import (
     Fingerprints,
     fingerprints_of,
     negatives_fingerprint,
-    params_of,
     tags_of,
 )
 from ops.tracking.pool_history import last_profile
@@ -89,11 +89,12 @@ STEPS = [
 def wire(config: RunSettings, loop: Loop) -> None:
     """Wire the steps; ``loop`` says how a cycle follows the other."""
     run = _given(config)
-    start = _prepare(run, loop)
-    cycles = _first_scorer(run, start, loop)
-    while _cycle(run, start, cycles, loop):
-        cycles.number += 1
-    _end(run, start, cycles, loop)
+    with failure_recorded(experiment=config.concept, config=run.whole, tags=run.tags):
+        start = _prepare(run, loop)
+        cycles = _first_scorer(run, start, loop)
+        while _cycle(run, start, cycles, loop):
+            cycles.number += 1
+        _end(run, start, cycles, loop)
 
 
 class _Given(NamedTuple):
@@ -104,7 +105,8 @@ class _Given(NamedTuple):
     """``config``, less what the strategy has no use for."""
     prints: Fingerprints
     device: Any
-    params: dict[str, Any]
+    whole: dict[str, Any]
+    """``config`` as a step is given it."""
     tags: dict[str, str]
     used: dict[str, RunSettings]
     """By station, the settings that it reads."""
@@ -166,7 +168,7 @@ def _given(config: RunSettings) -> _Given:
         prints=prints,
         # An artifact: ZenML's cache keys can leave out artifacts alone, and parameters never.
         device=ExternalArtifact(value=config.model.device),
-        params=params_of(config),
+        whole=asdict(config),
         tags=tags_of(config, prints),
         used=used,
         sees_ground_truth=cheats,
@@ -263,6 +265,7 @@ def _first_scorer(run: _Given, start: _Start, loop: Loop) -> _Cycles:
 
 def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
     """Score, select, train, evaluate, decide; whether another cycle follows."""
+    loop.begin(cycles.number)
     head = loop(
         finetune_aesthetic_scorer,
         features=start.features,
@@ -336,7 +339,7 @@ def _cycle(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> bool:
         picked=picked,
         pool_images=start.pool_images,
         pool_report=start.pool_report,
-        params=run.params,
+        config=run.whole,
         tags=run.tags,
     )
     cycles.curves.append(curve)
@@ -428,6 +431,7 @@ def _train(
 def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
     """Register the kept embedding, write the outputs, tell the result."""
     config, prints = run.config, run.prints
+    loop.begin(None)
     verdict = loop(
         reach_verdict,
         facts=cycles.facts,
@@ -445,7 +449,7 @@ def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
         judged=cycles.judged,
         decision=cycles.decision,
         verdict=verdict,
-        params=run.params,
+        config=run.whole,
         tags=run.tags,
         references_fingerprint=prints.references,
         judge_fingerprint=prints.judge,
@@ -473,7 +477,7 @@ def _end(run: _Given, start: _Start, cycles: _Cycles, loop: Loop) -> None:
         accepted=start.accepted,
         quarantined=start.quarantined,
         pool_report=start.pool_report,
-        config=asdict(config),
+        config=run.whole,
         lineage=run.tags,
     )
     loop.tell(

@@ -11,13 +11,15 @@ from coti.core.images import encode_png
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_judged
+from coti.loop.verdict import Verdict
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
 from ops.registry.embedding_registry import VOCABULARY_TAG, EmbeddingRegistry
 from ops.registry.gate import gate_values
 from ops.registry.promotion import OUTCOME_TAG, VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
-from ops.tracking.active_tracker import open_record
+from ops.tracking.active_tracker import computed_before, open_record
+from ops.tracking.metric_groups import in_group
 from ops.tracking.tracked_embeddings import FILE
 
 __all__ = ["register_embedding"]
@@ -34,7 +36,7 @@ def register_embedding(
     decision: dict[str, Any],
     judged: list[dict[str, Any]],
     verdict: dict[str, Any],
-    params: dict[str, Any],
+    config: dict[str, Any],
     tags: dict[str, str],
     references_fingerprint: str,
     judge_fingerprint: str,
@@ -45,7 +47,7 @@ def register_embedding(
     """Version, alias and the gate's sentence; the same embedding is never registered twice."""
     records = with_judged([CycleRecord.of(row) for row in history], judged)
     best = next(each for each in records if each.cycle == decision["kept_cycle"]).row()
-    record = open_record(concept, params, tags)
+    record = open_record(concept, config, tags)
     with temporary_folder() as folder:
         path = kept_embedding.save(folder / FILE)
         sha256 = record.log_embedding(record.parent_id, path)
@@ -56,7 +58,7 @@ def register_embedding(
     metrics = gate_values(best, references_fingerprint, judge_fingerprint)
     record.log_metrics(
         record.parent_id,
-        {f"best_{key}": value for key, value in best.items() if key != "cycle"},
+        in_group("best", {key: value for key, value in best.items() if key != "cycle"}),
         int(best["cycle"]),
     )
     registry = EmbeddingRegistry(record.client, concept)
@@ -86,6 +88,12 @@ def register_embedding(
             "coti.kept_cycle": str(decision["kept_cycle"]),
         },
     )
+    said = [
+        f"**{Verdict.of(verdict).sentence}**",
+        str(decision["reason"]),
+        f"{registry.name} version {version.version}: {gate.reason}",
+    ]
+    record.describe(record.parent_id, "\n\n".join(said), computed_before("history"))
     mirror_to_zenml(registry)
     return {
         "model": registry.name,

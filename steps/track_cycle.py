@@ -15,7 +15,9 @@ from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_judged
 from coti.pool.pool_images import PoolImages
-from ops.tracking.active_tracker import open_record
+from ops.tracking.active_tracker import computed_before, open_record
+from ops.tracking.lineage import params_of
+from ops.tracking.metric_groups import in_group
 from ops.tracking.run_report import rows_of
 from ops.tracking.selection_samples import sheets
 
@@ -35,25 +37,26 @@ def track_cycle(
     picked: pd.DataFrame | None,
     pool_images: PoolImages,
     pool_report: HTMLString,
-    params: dict[str, Any],
+    config: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
-    """Params and tags on the parent; metrics, embedding, tables and images on both."""
+    """Params, tags and the run file on the parent; metrics, embedding and images on both."""
     row = with_judged([CycleRecord.of(history[-1])], [judged])[0].row()
     cycle = int(row["cycle"])
-    record = open_record(concept, params, tags)
+    record = open_record(concept, config, tags)
+    record.log_config(config)
     run_id = record.cycle_run(cycle, tags)
-    record.log_params(run_id, {"cycle": cycle, **params})
+    record.log_params(run_id, {"cycle": cycle, **params_of(config)})
     metrics = {key: value for key, value in row.items() if key != "cycle"}
+    metrics |= {"optimizer_steps": training["steps"]}
     for target in (record.parent_id, run_id):
-        record.log_metrics(target, {**metrics, "optimizer_steps": training["steps"]}, cycle)
+        record.log_metrics(target, in_group("cycle", metrics), cycle)
         grid = np.asarray(contact_sheet(samples.images, columns=8))
         record.log_image(target, "samples", grid, cycle)
-    # Names that don't collide with the cycle's own φ.
-    named = curve[["step", "loss", "learning_rate", "phi"]].rename(
-        columns={"loss": "train_loss", "phi": "train_phi"}
+    steps = rows_of(curve[["step", "loss", "learning_rate", "phi"]])
+    record.log_curve(
+        run_id, [{"step": each.pop("step"), **in_group("train", each)} for each in steps]
     )
-    record.log_curve(run_id, rows_of(named))
     with temporary_folder() as folder:
         if cycle == 0:
             page = folder / "pool.html"
@@ -71,5 +74,8 @@ def track_cycle(
                 sheet.save(image)
                 record.log_file(run_id, image, "selection")
                 record.log_image(record.parent_id, name, np.asarray(sheet), cycle)
-    record.set_tags(run_id, {"coti.stop_reason": str(training["stop_reason"])})
+    why = str(training["stop_reason"])
+    record.set_tags(run_id, {"coti.stop_reason": why})
+    said = f"Cycle {cycle}, {row['train_size']} images in X_T. {why}"
+    record.describe(run_id, said, computed_before("training"))
     record.finish(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,26 @@ from coti.core.tensors import TensorBundle
 from coti.core.whole_files import temporary_folder
 from coti.metrics.table import METRICS
 from ops.stack.loop_inputs import embedding_of
-from ops.tracking.active_tracker import open_record
+from ops.tracking.active_tracker import computed_before, open_record
+from ops.tracking.metric_groups import in_group
 
-__all__ = ["track_experiment"]
+__all__ = ["record_of", "track_experiment"]
 
 NOT_METRICS = ("concept", "strategy", "seed")
+
+
+def record_of(
+    experiment: str, label: str, key: str, config: Mapping[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """Which record of MLflow is this run's, be it done or failed: for :func:`open_record`."""
+    return {
+        "experiment": experiment,
+        "config": config,
+        "tags": {**tags, "mlflow.source.name": "coti_experiments"},
+        "label": label,
+        "run_name": f"{config['concept']}, {label}, seed {config['seed']} ({key[:8]})",
+        "run_key": key,
+    }
 
 
 @step(enable_cache=False)
@@ -31,27 +47,25 @@ def track_experiment(
     row: dict[str, Any],
     cycles: list[dict[str, Any]],
     selected: list[str],
-    params: dict[str, Any],
+    config: dict[str, Any],
     tags: dict[str, str],
 ) -> None:
     """Written once: a run that has its record, from an earlier sweep, is left as it is."""
-    record = open_record(
-        experiment,
-        {**params, "row": label},
-        {**tags, "mlflow.source.name": "coti_experiments"},
-        run_name=f"{row['concept']}, {label}, seed {row['seed']} ({key[:8]})",
-        run_key=key,
-    )
+    record = open_record(**record_of(experiment, label, key, config, tags))
     run = record.client.get_run(record.parent_id)
     if run.info.status == RunStatus.to_string(RunStatus.FINISHED):
         return
+    record.log_config(config)
     metrics = {k: v for k, v in row.items() if k not in NOT_METRICS}
-    record.log_metrics(record.parent_id, metrics, 0)
+    record.log_metrics(record.parent_id, in_group("best", metrics), 0)
     curves = [name for name in (*METRICS, "train_size") if any(name in each for each in cycles)]
     record.log_curve(
         record.parent_id,
         [
-            {"step": int(each["cycle"]), **{f"cycle_{name}": each[name] for name in curves}}
+            {
+                "step": int(each["cycle"]),
+                **in_group("cycle", {name: each[name] for name in curves}),
+            }
             for each in cycles
         ],
     )
@@ -67,4 +81,6 @@ def track_experiment(
         names = folder / "selected.txt"
         names.write_text("\n".join(selected) + "\n", encoding="utf-8")
         record.log_file(record.parent_id, names, "selection")
+    said = f"{row['concept']}, {label}, seed {row['seed']}"
+    record.describe(record.parent_id, said, computed_before("row"))
     record.finish(record.parent_id)

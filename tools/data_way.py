@@ -74,6 +74,9 @@ class Recorder:
         call.__name__ = name
         return call
 
+    def begin(self, cycle: int | None) -> None:
+        """Names are not noted."""
+
     def __call__(self, step: Callable[..., Any], **inputs: Any) -> Any:
         """Call a step of a cycle."""
         made = step(**inputs)

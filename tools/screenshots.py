@@ -112,7 +112,7 @@ def browser_page(width: int = 1280, height: int = 1800) -> Iterator[Any]:
 
 def wait_until_drawn(page: Any) -> None:
     """Wait until the studio's page has come to rest, its last part drawn."""
-    page.get_by_text("Refused, best first").wait_for()
+    page.get_by_text("Did not pass, best first").wait_for()
     page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
     page.wait_for_load_state("networkidle")
     # Asked again and again from here: the page lets nothing evaluate a text inside it.
@@ -214,7 +214,7 @@ def main() -> None:
     mlflow.add_argument("experiment", nargs="?", default="table2")
     axes = ["strategy", "concept", "seed"]
     mlflow.add_argument("--parameters", nargs="+", default=axes)
-    axes = ["image_steps", "r_precision", "fd_judge"]
+    axes = ["best/image_steps", "best/r_precision", "best/fd_judge"]
     mlflow.add_argument("--metrics", nargs="+", default=axes)
     given = parser.parse_args()
     given.draw(given)

@@ -65,6 +65,7 @@ def edit(
 
     sources = find_embeddings(concepts, embeddings)
     own = [source.embedding for source in sources]
+    settings = how.settings_for(own)
     network = load_base_model(how, sources)
     with image_reader() as read:
         pixels, chosen = read_image_and_mask(image, mask, network, read)
@@ -76,7 +77,7 @@ def edit(
         chosen,
         prompt,
         own,
-        how.settings,
+        settings,
         how.seed,
         num_images=num_images,
         negative_prompt=how.negative_prompt,
@@ -90,9 +91,7 @@ def edit(
         "keep_pixels": str(keep_pixels).lower(),
     }
     metadata = [
-        metadata_of(
-            network, text, own, how.settings, how.seed, i, how.negative_prompt, size, **extra
-        )
+        metadata_of(network, text, own, settings, how.seed, i, how.negative_prompt, size, **extra)
         for i in range(num_images)
     ]
     save_generated({"": GeneratedImages(edited.images, tuple(metadata))}, folder, num_images)

@@ -101,7 +101,7 @@ def evaluate(
     from coti.commands.embedding_sources import find_embeddings, load_base_model
     from coti.commands.generate import new_folder
     from coti.encoders.open_clip_encoder import load_image_text_encoder
-    from coti.generation.png_metadata import sampling_settings
+    from coti.generation.own_settings import sampling_settings
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.metrics.embedding_quality import ClassNames, measure_embedding
     from coti.pool.chosen_images import read_chosen_images
@@ -118,6 +118,7 @@ def evaluate(
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
+    settings = how.settings_for([each.embedding for each in sources])
     network = load_base_model(how, sources)
     _, _, images = read_chosen_images(references, network.resolution, fit)
     encoder = load_image_text_encoder(
@@ -138,7 +139,7 @@ def evaluate(
             each,
             images,
             prompts,
-            how.settings,
+            settings,
             number,
             label=name,
             images_per_prompt=images_per_prompt,
@@ -167,7 +168,7 @@ def evaluate(
             "bare_prompt": bare_prompt,
             "negative_prompt": how.negative_prompt,
             "dtype": str(network.dtype).removeprefix("torch."),
-            **sampling_settings(how.settings),
+            **sampling_settings(settings),
         }
         run = tracking.record_evaluation(concept, rows, params, [table, plot])
         if not as_json:

@@ -93,6 +93,7 @@ def generate(
     own = [source.embedding for source in sources]
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
     _say_unused(sources, texts)
+    settings = how.settings_for(own)
     variants = variants_of(sources, compare) if compare else {"": own}
     network = load_base_model(how, sources)
     folder = output or new_folder("generated")
@@ -101,7 +102,7 @@ def generate(
         network,
         texts,
         variants,
-        how.settings,
+        settings,
         how.seed,
         num_images=num_images,
         negative_prompt=how.negative_prompt,

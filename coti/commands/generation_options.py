@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from coti.commands.number_types import FiniteRange
 from coti.settings import GenerationSettings, RunSettings
+
+if TYPE_CHECKING:
+    from coti.inversion.adapters.embedding import Embedding
 
 __all__ = ["GenerationOptions", "embedding_options", "generation_options"]
 
@@ -23,7 +26,12 @@ _SETTINGS = (
     "batch_size",
 )  # fmt: skip
 _ORIGIN = {"revision": "revision", "sha256": "sha256", "config": "model_config"}
-_OWN = ("model", "seed", "negative_prompt", "device", "dtype")
+_ALONE = ("model", "seed", "negative_prompt", "device", "dtype")
+
+
+def _own(name: str) -> str:
+    """What holds without an option."""
+    return f"The run's own without it, else {getattr(_DEFAULT, name)}."
 
 
 def embedding_options(command: Command) -> Command:
@@ -57,7 +65,20 @@ class GenerationOptions:
     negative_prompt: str
     device: str
     dtype: str
-    settings: GenerationSettings
+    given: dict[str, Any]
+    """Of :class:`coti.settings.GenerationSettings`, what the command line says."""
+
+    def settings_for(self, embeddings: Sequence[Embedding]) -> GenerationSettings:
+        """What the command line says; else as the run generated that learned the first of these."""
+        from coti.generation.own_settings import differ, settings_of  # torch comes with it
+
+        if differ(embeddings) and not self.given:
+            click.echo(
+                "Note: the embeddings' runs generated in different ways; all images here are made "
+                f"as that of {embeddings[0].token} did.",
+                err=True,
+            )
+        return replace(settings_of(embeddings), **self.given)
 
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,21 +94,20 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Of the noise."),
         click.option("--num-inference-steps",
                      type=click.IntRange(1, _MOST["num_inference_steps"]),
-                     default=_DEFAULT.num_inference_steps, help="Solver steps."),
-        click.option("--guidance-scale", default=_DEFAULT.guidance_scale,
+                     help=f"Solver steps. {_own('num_inference_steps')}"),
+        click.option("--guidance-scale",
                      type=FiniteRange(-_MOST["guidance_scale"], _MOST["guidance_scale"]),
-                     help="Weight of the prompt; Stable Diffusion: 7.5."),
+                     help=f"Weight of the prompt. {_own('guidance_scale')}"),
         click.option("--guidance-interval", nargs=2, metavar="LOW HIGH",
                      type=FiniteRange(0, _MOST["guidance_interval"]),
-                     default=_DEFAULT.guidance_interval,
-                     help="Noise levels between which that weight holds; "
-                     "everywhere without it."),
+                     help="Noise levels between which that weight holds; the run's own without "
+                     "it, else everywhere."),
         click.option("--negative-prompt", default="", help="What the images should not show."),
-        click.option("--scheduler", default=_DEFAULT.scheduler,
-                     help="A scheduler class of diffusers."),
-        click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas",
-                     default=_DEFAULT.use_karras_sigmas,
-                     help="Noise levels of Karras et al., with schedulers that know them."),
+        click.option("--scheduler",
+                     help=f"A scheduler class of diffusers. {_own('scheduler')}"),
+        click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas", default=None,
+                     help="Noise levels of Karras et al., with schedulers that know them. "
+                     "The run's own without it, else yes."),
         click.option("--batch-size", type=click.IntRange(1, _MOST["batch_size"]),
                      default=_DEFAULT.batch_size, help="Images at once."),
         click.option("--device", default="auto",
@@ -99,13 +119,14 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def bundled(**given: Any) -> None:
-        settings = replace(_DEFAULT, **{name: given.pop(name) for name in _SETTINGS})
+        said = {name: given.pop(name) for name in _SETTINGS}
         finds = {name: given.pop(option) for name, option in _ORIGIN.items()}
         origin = {name: value for name, value in finds.items() if value}
         if origin and given["model"] is None:
             raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
-        own = {name: given.pop(name) for name in _OWN}
-        command(how=GenerationOptions(**own, origin=origin, settings=settings), **given)
+        own = {name: given.pop(name) for name in _ALONE}
+        said = {name: value for name, value in said.items() if value is not None}
+        command(how=GenerationOptions(**own, origin=origin, given=said), **given)
 
     decorated: Callable[..., None] = bundled
     for option in reversed(options):

@@ -24,6 +24,7 @@ from coti.metrics.table import MISSING
 __all__ = ["GridPlan", "draw_grid", "write_grid_page"]
 
 DOTS_PER_INCH = 110
+_IN_THE_FIGURE = "Distances with intervals, a panel a regime, a mark a row; the tables say them"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def write_grid_page(
     lines = [f"# {plan.title}", "", WRITTEN, ""]
     lines += [*_how_far(plan, runs), *facts, ""]
     if drawn:
-        lines += [f"![{figure.name}]({figure.name})", ""]
+        lines += [f"![{_IN_THE_FIGURE}]({figure.name})", ""]
     verdicts = judged(plan.claims, runs, plan.trained, plan.simple)
     lines += ["## What was claimed before, and what holds", "", *_claim_lines(verdicts)]
     lines += ["", "## Trained", "", *_trained_note()]

@@ -142,7 +142,7 @@ def write_markdown(
     averaged = f"{counted(len(concepts), 'concept')}, {counted(len(seeds), 'seed')}"
     lines = [f"# {title}", "", WRITTEN, ""]
     lines += [*facts, ""]
-    lines += [f"![{name}]({name})" for name in images]
+    lines += [f"![{title}: {Path(name).stem.replace('_', ' ')}]({name})" for name in images]
     if images:
         lines.append("")
     lines += [f"## Mean over {averaged}", ""]

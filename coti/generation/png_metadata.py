@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, PngImagePlugin
@@ -17,31 +16,22 @@ from coti.core.errors import PoolError
 from coti.core.images import to_pil
 from coti.core.tokens import holds_token
 from coti.core.whole_files import tensor_hash, write_whole
+from coti.generation.own_settings import sampling_settings
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import GenerationSettings
 
 __all__ = [
-    "UNRECORDED",
     "EmbeddingRecord",
     "GenerationMetadata",
     "embedding_hash",
     "metadata_of",
     "read_metadata",
-    "sampling_settings",
     "save_image",
 ]
 
 _KEY = "coti"
 _WEB_UI_KEY = "parameters"
-UNRECORDED = {
-    "batch_size": "an image depends on its own noise and prompt only",
-    "phi_images": "how many images, not how one is generated",
-    "cycle_images": "how many images, not how one is generated",
-    "sample_images": "how many images, not how one is generated",
-    "prompts": "an image's own is recorded, filled in",
-}
-"""Fields of :class:`coti.settings.GenerationSettings` that change no pixel of an image, and why."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +89,6 @@ class GenerationMetadata:
 def embedding_hash(embedding: Embedding) -> str:
     """Twelve hexadecimal digits that change with any bit of an embedding."""
     return tensor_hash(*embedding.parts)
-
-
-def sampling_settings(settings: GenerationSettings) -> dict[str, Any]:
-    """The settings that an image's pixels depend on, by name: all but :data:`UNRECORDED`.
-
-    >>> sampling_settings(GenerationSettings(guidance_scale=7.5))["guidance_scale"]
-    7.5
-    """
-    names = (each.name for each in fields(settings))
-    return {name: getattr(settings, name) for name in names if name not in UNRECORDED}
 
 
 def metadata_of(

@@ -12,6 +12,7 @@ import torch
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.generation.fixed_noise import generate_fixed
+from coti.generation.own_settings import with_settings
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.checkpoint import CheckpointStore
@@ -80,7 +81,7 @@ def train_cycle(
         token=settings.token,
         latent_store=latent_store,
     )
-    embedding = result.embedding
+    embedding = with_settings(result.embedding, generation)
     return TrainedCycle(
         embedding,
         images_of(embedding, generation.cycle_images, "cycle"),

@@ -14,6 +14,7 @@ __all__ = [
     "format_duration",
     "format_metric",
     "format_number",
+    "format_readable",
     "format_value",
 ]
 
@@ -45,6 +46,18 @@ def format_number(value: Any, digits: int = 3) -> str:
             f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
         )
     return f"{number:,.{max(0, digits - 1 - size)}f}"
+
+
+def format_readable(value: Any, digits: int = 3) -> str:
+    """A score or a count as :func:`format_number`; one that rounds to nothing is 0.0.
+
+    >>> format_readable(1.1e-11), format_readable(9.1), format_readable(1069)
+    ('0.0', '9.10', '1,069')
+    """
+    number = as_number(value)
+    if number is not None and 0 < abs(number) < 0.0005:
+        return "0.0"
+    return format_number(value, digits)
 
 
 def format_metric(metric: Metric, values: Mapping[str, Any]) -> str:

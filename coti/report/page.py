@@ -29,7 +29,7 @@ from coti.report.formats import (
     as_number,
     format_duration,
     format_metric,
-    format_number,
+    format_readable,
     format_value,
 )
 from coti.settings.run import flat
@@ -141,7 +141,7 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         TEMPLATES / "page.html.j2",
         script=(TEMPLATES / "script.js.j2").read_text(encoding="utf-8"),
         filters={
-            "number": format_number,
+            "number": format_readable,
             "duration": format_duration,
             "value": format_value,
             "metric": format_metric,
@@ -153,7 +153,8 @@ def _render(report: RunReport, path: Path, max_cards: int) -> str:
         stops=stops,
         stop_at=best_stops[0] if best_stops else len(stops) - 1,
         seeds=[_image(seed, SAMPLE_SIDE) for seed in report.seeds],
-        selections=_selections(report, names, max_cards),
+        # The kept cycle is what a reader came for; the others stay in their order.
+        selections=sorted(_selections(report, names, max_cards), key=lambda each: not each["best"]),
         charts=score_charts(report.cycles, report.kept_cycle),
         step_charts=step_charts(report.curves, names),
         quarantined=sum(count for _, count, _ in report.quarantine),

@@ -7,15 +7,18 @@ from typing import Any
 
 from zenml import get_step_context
 from zenml.client import Client
+from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
+from zenml.models import PipelineRunResponse
 
 from coti.core.errors import RegistryError
 from ops.stack.artifact_store import share_s3_credentials
 from ops.stack.moved_state import require_state
 from ops.stack.tracker_credentials import share_credentials
+from ops.tracking.lineage import compared_by, params_of
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracker import Tracker
 
-__all__ = ["active_tracker", "open_record"]
+__all__ = ["active_tracker", "computed_before", "open_record"]
 
 
 def active_tracker() -> Tracker:
@@ -41,8 +44,10 @@ def active_tracker() -> Tracker:
 
 def open_record(
     experiment: str,
-    params: Mapping[str, Any],
+    config: Mapping[str, Any],
     tags: Mapping[str, str],
+    *,
+    label: str = "",
     run_name: str | None = None,
     run_key: str | None = None,
 ) -> RunRecord:
@@ -50,23 +55,48 @@ def open_record(
 
     Args:
         experiment: MLflow's; the concept's name, or that of a sweep.
-        params: of the run.
+        config: all settings of the run, nested. In a sweep its params are those that are not at
+            their defaults; else few, and its cycles have these.
         tags: of the run.
+        label: of its row in a sweep.
         run_name: finds the run again; the pipeline run's without it.
         run_key: what a killed run and the one that goes on have in common; the hash of the
             configuration without it.
     """
-    run = get_step_context().pipeline_run
+    run = _pipeline_run()
     return RunRecord.open(
         active_tracker(),
         experiment=experiment,
         run_name=run_name or run.name,
         run_key=run_key or tags["coti.config_hash"],
         timestamp=int(run.created.timestamp() * 1000),
-        params=params,
+        params={"row": label, **params_of(config)} if label else compared_by(config),
         tags=tags,
         ended=_has_ended,
     )
+
+
+def computed_before(name: str) -> str | None:
+    """Which earlier pipeline run computed this input of the running step, if it was none of this.
+
+    Args:
+        name: the input's.
+    """
+    context = get_step_context()
+    (found,) = context.inputs[name]
+    run = found.producer_pipeline_run_id
+    if run is None or run == context.pipeline_run.id:
+        return None
+    try:
+        return str(Client().get_pipeline_run(run).name)
+    except KeyError:  # deleted since
+        return str(run)
+
+
+def _pipeline_run() -> PipelineRunResponse:
+    """Of the step that runs, or of the pipeline between its steps."""
+    context = DynamicPipelineRunContext.get()
+    return context.run if context is not None else get_step_context().pipeline_run
 
 
 def _has_ended(run_name: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ from ops.stack.locations import ROOT
 __all__ = [
     "Fingerprints",
     "base_model_fingerprint",
+    "compared_by",
     "fingerprints_of",
     "judge_fingerprint",
     "negatives_fingerprint",
@@ -36,6 +39,9 @@ __all__ = [
     "tags_of",
     "weights_of",
 ]
+
+ALWAYS = ("concept", "strategy", "seed")
+"""Settings that runs are compared by, be they at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,33 @@ def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> st
     return found
 
 
-def params_of(settings: RunSettings) -> dict[str, Any]:
-    """Every setting by its dotted name, for MLflow's comparison of runs."""
-    return flat(asdict(settings))
+def compared_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The few params of a run with sliders: MLflow writes all that a run has above each image.
+
+    >>> compared_by({"concept": "boot", "strategy": "coti", "seed": 0, "threads": 4})
+    {'concept': 'boot', 'strategy': 'coti', 'seed': 0}
+    """
+    return {name: config[name] for name in ALWAYS if name in config}
+
+
+def params_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not at their defaults, by dotted names, and those of every comparison.
+
+    >>> params_of({"strategy": "coti", "seed": 0, "train": {"max_steps": 9, "batch_size": 4}})
+    {'strategy': 'coti', 'seed': 0, 'train.max_steps': 9, 'train.batch_size': 4}
+    """
+    defaults = flat(_plain(asdict(RunSettings())))
+    return {
+        name: value
+        for name, value in flat(_plain(config)).items()
+        if name in ALWAYS or value != defaults.get(name)
+    }
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As what a step is given: of JSON's types."""
+    found: dict[str, Any] = json.loads(json.dumps(config))
+    return found
 
 
 def tags_of(settings: RunSettings, prints: Fingerprints) -> dict[str, str]:

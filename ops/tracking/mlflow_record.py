@@ -8,6 +8,7 @@ artifacts, is as whole as an undisturbed one's.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from ops.tracking.killed_runs import has_ended, this_process
 from ops.tracking.tracker import Tracker, run_with, tag_is
@@ -29,6 +32,13 @@ KEY_TAG = "coti.run_key"
 PROCESS_TAG = "coti.process"
 SHA256_TAG = "coti.embedding_sha256"
 """Of a run's or a registered version's file of an embedding, when it was measured."""
+CONFIG_TAG = "coti.config_file"
+RUN_FILE = "config/run.yaml"
+"""All settings of a run, as a run file that repeats it."""
+CACHED_TAG = "coti.cached_from"
+FAILURE_TAG = "coti.failure"
+IMAGES = "all cycles/"
+"""Before the images' names: the group that stands first, by its letters, on a run's page."""
 BATCH = 900
 """Metrics a request; MLflow takes 1,000."""
 
@@ -100,6 +110,16 @@ class RunRecord:
         for first in range(0, len(rows), 100):
             self.client.log_batch(run_id, params=rows[first : first + 100])
 
+    def log_config(self, config: Mapping[str, Any]) -> None:
+        """All settings, nested, as the parent's :data:`RUN_FILE`; once."""
+        if CONFIG_TAG in self.client.get_run(self.parent_id).data.tags:
+            return
+        # As plain values: a YAML file has no tuples.
+        values = json.loads(json.dumps({"parameters": {"config": config}}))
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        self.client.log_text(self.parent_id, text, RUN_FILE)
+        self.set_tags(self.parent_id, {CONFIG_TAG: RUN_FILE})
+
     def log_metrics(self, run_id: str, values: Mapping[str, float | None], step: int) -> None:
         """The metrics that are numbers."""
         self.log_curve(run_id, [{"step": step, **values}])
@@ -117,7 +137,8 @@ class RunRecord:
 
     def log_image(self, run_id: str, key: str, image: np.ndarray[Any, Any], step: int) -> None:
         """One image of a series that the UI's slider walks through; uint8 ``[h, w, 3]``."""
-        self.client.log_image(run_id, image, key=key, step=step, timestamp=self.timestamp + step)
+        name = IMAGES + key
+        self.client.log_image(run_id, image, key=name, step=step, timestamp=self.timestamp + step)
 
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """A file as an artifact."""
@@ -134,9 +155,29 @@ class RunRecord:
         """Tags, replacing those of the same name."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
+    def describe(self, run_id: str, text: str, computed_by: str | None = None) -> None:
+        """What MLflow's page of the run says first, in Markdown.
+
+        ``computed_by`` is the earlier pipeline run that computed it, if it comes from the cache.
+        """
+        tags = {MLFLOW_RUN_NOTE: text}
+        if computed_by is not None:
+            said = f"From the cache: the run `{computed_by}` computed it."
+            tags = {MLFLOW_RUN_NOTE: f"{text}\n\n{said}", CACHED_TAG: computed_by}
+        self.set_tags(run_id, tags)
+
     def finish(self, run_id: str) -> None:
-        """End a run; harmless where it has ended."""
+        """End a run; harmless where it has ended. One that failed before has not."""
+        tags = self.client.get_run(run_id).data.tags
+        for tag in {FAILURE_TAG} & tags.keys():
+            self.client.delete_tag(run_id, tag)
         self.client.set_terminated(run_id)
+
+    def fail(self, why: str) -> None:
+        """The parent and what is below it has failed, and says why."""
+        self.set_tags(self.parent_id, {FAILURE_TAG: why[:5000]})
+        self.describe(self.parent_id, f"**Failed.** {why}")
+        _end(self.client, self.experiment_id, self.parent_id, "FAILED")
 
 
 def _close_killed(
@@ -154,7 +195,12 @@ def _close_killed(
             continue
         if tags.get(KEY_TAG) == run_key:
             client.set_tag(run.info.run_id, "coti.resumed_by", run_name)
-        client.set_terminated(run.info.run_id, "KILLED")
-        below = f"{tag_is('mlflow.parentRunId', run.info.run_id)} and {running}"
-        for child in client.search_runs([experiment_id], below):
-            client.set_terminated(child.info.run_id, "KILLED")
+        _end(client, experiment_id, run.info.run_id, "KILLED")
+
+
+def _end(client: MlflowClient, experiment_id: str, run_id: str, status: str) -> None:
+    """End a parent with this status, and what runs below it."""
+    client.set_terminated(run_id, status)
+    below = f"{tag_is('mlflow.parentRunId', run_id)} and attributes.status = 'RUNNING'"
+    for child in client.search_runs([experiment_id], below):
+        client.set_terminated(child.info.run_id, status)

@@ -16,6 +16,7 @@ from coti.core.errors import RegistryError
 from coti.core.whole_files import temporary_folder
 from coti.inversion.adapters.embedding import Embedding
 from coti.metrics.table import compared
+from ops.tracking.metric_groups import of_cycle
 from ops.tracking.mlflow_record import CYCLE_TAG, PARENT_TAG, SHA256_TAG
 from ops.tracking.tracker import is_absence, run_with, tag_is
 
@@ -92,8 +93,9 @@ def shown_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
 
     After them how many images were picked, and how many X_T has.
     """
-    found = {metric.label: metric.format(metrics[metric.name]) for metric in compared(metrics)}
-    return found | {name: f"{metrics[name]:.0f}" for name in BESIDE if name in metrics}
+    own = of_cycle(metrics)
+    found = {metric.label: metric.format(own[metric.name]) for metric in compared(own)}
+    return found | {name: f"{own[name]:.0f}" for name in BESIDE if name in own}
 
 
 def altered(path: Path, sha256: str | None) -> str | None:

@@ -164,7 +164,7 @@ class Workspace:
 
     def wait_for_training(self, seconds: float = 600.0) -> None:
         """Return once a command's log says that training has begun, or the time is up."""
-        self.wait_for("Step `train_cycle` has started", seconds)
+        self.wait_for("Step `train_cycle_0` has started", seconds)
 
     def wait_for(self, words: str, seconds: float = 600.0) -> None:
         """Return once a command's log says ``words``, or the time is up."""

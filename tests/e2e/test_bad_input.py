@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.e2e.conftest import TINY, Workspace
 
@@ -79,6 +80,16 @@ def test_nothing_is_half_written(workspace: Workspace, messages: dict[str, str])
     """No output folder after runs that failed."""
     outputs = workspace.root / "outputs"
     assert not outputs.exists() or not any(outputs.iterdir())
+
+
+def test_a_run_that_fails_says_so_in_mlflow(workspace: Workspace, messages: dict[str, str]) -> None:
+    """With the sentence that its user reads; what is found before any step is no run."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{workspace.root}/.coti/mlflow.db")
+    experiment = client.get_experiment_by_name(TINY["concept"])
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    assert [run.info.status for run in runs] == ["FAILED"] * len(runs)
+    said = [run.data.tags["coti.failure"] for run in runs]
+    assert said[-2:] == [messages["bad_pool"], messages["large_batch"]]
 
 
 def test_the_command_ends_with_one_line_and_exit_code_1(workspace: Workspace) -> None:

@@ -65,9 +65,9 @@ def test_a_sweep_goes_on_with_the_runs_that_are_left(workspace: Workspace) -> No
 
     tracked = workspace.query(RUNS)
     assert sorted(row for row, _ in tracked) == sorted(config["rows"]), json.dumps(tracked)
-    assert all("fd_judge" in metrics for _, metrics in tracked)
+    assert all("best/fd_judge" in metrics for _, metrics in tracked)
     # 96 images of 320 features.
-    assert not any("fd_efficientnet" in metrics for _, metrics in tracked)
+    assert not any("best/fd_efficientnet" in metrics for _, metrics in tracked)
 
 
 def test_a_wrong_experiment_ends_in_one_sentence(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 POINTS: dict[str, Callable[[Workspace, str], object]] = {
     "inside training": lambda space, _log: space.checkpoints(),
-    "between steps": lambda _space, log: "Step `judge_cycle` has finished" in log,
+    "between steps": lambda _space, log: "Step `judge_cycle_0` has finished" in log,
     "inside registration": lambda _space, log: "Step `register_embedding` has started" in log,
 }
 
@@ -40,7 +40,7 @@ def test_a_killed_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert not kept.exists()
     assert killed.vectors() == learned(killed, **changes)
     status = killed.cached_steps()
-    assert status["train_cycle"] == "cached"
+    assert status["train_cycle_0"] == "cached"
     assert status["ingest_pool"] == "cached"
     assert killed.registered() == 1
     assert killed.audit() == [("promote", 1)]

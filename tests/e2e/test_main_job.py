@@ -97,11 +97,12 @@ def test_mlflow_has_a_parent_and_a_run_a_cycle(
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == len(rows)
     for child in children:
-        for name in ("fd_judge", "r_precision", "phi", "phi_ref", "gamma_aes", "train_loss"):
+        metrics = ("fd_judge", "r_precision", "phi", "phi_ref", "gamma_aes")
+        for name in (*(f"cycle/{each}" for each in metrics), "train/loss"):
             assert name in child.data.metrics, (child.info.run_name, name)
         names = [each.path for each in client.list_artifacts(child.info.run_id, "embedding")]
         assert names == ["embedding/learned_embeds.safetensors"]
-        losses = client.get_metric_history(child.info.run_id, "train_loss")
+        losses = client.get_metric_history(child.info.run_id, "train/loss")
         assert [each.step for each in losses] == list(range(1, len(losses) + 1))
     images = [each.path for each in client.list_artifacts(parent.info.run_id, "images")]
     assert sum("samples" in name and name.endswith(".png") for name in images) == len(rows)
@@ -159,6 +160,8 @@ def test_a_second_identical_run_comes_from_the_cache(
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if run.data.tags["coti.cycle"] == "parent"]
     assert len(parents) == 2
+    cached = [run.data.tags.get("coti.cached_from") for run in runs]
+    assert cached.count(first_run[0].name) == cached.count(None) == len(runs) // 2
     first, second = (_metrics(client, runs, parent.info.run_id) for parent in parents)
     assert {"parent", "0", "1"} <= set(first)
     assert first == second
@@ -190,7 +193,7 @@ def test_what_is_computed_again_is_what_changed(workspace: Workspace, first_run:
     path.write_text(path.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
     workspace.run(config)
     status = workspace.cached_steps()
-    assert status["train_cycle"] == "completed"
+    assert status["train_cycle_0"] == "completed"
     assert status["ingest_pool"] == status["gather_features"] == "cached"
 
     place = workspace.root / "assets" / "pools" / "ankle_boot"

@@ -58,7 +58,7 @@ def test_the_server_gone_for_a_while(
 
     space.run(config)
     assert space.vectors() == learned(space, **SHORT)
-    assert space.cached_steps()["train_cycle"] == "cached"
+    assert space.cached_steps()["train_cycle_0"] == "cached"
     _check_record(proxy.address)
 
 

@@ -44,5 +44,5 @@ def test_a_run_with_changes_is_the_run_of_a_file_that_has_them(workspace: Worksp
     workspace.run(workspace.config("changed", **changes))
     (new,) = set((workspace.root / ".coti" / "logs").glob("*.log")) - logs
     text = new.read_text(encoding="utf-8")
-    assert "Step `train_cycle` has started" not in text
+    assert "Step `train_cycle_0` has started" not in text
     assert "train_cycle" in text

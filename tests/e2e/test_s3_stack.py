@@ -128,13 +128,13 @@ def test_the_same_command_goes_on_through_throttling_cut_answers_and_ten_seconds
     for fault in ("throttle", "cut upload", "cut answer", "refuse"):
         assert proxy.done[fault] > 0, (fault, proxy.done, proxy.methods)
     assert space.vectors() == undisturbed
-    assert space.cached_steps()["train_cycle"] == "cached"
+    assert space.cached_steps()["train_cycle_0"] == "cached"
     assert space.registered(MLFLOW) == 1
     assert space.audit(MLFLOW) == [("promote", 1)]
 
 
 def _outage(space: Workspace, proxy: Proxy) -> None:
-    space.wait_for("Step `train_cycle_2` has started")
+    space.wait_for("Step `train_cycle_1` has started")
     proxy.down = True
     time.sleep(10)
     proxy.down = False
@@ -238,7 +238,7 @@ def _ask(space: Workspace, times: int) -> None:
 
 
 def _stays_away(space: Workspace, proxy: Proxy) -> None:
-    space.wait_for("Step `judge_cycle` has started")
+    space.wait_for("Step `judge_cycle_0` has started")
     proxy.down = True
 
 

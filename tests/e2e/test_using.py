@@ -9,7 +9,7 @@ import json
 import pytest
 
 from coti.core.images import read_image
-from tests.e2e.conftest import Workspace
+from tests.e2e.conftest import TINY, Workspace
 
 pytestmark = pytest.mark.e2e
 
@@ -22,14 +22,18 @@ with studio() as address, browser_page() as page:
     page.goto(address)
     wait_until_drawn(page)
     told["champion"] = page.get_by_text("Champion (the same)").count()
-    told["images"] = page.locator("[data-testid=stImageContainer] img").count()
+    told["images"] = page.get_by_role("img", name="images of 'a photo of a {}' with").count()
     told["address"] = address
-    before = page.get_by_text("cycle 1, the same noise").count()
+    page.evaluate(open(sys.argv[2], encoding="utf-8").read())
+    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    told["faults"] = [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
     slider = page.get_by_role("slider").last
+    kept = int(slider.input_value())
+    told["kept first"] = page.get_by_text(f"cycle {kept}, kept, the same noise").count()
     slider.focus()
-    slider.press("Home")
-    page.get_by_text("cycle 0, the same noise").wait_for(timeout=120000)
-    told["cycles"] = [before, page.get_by_text("cycle 0, the same noise").count()]
+    slider.press("Home" if kept else "End")
+    page.get_by_text(f"cycle {1 - kept}, the same noise").wait_for(timeout=120000)
+    told["steps"] = page.get_by_role("slider", name="Solver steps").input_value()
     prompt = page.get_by_role("textbox", name="Prompt")
     prompt.fill("a photo of a <unknown>")
     prompt.press("Enter")
@@ -93,18 +97,22 @@ def test_what_is_missing_is_one_line(learned: Workspace) -> None:
 
 
 def test_the_studio_in_a_browser(learned: Workspace) -> None:
-    """Samples, cycle slider, an error as a sentence; only loopback is listened on and asked."""
+    """Samples as the run made its own, the kept cycle, another one, an error as a sentence; only
+    loopback is listened on and asked, and axe-core finds no fault."""
     from tools.screenshots import chromium
 
     if chromium() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     image = learned.root / "studio.png"
-    done = learned.command("python", "-c", LOOK, str(image))
+    axe = pytest.importorskip("axe_playwright_python.base")
+    done = learned.command("python", "-c", LOOK, str(image), str(axe.AXE_FILE_PATH))
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.strip().splitlines()[-1])
     assert told["champion"] == 1
     assert told["images"] >= 3
-    assert told["cycles"] == [1, 1]
+    assert told["faults"] == []
+    assert told["kept first"] == 1
+    assert told["steps"] == str(TINY["generation"]["num_inference_steps"])
     assert told["errors"] >= 1
     assert told["elsewhere"] == []
     assert read_image(image).width == 1280

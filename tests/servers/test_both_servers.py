@@ -42,7 +42,7 @@ CONTENT = (
     "import json; from zenml.client import Client\n"
     "c = Client()\n"
     "runs = [(str(r.id), r.status.value, sorted(r.steps), [a.uri for a in"
-    " r.steps['train_cycle'].outputs['embedding']]) for r in c.list_pipeline_runs().items]\n"
+    " r.steps['train_cycle_0'].outputs['embedding']]) for r in c.list_pipeline_runs().items]\n"
     "models = [(v.model.name, v.name, v.stage) for v in c.list_model_versions().items]\n"
     "secret = c.get_secret('probe').secret_values\n"
     "print(json.dumps({'runs': runs, 'models': models, 'secret': secret,"

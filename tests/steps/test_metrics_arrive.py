@@ -135,6 +135,7 @@ def test_the_record_the_studio_and_the_gate_have_them(
     )
     # No pipeline runs here, whose record it would be.
     monkeypatch.setattr(tracking, "open_record", lambda *_: record)
+    monkeypatch.setattr(tracking, "computed_before", lambda _: None)
     tracking.track_cycle.entrypoint(
         concept="ankle boot",
         history=[{key: None if key in NAMES else value for key, value in row.items()}],
@@ -149,14 +150,14 @@ def test_the_record_the_studio_and_the_gate_have_them(
         picked=None,
         pool_images=None,
         pool_report=HTMLString(""),
-        params={},
+        config={},
         tags={},
     )  # fmt: skip
     (run,) = cycle_runs(record.client, record.parent_id)
     shown = shown_metrics(run.data.metrics)
     registered = gate_values(row, "references", "judge")
     for name in NAMES:
-        assert run.data.metrics[name] == pytest.approx(row[name])
+        assert run.data.metrics[f"cycle/{name}"] == pytest.approx(row[name])
         assert shown[METRICS[name].label] == METRICS[name].format(row[name])
         assert registered[name] == row[name]
     bounds = PromotionSettings(min_samples=COUNT, r_precision_floor=0.0)

@@ -21,10 +21,11 @@ from coti.commands.evaluate import evaluate
 from coti.commands.generate import generate
 from coti.core.errors import ConfigError, CotiError, EmbeddingError, ModelError, PoolError
 from coti.core.images import read_image
+from coti.generation.own_settings import with_settings
 from coti.generation.png_metadata import read_metadata
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.settings import ModelSettings, TokenSettings
+from coti.settings import GenerationSettings, ModelSettings, TokenSettings
 from ops.quiet import ROOT
 from tests.adversary.connections import connections
 
@@ -84,6 +85,23 @@ def test_generate_makes_a_grid_with_metadata(embeddings: Path, tmp_path: Path) -
     # In a batch of another size, so that a sum may end with another last bit.
     apart = np.asarray(first, int) - np.asarray(second, int)
     assert abs(apart).max() <= 1, "the same seed gives the same image"
+
+
+def test_images_are_made_as_the_run_made_its_own(embeddings: Path, tmp_path: Path) -> None:
+    """What the embedding's file says of its run, less what the command line says."""
+    own = GenerationSettings(
+        num_inference_steps=2,
+        guidance_scale=3.5,
+        scheduler="DDIMScheduler",
+        use_karras_sigmas=False,
+    )
+    boot = Embedding.load(embeddings / "boot.safetensors")
+    path = with_settings(boot, own).save(tmp_path / "own.safetensors")
+    options = ("--num-images", "1", "--guidance-scale", "1.0", "--output", str(tmp_path / "out"))
+    run(generate, "--embedding", str(path), *options)
+    made = read_metadata(tmp_path / "out" / "0000.png")
+    assert (made.num_inference_steps, made.guidance_scale) == (2, 1.0)
+    assert made.scheduler == "DDIMScheduler"
 
 
 def test_generate_compares_with_and_without_the_embedding(embeddings: Path, tmp_path: Path) -> None:

@@ -128,12 +128,12 @@ def test_the_csv_has_exactly_the_columns_and_a_row_a_run(
 
 def test_the_page_puts_the_paper_beside_ours(runs: list[FinishedRun], tmp_path: Path) -> None:
     """Its ratio and ours in one line; a table for all and for each concept."""
-    write_markdown(runs, tmp_path / "page.md", "Table 1", ["A fact."], ["a.png"], compared=True)
+    write_markdown(runs, tmp_path / "page.md", "Table 1", ["A fact."], ["a_b.png"], compared=True)
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| FD as a share of TI (RAND)'s | 0.709 | 0.333 | 0.333 | below 0.5 |" in text
     assert "| R-precision over TI (FULL), points | +18.4 | +30.0 |  | at least +20 |" in text
     assert "| better than both on | 8 of 8 | 2 of 2 | 2 of 2 | all |" in text
-    assert "![a.png](a.png)" in text
+    assert "![Table 1: a b](a_b.png)" in text
     assert text.count("| TI (RAND) |") == 3
     assert "selection precision" not in text
 

@@ -10,11 +10,10 @@ from PIL import Image
 
 from coti.core.errors import EmbeddingError, PoolError
 from coti.core.images import read_image
+from coti.generation.own_settings import UNRECORDED, sampling_settings
 from coti.generation.png_metadata import (
-    UNRECORDED,
     embedding_hash,
     read_metadata,
-    sampling_settings,
     save_image,
 )
 from coti.generation.prompted import (

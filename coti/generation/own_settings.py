@@ -1,0 +1,66 @@
+"""How a run generates with what it learned stands in the embedding's own file, so that whoever
+generates with it later, from a file, a run or the registry, does likewise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from coti.core.errors import ConfigError
+from coti.inversion.adapters.embedding import Embedding
+from coti.settings import GenerationSettings
+
+__all__ = ["UNRECORDED", "differ", "sampling_settings", "settings_of", "with_settings"]
+
+_KEY = "coti_generation"
+UNRECORDED = {
+    "batch_size": "an image depends on its own noise and prompt only",
+    "phi_images": "how many images, not how one is generated",
+    "cycle_images": "how many images, not how one is generated",
+    "sample_images": "how many images, not how one is generated",
+    "prompts": "an image's own is recorded, filled in",
+}
+"""Fields of :class:`coti.settings.GenerationSettings` that change no pixel of an image, and why."""
+
+
+def sampling_settings(settings: GenerationSettings) -> dict[str, Any]:
+    """The settings that an image's pixels depend on, by name: all but :data:`UNRECORDED`.
+
+    >>> sampling_settings(GenerationSettings(guidance_scale=7.5))["guidance_scale"]
+    7.5
+    """
+    names = (each.name for each in fields(settings))
+    return {name: getattr(settings, name) for name in names if name not in UNRECORDED}
+
+
+def with_settings(embedding: Embedding, settings: GenerationSettings) -> Embedding:
+    """The embedding, whose file will say how its run generated: steps, guidance, scheduler."""
+    said = json.dumps(sampling_settings(settings), sort_keys=True)
+    return replace(embedding, metadata={**embedding.metadata, _KEY: said})
+
+
+def settings_of(embeddings: Sequence[Embedding]) -> GenerationSettings:
+    """Those of the first embedding whose file says any; the defaults where none does."""
+    return next(iter(_said(embeddings)), GenerationSettings())
+
+
+def differ(embeddings: Sequence[Embedding]) -> bool:
+    """Whether the runs that learned these generated differently, as far as their files say."""
+    return len(set(_said(embeddings))) > 1
+
+
+def _said(embeddings: Sequence[Embedding]) -> list[GenerationSettings]:
+    found = (_read(each.metadata.get(_KEY, "")) for each in embeddings)
+    return [each for each in found if each is not None]
+
+
+def _read(said: str) -> GenerationSettings | None:
+    """None where it is not what :func:`with_settings` writes: another program may write there."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(GenerationSettings).validate_json(said)
+    except (ValidationError, ConfigError):
+        return None

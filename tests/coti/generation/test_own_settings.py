@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from coti.generation.own_settings import differ, settings_of, with_settings
+from coti.inversion.adapters.embedding import Embedding
+from coti.settings import GenerationSettings
+
+BARE = Embedding("<boot>", (torch.ones(2, 4),))
+OWN = GenerationSettings(
+    num_inference_steps=25,
+    guidance_scale=7.5,
+    guidance_interval=(0.3, 6.0),
+    scheduler="DDIMScheduler",
+    use_karras_sigmas=False,
+)
+
+
+def test_a_file_says_how_its_run_generated(tmp_path: Path) -> None:
+    """All that an image's pixels depend on; of how many images nothing."""
+    path = with_settings(BARE, replace(OWN, cycle_images=999)).save(tmp_path / "boot.safetensors")
+    found = Embedding.load(path)
+    assert settings_of([BARE, found]) == OWN
+    assert settings_of([BARE]) == GenerationSettings()
+    assert differ([found, with_settings(BARE, GenerationSettings())])
+    assert not differ([found, found, BARE])
+
+
+@pytest.mark.parametrize(
+    "said", ["", "{", '{"steps": 1}', '{"num_inference_steps": 0}', '{"guidance_scale": 1e400}']
+)
+def test_what_others_write_there_says_nothing(said: str) -> None:
+    """Whatever it is."""
+    assert settings_of([replace(BARE, metadata={"coti_generation": said})]) == GenerationSettings()
