@@ -145,17 +145,16 @@ def export(concept: str, version: str, output: Path, license: str) -> None:
     entry = entry_of(concept)
     from coti.core.errors import RegistryError
     from coti.dataset.concept_folder import ConceptCard, write_concept_folder
-    from ops.registry.embedding_registry import metrics_of
+    from ops.registry.embedding_registry import PROPERTY_TAG, metrics_of
 
     found = entry.version(version)
     run_id = str(found.run_id)
-    run = entry.client.get_run(run_id)
     faults = entry.faults(found)
     if faults:
         raise RegistryError(f"version {found.version} is not exported: {faults[0]}.")
     card = ConceptCard(
         concept=found.tags.get("coti.concept", concept),
-        kind="style" if run.data.params.get("token.learnable_property") == "style" else "object",
+        kind="style" if found.tags.get(PROPERTY_TAG) == "style" else "object",
         base_model=found.tags.get("coti.base_model", "unknown"),
         license=license,
         metrics=metrics_of(found),

@@ -38,6 +38,7 @@ from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache
 from ops.terminal import user_errors
+from ops.tracking.active_tracker import experiment_record
 from ops.tracking.killed_runs import close_killed_runs
 from ops.tracking.lineage import (
     base_model_fingerprint,
@@ -56,7 +57,7 @@ from steps.ingest_pool import ingest_pool
 from steps.load_seeds import load_seeds
 from steps.run_experiment import run_experiment
 from steps.shard_pool import shard_pool
-from steps.track_experiment import record_of, track_experiment
+from steps.track_experiment import track_experiment
 from steps.validate_pool import validate_pool
 from steps.write_results import write_results
 
@@ -124,7 +125,7 @@ def _run(config: ExperimentConfig) -> None:
             "config": asdict(run.settings.for_results()),
             "tags": concept.identity.tags(run) | {"coti.experiment": config.name},
         }
-        with failure_recorded(**record_of(**record)):
+        with failure_recorded(**experiment_record(**record)):
             samples, embedding, row, cycles, selected = future.artifacts()
             track_experiment(
                 samples=samples,

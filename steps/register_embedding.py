@@ -14,7 +14,7 @@ from coti.loop.record import CycleRecord, with_judged
 from coti.loop.verdict import Verdict
 from coti.settings import PromotionSettings
 from materializers.files import hash_of_tensors
-from ops.registry.embedding_registry import VOCABULARY_TAG, EmbeddingRegistry
+from ops.registry.embedding_registry import PROPERTY_TAG, VOCABULARY_TAG, EmbeddingRegistry
 from ops.registry.gate import gate_values
 from ops.registry.promotion import OUTCOME_TAG, VERDICT_TAG, promote
 from ops.registry.zenml_mirror import mirror_to_zenml
@@ -73,6 +73,7 @@ def register_embedding(
             **tags,
             OUTCOME_TAG: verdict["outcome"],
             "coti.concept": concept,
+            PROPERTY_TAG: str(config["token"]["learnable_property"]),
             VOCABULARY_TAG: vocabulary,
         },
     )

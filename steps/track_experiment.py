@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,12 @@ from coti.core.tensors import TensorBundle
 from coti.core.whole_files import temporary_folder
 from coti.metrics.table import METRICS
 from ops.stack.loop_inputs import embedding_of
-from ops.tracking.active_tracker import computed_before, open_record
+from ops.tracking.active_tracker import computed_before, experiment_record, open_record
 from ops.tracking.metric_groups import in_group
 
-__all__ = ["record_of", "track_experiment"]
+__all__ = ["track_experiment"]
 
 NOT_METRICS = ("concept", "strategy", "seed")
-
-
-def record_of(
-    experiment: str, label: str, key: str, config: Mapping[str, Any], tags: Mapping[str, str]
-) -> dict[str, Any]:
-    """Which record of MLflow is this run's, be it done or failed: for :func:`open_record`."""
-    return {
-        "experiment": experiment,
-        "config": config,
-        "tags": {**tags, "mlflow.source.name": "coti_experiments"},
-        "label": label,
-        "run_name": f"{config['concept']}, {label}, seed {config['seed']} ({key[:8]})",
-        "run_key": key,
-    }
 
 
 @step(enable_cache=False)
@@ -51,7 +36,7 @@ def track_experiment(
     tags: dict[str, str],
 ) -> None:
     """Written once: a run that has its record, from an earlier sweep, is left as it is."""
-    record = open_record(**record_of(experiment, label, key, config, tags))
+    record = open_record(**experiment_record(experiment, label, key, config, tags))
     run = record.client.get_run(record.parent_id)
     if run.info.status == RunStatus.to_string(RunStatus.FINISHED):
         return

@@ -36,6 +36,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "METRICS_TAG",
+    "PROPERTY_TAG",
     "VOCABULARY_TAG",
     "EmbeddingRegistry",
     "metrics_of",
@@ -44,6 +45,7 @@ __all__ = [
 
 METRICS_TAG = "coti.metrics"
 KEY_TAG = "coti.embedding_key"
+PROPERTY_TAG = "coti.learnable_property"
 VOCABULARY_TAG = "coti.vocabulary"
 CHALLENGER, CHAMPION = "challenger", "champion"
 _OURS = f"tag.`{METRICS_TAG}` LIKE '%'"

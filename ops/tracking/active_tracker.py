@@ -18,7 +18,7 @@ from ops.tracking.lineage import compared_by, params_of
 from ops.tracking.mlflow_record import RunRecord
 from ops.tracking.tracker import Tracker
 
-__all__ = ["active_tracker", "computed_before", "open_record"]
+__all__ = ["active_tracker", "computed_before", "experiment_record", "open_record"]
 
 
 def active_tracker() -> Tracker:
@@ -74,6 +74,20 @@ def open_record(
         tags=tags,
         ended=_has_ended,
     )
+
+
+def experiment_record(
+    experiment: str, label: str, key: str, config: Mapping[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """Which record of MLflow is this run's, done or failed: what :func:`open_record` takes."""
+    return {
+        "experiment": experiment,
+        "config": config,
+        "tags": {**tags, "mlflow.source.name": "coti_experiments"},
+        "label": label,
+        "run_name": f"{config['concept']}, {label}, seed {config['seed']} ({key[:8]})",
+        "run_key": key,
+    }
 
 
 def computed_before(name: str) -> str | None:

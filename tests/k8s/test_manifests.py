@@ -374,7 +374,8 @@ def test_without_gpus_all_else_is_the_same() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_settings_by_step_name_a_step(path: Path) -> None:
-    """ZenML passes over those of a step that there is none of; ``_2`` is a second invocation."""
+    """ZenML passes over those of a step that there is none of; ``_2`` is of cycle 2, of which
+    tests/pipelines says more."""
     named = yaml.safe_load(path.read_text(encoding="utf-8")).get("steps", {})
     steps = {path.stem for path in (ROOT / "steps").glob("*.py")} | {"embed_whole_pool"}
     assert {re.sub(r"_\d+$", "", name) for name in named} <= steps

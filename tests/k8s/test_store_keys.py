@@ -15,11 +15,11 @@ from tests.k8s.capture import ROOT
 
 WRITES = {
     "coti": {"mlflow/1/x"},
-    "coti-train": {"coti/train_cycle/x", "coti/train_cycle_2/x", "coti/coti_checkpoints/x"},
+    "coti-train": {"coti/train_cycle_0/x", "coti/train_cycle_2/x", "coti/coti_checkpoints/x"},
     "coti-ingest": {"coti/ingest_pool/x"},
 }
 WRITES["coti-run"] = {
-    "coti/track_cycle/x",
+    "coti/track_cycle_0/x",
     "coti/coti_leases/x",
     *WRITES["coti-train"],
     *WRITES["coti-ingest"],

@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from cli import registry_changes
 from cli.registry_commands import registry as cli_registry
 from coti.core.errors import RegistryError
 from coti.inversion.adapters.embedding import Embedding
@@ -32,6 +33,7 @@ from coti.inversion.safety import Vocabulary
 from coti.settings import PromotionSettings
 from ops.registry.audit import entries
 from ops.registry.embedding_registry import (
+    PROPERTY_TAG,
     VOCABULARY_TAG,
     EmbeddingRegistry,
     registered_concepts,
@@ -195,6 +197,23 @@ def test_versions_aliases_and_the_gate(uri: str, tmp_path: Path) -> None:
     assert concept.champion() == int(better.version)
     assert entry.aliases(better) == ["champion"]
     assert int(concept.add("c", 5.0, 0.9).version) == int(better.version)
+
+
+@pytest.mark.parametrize("kind", ["object", "style"])
+def test_an_export_says_whether_it_is_a_style(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As its run learned it: consumers of the folder prompt with it accordingly."""
+    concept = _Concept(uri, tmp_path, f"exported {kind}")
+    version = concept.add("a", 10.0, 0.8)
+    client, name = concept.record.client, concept.entry.name
+    client.set_model_version_tag(name, version.version, PROPERTY_TAG, kind)
+    monkeypatch.setattr(registry_changes, "entry_of", lambda _concept: concept.entry)
+    done = CliRunner().invoke(
+        registry_changes.export, [name, "1", "--output", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "type_of_concept.txt").read_text() == kind
 
 
 @pytest.mark.parametrize("outcome", ["doubtful", "failed"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.k8s.capture import GPU_STEPS, IMAGE, PLANTED, captured_by
+from tests.k8s.capture import GPU_STEPS, IMAGE, PLANTED, ROOT, captured_by
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +66,14 @@ def test_no_step_that_steers_has_the_judge_among_its_ancestors(
             assert not found & set(JUDGES), invocation
         elif step_of(invocation) in WATCHES:
             assert found >= set(JUDGES), invocation
+
+
+def test_kubeflows_run_file_names_the_steps_of_every_cycle(graph: Graph) -> None:
+    """ZenML passes over a name that there is none of, and a step without one gets no GPU."""
+    _, upstream = graph
+    named = yaml.safe_load((ROOT / "configs" / "kubeflow.yaml").read_text(encoding="utf-8"))
+    kinds = {step_of(name) for name in named["steps"]}
+    assert set(named["steps"]) == {each for each in upstream if step_of(each) in kinds}
 
 
 def test_the_static_twins_graph(graph: Graph) -> None:
