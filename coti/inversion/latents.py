@@ -14,16 +14,21 @@ from tqdm import tqdm
 
 from coti.core.errors import TrainingError
 from coti.core.whole_files import temporary_folder, tensor_hash
+from coti.core.work import working
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latent_store import LatentStore, keep, read_kept
 
 __all__ = [
+    "DECODING",
+    "ENCODING",
     "LatentCache",
     "decode_latents",
     "encode_latents",
     "fit_to_resolution",
 ]
 
+ENCODING, DECODING = "image to latents", "latents to image"
+"""What :mod:`coti.core.work` is told of an image."""
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 images at 512² fit."""
 _PIXELS = 2 << 20
@@ -130,7 +135,8 @@ def encode_latents(
             batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
             pixels = to_model_range(batch.flip(-1) if done >= len(images) else batch, model)
             try:
-                posterior = model.vae.encode(pixels).latent_dist
+                with working(ENCODING, len(batch)):
+                    posterior = model.vae.encode(pixels).latent_dist
             except torch.OutOfMemoryError as error:
                 if batch_size == 1:
                     raise TrainingError(
@@ -201,7 +207,8 @@ def decode_latents(
         batch = model.from_latents(latents[first : first + batch_size]).to(
             dtype=model.vae.dtype, memory_format=torch.channels_last
         )
-        pixels = model.vae.decode(batch, return_dict=False)[0].float()
+        with working(DECODING, len(batch)):
+            pixels = model.vae.decode(batch, return_dict=False)[0].float()
         pixels = (pixels / 2 + 0.5).clamp(0, 1).mul(255).round()
         images.append(pixels.to(torch.uint8).cpu())
     return torch.cat(images).contiguous()
