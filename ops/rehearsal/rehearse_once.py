@@ -1,0 +1,194 @@
+"""What runs on the throw-away stack, in a process of its own: ZenML binds its state at import.
+
+    python -m ops.rehearsal.rehearse_once ORDER ANSWER
+
+``ORDER`` is a JSON file with the settings as a run has them, ``ANSWER`` the one that is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from click import ClickException
+
+from coti.settings import RunSettings
+from ops.quiet import quiet_terminal
+from ops.rehearsal.counts import Sizes, least_counts, least_sizes, more_counts, more_sizes
+
+__all__ = ["RunTaken"]
+
+_BEGAN = time.time()
+
+
+@dataclass
+class RunTaken:
+    """A run of the rehearsal."""
+
+    settings: RunSettings
+    sizes: Sizes
+    seconds: float
+    steps: list[Any]
+    """Of :class:`ops.rehearsal.watch.StepTaken`."""
+    written: dict[str, int]
+    """Bytes of ``outputs`` and ``tracking``, all runs so far."""
+
+
+def main() -> None:
+    """Write down what was seen, or a sentence where that came to no end."""
+    order, answer = map(Path, sys.argv[1:])
+    quiet_terminal()
+    try:
+        found = _rehearse(json.loads(order.read_text(encoding="utf-8")))
+    except Exception as error:
+        from ops.terminal import user_sentence
+
+        said = error.message if isinstance(error, ClickException) else user_sentence(error)
+        if said is None:
+            raise
+        found = {"error": said}
+    answer.write_text(json.dumps(found, default=str), encoding="utf-8")
+
+
+def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
+    """Run the least, then more of what was cheap."""
+    from ops.rehearsal.rates import rates_of
+    from ops.rehearsal.settings_json import settings_from
+    from ops.rehearsal.watch import Watch
+    from ops.stack.locations import ROOT
+    from ops.stack.register_stack import register_stack
+
+    settings = settings_from(order["settings"])
+    there, whole = Sizes(**order["there"]), Sizes(**order["whole"])
+    made = time.time()
+    register_stack("local")
+    from zenml.client import Client
+
+    Client().activate_stack("coti-local")  # this process knew another one before
+    made = time.time() - made
+
+    from pipelines.concept import coti_concept  # noqa: F401  (its imports are part of the start)
+
+    quiet_terminal(again=True)
+    started = time.time() - _BEGAN - made
+    watch, folder = Watch(), ROOT.parent / "images"
+    with watch.watching():
+        least, sizes = least_counts(settings), least_sizes(there)
+        first = _run(least, sizes, folder / "least", watch)
+        rates = rates_of([first])
+        more = more_counts(settings, least, {kind: rate.seconds for kind, rate in rates.items()})
+        sizes = more_sizes(there, sizes, {kind: rate.seconds for kind, rate in rates.items()})
+        second = _run(more, sizes, folder / "more", watch)
+        judging, widths, missing = _judging(settings, whole)
+    return {
+        "start": started,
+        "runs": [asdict(first), asdict(second)],
+        "judging": judging,
+        "widths": widths,
+        "missing": missing,
+        "by_step": watch.by_step,
+        "device": _device(settings),
+    }
+
+
+def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTaken:
+    """The whole pipeline, nothing from the cache."""
+    import yaml
+    from zenml.client import Client
+
+    from ops.rehearsal.handful import with_handful
+    from ops.stack.locations import ROOT
+    from pipelines.concept import coti_concept
+
+    settings = with_handful(settings, sizes, folder)
+    path = folder / "run.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = json.loads(json.dumps(asdict(settings)))
+    path.write_text(
+        yaml.safe_dump({"parameters": {"config": values}, "enable_cache": False}), encoding="utf-8"
+    )
+    began = time.time()
+    coti_concept.with_options(config_path=str(path), enable_cache=False)()
+    seconds = time.time() - began
+    run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
+    run = Client().get_pipeline_run(run.id)
+    store = ROOT / ".coti" / "artifacts"
+    tables = run.steps["validate_pool"].outputs
+    sizes = Sizes(
+        inputs=sizes.inputs,
+        accepted=len(tables["accepted"][0].load()),
+        references=sizes.references,
+        seeds=sizes.seeds,
+    )
+    written = {
+        "outputs": _bytes(ROOT / "outputs"),
+        "tracking": _bytes(ROOT / ".coti") - _bytes(store),
+    }
+    return RunTaken(settings, sizes, seconds, watch.steps(run, store), written)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _judging(settings: RunSettings, whole: Sizes) -> tuple[float, dict[str, int], list[str]]:
+    """Seconds of a cycle's metrics on as many images as the whole run has, the judges' widths, and
+    what will be missing. A handful of images has no Fréchet distance to time."""
+    import torch
+
+    from coti.core.threads import on_its_threads
+    from coti.metrics.judge import embed_references, images_needed, judge_images, shortfalls
+    from ops.rehearsal.noise_features import NoiseFeatures
+    from ops.stack.loaded_models import inception_of, judge_of, ssl_judge_of
+
+    own, generated = settings.evaluation, settings.generation.cycle_images
+    judge, inception, ssl = judge_of(own), inception_of(own), ssl_judge_of(own)
+    needed = images_needed(judge, inception, ssl)
+    widths = {
+        name: each.size
+        for name, each in (("judge", judge), ("inception", inception), ("ssl_judge", ssl))
+        if each is not None
+    }
+    missing = shortfalls(generated, whole.references, needed) if settings.references else []
+    stand_in = NoiseFeatures(judge.size)
+    others = [each and NoiseFeatures(each.size) for each in (inception, ssl)]
+
+    @on_its_threads
+    def timed(settings: RunSettings) -> float:
+        images = torch.zeros(whole.references, 3, 1, 1, dtype=torch.uint8)
+        made = embed_references(
+            stand_in, settings.concept, images if whole.references else None, own, *others
+        )
+        images = torch.zeros(generated, 3, 1, 1, dtype=torch.uint8)
+        began = time.perf_counter()
+        judge_images(stand_in, images, made, settings.concept, own, settings.seed, *others)
+        return time.perf_counter() - began
+
+    return timed(settings), widths, missing
+
+
+def _device(settings: RunSettings) -> dict[str, Any]:
+    """What it ran on."""
+    import torch
+
+    from ops.stack.loaded_models import text_to_image
+
+    model = text_to_image(settings.model)
+    gpu = model.device.type == "cuda"
+    return {
+        "device": str(model.device),
+        "name": torch.cuda.get_device_name(model.device) if gpu else "",
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "threads": settings.threads or torch.get_num_threads(),
+        "resolution": model.resolution,
+        "latents": list(model.latent_shape),
+        "gpu_memory": torch.cuda.get_device_properties(model.device).total_memory if gpu else 0,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""What each step of a run took: seconds, work by kind, memory, bytes written."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coti.core.work import Work, heard
+
+__all__ = ["Memory", "StepTaken", "Watch"]
+
+_TICK = 0.02
+"""Seconds between two looks at the memory."""
+_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Memory:
+    """Most bytes that a process held, between two looks."""
+
+    at: float
+    """When it was looked, seconds of :func:`time.time`."""
+    main: int
+    gpu: int
+
+
+@dataclass
+class StepTaken:
+    """One step of a run."""
+
+    name: str
+    """Of the step's function: those of later cycles are called alike."""
+    seconds: float
+    work: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """By kind, count and seconds of what was done at once."""
+    before: int = 0
+    """Bytes of main memory when it began."""
+    peak: int = 0
+    """Most bytes of main memory while it ran, whatever lay there before."""
+    gpu: int = 0
+    """Most bytes of the GPU's memory."""
+    written: int = 0
+    """Bytes of its artifacts."""
+
+
+class Watch:
+    """Looks at this process while a run is in it; where Linux forgets a peak that it is told to
+    forget, peaks are exact."""
+
+    def __init__(self) -> None:
+        self.memory: list[Memory] = []
+        self.by_step = _resets()
+        """Whether peaks are each step's own; else they are of the process so far."""
+        self._work: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        self._ended = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Listen to all work, and look at the memory, inside."""
+        thread = threading.Thread(target=self._look, daemon=True, name="rehearsal-memory")
+        thread.start()
+        try:
+            with heard(self._hear):
+                yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def steps(self, run: Any, store: Path) -> list[StepTaken]:
+        """The steps of ZenML's ``run``, in the order in which they began.
+
+        Args:
+            run: a finished run, with its steps.
+            store: of its artifacts, a folder of this machine.
+        """
+        found = []
+        for key, step in sorted(run.steps.items(), key=lambda each: each[1].start_time):
+            began, ended = step.start_time.timestamp(), step.end_time.timestamp()
+            if began - time.time() > _TICK:  # pragma: no cover  (a store in another time zone)
+                continue
+            seen = [each for each in self.memory if began <= each.at <= ended + 2 * _TICK]
+            earlier = [each for each in self.memory if each.at < began]
+            found.append(
+                StepTaken(
+                    name=step_name(key),
+                    seconds=ended - began,
+                    work={k: list(v) for k, v in self._work.get(f"{run.id}/{key}", {}).items()},
+                    before=earlier[-1].main if earlier else 0,
+                    peak=max((each.main for each in seen), default=0),
+                    gpu=max((each.gpu for each in seen), default=0),
+                    written=sum(
+                        _bytes_below(Path(each.uri))
+                        for outputs in step.outputs.values()
+                        for each in outputs
+                        if Path(each.uri).is_relative_to(store)
+                    ),
+                )
+            )
+        return found
+
+    def _hear(self, work: Work) -> None:
+        from zenml import get_step_context
+
+        try:
+            context = get_step_context()
+        except RuntimeError:  # work beside the steps is nobody's
+            return
+        key = f"{context.pipeline_run.id}/{context.step_run.name}"
+        kinds = self._work.setdefault(key, defaultdict(list))
+        kinds[work.kind].append((work.count, work.seconds))
+
+    def _look(self) -> None:
+        while not self._ended.wait(_TICK):
+            self.memory.append(Memory(time.time(), _peak(), _gpu_peak()))
+
+
+def step_name(key: str) -> str:
+    """The step's function behind ZenML's key of an invocation.
+
+    >>> step_name("train_cycle_2"), step_name("map:embed_pool:0"), step_name("embed_pool")
+    ('train_cycle', 'embed_pool', 'embed_pool')
+    """
+    name = key.split(":")[1] if ":" in key else key
+    stem, _, number = name.rpartition("_")
+    return stem if stem and number.isdigit() else name
+
+
+def _bytes_below(place: Path) -> int:
+    if place.is_file():
+        return place.stat().st_size
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+
+
+def _resets() -> bool:
+    try:
+        _FORGET.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak() -> int:
+    """Most bytes of this process since it was last asked, or ever."""
+    if _STATUS.exists():
+        with suppress(OSError, ValueError, StopIteration):
+            lines = _STATUS.read_text().splitlines()
+            line = next(each for each in lines if each.startswith("VmHWM:"))
+            with suppress(OSError):
+                _FORGET.write_text("5")
+            return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _gpu_peak() -> int:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    peak = int(torch.cuda.max_memory_reserved())
+    torch.cuda.reset_peak_memory_stats()
+    return peak
