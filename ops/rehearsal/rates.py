@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 __all__ = ["Rate", "rates_of"]
@@ -44,10 +44,10 @@ def _rate(samples: list[tuple[int, float]]) -> Rate:
     later = samples[1:] or samples
     batch = max(count for count, _ in later)
     full = [seconds / count for count, seconds in later if count == batch]
-    mean = sum(full) / len(full)
+    mean = median(full)
     spread = 0.3 if len(full) < 3 else _LEAST
     if len(full) >= 4 and mean:
         low, _, _, _, _, _, _, high = quantiles(full, n=9)
-        # Of a mean, not of one sample.
+        # Of their middle, not of one sample.
         spread = max(_LEAST, min(1.0, (high - low) / 2 / mean / len(full) ** 0.5))
     return Rate(mean, spread, batch, len(full))

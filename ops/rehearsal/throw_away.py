@@ -60,7 +60,7 @@ def rehearsed(
     Raises:
         RehearsalError: it failed, or was killed.
     """
-    checkout = _checkout(folder / "checkout")
+    checkout = make_checkout(folder / "checkout")
     order, answer = folder / "order.json", folder / "answer.json"
     order.write_text(
         json.dumps(
@@ -76,7 +76,7 @@ def rehearsed(
     process = subprocess.Popen(
         words,
         cwd=checkout,
-        env=_environment(checkout, folder),
+        env=environment(checkout, folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,7 +100,7 @@ def rehearsed(
     return found
 
 
-def _checkout(root: Path) -> Path:
+def make_checkout(root: Path) -> Path:
     """Copies of the code, with what Python made of it; links to everything that a run may read."""
     root.mkdir(parents=True)
     for path in ROOT.iterdir():
@@ -115,7 +115,7 @@ def _checkout(root: Path) -> Path:
     return root
 
 
-def _environment(checkout: Path, folder: Path) -> Mapping[str, str]:
+def environment(checkout: Path, folder: Path) -> Mapping[str, str]:
     own = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
     paths = [str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
