@@ -110,10 +110,12 @@ def compared(name: str, changes: list[str]) -> dict[str, Any]:
         "rehearsal": answer.took,
         "rehearsal_processor": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "predicted": asdict(found.seconds),
+        "predicted_processor": found.processor,
         "predicted_peak": found.peak,
         "steps": {row.step: asdict(row.seconds) for row in found.steps},
         "real": real,
         "time_off": found.seconds.expected / real["seconds"] - 1,
+        "processor_off": found.processor / real["processor"] - 1,
         "memory_off": found.peak / real["peak"] - 1,
     }
 
@@ -126,7 +128,8 @@ def main() -> None:
     quiet_terminal()
     rows = [compared(name, RUNS[name]) for name in RUNS if only in (None, name)]
     quiet_terminal(again=True)
-    head = ["run", "rehearsal, s", "predicted, s", "range", "real, s", "off", "predicted GiB"]
+    head = ["run", "rehearsal, s", "predicted, s", "range", "real, s", "off"]
+    head += ["processors, predicted, s", "real, s", "off", "predicted GiB"]
     head += ["real GiB", "off"]
     lines = [
         [
@@ -134,8 +137,11 @@ def main() -> None:
             f"{row['rehearsal']:.0f} ({row['rehearsal_processor']:.0f} of processors)",
             f"{row['predicted']['expected']:.0f}",
             f"{row['predicted']['low']:.0f} to {row['predicted']['high']:.0f}",
-            f"{row['real']['seconds']:.0f} ({row['real']['processor']:.0f} of processors)",
+            f"{row['real']['seconds']:.0f}",
             f"{row['time_off']:+.0%}",
+            f"{row['predicted_processor']:.0f}",
+            f"{row['real']['processor']:.0f}",
+            f"{row['processor_off']:+.0%}",
             f"{row['predicted_peak'] / 2**30:.2f}",
             f"{row['real']['peak'] / 2**30:.2f}",
             f"{row['memory_off']:+.0%}",

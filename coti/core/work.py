@@ -28,6 +28,8 @@ class Work:
     count: int
     """How many at once: images of a batch, mostly."""
     seconds: float
+    processor: float
+    """Seconds of processors, all threads together: as many whatever else the machine does."""
 
 
 _listeners: list[Callable[[Work], None]] = []
@@ -40,13 +42,19 @@ def working(kind: str, count: int) -> Iterator[None]:
         yield
         return
     _wait_for_the_device()
-    began = time.perf_counter()
+    began = _now()
     yield
     _wait_for_the_device()
-    _tell(Work(kind, count, time.perf_counter() - began))
+    _tell(kind, count, began)
 
 
-def _tell(done: Work) -> None:
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _tell(kind: str, count: int, began: tuple[float, float]) -> None:
+    seconds, processor = (after - before for after, before in zip(_now(), began, strict=True))
+    done = Work(kind, count, seconds, processor)
     for listener in list(_listeners):
         listener(done)
 
@@ -57,14 +65,14 @@ def told(kind: str, items: Iterable[T]) -> Iterator[T]:
     if not _listeners:
         yield from items
         return
-    count, began = -1, 0.0
+    count, began = -1, (0.0, 0.0)
     for item in items:
         count += 1
         if count == 0:
-            began = time.perf_counter()
+            began = _now()
         yield item
     if count > 0:
-        _tell(Work(kind, count, time.perf_counter() - began))
+        _tell(kind, count, began)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Answer:
         sizes, seconds = found.sizes, found.seconds
         lines = [
             f"Time      {span(seconds.expected)}, between {span(seconds.low)} and "
-            f"{span(seconds.high)}, {self._where()}",
+            f"{span(seconds.high)}, {self._where()}; {span(found.processor)} of processors",
             f"Memory    {size(found.peak)} at most"
             + (f"; of the GPU {size(found.gpu)}" if found.gpu else "")
             + (

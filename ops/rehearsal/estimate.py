@@ -70,6 +70,8 @@ class Estimate:
     """Of the whole run; how many are accepted follows from the rehearsal's share."""
     images: int
     """Generated, all steps and cycles done."""
+    processor: float
+    """Seconds of the processors, expected: as many whatever else the machine does."""
     peak: int
     gpu: int
     store: int
@@ -81,13 +83,19 @@ class Estimate:
 
 
 def estimate(settings: RunSettings, whole: Sizes, measured: Measured) -> Estimate:
-    """Of a run by its settings.
+    """Of a run by its settings, by the clock and by the processors' time.
 
     Args:
         settings: as in the run file.
         whole: the images that there are for it; ``accepted`` is not read.
         measured: of the rehearsal.
     """
+    found = _estimate(settings, whole, measured)
+    processor = _estimate(settings, whole, measured.of_processors()).seconds.expected
+    return replace(found, processor=processor)
+
+
+def _estimate(settings: RunSettings, whole: Sizes, measured: Measured) -> Estimate:
     first, second = measured.runs
     share = second.sizes.accepted / max(1, second.sizes.inputs)
     sizes = replace(whole, accepted=round(share * whole.inputs))
@@ -125,6 +133,7 @@ def estimate(settings: RunSettings, whole: Sizes, measured: Measured) -> Estimat
         seconds=total,
         sizes=sizes,
         images=generated_images(settings, sizes),
+        processor=0.0,
         peak=max(row.peak for row in rows),
         gpu=max(row.gpu for row in rows),
         store=sum(row.written for row in rows),
@@ -182,7 +191,7 @@ class _Known:
         seen: dict[str, list[tuple[Units, int]]] = defaultdict(list)
         for rehearsed, step in (*self.first, *self.second):
             for kind, samples in step.work.items():
-                seen[kind].append((rehearsed, sum(count for count, _ in samples)))
+                seen[kind].append((rehearsed, sum(each.amount for each in samples)))
         found: dict[str, float] = {}
         for kind, pairs in seen.items():
             done = sum(count for _, count in pairs)
@@ -200,8 +209,8 @@ class _Known:
         """What else than work all these steps take."""
         if not self.first:
             return Range(0.0, 0.0, 0.0)
-        cold = self._else(*self.first[0])
-        warm = [(each, self._else(each, step)) for each, step in (*self.first[1:], *self.second)]
+        cold = self._else(self.first[0][1])
+        warm = [(each, self._else(step)) for each, step in (*self.first[1:], *self.second)]
         amounts = {each.amount for each, _ in warm}
         if not warm:
             return Range(0.7, 1.0, 1.3).times(cold * len(whole))
@@ -221,11 +230,11 @@ class _Known:
         always = Range(1 - _BESIDE, 1.0, 1 + _BESIDE).times(fixed * len(whole) + begun)
         return always + Range(low_slope * grows, slope * grows, high_slope * grows)
 
-    def _else(self, each: Units, step: Step) -> float:
+    def _else(self, step: Step) -> float:
         done = sum(
-            self.rates[kind].seconds * count
+            self.rates[kind].seconds * each.amount
             for kind, samples in step.work.items()
-            for count, _ in samples
+            for each in samples
         )
         return max(0.0, step.seconds - done)
 

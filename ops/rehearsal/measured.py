@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coti.settings import RunSettings
 from ops.rehearsal.counts import Sizes
 from ops.rehearsal.settings_json import settings_from
 from ops.rehearsal.units import Units, units
-from ops.rehearsal.watch import StepTaken
+from ops.rehearsal.watch import Sample, StepTaken
 
 __all__ = ["Measured", "Run", "Step"]
 
@@ -26,11 +26,27 @@ class Run:
     seconds: float
     steps: list[Step]
     written: dict[str, int]
+    processor: float = 0.0
 
     @property
     def between(self) -> float:
         """Seconds that were no step's."""
         return max(0.0, self.seconds - sum(step.seconds for step in self.steps))
+
+    def of_processors(self) -> Run:
+        """With the processors' seconds instead of the clock's."""
+        steps = [
+            replace(
+                step,
+                seconds=step.processor,
+                work={
+                    kind: [each._replace(seconds=each.processor) for each in samples]
+                    for kind, samples in step.work.items()
+                },
+            )
+            for step in self.steps
+        ]
+        return replace(self, seconds=self.processor, steps=steps)
 
     @property
     def cycles(self) -> int:
@@ -59,6 +75,18 @@ class Measured:
     """Metrics that the whole run will not have, a sentence each."""
     by_step: bool
     device: dict[str, Any]
+    start_processor: float = 0.0
+    judging_processor: float = 0.0
+
+    def of_processors(self) -> Measured:
+        """With the processors' seconds instead of the clock's."""
+        first, second = (run.of_processors() for run in self.runs)
+        return replace(
+            self,
+            start=self.start_processor,
+            runs=(first, second),
+            judging=self.judging_processor,
+        )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Measured:
@@ -68,10 +96,16 @@ class Measured:
                 settings_from(each["settings"]),
                 Sizes(**each["sizes"]),
                 each["seconds"],
-                [Step(**step) for step in each["steps"]],
+                [_step(step) for step in each["steps"]],
                 each["written"],
+                each["processor"],
             )
             for each in values["runs"]
         )
         others = {name: values[name] for name in cls.__dataclass_fields__ if name != "runs"}
         return cls(runs=(first, second), **others)
+
+
+def _step(values: Mapping[str, Any]) -> Step:
+    work = {kind: [Sample(*each) for each in samples] for kind, samples in values["work"].items()}
+    return Step(**{**values, "work": work})

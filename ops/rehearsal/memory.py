@@ -76,7 +76,7 @@ def _unfilled(settings: RunSettings, name: str, amount: int, measured: Measured)
     if name not in batches:
         return 0
     seen = [
-        (max(count for count, _ in samples), step)
+        (max(each.amount for each in samples), step)
         for run in measured.runs
         for _, step in run.steps_of(name)[-1:]
         for kind, samples in step.work.items()

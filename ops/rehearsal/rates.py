@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
+from ops.rehearsal.watch import Sample
+
 __all__ = ["Rate", "rates_of"]
 
 _LEAST = 0.1
@@ -32,18 +34,18 @@ def rates_of(runs: Iterable[Any]) -> dict[str, Rate]:
     Only the largest batches count, which most of a run's are; the first of a kind is left out where
     there are others, since it warms up.
     """
-    seen: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    seen: dict[str, list[Sample]] = defaultdict(list)
     for run in runs:
         for step in run.steps:
             for kind, samples in step.work.items():
-                seen[kind] += [(int(count), float(seconds)) for count, seconds in samples]
+                seen[kind] += samples
     return {kind: _rate(samples) for kind, samples in seen.items()}
 
 
-def _rate(samples: list[tuple[int, float]]) -> Rate:
+def _rate(samples: list[Sample]) -> Rate:
     later = samples[1:] or samples
-    batch = max(count for count, _ in later)
-    full = [seconds / count for count, seconds in later if count == batch]
+    batch = max(each.amount for each in later)
+    full = [each.seconds / each.amount for each in later if each.amount == batch]
     mean = median(full)
     spread = 0.3 if len(full) < 3 else _LEAST
     if len(full) >= 4 and mean:

@@ -36,6 +36,8 @@ class RunTaken:
     """Of :class:`ops.rehearsal.watch.StepTaken`."""
     written: dict[str, int]
     """Bytes of ``outputs`` and ``tracking``, all runs so far."""
+    processor: float
+    """Seconds of the processors."""
 
 
 def main() -> None:
@@ -58,23 +60,23 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
     """Run the least, then more of what was cheap."""
     from ops.rehearsal.rates import rates_of
     from ops.rehearsal.settings_json import settings_from
-    from ops.rehearsal.watch import Watch
+    from ops.rehearsal.watch import Watch, processor_seconds
     from ops.stack.locations import ROOT
     from ops.stack.register_stack import register_stack
 
     settings = settings_from(order["settings"])
     there, whole = Sizes(**order["there"]), Sizes(**order["whole"])
-    made = time.time()
+    made, used = time.time(), processor_seconds()
     register_stack("local")
     from zenml.client import Client
 
     Client().activate_stack("coti-local")  # this process knew another one before
-    made = time.time() - made
+    made, used = time.time() - made, processor_seconds() - used
 
     from pipelines.concept import coti_concept  # noqa: F401  (its imports are part of the start)
 
     quiet_terminal(again=True)
-    started = time.time() - _BEGAN - made
+    started, start_processor = time.time() - _BEGAN - made, processor_seconds() - used
     watch, folder = Watch(), ROOT.parent / "images"
     with watch.watching():
         least, sizes = least_counts(settings), least_sizes(there)
@@ -83,11 +85,13 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
         more = more_counts(settings, least, {kind: rate.seconds for kind, rate in rates.items()})
         sizes = more_sizes(there, sizes, {kind: rate.seconds for kind, rate in rates.items()})
         second = _run(more, sizes, folder / "more", watch)
-        judging, widths, missing = _judging(settings, whole)
+        judging, judging_processor, widths, missing = _judging(settings, whole)
     return {
         "start": started,
         "runs": [asdict(first), asdict(second)],
+        "start_processor": start_processor,
         "judging": judging,
+        "judging_processor": judging_processor,
         "widths": widths,
         "missing": missing,
         "by_step": watch.by_step,
@@ -101,6 +105,7 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
     from zenml.client import Client
 
     from ops.rehearsal.handful import with_handful
+    from ops.rehearsal.watch import processor_seconds
     from ops.stack.locations import ROOT
     from pipelines.concept import coti_concept
 
@@ -111,9 +116,9 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
     path.write_text(
         yaml.safe_dump({"parameters": {"config": values}, "enable_cache": False}), encoding="utf-8"
     )
-    began = time.time()
+    began, used = time.time(), processor_seconds()
     coti_concept.with_options(config_path=str(path), enable_cache=False)()
-    seconds = time.time() - began
+    seconds, used = time.time() - began, processor_seconds() - used
     run = Client().list_pipeline_runs(size=1, sort_by="desc:created").items[0]
     run = Client().get_pipeline_run(run.id)
     store = ROOT / ".coti" / "artifacts"
@@ -128,16 +133,19 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
         "outputs": _bytes(ROOT / "outputs"),
         "tracking": _bytes(ROOT / ".coti") - _bytes(store),
     }
-    return RunTaken(settings, sizes, seconds, watch.steps(run, store), written)
+    return RunTaken(settings, sizes, seconds, watch.steps(run, store), written, used)
 
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _judging(settings: RunSettings, whole: Sizes) -> tuple[float, dict[str, int], list[str]]:
-    """Seconds of a cycle's metrics on as many images as the whole run has, the judges' widths, and
-    what will be missing. A handful of images has no Fréchet distance to time."""
+def _judging(settings: RunSettings, whole: Sizes) -> tuple[float, float, dict[str, int], list[str]]:
+    """What a cycle's metrics take on as many images as the whole run has, by clock and processors;
+    the judges' widths; what will be missing.
+
+    A handful of images has no Fréchet distance to time.
+    """
     import torch
 
     from coti.core.threads import on_its_threads
@@ -158,17 +166,17 @@ def _judging(settings: RunSettings, whole: Sizes) -> tuple[float, dict[str, int]
     others = [each and NoiseFeatures(each.size) for each in (inception, ssl)]
 
     @on_its_threads
-    def timed(settings: RunSettings) -> float:
+    def timed(settings: RunSettings) -> tuple[float, float]:
         images = torch.zeros(whole.references, 3, 1, 1, dtype=torch.uint8)
         made = embed_references(
             stand_in, settings.concept, images if whole.references else None, own, *others
         )
         images = torch.zeros(generated, 3, 1, 1, dtype=torch.uint8)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         judge_images(stand_in, images, made, settings.concept, own, settings.seed, *others)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.process_time() - used
 
-    return timed(settings), widths, missing
+    return *timed(settings), widths, missing
 
 
 def _device(settings: RunSettings) -> dict[str, Any]:

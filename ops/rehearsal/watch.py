@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import threading
@@ -11,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from coti.core.work import Work, heard
 
-__all__ = ["Memory", "StepTaken", "Watch"]
+__all__ = ["Memory", "Sample", "StepTaken", "Watch", "processor_seconds", "step_name"]
 
 _TICK = 0.02
 """Seconds between two looks at the memory."""
@@ -30,6 +31,16 @@ class Memory:
     """When it was looked, seconds of :func:`time.time`."""
     main: int
     gpu: int
+    processor: float
+    """Seconds of the processors so far, those of ended child processes among them."""
+
+
+class Sample(NamedTuple):
+    """So much of something, done at once."""
+
+    amount: int
+    seconds: float
+    processor: float = 0.0
 
 
 @dataclass
@@ -39,8 +50,10 @@ class StepTaken:
     name: str
     """Of the step's function: those of later cycles are called alike."""
     seconds: float
-    work: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    """By kind, count and seconds of what was done at once."""
+    work: dict[str, list[Sample]] = field(default_factory=dict)
+    """By kind, what was done at once."""
+    processor: float = 0.0
+    """Seconds of the processors."""
     before: int = 0
     """Bytes of main memory when it began."""
     peak: int = 0
@@ -59,7 +72,7 @@ class Watch:
         self.memory: list[Memory] = []
         self.by_step = _resets()
         """Whether peaks are each step's own; else they are of the process so far."""
-        self._work: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        self._work: dict[str, dict[str, list[Sample]]] = {}
         self._ended = threading.Event()
 
     @contextmanager
@@ -93,6 +106,7 @@ class Watch:
                     name=step_name(key),
                     seconds=ended - began,
                     work={k: list(v) for k, v in self._work.get(f"{run.id}/{key}", {}).items()},
+                    processor=_between(seen),
                     before=earlier[-1].main if earlier else 0,
                     peak=max((each.main for each in seen), default=0),
                     gpu=max((each.gpu for each in seen), default=0),
@@ -115,11 +129,20 @@ class Watch:
             return
         key = f"{context.pipeline_run.id}/{context.step_run.name}"
         kinds = self._work.setdefault(key, defaultdict(list))
-        kinds[work.kind].append((work.count, work.seconds))
+        kinds[work.kind].append(Sample(work.count, work.seconds, work.processor))
 
     def _look(self) -> None:
         while not self._ended.wait(_TICK):
-            self.memory.append(Memory(time.time(), _peak(), _gpu_peak()))
+            self.memory.append(Memory(time.time(), _peak(), _gpu_peak(), processor_seconds()))
+
+
+def processor_seconds() -> float:
+    """Of this process and of those of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+def _between(looks: list[Memory]) -> float:
+    return looks[-1].processor - looks[0].processor if looks else 0.0
 
 
 def step_name(key: str) -> str:

@@ -26,7 +26,7 @@ from ops.rehearsal.handful import HandfulOfPool, count_inputs, take_handful, wit
 from ops.rehearsal.measured import Measured, Run
 from ops.rehearsal.settings_json import settings_from, settings_json
 from ops.rehearsal.units import Units, units
-from ops.rehearsal.watch import StepTaken
+from ops.rehearsal.watch import Sample, StepTaken
 from ops.run_file import load_settings
 from ops.stack.locations import ROOT
 
@@ -111,20 +111,21 @@ def _run(settings: RunSettings, sizes: Sizes, slow: float, written: int) -> Run:
     a hundredth an image; an optimizer step's image 0.1 s, all else 0.001 s."""
     steps, met = [], set()
     for each in units(settings, sizes):
-        if each.each:
-            work = {f"{each.step}: image features": each.amount}
-        else:
-            work = dict(each.work)
+        work = {f"{each.step}: image features": each.amount} if each.each else dict(each.work)
         samples = {
-            kind: [(count, _rate(kind) * count)] * 2 for kind, count in work.items() if count
+            kind: [Sample(count, _rate(kind) * count, 2 * _rate(kind) * count)]
+            for kind, count in work.items()
+            if count
         }
-        seconds = 1.0 + sum(s for pairs in samples.values() for _, s in pairs)
+        seconds = 1.0 + sum(each.seconds for some in samples.values() for each in some)
         seconds += 0.01 * each.amount * each.grows
         seconds += 0.0 if each.step in met else slow
         met.add(each.step)
-        steps.append(StepTaken(each.step, seconds, samples, written=100 + 10 * each.amount))
+        written_by = 100 + 10 * each.amount
+        steps.append(StepTaken(each.step, seconds, samples, 2 * seconds, written=written_by))
     total = sum(step.seconds for step in steps) + 0.5 * len(steps)
-    return Run(settings, sizes, total, steps, {"outputs": written, "tracking": written})
+    written_bytes = {"outputs": written, "tracking": written}
+    return Run(settings, sizes, total, steps, written_bytes, 2 * total)
 
 
 def _rate(kind: str) -> float:
@@ -140,18 +141,18 @@ def test_a_known_machine_is_found_again() -> None:
     more = more_counts(settings, least, {})
     runs = (_run(least, small, 5.0, 1_000), _run(more, larger, 0.0, 3_000))
     device = {"resolution": 32, "latents": [4, 4, 4], "device": "cpu", "dtype": "float32"}
-    measured = Measured(3.0, runs, 0.25, {}, [], True, device)
+    measured = Measured(3.0, runs, 0.25, {}, [], True, device, 6.0, 0.5)
     found = estimate(settings, WHOLE, measured)
     rows = {row.step: row for row in found.steps}
     assert found.sizes.accepted == round(200 / 240 * 1_000)
     assert rows[START].seconds.expected == 3.0
     assert rows[BETWEEN].seconds.expected == pytest.approx(0.5 * rows[BETWEEN].times)
-    # One rehearsed cycle has two samples of a whole step's work.
     steps = [e for e in units(settings, found.sizes) if e.step == "train_cycle"]
     expected = sum(1.0 + 0.01 * e.amount + _working(e) for e in steps) + 5.0
     assert rows["train_cycle"].seconds.expected == pytest.approx(expected, rel=0.05)
     judged = rows["judge_cycle"].seconds.expected
-    assert judged == pytest.approx(6 * (1.0 + 0.25 + 2 * 0.001 * 256) + 5.0, rel=0.05)
+    assert judged == pytest.approx(6 * (1.0 + 0.25 + 0.001 * 256) + 5.0, rel=0.05)
+    assert found.processor == pytest.approx(2 * found.seconds.expected, rel=0.01)
     assert rows["ingest_pool"].written == 100 + 10 * 1_000
     for row in found.steps:
         assert row.seconds.low <= row.seconds.expected <= row.seconds.high, row.step
@@ -210,5 +211,3 @@ def test_the_command_says_every_problem_and_ends_with_1(tmp_path: Path) -> None:
     assert keys[:2] == ["pool", "seeds"]
     assert not said["would_run"]
     assert said["estimate"] is None
-
-
