@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from coti.generation.sampler import SOLVER_STEP
 from coti.inversion.trainer import OPTIMIZER_STEP
-from coti.pool.ingest import INPUT
 from coti.settings import RunSettings
 
 __all__ = ["Sizes", "least_counts", "least_sizes", "more_counts", "more_sizes"]
@@ -19,8 +18,6 @@ _MOST = 512
 """Images of either that it looks at however cheap they are."""
 _STEPS = 20
 """Optimizer steps of a cycle, likewise."""
-_SECONDS = 2.0
-"""That more of one kind of work may take, in a second run; its rate is then known better."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def least_counts(settings: RunSettings) -> RunSettings:
 
 
 def more_counts(
-    settings: RunSettings, least: RunSettings, rates: Mapping[str, float]
+    settings: RunSettings, least: RunSettings, rates: Mapping[str, float], seconds: float
 ) -> RunSettings:
     """The counts of a second run: of cheap work more than the least, of dear work less.
 
@@ -93,14 +90,17 @@ def more_counts(
         settings: of the whole run.
         least: of :func:`least_counts`.
         rates: seconds of one unit by kind of work, as the first run took them.
+        seconds: that more of one kind may take, so that its rate is known better.
     """
     a_step = settings.train.batch_size * settings.train.gradient_accumulation_steps
-    steps = _affordable(rates.get(OPTIMIZER_STEP, 0.0) * a_step, 1, _STEPS)
+    steps = _affordable(rates.get(OPTIMIZER_STEP, 0.0) * a_step, 1, _STEPS, seconds)
     steps = min(settings.train.max_steps, steps)
     generation = least.generation
     a_solver_step = rates.get(SOLVER_STEP, 0.0)
     images = min(settings.generation.cycle_images, 2 * settings.generation.batch_size)
-    solver_steps = _affordable(a_solver_step * images, 0, settings.generation.num_inference_steps)
+    solver_steps = _affordable(
+        a_solver_step * images, 0, settings.generation.num_inference_steps, seconds
+    )
     if solver_steps < generation.num_inference_steps:  # what is written of images is another count
         images, solver_steps = min(2, generation.cycle_images), generation.num_inference_steps
     return replace(
@@ -112,19 +112,20 @@ def more_counts(
     )  # fmt: skip
 
 
-def more_sizes(whole: Sizes, least: Sizes, rates: Mapping[str, float]) -> Sizes:
-    """As :func:`more_counts`, of the images that there are: an input is decoded, and seen by each
-    encoder."""
-    seen = sum(rate for kind, rate in rates.items() if kind.endswith("features"))
-    an_input = rates.get(INPUT, 0.0) + seen
+def more_sizes(
+    whole: Sizes, least: Sizes, an_input: float, a_reference: float, seconds: float
+) -> Sizes:
+    """As :func:`more_counts`, of the images that there are: what one takes is known, in seconds."""
     return replace(
         whole,
         accepted=0,
-        inputs=min(whole.inputs, _affordable(an_input, least.inputs, _MOST)),
-        references=min(whole.references, _affordable(seen, least.references, _MOST)),
+        inputs=min(whole.inputs, _affordable(an_input, least.inputs, _MOST, seconds)),
+        references=min(
+            whole.references, _affordable(a_reference, least.references, _MOST, seconds)
+        ),
     )
 
 
-def _affordable(each: float, least: int, most: int) -> int:
+def _affordable(each: float, least: int, most: int, seconds: float) -> int:
     """How many of ``each`` seconds fit, between two bounds."""
-    return most if each <= 0 else max(least, min(most, math.floor(_SECONDS / each)))
+    return most if each <= 0 else max(least, min(most, math.floor(seconds / each)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,11 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
         least, sizes = least_counts(settings), least_sizes(there)
         first = _run(least, sizes, folder / "least", watch)
         rates = rates_of([first])
-        more = more_counts(settings, least, {kind: rate.seconds for kind, rate in rates.items()})
-        sizes = more_sizes(there, sizes, {kind: rate.seconds for kind, rate in rates.items()})
+        known = {kind: rate.seconds for kind, rate in rates.items()}
+        more = more_counts(settings, least, known, order["seconds"])
+        an_input = _each(first, rates, "ingest_pool") + _each(first, rates, "embed_pool")
+        a_reference = _each(first, rates, "embed_references")
+        sizes = more_sizes(there, sizes, an_input, a_reference, order["seconds"])
         second = _run(more, sizes, folder / "more", watch)
         judging, judging_processor, widths, missing = _judging(settings, whole)
     return {
@@ -134,6 +138,12 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
         "tracking": _bytes(ROOT / ".coti") - _bytes(store),
     }
     return RunTaken(settings, sizes, seconds, watch.steps(run, store), written, used)
+
+
+def _each(run: RunTaken, rates: Mapping[str, Any], name: str) -> float:
+    """Seconds of a step's work for each of its images, at these rates."""
+    kinds = {kind for step in run.steps if step.name == name for kind in step.work}
+    return sum(rates[kind].seconds for kind in kinds)
 
 
 def _bytes(folder: Path) -> int:

@@ -26,6 +26,8 @@ __all__ = ["RehearsalError", "rehearsed", "throw_away_folder"]
 _CODE = ("cli", "configs", "coti", "materializers", "ops", "pipelines", "steps")
 _OURS = (".git", ".venv", ".zen", ".coti", "outputs")
 """What is the user's and no part of a run's input."""
+_SECONDS = 3.0
+"""That more of one kind of work may take, once the least of all is done."""
 _FOREIGN = ("ZENML_", "MLFLOW_TRACKING_")
 """Variables that lead to the user's stack."""
 
@@ -68,6 +70,7 @@ def rehearsed(
                 "settings": settings_json(settings),
                 "there": asdict(there),
                 "whole": asdict(whole),
+                "seconds": _SECONDS,
             }
         ),
         encoding="utf-8",

@@ -16,7 +16,6 @@ from cli.rehearse import rehearse as command
 from coti.generation.sampler import SOLVER_STEP
 from coti.inversion.latents import DECODING, ENCODING
 from coti.inversion.trainer import OPTIMIZER_STEP
-from coti.pool.ingest import INPUT
 from coti.settings import RunSettings
 from ops.rehearsal.answer import Answer
 from ops.rehearsal.checks import check_inputs
@@ -45,13 +44,13 @@ def test_the_least_is_of_true_size(name: str) -> None:
     assert (least.model, least.scorer, least.evaluation) == (
         settings.model, settings.scorer, settings.evaluation,
     )  # fmt: skip
-    more = more_counts(settings, least, {OPTIMIZER_STEP: 1e-4, SOLVER_STEP: 1e-5})
+    more = more_counts(settings, least, {OPTIMIZER_STEP: 1e-4, SOLVER_STEP: 1e-5}, 3.0)
     for each in (least, more):
         assert settings_from(settings_json(each)) == each
         trained = [one for one in units(each, least_sizes(WHOLE)) if one.step == "train_cycle"]
         assert len(trained) == 2
     assert more.generation.num_inference_steps == settings.generation.num_inference_steps
-    dear = more_counts(settings, least, {OPTIMIZER_STEP: 10.0, SOLVER_STEP: 5.0})
+    dear = more_counts(settings, least, {OPTIMIZER_STEP: 10.0, SOLVER_STEP: 5.0}, 3.0)
     assert dear.train.max_steps == 1
     assert dear.generation.cycle_images < least.generation.cycle_images
 
@@ -59,11 +58,11 @@ def test_the_least_is_of_true_size(name: str) -> None:
 def test_of_cheap_images_more_are_looked_at() -> None:
     """As many as some seconds hold, and no more than there are."""
     least = least_sizes(WHOLE)
-    cheap = more_sizes(WHOLE, least, {INPUT: 1e-3, "scorer: image features": 1e-3})
-    assert least.inputs < cheap.inputs <= WHOLE.inputs
-    dear = more_sizes(WHOLE, least, {INPUT: 1.0, "scorer: image features": 9.0})
+    cheap = more_sizes(WHOLE, least, an_input=0.01, a_reference=1e-6, seconds=3.0)
+    assert least.inputs < cheap.inputs < cheap.references < WHOLE.references
+    dear = more_sizes(WHOLE, least, an_input=1.0, a_reference=9.0, seconds=3.0)
     assert (dear.inputs, dear.references) == (least.inputs, least.references)
-    assert more_sizes(replace(WHOLE, inputs=30), least, {}).inputs == 30
+    assert more_sizes(replace(WHOLE, inputs=30), least, 0.0, 0.0, 3.0).inputs == 30
 
 
 def test_a_handful_is_spread_over_the_pool_and_read_by_its_own_source(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_a_known_machine_is_found_again() -> None:
     settings = load_settings()
     least = least_counts(settings)
     small, larger = Sizes(24, 20, 16, 10), Sizes(240, 200, 160, 10)
-    more = more_counts(settings, least, {})
+    more = more_counts(settings, least, {}, 3.0)
     runs = (_run(least, small, 5.0, 1_000), _run(more, larger, 0.0, 3_000))
     device = {"resolution": 32, "latents": [4, 4, 4], "device": "cpu", "dtype": "float32"}
     measured = Measured(3.0, runs, 0.25, {}, [], True, device, 6.0, 0.5)
