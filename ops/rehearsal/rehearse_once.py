@@ -143,7 +143,7 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
 def _each(run: RunTaken, rates: Mapping[str, Any], name: str) -> float:
     """Seconds of a step's work for each of its images, at these rates."""
     kinds = {kind for step in run.steps if step.name == name for kind in step.work}
-    return sum(rates[kind].seconds for kind in kinds)
+    return sum((float(rates[kind].seconds) for kind in kinds), 0.0)
 
 
 def _bytes(folder: Path) -> int:
