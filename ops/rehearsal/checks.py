@@ -56,9 +56,14 @@ def check_inputs(settings: RunSettings, weights: bool = True) -> Checked:
     found = Checked()
     inputs = references = seeds = 0
     with found.under("pool"):
-        inputs = count_inputs(settings.pool, settings.pool_rules)
+        inputs, captioned = count_inputs(settings.pool, settings.pool_rules)
         if not inputs:
             found.problems.append(f"pool: {settings.pool} holds nothing: give a pool of images.")
+        elif captioned == 0 and settings.train.captions != "templates":
+            found.notes.append(
+                f"train.captions is {settings.train.captions}, and none of the {inputs} inputs has "
+                "a caption: give captions beside the images, or set it to templates."
+            )
     with found.under("seeds"):
         seeds = count_images(settings.seeds)
         if seeds < 2:

@@ -107,8 +107,9 @@ def with_handful(settings: RunSettings, sizes: Sizes, folder: Path) -> RunSettin
     )
 
 
-def count_inputs(source: str, rules: PoolSettings) -> int:
-    """How many inputs a pool has; nothing is fetched or decoded.
+def count_inputs(source: str, rules: PoolSettings) -> tuple[int, int | None]:
+    """How many inputs a pool has, and how many of these have a caption, where listing them does not
+    fetch them; nothing is fetched or decoded.
 
     Raises:
         PoolError: it is none, or cannot be read.
@@ -116,7 +117,10 @@ def count_inputs(source: str, rules: PoolSettings) -> int:
     share_with_pool(source, rules.s3_endpoint)
     found = open_source(locate(source), rules)
     count = getattr(found, "count", None)
-    return int(count()) if count is not None else sum(1 for _ in found.entries())
+    if count is not None:
+        return int(count()), None
+    captioned = [bool(each.caption.strip()) for each in found.entries()]
+    return len(captioned), sum(captioned)
 
 
 def count_images(folder: str | None) -> int:

@@ -77,6 +77,8 @@ class Measured:
     device: dict[str, Any]
     start_processor: float = 0.0
     judging_processor: float = 0.0
+    batch_bytes: float | None = None
+    """Bytes that an image more of a training batch takes; None where a batch is one image."""
 
     def of_processors(self) -> Measured:
         """With the processors' seconds instead of the clock's."""
@@ -90,7 +92,7 @@ class Measured:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Measured:
-        """Of what :mod:`ops.rehearsal.rehearse_once` wrote."""
+        """Of what `cli.rehearse_once` wrote."""
         first, second = (
             Run(
                 settings_from(each["settings"]),

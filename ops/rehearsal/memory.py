@@ -7,10 +7,10 @@ import math
 from coti.loop.plan import effective
 from coti.settings import RunSettings
 from ops.rehearsal.counts import Sizes
-from ops.rehearsal.measured import Measured, Run
+from ops.rehearsal.measured import Measured
 from ops.rehearsal.units import units
 
-__all__ = ["batch_bytes", "peaks"]
+__all__ = ["peaks"]
 
 _COPIES = 2
 """Of a step's images at once: those that are made and those that are put together."""
@@ -47,22 +47,6 @@ def peaks(settings: RunSettings, whole: Sizes, measured: Measured) -> dict[str, 
         main += _unfilled(settings, name, amount, measured)
         found[name] = (main, gpu)
     return found
-
-
-def batch_bytes(measured: Measured) -> float | None:
-    """Bytes that an image more of a training batch takes; None where nothing tells."""
-    first, second = measured.runs
-    sizes = [run.settings.train.batch_size for run in (first, second)]
-    if sizes[0] == sizes[1]:
-        return None
-    rise = [_training_rise(run) for run in (first, second)]
-    return max(0.0, (rise[0] - rise[1]) / (sizes[0] - sizes[1]))
-
-
-def _training_rise(run: Run) -> int:
-    """What training holds beside what lay there before, in a step that had warmed up."""
-    steps = [step for _, step in run.steps_of("train_cycle")]
-    return max(0, steps[-1].peak - steps[-1].before)
 
 
 def _unfilled(settings: RunSettings, name: str, amount: int, measured: Measured) -> int:

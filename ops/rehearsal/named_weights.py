@@ -57,6 +57,9 @@ class NamedWeights:
 
     def _look_at_library(self) -> None:
         given = self.pretrained
+        if self.name.startswith("hf-hub:"):
+            _on_the_hub(self.name.removeprefix("hf-hub:"), "open_clip_config.json", None)
+            return
         if given is None or "://" in given or Path(locate(given)).exists():
             if given is not None:
                 local_weights(locate(given), self.sha256)

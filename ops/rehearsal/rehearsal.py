@@ -17,7 +17,6 @@ from ops.rehearsal.checks import check_inputs, check_place
 from ops.rehearsal.counts import Sizes
 from ops.rehearsal.estimate import estimate
 from ops.rehearsal.measured import Measured
-from ops.rehearsal.memory import batch_bytes
 from ops.rehearsal.random_weights import StandIns, with_random_weights
 from ops.rehearsal.throw_away import RehearsalError, rehearsed, throw_away_folder
 from ops.stack.locations import ROOT
@@ -54,6 +53,7 @@ def rehearse(
             said("Random weights of the true architectures are made.")
             stand_ins = with_random_weights(settings, folder / "random", said, divisor)
             settings = stand_ins.settings
+        looked = time.monotonic()
         checked, place = check_inputs(settings, weights=not random_weights), check_place(settings)
         answer = Answer(
             problems=[*checked.problems, *place.problems],
@@ -61,7 +61,7 @@ def rehearse(
             unchecked=[*checked.unchecked, *place.unchecked],
             price=price,
         )
-        said(f"Checked in {time.monotonic() - began:.0f} s: {len(answer.problems)} problems.")
+        said(f"Checked in {time.monotonic() - looked:.0f} s: {len(answer.problems)} problems.")
         if not answer.problems:
             whole = stand_ins.whole(checked.sizes)
             _rehearse(settings, checked.sizes, whole, folder, answer, said)
@@ -89,7 +89,7 @@ def _rehearse(
         return
     found = estimate(settings, whole, measured)
     answer.estimate, answer.device = found, measured.device
-    answer.batch_bytes = batch_bytes(measured)
+    answer.batch_bytes = measured.batch_bytes
     known = " ".join(answer.notes)
     answer.notes += [each for each in measured.missing if each.partition(" ")[0] not in known]
     _judge_counts(settings, found.sizes, answer)

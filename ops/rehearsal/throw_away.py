@@ -50,7 +50,7 @@ def rehearsed(
     folder: Path,
     said: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """What :mod:`ops.rehearsal.rehearse_once` answers, run in ``folder``.
+    """What `cli.rehearse_once` answers, run in ``folder``.
 
     Args:
         settings: of the whole run.
@@ -75,7 +75,7 @@ def rehearsed(
         ),
         encoding="utf-8",
     )
-    words = [sys.executable, "-m", "ops.rehearsal.rehearse_once", str(order), str(answer)]
+    words = [sys.executable, "-m", "cli.rehearse_once", str(order), str(answer)]
     process = subprocess.Popen(
         words,
         cwd=checkout,

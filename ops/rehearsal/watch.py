@@ -87,6 +87,16 @@ class Watch:
             self._ended.set()
             thread.join()
 
+    @contextmanager
+    def most(self) -> Iterator[Memory]:
+        """The most that is held inside; known at its end."""
+        began, found = time.time(), Memory(0.0, 0, 0, 0.0)
+        yield found
+        time.sleep(2 * _TICK)
+        for each in self.memory:
+            if each.at > began:
+                found.main, found.gpu = max(found.main, each.main), max(found.gpu, each.gpu)
+
     def steps(self, run: Any, store: Path) -> list[StepTaken]:
         """The steps of ZenML's ``run``, in the order in which they began.
 

@@ -71,7 +71,7 @@ def test_a_handful_is_spread_over_the_pool_and_read_by_its_own_source(tmp_path: 
         (tmp_path / f"{number}.png").write_bytes(b"%d" % number)
         (tmp_path / f"{number}.txt").write_text(f"caption {number}")
     settings = RunSettings(concept="x", seeds=str(tmp_path), pool=str(tmp_path))
-    assert count_inputs(settings.pool, settings.pool_rules) == 9
+    assert count_inputs(settings.pool, settings.pool_rules) == (9, 9)
     small = with_handful(settings, Sizes(3, 0, 0, 9), tmp_path / "handful")
     assert small.pool == settings.pool
     source = HandfulOfPool(small.pool, small.pool_rules)
@@ -86,7 +86,7 @@ def test_a_tables_rows_are_counted_and_nothing_is_fetched(tmp_path: Path) -> Non
     """Its addresses lead nowhere."""
     with (tmp_path / "urls.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["url"], *([f"http://x.invalid/{n}.png"] for n in range(7))])
-    assert count_inputs(str(tmp_path / "urls.csv"), RunSettings().pool_rules) == 7
+    assert count_inputs(str(tmp_path / "urls.csv"), RunSettings().pool_rules) == (7, None)
 
 
 def test_units_are_what_the_settings_come_to() -> None:

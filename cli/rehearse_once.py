@@ -1,6 +1,6 @@
 """What runs on the throw-away stack, in a process of its own: ZenML binds its state at import.
 
-    python -m ops.rehearsal.rehearse_once ORDER ANSWER
+    python -m cli.rehearse_once ORDER ANSWER
 
 ``ORDER`` is a JSON file with the settings as a run has them, ``ANSWER`` the one that is written.
 """
@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,13 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
         a_reference = _each(first, rates, "embed_references")
         sizes = more_sizes(there, sizes, an_input, a_reference, order["seconds"])
         second = _run(more, sizes, folder / "more", watch)
+        a_batch = _batch_bytes(settings, watch)
         judging, judging_processor, widths, missing = _judging(settings, whole)
     return {
         "start": started,
         "runs": [asdict(first), asdict(second)],
         "start_processor": start_processor,
+        "batch_bytes": a_batch,
         "judging": judging,
         "judging_processor": judging_processor,
         "widths": widths,
@@ -187,6 +189,36 @@ def _judging(settings: RunSettings, whole: Sizes) -> tuple[float, float, dict[st
         return time.perf_counter() - began, time.process_time() - used
 
     return *timed(settings), widths, missing
+
+
+def _batch_bytes(settings: RunSettings, watch: Any) -> float | None:
+    """Bytes that an image of a training batch takes: a step of a whole batch beside one of one."""
+    import torch
+
+    from coti.inversion.adapters.embedding import Embedding
+    from coti.inversion.trainer import train_cycle
+    from ops.stack.loaded_models import located_token, text_to_image
+
+    model, batch = text_to_image(settings.model), settings.train.batch_size
+    if batch == 1:
+        return None
+    side = model.resolution
+    images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    start = Embedding.initial(model, located_token(settings.token), 0, settings.concept)
+    peaks = []
+    for size in (1, batch):
+        own = replace(
+            settings.train,
+            batch_size=size,
+            gradient_accumulation_steps=1,
+            max_steps=1,
+            phi_every=2,
+            compile=False,
+        )
+        with watch.most() as most:
+            train_cycle(model, images, None, start, own, settings.schedule, None, 0)
+        peaks.append(most.gpu or most.main)
+    return max(0.0, (peaks[1] - peaks[0]) / (batch - 1))
 
 
 def _device(settings: RunSettings) -> dict[str, Any]:
