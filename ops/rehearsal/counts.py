@@ -12,8 +12,8 @@ from coti.settings import RunSettings
 
 __all__ = ["Sizes", "least_counts", "least_sizes", "more_counts", "more_sizes"]
 
-_INPUTS, _REFERENCES = 24, 16
-"""Images of the pool and of the references that a rehearsal begins with."""
+_INPUTS, _REFERENCES, _SEEDS = 24, 16, 3
+"""Images of the pool, of the references and of the seeds that a rehearsal begins with."""
 _MOST = 512
 """Images of either that it looks at however cheap they are."""
 _STEPS = 20
@@ -33,11 +33,12 @@ class Sizes:
 
 
 def least_sizes(whole: Sizes) -> Sizes:
-    """A handful of everything, and all seeds."""
+    """A handful of everything."""
     return replace(
         whole,
         inputs=min(whole.inputs, _INPUTS),
         references=min(whole.references, _REFERENCES),
+        seeds=min(whole.seeds, _SEEDS),
     )
 
 
@@ -117,7 +118,7 @@ def more_sizes(
 ) -> Sizes:
     """As :func:`more_counts`, of the images that there are: what one takes is known, in seconds."""
     return replace(
-        whole,
+        least,
         accepted=0,
         inputs=min(whole.inputs, _affordable(an_input, least.inputs, _MOST, seconds)),
         references=min(

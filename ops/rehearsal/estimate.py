@@ -197,10 +197,8 @@ class _Known:
             done = sum(count for _, count in pairs)
             if kind in each.work:
                 found[kind] = each.work[kind]
-            elif each.each:
-                found[kind] = done / max(1, sum(one.amount for one, _ in pairs)) * each.amount
-            elif each.work and each.other:
-                found[kind] = done / max(1, sum(one.other for one, _ in pairs)) * each.other
+            elif of := sum(one.other for one, _ in pairs):
+                found[kind] = done / of * each.other
             elif not each.work:
                 found[kind] = done / len(pairs)
         return found

@@ -91,6 +91,7 @@ def with_handful(settings: RunSettings, sizes: Sizes, folder: Path) -> RunSettin
         # Of two halves, told apart by the files' content, both shall have some.
         many = sizes.references * (1 if settings.evaluation.references_half == "all" else 4)
         references = _copied(references, many, folder / "references")
+    seeds = _copied(settings.seeds, sizes.seeds, folder / "seeds")
     negatives = tuple(
         _copied(each, sizes.references or sizes.inputs, folder / f"negatives{number}")
         for number, each in enumerate(settings.aesthetic.negatives)
@@ -102,6 +103,7 @@ def with_handful(settings: RunSettings, sizes: Sizes, folder: Path) -> RunSettin
             kind=KIND,
             fetch=replace(settings.pool_rules.fetch, cache=str(folder / "fetched")),
         ),
+        seeds=seeds,
         references=references,
         aesthetic=replace(settings.aesthetic, negatives=negatives),
     )

@@ -93,7 +93,7 @@ def rehearsed(
         code = process.wait()
     finally:
         if process.poll() is None:
-            process.terminate()
+            process.kill()  # there is nothing that it should keep
             process.wait()
     if code:
         raise RehearsalError(_at_home(_why(code, lines), checkout))

@@ -16,6 +16,8 @@ from ops.rehearsal.counts import Sizes
 
 __all__ = ["Units", "earliest_end", "generated_images", "units"]
 
+_OF_SEEDS = frozenset({"gather_features", "finetune_aesthetic_scorer", "preflight"})
+"""Steps whose work is in proportion to the seeds: they, and what is made of them, are looked at."""
 _EACH = frozenset(
     {"ingest_pool", "embed_pool", "embed_references", "score_pool", "score_generations"}
     | {"judge_cycle"}
@@ -37,12 +39,10 @@ class Units:
     """What else of it than work grows with: images or rows."""
     work: dict[str, int] = field(default_factory=dict)
     """Of a kind, how much where its settings say so."""
-    each: bool = False
-    """Whether all work is in proportion to ``amount``; other work is always as much."""
     grows: bool = True
     """Whether what it takes beside its work is in proportion to ``amount``."""
     other: int = 0
-    """What other work is in proportion to, where ``work`` has some: images that φ looks at."""
+    """Images that all other work is in proportion to; 0: it is always as much."""
 
 
 def units(settings: RunSettings, sizes: Sizes, early: bool = False) -> list[Units]:
@@ -92,7 +92,7 @@ def _before(run: RunSettings, sizes: Sizes) -> Iterator[Units]:
     for _ in range(max(1, math.ceil(left / shard))):
         yield _of("embed_pool", min(shard, left))
         left -= shard
-    yield _of("gather_features", sizes.accepted)
+    yield _of("gather_features", sizes.accepted, sizes.seeds)
     yield _of("embed_references", sizes.references)
     yield _of("fit_concept_scorer", sizes.accepted)
 
@@ -100,9 +100,9 @@ def _before(run: RunSettings, sizes: Sizes) -> Iterator[Units]:
 def _cycles(run: RunSettings, sizes: Sizes) -> Iterator[Units]:
     in_training = sizes.seeds
     for cycle in range(run.controller.max_cycles + 1):
-        yield _of("finetune_aesthetic_scorer", sizes.accepted)
+        yield _of("finetune_aesthetic_scorer", sizes.accepted, sizes.seeds)
         if cycle == 0:
-            yield _of("preflight", sizes.accepted)
+            yield _of("preflight", sizes.accepted, sizes.seeds)
         if selects_at(cycle, run):
             yield _of("score_pool", sizes.accepted)
             yield _of("select_batch", sizes.accepted)
@@ -122,8 +122,9 @@ def _after(sizes: Sizes) -> Iterator[Units]:
     yield _of("write_outputs", sizes.inputs)
 
 
-def _of(step: str, amount: int) -> Units:
-    return Units(step, max(0, amount), each=step in _EACH, grows=step not in _FIXED)
+def _of(step: str, amount: int, seeds: int = 0) -> Units:
+    other = amount if step in _EACH else seeds if step in _OF_SEEDS else 0
+    return Units(step, max(0, amount), grows=step not in _FIXED, other=other)
 
 
 def _training(run: RunSettings, images: int, selected: int) -> Units:

@@ -110,7 +110,7 @@ def _run(settings: RunSettings, sizes: Sizes, slow: float, written: int) -> Run:
     a hundredth an image; an optimizer step's image 0.1 s, all else 0.001 s."""
     steps, met = [], set()
     for each in units(settings, sizes):
-        work = {f"{each.step}: image features": each.amount} if each.each else dict(each.work)
+        work = dict(each.work) or {f"{each.step}: image features": each.other}
         samples = {
             kind: [Sample(count, _rate(kind) * count, 2 * _rate(kind) * count)]
             for kind, count in work.items()
