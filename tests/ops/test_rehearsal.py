@@ -67,13 +67,16 @@ def test_of_cheap_images_more_are_looked_at() -> None:
 
 def test_a_handful_is_spread_over_the_pool_and_read_by_its_own_source(tmp_path: Path) -> None:
     """The last third, too; a caption comes with its image; the run's own pool is left alone."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
     for number in range(9):
-        (tmp_path / f"{number}.png").write_bytes(b"%d" % number)
-        (tmp_path / f"{number}.txt").write_text(f"caption {number}")
-    settings = RunSettings(concept="x", seeds=str(tmp_path), pool=str(tmp_path))
+        (pool / f"{number}.png").write_bytes(b"%d" % number)
+        (pool / f"{number}.txt").write_text(f"caption {number}")
+    settings = RunSettings(concept="x", seeds=str(pool), pool=str(pool))
     assert count_inputs(settings.pool, settings.pool_rules) == (9, 9)
-    small = with_handful(settings, Sizes(3, 0, 0, 9), tmp_path / "handful")
+    small = with_handful(settings, Sizes(3, 0, 0, 2), tmp_path / "handful")
     assert small.pool == settings.pool
+    assert len(list(Path(small.seeds).iterdir())) == 2
     source = HandfulOfPool(small.pool, small.pool_rules)
     found = {each.name: each.caption for each in source.entries()}
     assert found == {"0.png": "caption 0", "3.png": "caption 3", "6.png": "caption 6"}
