@@ -110,7 +110,7 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
     import yaml
     from zenml.client import Client
 
-    from ops.rehearsal.handful import with_handful
+    from ops.rehearsal.handful import OUTPUT, with_handful
     from ops.rehearsal.watch import processor_seconds
     from ops.stack.locations import ROOT
     from pipelines.concept import coti_concept
@@ -136,7 +136,7 @@ def _run(settings: RunSettings, sizes: Sizes, folder: Path, watch: Any) -> RunTa
         seeds=sizes.seeds,
     )
     written = {
-        "outputs": _bytes(ROOT / "outputs"),
+        "outputs": _bytes(ROOT / OUTPUT),
         "tracking": _bytes(ROOT / ".coti") - _bytes(store),
     }
     return RunTaken(settings, sizes, seconds, watch.steps(run, store), written, used)

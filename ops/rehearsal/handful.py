@@ -17,9 +17,18 @@ from ops.rehearsal.counts import Sizes
 from ops.stack.artifact_store import share_with_pool
 from ops.stack.locations import locate
 
-__all__ = ["HandfulOfPool", "count_images", "count_inputs", "take_handful", "with_handful"]
+__all__ = [
+    "OUTPUT",
+    "HandfulOfPool",
+    "count_images",
+    "count_inputs",
+    "take_handful",
+    "with_handful",
+]
 
 KIND = f"{__name__}:HandfulOfPool"
+OUTPUT = "rehearsal-outputs"
+"""Below the checkout that is thrown away, in which the user's `outputs` are a link."""
 
 
 @dataclass
@@ -105,6 +114,7 @@ def with_handful(settings: RunSettings, sizes: Sizes, folder: Path) -> RunSettin
         ),
         seeds=seeds,
         references=references,
+        output=OUTPUT,
         aesthetic=replace(settings.aesthetic, negatives=negatives),
     )
 

@@ -24,7 +24,7 @@ from ops.stack.locations import ROOT
 __all__ = ["RehearsalError", "rehearsed", "throw_away_folder"]
 
 _CODE = ("cli", "configs", "coti", "materializers", "ops", "pipelines", "steps")
-_OURS = (".git", ".venv", ".zen", ".coti", "outputs")
+_OURS = (".git", ".venv", ".zen", ".coti")
 """What is the user's and no part of a run's input."""
 _SECONDS = 3.0
 """That more of one kind of work may take, once the least of all is done."""

@@ -72,10 +72,11 @@ def test_a_handful_is_spread_over_the_pool_and_read_by_its_own_source(tmp_path: 
     for number in range(9):
         (pool / f"{number}.png").write_bytes(b"%d" % number)
         (pool / f"{number}.txt").write_text(f"caption {number}")
-    settings = RunSettings(concept="x", seeds=str(pool), pool=str(pool))
+    settings = RunSettings(concept="x", seeds=str(pool), pool=str(pool), output=str(tmp_path))
     assert count_inputs(settings.pool, settings.pool_rules) == (9, 9)
     small = with_handful(settings, Sizes(3, 0, 0, 2), tmp_path / "handful")
     assert small.pool == settings.pool
+    assert not Path(small.output).is_absolute()
     assert len(list(Path(small.seeds).iterdir())) == 2
     source = HandfulOfPool(small.pool, small.pool_rules)
     found = {each.name: each.caption for each in source.entries()}
