@@ -20,7 +20,7 @@ from ops.rehearsal.memory import peaks
 from ops.rehearsal.rates import Rate, rates_of
 from ops.rehearsal.units import Units, generated_images, units
 
-__all__ = ["Estimate", "Range", "StepEstimate", "estimate"]
+__all__ = ["Estimate", "Range", "StepEstimate", "as_json", "estimate"]
 
 BETWEEN, START = "between the steps", "start"
 """Rows that are no step: what ZenML does around them, and what happens before the first."""
