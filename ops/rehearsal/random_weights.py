@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -65,17 +64,13 @@ class StandIns:
 
 
 def with_random_weights(
-    settings: RunSettings,
-    folder: Path,
-    said: Callable[[str], None] = lambda line: None,
-    divisor: int | None = None,
+    settings: RunSettings, folder: Path, divisor: int | None = None
 ) -> StandIns:
     """Write what the settings name and is not here into ``folder``; what is here stays.
 
     Args:
         settings: of a run file.
         folder: for the models and images, some gigabytes at full width.
-        said: is told what is written.
         divisor: of the base model's width, as
             :func:`coti.inversion.families.random_weights.reduced`; none: true width.
 
@@ -85,7 +80,6 @@ def with_random_weights(
     """
     for weights in named_weights(settings):
         if weights.here is None:
-            said(f"Random weights: {weights.key}, {weights.name}")
             settings = _WRITERS[weights.kind](settings, weights, folder, divisor)
     settings, taken = _with_noise(settings, folder)
     names = ", ".join(sorted(taken))

@@ -6,8 +6,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from coti.loop.plan import effective, first_batch
@@ -51,7 +53,7 @@ def rehearse(
         stand_ins = StandIns(settings, {}, [])
         if random_weights:
             said("Random weights of the true architectures are made.")
-            stand_ins = with_random_weights(settings, folder / "random", said, divisor)
+            stand_ins = _random_weights(settings, folder / "random", divisor)
             settings = stand_ins.settings
         looked = time.monotonic()
         checked, place = check_inputs(settings, weights=not random_weights), check_place(settings)
@@ -72,6 +74,12 @@ def rehearse(
         )
     answer.took = time.monotonic() - began
     return answer
+
+
+def _random_weights(settings: RunSettings, folder: Path, divisor: int | None) -> StandIns:
+    """In a process of its own, whose memory goes with it: gigabytes are made."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(with_random_weights, settings, folder, divisor).result()
 
 
 def _rehearse(

@@ -40,11 +40,10 @@ def test_every_step_of_a_run_is_rehearsed_and_the_whole_follows(
     path = ROOT / "configs" / "sd15.yaml"
     content = changed_run_file(read_yaml(path), BUNDLED, str(path))
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    said: list[str] = []
-    found = with_random_weights(
-        read_run_file(tmp_path / "run.yaml"), tmp_path / "random", said.append, divisor=10
-    )
-    assert said == ["Random weights: model.base_model, stable-diffusion-v1-5/stable-diffusion-v1-5"]
+    given = read_run_file(tmp_path / "run.yaml")
+    found = with_random_weights(given, tmp_path / "random", divisor=10)
+    assert found.settings.model.base_model == str(tmp_path / "random" / "base")
+    assert found.settings.scorer == given.scorer  # which is here
     assert set(found.taken) == {"seeds", "pool", "references"}
     checked = check_inputs(found.settings)
     assert checked.problems == []
