@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,9 +107,7 @@ class Watch:
         """
         found = []
         for key, step in sorted(run.steps.items(), key=lambda each: each[1].start_time):
-            began, ended = step.start_time.timestamp(), step.end_time.timestamp()
-            if began - time.time() > _TICK:  # pragma: no cover  (a store in another time zone)
-                continue
+            began, ended = _seconds(step.start_time), _seconds(step.end_time)
             seen = [each for each in self.memory if began <= each.at <= ended + 2 * _TICK]
             earlier = [each for each in self.memory if each.at < began]
             found.append(
@@ -149,6 +148,11 @@ class Watch:
 def processor_seconds() -> float:
     """Of this process and of those of its children that have ended."""
     return sum(os.times()[:4])
+
+
+def _seconds(moment: datetime) -> float:
+    """Of :func:`time.time`; ZenML's times are UTC, whether they say so or not."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _between(looks: list[Memory]) -> float:
