@@ -33,6 +33,8 @@ _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 images at 512² fit."""
 _PIXELS = 2 << 20
 """Encoded at once: an activation of the first block is 128 numbers a pixel."""
+_DECODED_PIXELS = _PIXELS // 4
+"""Decoded at once: the last block has 256 numbers a pixel, and is computed in several tensors."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
@@ -199,9 +201,13 @@ def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tenso
 
 @torch.no_grad()
 def decode_latents(
-    model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
+    model: TextToImageModel, latents: torch.Tensor, batch_size: int | None = None
 ) -> torch.Tensor:
-    """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU."""
+    """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU.
+
+    ``batch_size`` images at once; None: 32, and fewer from 128² on, two of 512², one of 1024².
+    """
+    batch_size = batch_size or max(1, min(32, _DECODED_PIXELS // model.resolution**2))
     images = []
     for first in range(0, len(latents), batch_size):
         batch = model.from_latents(latents[first : first + batch_size]).to(
