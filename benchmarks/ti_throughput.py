@@ -39,11 +39,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer_step import LEFT_OUT, OPERATIONS, Example
 from benchmarks.result import machine, say, table
-from benchmarks.sd_shapes import write_random
 from coti.core.images import encode_png
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, training_attention
 from coti.inversion.batches import BatchPlan
+from coti.inversion.families.random_weights import write_random
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.prompt_encoder import PromptEncoder

@@ -27,6 +27,7 @@ class ZenMLProject(Project):
     commands = {  # noqa: RUF012
         "check": ("cli.check_run", "check"),
         "regimes": ("cli.regimes", "regimes"),
+        "rehearse": ("cli.rehearse", "rehearse"),
         "registry": ("cli.registry_commands", "registry"),
         "retrain": ("cli.retrain", "retrain"),
         "runs": ("cli.runs", "runs"),

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from coti.core.determinism import deterministic
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
+from coti.core.work import working
 
 __all__ = ["batches", "fit", "looking_at"]
 
@@ -29,7 +30,9 @@ def batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch.
     starts = range(0, len(images), batch_size)
     # One batch needs no bar; otherwise tqdm shows it on a terminal only.
     for first in tqdm(starts, what, leave=False, disable=None if len(starts) > 1 else True):
-        yield images[first : first + batch_size]
+        batch = images[first : first + batch_size]
+        with working(what, len(batch)):
+            yield batch
 
 
 @contextmanager

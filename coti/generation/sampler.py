@@ -16,6 +16,7 @@ from coti.core.errors import ConfigError, EmbeddingError
 from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
+from coti.core.work import working
 from coti.inversion.adapters.protocol import Adapter
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
@@ -24,7 +25,10 @@ from coti.inversion.loss import predict
 from coti.inversion.prompt_encoder import PromptEncoder
 from coti.settings import GenerationSettings
 
-__all__ = ["AfterStep", "fixed_noise", "generate", "make_solver"]
+__all__ = ["SOLVER_STEP", "AfterStep", "fixed_noise", "generate", "make_solver"]
+
+SOLVER_STEP = "solver step"
+"""What :mod:`coti.core.work` is told of an image's step from noise, with guidance both halves."""
 
 AfterStep = Callable[[torch.Tensor, torch.Tensor, slice], torch.Tensor]
 """Called after each solver step with the latents [b, channels, h, w], the next timestep (scalar,
@@ -224,7 +228,8 @@ def _denoise(
         weighed = guided and _within(settings.guidance_interval, solver, timestep)
         both = torch.cat([latents, latents]) if weighed else latents
         scaled = solver.scale_model_input(both, timestep)
-        prediction = predict(model, scaled, timestep, prompts if weighed else alone).float()
+        with working(SOLVER_STEP, len(latents)):
+            prediction = predict(model, scaled, timestep, prompts if weighed else alone).float()
         if weighed:
             negative, positive = prediction.chunk(2)
             prediction = negative + settings.guidance_scale * (positive - negative)

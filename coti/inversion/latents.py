@@ -15,20 +15,27 @@ from tqdm import tqdm
 from coti.core.errors import TrainingError
 from coti.core.fitting import kept_box
 from coti.core.whole_files import temporary_folder, tensor_hash
+from coti.core.work import working
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latent_store import LatentStore, keep, read_kept
 
 __all__ = [
+    "DECODING",
+    "ENCODING",
     "LatentCache",
     "decode_latents",
     "encode_latents",
     "fit_to_resolution",
 ]
 
+ENCODING, DECODING = "image to latents", "latents to image"
+"""What :mod:`coti.core.work` is told of an image."""
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 images at 512² fit."""
 _PIXELS = 2 << 20
 """Encoded at once: an activation of the first block is 128 numbers a pixel."""
+_DECODED_PIXELS = _PIXELS // 4
+"""Decoded at once: the last block has 256 numbers a pixel, and is computed in several tensors."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
@@ -133,7 +140,8 @@ def encode_latents(
             batch = fit_to_resolution(images[first : first + batch_size], model.resolution)
             pixels = to_model_range(batch.flip(-1) if done >= len(images) else batch, model)
             try:
-                posterior = model.vae.encode(pixels).latent_dist
+                with working(ENCODING, len(batch)):
+                    posterior = model.vae.encode(pixels).latent_dist
             except torch.OutOfMemoryError as error:
                 if batch_size == 1:
                     raise TrainingError(
@@ -196,15 +204,20 @@ def to_model_range(images: torch.Tensor, model: TextToImageModel) -> torch.Tenso
 
 @torch.no_grad()
 def decode_latents(
-    model: TextToImageModel, latents: torch.Tensor, batch_size: int = 64
+    model: TextToImageModel, latents: torch.Tensor, batch_size: int | None = None
 ) -> torch.Tensor:
-    """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU."""
+    """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU.
+
+    ``batch_size`` images at once; None: 32, and fewer from 128² on, two of 512², one of 1024².
+    """
+    batch_size = batch_size or max(1, min(32, _DECODED_PIXELS // model.resolution**2))
     images = []
     for first in range(0, len(latents), batch_size):
         batch = model.from_latents(latents[first : first + batch_size]).to(
             dtype=model.vae.dtype, memory_format=torch.channels_last
         )
-        pixels = model.vae.decode(batch, return_dict=False)[0].float()
+        with working(DECODING, len(batch)):
+            pixels = model.vae.decode(batch, return_dict=False)[0].float()
         pixels = (pixels / 2 + 0.5).clamp(0, 1).mul(255).round()
         images.append(pixels.to(torch.uint8).cpu())
     return torch.cat(images).contiguous()

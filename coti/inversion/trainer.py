@@ -18,6 +18,7 @@ from tqdm import tqdm
 from coti.core.determinism import deterministic
 from coti.core.errors import TrainingError
 from coti.core.seeding import derived_seed
+from coti.core.work import working
 from coti.inversion.adapters.protocol import Adapter
 from coti.inversion.averaging import Average
 from coti.inversion.base_model import TextToImageModel, training_attention
@@ -44,10 +45,12 @@ from coti.inversion.training_state import identity_of, restore, state_of
 from coti.scores.formulas import PhiValue
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
-__all__ = ["TrainResult", "train_cycle"]
+__all__ = ["OPTIMIZER_STEP", "TrainResult", "train_cycle"]
 
 A = TypeVar("A", bound=Adapter)
 
+OPTIMIZER_STEP = "optimizer step"
+"""What :mod:`coti.core.work` is told of the images of a step."""
 _CHECK_EVERY = 25
 """Optimizer steps between two looks at the numbers kept on a GPU; a look waits for the GPU."""
 _HALF_SCALE = 1024.0
@@ -181,29 +184,32 @@ def train_cycle(
         _gradient_checkpointing(model, settings.gradient_checkpointing),
     ):
         while step < settings.max_steps and not ended:
-            optimizer.zero_grad(set_to_none=True)
-            loss = torch.zeros((), device=model.device)
-            for micro in range(settings.gradient_accumulation_steps):
-                number = step * settings.gradient_accumulation_steps + micro
-                batch = plan.batch(number * group.count + group.rank)
-                with training_attention(model), init.applied(model, parts):
-                    share = loss_of(batch) / settings.gradient_accumulation_steps
-                    torch.autograd.backward(share * scale)
-                loss += share.detach()
-            gradients = [v.grad for v in parts if v.grad is not None]
-            for gradient in gradients:
-                gradient /= scale
-            group.average([loss, *gradients])
-            for rates in optimizer.param_groups:
-                rates["lr"] = dynamic_schedule.learning_rate
-            optimizer.step()
-            constrain(parts)
-            step += 1
-            average.add(before + step)
-            curve.add(step, loss, parts, dynamic_schedule)
-            if dvar is not None:
-                with torch.no_grad(), init.applied(model, parts):
-                    dvar.add(loss_of(fixed.batch(0)))
+            with working(
+                OPTIMIZER_STEP, settings.batch_size * settings.gradient_accumulation_steps
+            ):
+                optimizer.zero_grad(set_to_none=True)
+                loss = torch.zeros((), device=model.device)
+                for micro in range(settings.gradient_accumulation_steps):
+                    number = step * settings.gradient_accumulation_steps + micro
+                    batch = plan.batch(number * group.count + group.rank)
+                    with training_attention(model), init.applied(model, parts):
+                        share = loss_of(batch) / settings.gradient_accumulation_steps
+                        torch.autograd.backward(share * scale)
+                    loss += share.detach()
+                gradients = [v.grad for v in parts if v.grad is not None]
+                for gradient in gradients:
+                    gradient /= scale
+                group.average([loss, *gradients])
+                for rates in optimizer.param_groups:
+                    rates["lr"] = dynamic_schedule.learning_rate
+                optimizer.step()
+                constrain(parts)
+                step += 1
+                average.add(before + step)
+                curve.add(step, loss, parts, dynamic_schedule)
+                if dvar is not None:
+                    with torch.no_grad(), init.applied(model, parts):
+                        dvar.add(loss_of(fixed.batch(0)))
             if settings.compile and compile_seconds is None:
                 curve.check()  # waits for the device
                 compile_seconds = time.monotonic() - started

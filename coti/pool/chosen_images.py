@@ -18,6 +18,7 @@ from coti.core.file_rules import FileRefused, read_inside, user_path
 from coti.core.fitting import Fit
 from coti.core.images import image_names, read_named_file, unusable_image
 from coti.core.shown_names import escaped
+from coti.core.work import told
 from coti.pool.decode.decoder import Decoded, Limits
 from coti.pool.decode.sandbox import DecodePool
 from coti.pool.reasons import Rejected
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-__all__ = ["ChosenImage", "image_reader", "look_at_chosen_images", "read_chosen_images"]
+__all__ = ["CHOSEN", "ChosenImage", "image_reader", "look_at_chosen_images", "read_chosen_images"]
+
+
+CHOSEN = "chosen image"
+"""What :mod:`coti.core.work` is told of one that is decoded."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def read_chosen_images(
     names = image_names(folder)
     ids, images = [], []
     with _decoder(resolution, fit) as decoded:
-        for name in names:
+        for name in told(CHOSEN, names):
 
             def read(name: str = name) -> bytes:
                 return read_inside(folder, name)

@@ -19,6 +19,7 @@ from coti.core.redaction import redacted
 from coti.core.shown_names import printable
 from coti.core.surrogates import valid_text
 from coti.core.whole_files import whole_file
+from coti.core.work import told
 from coti.pool.decode.decoder import Decoded, Limits, small_size
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
@@ -35,7 +36,10 @@ from coti.settings import PoolSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["IngestedPool", "ingest"]
+__all__ = ["INPUT", "IngestedPool", "ingest"]
+
+INPUT = "pool input"
+"""What :mod:`coti.core.work` is told of an input that is read, decoded and written."""
 
 
 @dataclass
@@ -102,7 +106,7 @@ def ingest(
     )
     with progress, whole_file(path) as part:
         writer = ImageWriter(part)
-        for result in _results(pool.entries(), limits, settings):
+        for result in told(INPUT, _results(pool.entries(), limits, settings)):
             row = _row(result, settings, seen, names)
             if result.png:
                 writer.add(row["id"], result.png, result.whole)

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from coti.core.errors import PoolError
 from coti.core.whole_files import whole_file
+from coti.core.work import told
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ImageWriter", "PoolImages", "encode_png"]
+__all__ = ["READING", "ImageWriter", "PoolImages", "encode_png"]
+
+READING = "pool image"
+"""What :mod:`coti.core.work` is told of an image that is read again."""
 
 _GROUP_ROWS = 512
 _WHOLE = "whole/"
@@ -141,7 +145,7 @@ class PoolImages:
         from PIL import Image
 
         pixels: Any = None
-        for position, data in self._read(ids):
+        for position, data in told(READING, self._read(ids)):
             image = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
             if pixels is None:
                 pixels = np.empty((len(ids), *image.shape), dtype=np.uint8)

@@ -78,6 +78,10 @@ class UrlTableSource:
         """
         return self._tree.fingerprint(self._tables)
 
+    def count(self) -> int:
+        """How many rows there are; nothing is fetched."""
+        return sum(1 for _ in self._rows([]))
+
     def entries(self) -> Iterator[Entry]:
         """Every row in order, then the tables that must not be read; the next shard is fetched
         while this one is decoded.

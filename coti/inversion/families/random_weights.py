@@ -1,4 +1,4 @@
-"""Randomly initialised models of true architecture, for speed and memory where no weights are."""
+"""Base models of true architecture with random weights: speed, memory and plumbing without any."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""A checkout that is thrown away: copied code, links to the rest, a state of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from coti.core.errors import CotiError
+from coti.core.whole_files import temporary_folder
+from coti.settings import RunSettings
+from ops.rehearsal.counts import Sizes
+from ops.rehearsal.settings_json import settings_json
+from ops.stack.locations import ROOT
+
+__all__ = ["RehearsalError", "rehearsed", "throw_away_folder"]
+
+_CODE = ("cli", "configs", "coti", "materializers", "ops", "pipelines", "steps")
+_OURS = (".git", ".venv", ".zen", ".coti")
+"""What is the user's and no part of a run's input."""
+_SECONDS = 3.0
+"""That more of one kind of work may take, once the least of all is done."""
+_FOREIGN = ("ZENML_", "MLFLOW_TRACKING_")
+"""Variables that lead to the user's stack."""
+
+
+class RehearsalError(CotiError):
+    """The rehearsed run did not come to its end; says why."""
+
+
+@contextmanager
+def throw_away_folder() -> Iterator[Path]:
+    """A temporary folder for all that a rehearsal makes."""
+    with temporary_folder("coti-rehearsal-") as folder:
+        yield folder
+
+
+def rehearsed(
+    settings: RunSettings,
+    there: Sizes,
+    whole: Sizes,
+    folder: Path,
+    said: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """What `cli.rehearse_once` answers, run in ``folder``.
+
+    Args:
+        settings: of the whole run.
+        there: how many images there are.
+        whole: how many the whole run has.
+        folder: of :func:`throw_away_folder`.
+        said: is told each line that the run says of itself.
+
+    Raises:
+        RehearsalError: it failed, or was killed.
+    """
+    checkout = make_checkout(folder / "checkout")
+    order, answer = folder / "order.json", folder / "answer.json"
+    order.write_text(
+        json.dumps(
+            {
+                "settings": settings_json(settings),
+                "there": asdict(there),
+                "whole": asdict(whole),
+                "seconds": _SECONDS,
+            }
+        ),
+        encoding="utf-8",
+    )
+    words = [sys.executable, "-m", "cli.rehearse_once", str(order), str(answer)]
+    process = subprocess.Popen(
+        words,
+        cwd=checkout,
+        env=environment(checkout, folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    lines = []
+    try:
+        for line in process.stdout or ():
+            lines.append(line.rstrip())
+            said(_at_home(line.rstrip(), checkout))
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()  # there is nothing that it should keep
+            process.wait()
+    if code:
+        raise RehearsalError(_at_home(_why(code, lines), checkout))
+    found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in found:
+        raise RehearsalError(_at_home(str(found["error"]), checkout))
+    return found
+
+
+def make_checkout(root: Path) -> Path:
+    """Copies of the code, with what Python made of it; links to everything that a run may read."""
+    root.mkdir(parents=True)
+    for path in ROOT.iterdir():
+        if path.name in _OURS:
+            continue
+        if path.name in _CODE:
+            shutil.copytree(path, root / path.name)
+        elif path.is_file():
+            shutil.copy2(path, root / path.name)
+        else:
+            (root / path.name).symlink_to(path.resolve())
+    return root
+
+
+def environment(checkout: Path, folder: Path) -> Mapping[str, str]:
+    own = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    paths = [str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **own,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "ZENML_CONFIG_PATH": str(folder / "zenml"),
+        "COTI_LOG_DIR": str(folder / "logs"),
+        "NO_COLOR": "1",
+    }
+
+
+def _at_home(text: str, checkout: Path) -> str:
+    """Places of the throw-away checkout by the names that they have in the user's."""
+    return text.replace(f"{checkout.resolve()}/", "").replace(f"{checkout}/", "")
+
+
+def _why(code: int, lines: list[str]) -> str:
+    """Why the process ended, of what it said last."""
+    if code == -signal.SIGKILL:
+        return (
+            "the rehearsal was killed (SIGKILL), as the system does where memory runs out: take a "
+            "smaller train.batch_size or generation.batch_size, or a larger machine."
+        )
+    last = next((line for line in reversed(lines) if line.strip()), "nothing")
+    return f"the rehearsal ended with code {code} after it said: {last}"
