@@ -2,7 +2,7 @@
 
     python -m benchmarks.ti_time_to_quality --targets 0.8 0.95
 
-On the bundled benchmark four ways to learn an embedding, all by ``coti.learn`` from the same start:
+On the bundled benchmark four ways to learn an embedding, all by the loop from the same start:
 
 ``TI``
     Textual inversion on the seeds at one rate.

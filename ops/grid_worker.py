@@ -26,6 +26,7 @@ from coti.pool.concept_data import (
     reference_features,
     with_seeds,
 )
+from coti.pool.references import read_references
 from coti.settings import ImageSettings, RunSettings
 from ops.stack.loaded_models import (
     efficientnet_of,
@@ -102,8 +103,8 @@ def _references(
     """Features on the judges, and on the reference judge, which X_T alone does not need."""
     own = settings.evaluation
     return reference_features(
-        replace(settings, references=str(folder)),
-        side,
+        settings,
+        read_references(folder, side, settings.images.rule, own.references_half),
         judge_of(own),
         inception_of(own),
         ssl_judge_of(own),

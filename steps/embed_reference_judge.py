@@ -33,5 +33,5 @@ def embed_reference_judge(
         return TensorBundle({})
     half = settings.evaluation.references_half
     fit = settings.images.rule
-    images = read_references(locate(settings.references), resolution, half, fit)
+    images = read_references(locate(settings.references), resolution, fit, half)
     return TensorBundle({"references": efficientnet_of(settings).encode_images(images)})

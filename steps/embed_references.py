@@ -37,7 +37,7 @@ def embed_references(
     images, missing = None, []
     if settings.references is not None:
         images = read_references(
-            locate(settings.references), resolution, own.references_half, settings.images.rule
+            locate(settings.references), resolution, settings.images.rule, own.references_half
         )
         needed = images_needed(judge, inception, ssl_judge)
         missing = shortfalls(settings.generation.cycle_images, len(images), needed)

@@ -1,4 +1,4 @@
-"""The notebook, from score to pictures: its cells in order in one process, as in a kernel."""
+"""The notebook, from score to images: its cells in order in one process, as in a kernel."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TINY = {
 
 
 @pytest.mark.slow
-def test_it_runs_from_score_to_pictures(
+def test_it_runs_from_score_to_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a part of the pool, with few steps; it holds no outputs; a file and pictures are left."""
+    """On a part of the pool, with few steps; it holds no outputs; a file and images are left."""
     pool = tmp_path / "pool"
     pool.mkdir()
     for path in sorted((ROOT / "assets" / "pools" / "ankle_boot" / "pool").iterdir())[:20]:
@@ -43,6 +43,7 @@ def test_it_runs_from_score_to_pictures(
     assert "cycle 0: " in said
     assert said.count(", because ") + said.count("speaks against it") == 3
     assert load_file("learned_embeds.safetensors")["<ankle-boot>"].shape == (4, 128)
-    sheet = space["pictures"](f"a photo of a {space['TOKEN']}", count=2)
+    sheet = space["images"](f"a photo of a {space['TOKEN']}", count=2)
     assert isinstance(sheet, Image.Image)
-    assert sheet.width > 2 * 64
+    assert space["how"] == {"num_inference_steps": 1, "guidance_scale": 1.5}
+    assert sheet.width > 2 * 32

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coti.api.given import ImagesOrFolder, PoolLike, pool_of, seeds_of, settings_of
+from coti.api.given import (
+    NEVER_JUDGED,
+    ImagesOrFolder,
+    PoolLike,
+    pool_of,
+    seeds_of,
+    settings_of,
+)
 from coti.core.checkout import find_file
+from coti.core.errors import PoolError
+from coti.core.threads import processor_threads
 from coti.core.whole_files import whole_folder
 from coti.loop.facts import pool_facts
 from coti.loop.learn import selected_at_once
-from coti.loop.load_models import load_encoders
+from coti.loop.load_models import load_encoders, load_reference_judge, loader
 from coti.loop.plan import effective, strategy_of
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
 from coti.pool.concept_data import judged_pool, with_seeds
-from coti.pool.entry import PoolSource
+from coti.pool.entry import Entry, PoolSource
 from coti.pool.manifest import ACCEPTED
 from coti.pool.open_source import open_source
+from coti.pool.reasons import Rejected
 from coti.selection import PoolView
 from coti.selection.batch import held_back
 from coti.settings import RunSettings
@@ -29,6 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Curation", "curate"]
 
+_REFUSED = {
+    **NEVER_JUDGED,
+    "token": "no word is learned here: coti.learn takes it",
+    "growth": "all is chosen in one pass",
+    "baseline_images": "count= says how many images to choose",
+}
 _SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
 
 
@@ -40,7 +58,8 @@ class Curation:
     """A row an input of the pool: the chosen ones best first, the other ones by score, then what
     could not be used. Columns: ``order`` (1 is the best; missing where it was not chosen),
     ``name``, ``place`` (in the pool as it was given, from 0), ``score`` (what the strategy ranks
-    by), ``s_aes`` and ``s_con`` (Eq. 7 and 8, 0 to 10), ``reason``, ``caption``, ``format``."""
+    by), ``s_aes`` and ``s_con`` (Eq. 7 and 8, 0 to 10), ``reason``, ``caption``, ``format``,
+    ``sha256``."""
     verdict: Verdict
     """What speaks against learning from them: as :func:`coti.check`, without the base model."""
     source: PoolSource = field(repr=False)
@@ -69,20 +88,23 @@ class Curation:
 
         Raises:
             StoreError: ``folder`` holds something already.
+            PoolError: a chosen image has changed or gone since.
         """
         path = Path(folder)
-        rows = {int(row["place"]): row for row in self.chosen.to_dict("records")}
+        rows = {str(row["name"]): row for row in self.chosen.to_dict("records")}
         with whole_folder(path) as part:
-            for place, entry in enumerate(self.source.entries()):
-                if place not in rows or entry.read is None:
+            for entry in self.source.entries():
+                row = rows.pop(entry.name, None)
+                if row is None:
                     continue
-                row = rows[place]
                 stem = f"{int(row['order']):04d}"
                 kind = str(row["format"])
                 suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
-                (part / f"{stem}{suffix}").write_bytes(entry.read())
+                (part / f"{stem}{suffix}").write_bytes(_as_judged(entry, str(row["sha256"])))
                 if row["caption"]:
                     (part / f"{stem}.txt").write_text(str(row["caption"]), encoding="utf-8")
+            if rows:
+                raise _changed(next(iter(rows)), "is gone")
             self.table.to_csv(part / "curation.csv", index=False)
         return path
 
@@ -92,8 +114,8 @@ def curate(
     pool: PoolLike,
     *,
     concept: str,
-    count: int = 150,
-    preset: str = "sd15",
+    count: int | None = None,
+    preset: str | None = None,
     settings: RunSettings | None = None,
     **keys: Any,
 ) -> Curation:
@@ -106,12 +128,14 @@ def curate(
         seeds: some ten good images of the concept: a folder, or Pillow images.
         pool: many images, some of which may show it: a list, or whatever ``pool`` is in a run file.
         concept: its name; the scorer is asked for it by words.
-        count: most images to choose; fewer of a pool that has fewer.
-        preset: whose scorers: ``sd15`` (and the same of ``sd2``, ``sdxl``) is for photographs,
-            ``bundled`` for 32×32 images of Fashion-MNIST.
+        count: most images to choose, 150 unless given (or ``baseline_images`` of ``settings``);
+            fewer of a pool that has fewer.
+        preset: whose scorers: ``sd15``, where none is given, is for photographs (``sd2`` and
+            ``sdxl`` have the same), ``bundled`` for 32×32 images of Fashion-MNIST.
         settings: a whole configuration in place of preset and keys.
-        keys: any key of a run file: ``seed=1``, ``strategy="filtered"``,
-            ``selection={"aesthetic_gate": 5}``.
+        keys: of a run file: ``seed=1``, ``strategy="filtered"``,
+            ``selection={"aesthetic_gate": 5}``. What is no part of this is refused: as of
+            :func:`coti.learn`, and ``references``, ``token``, ``growth``, ``baseline_images``.
 
     Raises:
         CotiError: settings, images and models that don't go together; says what to do.
@@ -125,16 +149,20 @@ def curate(
     >>> found.table["reason"].value_counts().to_dict()
     {'rather something else': 12, 'chosen': 5, 'passed, not drawn': 3}
     """
-    run = settings_of("coti.curate", preset, settings, keys, concept=concept)
+    if settings is None and preset is None:
+        preset = "sd15"
+    run = settings_of("coti.curate", preset, settings, keys, concept=concept, refused=_REFUSED)
+    count = run.baseline_images if count is None else count
     run = effective(replace(run, growth="at_once", baseline_images=count))
-    encoders = load_encoders(run, find_file)
-    side, fit = encoders.scorer.input_size, run.images.rule
-    beside = seeds_of(seeds, side, fit)
     given = pool_of(pool)
     source = open_source(given, run.pool_rules) if isinstance(given, str) else given
-    accepted, manifest = judged_pool(source, encoders, run.pool_rules, side, fit)
-    data = with_seeds(accepted, beside, encoders, run)
-    state, view = selected_at_once(encoders, data, run)
+    with processor_threads(run.threads):
+        encoders = load_encoders(run, loader(find_file))
+        side, fit = encoders.scorer.input_size, run.images.rule
+        beside = seeds_of(seeds, side, fit)
+        accepted, manifest = judged_pool(source, encoders, run.pool_rules, side, fit)
+        data = with_seeds(accepted, beside, encoders, run)
+    state, view = selected_at_once(encoders, data, run, partial(load_reference_judge, run))
     assert state.head is not None
     facts = pool_facts(
         data.features,
@@ -145,6 +173,23 @@ def curate(
     )
     table = _table(manifest, data.features.strings("pool_ids"), state.training_set, view)
     return Curation(table, verdict_of(facts), source)
+
+
+def _as_judged(entry: Entry, sha256: str) -> bytes:
+    """What was scored: the entry's bytes, if they are still these."""
+    if entry.read is None:
+        raise _changed(entry.name, f"cannot be read ({entry.reason})")
+    try:
+        data = entry.read()
+    except Rejected as refused:
+        raise _changed(entry.name, f"cannot be read ({refused.reason})") from refused
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _changed(entry.name, "is another file")
+    return data
+
+
+def _changed(name: str, how: str) -> PoolError:
+    return PoolError(f"pool: {name} {how} since it was chosen: curate again; nothing is saved.")
 
 
 def _table(
@@ -159,8 +204,8 @@ def _table(
     gates = {} if view is None else strategy_of(view.settings).gates(view)
     scores["held"] = held_back(gates, len(ids))
     chosen = {name: place for place, name in enumerate(training_set.selected, start=1)}
-    table = manifest[["source", "caption", "format", "id"]].rename(columns={"source": "name"})
-    table = table.join(scores, on="id")
+    known = manifest[["source", "caption", "format", "sha256", "id"]]
+    table = known.rename(columns={"source": "name"}).join(scores, on="id")
     table["place"] = range(len(table))
     table["order"] = table["id"].map(chosen).astype("Int64")
     unusable = manifest["status"] != ACCEPTED
@@ -169,5 +214,6 @@ def _table(
     table.loc[table["order"].notna(), "reason"] = "chosen"
     table.loc[unusable, "reason"] = "unusable (" + details[unusable] + ")"
     table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
-    columns = ["order", "name", "place", "score", "s_aes", "s_con", "reason", "caption", "format"]
+    scored = ["score", "s_aes", "s_con", "reason"]
+    columns = ["order", "name", "place", *scored, "caption", "format", "sha256"]
     return table[columns].reset_index(drop=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import torch
 from PIL import Image
 
 from coti.core.checkout import find_file
@@ -20,19 +21,47 @@ from coti.loop.load_models import located_settings
 from coti.pool.concept_data import Seeds, read_seeds
 from coti.pool.entry import PoolSource
 from coti.pool.images_in_memory import ImagesInMemory, names_of
-from coti.settings import RunSettings
+from coti.pool.references import of_half, read_references
+from coti.settings import ModelSettings, RunSettings
 from coti.settings.from_yaml import parse_settings
-from coti.settings.presets import PRESETS, merged
+from coti.settings.presets import PRESETS, merged, preset_for
+from coti.settings.run import flat
 
-__all__ = ["ImagesOrFolder", "PoolLike", "pool_of", "preset_of", "seeds_of", "settings_of"]
+__all__ = [
+    "NEVER_JUDGED",
+    "NEVER_READ",
+    "ImagesOrFolder",
+    "PoolLike",
+    "Token",
+    "pool_of",
+    "preset_of",
+    "references_of",
+    "seeds_of",
+    "settings_of",
+]
 
 ImagesOrFolder: TypeAlias = str | Path | Sequence[Image.Image]
 """A folder of images, or Pillow images."""
 PoolLike: TypeAlias = ImagesOrFolder | PoolSource
 """These, any other place that ``pool`` may be in a run file, or a source of your own."""
 
-_PRESETS = {(768,): "sd15", (1024,): "sd2", (768, 1280): "sdxl", (128,): "bundled"}
-"""By the widths of the text encoders."""
+Token: TypeAlias = str | Mapping[str, Any]
+"""The new word, or keys of a run file's ``token``."""
+
+NEVER_READ = {
+    "ground_truth": "it measures a benchmark's run, and nothing here reads it",
+    "measurement": "it measures an experiment's run, and nothing here reads it",
+    "promotion": "no embedding is registered here",
+    "output": "nothing is written here: save what you get",
+    **{
+        f"model.{each.name}": "the model is the pipeline's: load and move that as you want it"
+        for each in fields(ModelSettings)
+        if each.name != "deterministic"
+    },
+}
+"""Keys of a run file that nothing reads that is called from Python, and why."""
+NEVER_JUDGED = {**NEVER_READ, "references": "nothing is judged here: coti.learn takes them"}
+"""And where nothing is generated."""
 
 
 def preset_of(model: TextToImageModel) -> str:
@@ -41,43 +70,51 @@ def preset_of(model: TextToImageModel) -> str:
     Raises:
         ConfigError: there is none.
     """
-    if model.widths not in _PRESETS:
+    found = preset_for(model.widths)
+    if found is None:
         raise ConfigError(
             f"pipe ({model.name}) is of no kind that a preset is for: give preset=, one of "
             f"{', '.join(PRESETS)}, or settings=."
         )
-    return _PRESETS[model.widths]
+    return found
 
 
 def settings_of(
     caller: str,  # how the user called us, for errors
-    preset: str,
+    preset: str | None,  # not beside settings
     settings: RunSettings | None,
     keys: Mapping[str, Any],
     *,
     concept: str,
-    token: str | None = None,
+    token: Token | None = None,
     initializer: str | None = None,
+    refused: Mapping[str, str] = NEVER_READ,  # dotted keys that may not be given, and why
 ) -> RunSettings:
     """The run's settings, of a preset and the user's keys or of a whole configuration; files found.
 
     Raises:
-        ConfigError: a key is unknown or wrong, or both are given.
+        ConfigError: a key is unknown, refused or wrong, or both are given.
     """
-    named = {"placeholder_token": token, "initializer": initializer}
-    own: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    own = {"placeholder_token": token} if isinstance(token, str) else dict(token or {})
+    if initializer is not None:
+        own["initializer"] = initializer
+    for key in flat(keys):
+        for name in (key, key.partition(".")[0]):
+            if name in refused:
+                raise ConfigError(f"{caller}: {name} cannot be given: {refused[name]}.")
     if not concept.strip():
         raise ConfigError(f"{caller}: concept is empty: name it, such as 'penguin chick'.")
     if settings is None:
-        given = merged({"preset": preset, **keys}, {"concept": concept, "token": own})
+        given = {"preset": preset, **keys, "concept": concept, "token": own}
         found = parse_settings(given, caller)
-    elif keys:
+    elif beside := [*(["preset"] if preset else []), *keys]:
         raise ConfigError(
-            f"{caller}: settings= is a whole configuration, so {', '.join(keys)} cannot be given "
+            f"{caller}: settings= is a whole configuration, so {', '.join(beside)} cannot be given "
             "beside it: change it with dataclasses.replace, or leave settings= out."
         )
     else:
-        found = replace(settings, concept=concept, token=replace(settings.token, **own))
+        whole = {"token": merged(asdict(settings.token), own)}
+        found = replace(settings, concept=concept, token=parse_settings(whole, caller).token)
     return located_settings(found, find_file)
 
 
@@ -95,6 +132,19 @@ def seeds_of(given: ImagesOrFolder, side: int, fit: Fit, what: str = "seeds") ->
     images = from_pil(given, side, fit)
     ids = [f"{tensor_hash(image)}-{place}" for place, image in enumerate(images)]
     return Seeds(ImageSet(ids, images), dict(zip(ids, names, strict=True)))
+
+
+def references_of(given: ImagesOrFolder, side: int, run: RunSettings) -> torch.Tensor:
+    """Those that ``evaluation.references_half`` means: uint8 [n, 3, side, side].
+
+    Raises:
+        PoolError: there are none, or one cannot be used.
+    """
+    fit, half = run.images.rule, run.evaluation.references_half
+    if isinstance(given, str | Path):
+        return read_references(find_file(str(given)), side, fit, half)
+    images = seeds_of(given, side, fit, "references").images
+    return of_half(half, images.names, images.images, "references")
 
 
 def pool_of(given: PoolLike) -> str | PoolSource:

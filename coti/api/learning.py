@@ -6,22 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coti.api.given import ImagesOrFolder, PoolLike, pool_of, preset_of, seeds_of, settings_of
+from coti.api.given import (
+    NEVER_JUDGED,
+    NEVER_READ,
+    ImagesOrFolder,
+    PoolLike,
+    Token,
+    pool_of,
+    preset_of,
+    references_of,
+    seeds_of,
+    settings_of,
+)
 from coti.core.checkout import find_file
-from coti.core.tensors import TensorBundle
+from coti.core.threads import processor_threads
 from coti.inversion.adapters.embedding import Embedding
-from coti.inversion.base_model import TextToImageModel
 from coti.inversion.pipeline_model import model_of_pipeline
 from coti.loop import learn as algorithm
 from coti.loop import preflight
 from coti.loop.controller import Decision
 from coti.loop.data import ConceptData, Models
 from coti.loop.learn import LearnResult
-from coti.loop.load_models import load_models
+from coti.loop.load_models import load_models, loader
 from coti.loop.record import CycleRecord
 from coti.loop.verdict import Verdict
-from coti.metrics.judge import embed_references
-from coti.pool.concept_data import accepted_pool, with_seeds
+from coti.pool.concept_data import accepted_pool, joined
 from coti.settings import RunSettings
 
 __all__ = ["check", "learn"]
@@ -40,7 +49,7 @@ def learn(
     pool: PoolLike,
     *,
     concept: str,
-    token: str | None = None,
+    token: Token | None = None,
     initializer: str | None = None,
     references: ImagesOrFolder | None = None,
     preset: str | None = None,
@@ -61,14 +70,17 @@ def learn(
         seeds: some ten good images of the concept.
         pool: many images, some of which may show it: a list, or whatever ``pool`` is in a run file.
         concept: its name; the scorer is asked for it by words.
-        token: the new word, ``<concept>`` unless given.
+        token: the new word, ``<concept>`` unless given; or what stands under ``token`` in a run
+            file, ``{"placeholder_token": "<boot>", "num_vectors": 8}``.
         initializer: where it starts: a word that is one token of the pipeline's, near the concept.
         references: images of the concept that nothing is trained on; with them cycles are judged.
         preset: other scorers, judges and schedule than those of the pipeline's kind.
-        settings: a whole configuration in place of preset and keys.
+        settings: a whole configuration in place of preset and keys; of its model, places and
+            promotion nothing is read but ``model.deterministic``.
         on_cycle: called at the end of each cycle with its record, the decision and its embedding.
-        keys: any key of a run file, ``seed=1``, ``train={"max_steps": 200}``; what stands under
-            ``model`` is the pipeline's business, but for ``deterministic``.
+        keys: of a run file, ``seed=1``, ``train={"max_steps": 200}``. Those that nothing here would
+            read are refused: ``output``, ``ground_truth``, ``measurement``, ``promotion``, and of
+            ``model`` all but ``deterministic``, since the pipeline is the model.
 
     Raises:
         CotiError: settings, images and models that don't go together; says what to do.
@@ -95,10 +107,9 @@ def learn(
     """
     run = _run_of(
         "coti.learn", pipe, seeds, pool, references, preset, settings, keys,
-        concept=concept, token=token, initializer=initializer,
+        concept=concept, token=token, initializer=initializer, refused=NEVER_READ,
     )  # fmt: skip
-    result = algorithm.learn(run.models, run.data, run.settings, on_cycle=on_cycle)
-    return replace(result, embedding=_of_a_pipe(result.embedding))
+    return algorithm.learn(run.models, run.data, run.settings, on_cycle=on_cycle)
 
 
 def check(
@@ -107,6 +118,8 @@ def check(
     pool: PoolLike,
     *,
     concept: str,
+    token: Token | None = None,
+    initializer: str | None = None,
     preset: str | None = None,
     settings: RunSettings | None = None,
     **keys: Any,
@@ -117,10 +130,13 @@ def check(
     each other, and whether the pipeline's autoencoder gives the seeds back.
 
     Args:
-        pipe: as :func:`learn`, and so are ``seeds``, ``pool``, ``preset``, ``settings``, ``keys``.
+        pipe: as :func:`learn`, and so are all the others; nothing is judged, so that ``references``
+            is refused.
         seeds: likewise.
         pool: likewise.
         concept: its name.
+        token: likewise; where it or ``initializer`` is given, the pipeline's vocabulary is asked.
+        initializer: likewise.
         preset: likewise.
         settings: likewise.
         keys: likewise.
@@ -140,7 +156,10 @@ def check(
     >>> verdict.outcome, verdict.facts["accepted"]
     ('worked', 8.0)
     """
-    run = _run_of("coti.check", pipe, seeds, pool, None, preset, settings, keys, concept=concept)
+    run = _run_of(
+        "coti.check", pipe, seeds, pool, None, preset, settings, keys,
+        concept=concept, token=token, initializer=initializer, refused=NEVER_JUDGED,
+    )  # fmt: skip
     return preflight.check(run.models, run.data, run.settings)
 
 
@@ -153,33 +172,25 @@ def _run_of(
     preset: str | None,
     settings: RunSettings | None,
     keys: dict[str, Any],
+    *,
+    token: Token | None,
+    initializer: str | None,
     **named: Any,
 ) -> _Run:
     """Everything that a run works with, its settings checked before a model is looked at."""
     base = model_of_pipeline(pipe)
-    chosen = preset or ("bundled" if settings is not None else preset_of(base))
-    run = settings_of(caller, chosen, settings, keys, **named)
+    if settings is None and preset is None:
+        preset = preset_of(base)
+    run = settings_of(caller, preset, settings, keys, token=token, initializer=initializer, **named)
+    # Only experiments measure by it, and its weights need not be here.
+    run = replace(run, measurement=replace(run.measurement, reference_judge=False))
     base = replace(base, deterministic=run.model.deterministic)
-    beside, source = seeds_of(seeds, base.resolution, run.images.rule), pool_of(pool)
-    models = load_models(run, base, find_file, judged=references is not None)
-    accepted = accepted_pool(source, models.encoders, run.pool_rules, base.resolution)
-    data = with_seeds(accepted, beside, models.encoders, run)
-    if references is not None:
-        data = replace(data, references=_references(models, base, references, run))
-    return _Run(models, data, run)
-
-
-def _references(
-    models: Models, base: TextToImageModel, given: ImagesOrFolder, run: RunSettings
-) -> TensorBundle:
-    assert models.judge is not None
-    images = seeds_of(given, base.resolution, run.images.rule, "references").images.images
-    return embed_references(
-        models.judge, run.concept, images, run.evaluation, models.inception, models.ssl_judge
-    )
-
-
-def _of_a_pipe(embedding: Embedding) -> Embedding:
-    """Without the hash of the weights in memory, which no folder of the same model has."""
-    known = {k: v for k, v in embedding.metadata.items() if k != "base_model_fingerprint"}
-    return replace(embedding, metadata=known)
+    if token or initializer:
+        Embedding.initial(base, run.token)  # refuses a word before images take their time
+    side, fit = base.resolution, run.images.rule
+    beside, source = seeds_of(seeds, side, fit), pool_of(pool)
+    judged = None if references is None else references_of(references, side, run)
+    with processor_threads(run.threads):
+        models = load_models(run, base, loader(find_file, base), judged=judged is not None)
+        accepted = accepted_pool(source, models.encoders, run.pool_rules, side, fit)
+        return _Run(models, joined(run, models, beside, accepted, judged), run)

@@ -54,6 +54,9 @@ class TextToImageModel:
     """Of the UNet and the text encoders; the autoencoder's may differ (``vae.dtype``)."""
     fingerprint: str
     """Changes with any weight or setting of the model."""
+    in_memory: bool = False
+    """Whether it came as a pipeline: its fingerprint is then of weights in memory, which no folder
+    of the same model has."""
     empty_prompt_is_zero: bool = False
     """Guidance takes zeros in place of an encoded empty negative prompt."""
     deterministic: bool = True

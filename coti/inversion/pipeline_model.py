@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from coti.core.errors import ModelError
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.whole_files import tensor_hash
 from coti.inversion.base_model import TextToImageModel, frozen_model, vae_dtype
-from coti.inversion.families.registry import family_of_index
+from coti.inversion.families.registry import family_of_pipeline
 from coti.inversion.model_files import ModelParts
 
 __all__ = ["model_of_pipeline"]
 
 
-def model_of_pipeline(pipe: Any, *, deterministic: bool = True) -> TextToImageModel:
+def model_of_pipeline(pipe: Any) -> TextToImageModel:
     """The model inside a text-to-image pipeline, with its weights, on its device, in its dtype.
 
     Nothing is copied but an autoencoder whose precision would overflow. The pipeline's networks
@@ -24,19 +25,12 @@ def model_of_pipeline(pipe: Any, *, deterministic: bool = True) -> TextToImageMo
 
     Args:
         pipe: a diffusers pipeline of one of the families here, such as ``StableDiffusionPipeline``.
-        deterministic: as ``model.deterministic`` of a run's settings.
 
     Raises:
         ModelError: it is no such pipeline, lacks a part, or keeps its networks elsewhere.
     """
-    index = dict(getattr(pipe, "config", None) or {})
-    kind = type(pipe).__name__
-    if "unet" not in index:
-        raise ModelError(
-            f"pipe is a {kind}, which is no text-to-image pipeline of diffusers: give one, such as "
-            "StableDiffusionPipeline.from_pretrained(…)."
-        )
-    family = family_of_index(index, f"pipe, a {kind},")
+    family = family_of_pipeline(pipe)
+    index, kind = dict(pipe.config), type(pipe).__name__
     parts = [
         *(family.unet.folder, family.vae.folder, "scheduler"),
         *(name for each in family.text_encoders for name in (each.folder, each.tokenizer)),
@@ -68,7 +62,8 @@ def model_of_pipeline(pipe: Any, *, deterministic: bool = True) -> TextToImageMo
         fingerprint=_fingerprint(networks, dict(pipe.scheduler.config)),
     )
     with quiet_libraries():
-        return frozen_model(found, name, unet.device, unet.dtype, deterministic=deterministic)
+        model = frozen_model(found, name, unet.device, unet.dtype)
+    return replace(model, in_memory=True)
 
 
 def _fingerprint(networks: tuple[Any, ...], scheduler: dict[str, Any]) -> str:

@@ -4,67 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from functools import cache, partial
+from typing import Any, Protocol, cast
 
 from coti.core.weights import local_weights
-from coti.encoders.protocol import EncoderOptions, ImageTextEncoder
+from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
+from coti.encoders.protocol import EncoderOptions, ImageEncoder, ImageTextEncoder
 from coti.encoders.registry import load_encoder
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.data import Models
 from coti.loop.inputs import Encoders
 from coti.settings import (
     AestheticSettings,
-    ConceptScoreSettings,
     EvaluationSettings,
+    ModelSettings,
     RunSettings,
     ScorerSettings,
 )
 
 __all__ = [
+    "Load",
     "Locate",
-    "concept_options",
-    "inception_options",
-    "judge_options",
     "load_encoders",
+    "load_inception",
+    "load_judge",
     "load_models",
+    "load_reference_judge",
+    "load_scorer",
+    "load_ssl_judge",
+    "loader",
     "located_aesthetic",
     "located_options",
     "located_settings",
-    "scorer_options",
-    "ssl_judge_options",
 ]
 
 Locate = Callable[[str], str]
 """Where a file or folder lies that a setting names; names of models pass through."""
 
 
-def scorer_options(own: ScorerSettings) -> EncoderOptions:
+class Load(Protocol):
+    """Loads an encoder of the registry, or has kept it since it did."""
+
+    def __call__(
+        self,
+        kind: str,
+        options: EncoderOptions,  # as in the settings, paths not yet found
+        base: ModelSettings | None = None,  # of the base model, for an encoder that may be in it
+        /,
+    ) -> ImageEncoder:
+        """Raises :class:`~coti.core.errors.ModelError` where it cannot be loaded."""
+
+
+def loader(locate: Locate, base: TextToImageModel | None = None) -> Load:
+    """Loads an encoder each time that it is asked to, from files that ``locate`` finds."""
+
+    def load(
+        kind: str, options: EncoderOptions, of_base: ModelSettings | None = None, /
+    ) -> ImageEncoder:
+        found = located_options(options, locate)
+        if of_base is not None and base is not None:
+            found = replace(found, base_model=lambda: base)
+        return load_encoder(kind, found)
+
+    return load
+
+
+def load_scorer(own: ScorerSettings, load: Load) -> ImageTextEncoder:
     """The scorer, of open_clip; as all encoders on the GPU where there is one."""
-    return _options(own.model, own.pretrained, own.sha256, own.batch_size)
+    options = _options(own.model, own.pretrained, own.sha256, own.batch_size)
+    return cast(ImageTextEncoder, load("open_clip", options))
 
 
-def concept_options(own: ConceptScoreSettings) -> EncoderOptions:
-    """ℰ of Eq. 8 where ``own.encoder`` is not the scorer."""
-    return _options(own.model, own.pretrained, own.sha256, own.batch_size)
-
-
-def judge_options(own: EvaluationSettings) -> EncoderOptions:
+def load_judge(own: EvaluationSettings, load: Load) -> ImageTextEncoder:
     """The judge, of open_clip."""
-    return _options(own.judge, own.judge_pretrained, own.judge_sha256, own.batch_size)
+    options = _options(own.judge, own.judge_pretrained, own.judge_sha256, own.batch_size)
+    return cast(ImageTextEncoder, load("open_clip", options))
 
 
-def inception_options(own: EvaluationSettings) -> EncoderOptions | None:
+def load_inception(own: EvaluationSettings, load: Load) -> ImageEncoder | None:
     """What FID is measured on, where the settings give its weights."""
     if own.inception is None:
         return None
-    return _options(own.inception, None, own.inception_sha256, own.batch_size)
+    options = _options(own.inception, None, own.inception_sha256, own.batch_size)
+    return load("inception", options)
 
 
-def ssl_judge_options(own: EvaluationSettings) -> EncoderOptions | None:
+def load_ssl_judge(own: EvaluationSettings, load: Load) -> ImageEncoder | None:
     """The judge that was trained on no names, of timm, where the settings name one."""
     if own.ssl_judge is None:
         return None
-    return _options(own.ssl_judge, own.ssl_judge_pretrained, own.ssl_judge_sha256, own.batch_size)
+    pinned = own.ssl_judge_pretrained, own.ssl_judge_sha256
+    return load("timm", _options(own.ssl_judge, *pinned, own.batch_size))
+
+
+def load_reference_judge(settings: RunSettings) -> EfficientNetLite0:
+    """The reference judge, which some baselines stand on, too; its file is found already."""
+    return load_efficientnet(settings.baselines.efficientnet, settings.baselines.side)
 
 
 def _options(
@@ -109,48 +144,41 @@ def located_aesthetic(own: AestheticSettings, locate: Locate) -> AestheticSettin
     )
 
 
-def load_encoders(
-    settings: RunSettings, locate: Locate, base: TextToImageModel | None = None
-) -> Encoders:
-    """What S_aes and S_con are computed on.
+def load_encoders(settings: RunSettings, load: Load) -> Encoders:
+    """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another.
 
     Raises:
         ConfigError: there is no encoder of that name.
         ModelError: one cannot be loaded, or is a part of the base model and there is none.
     """
-    scorer = load_encoder("open_clip", located_options(scorer_options(settings.scorer), locate))
-    own, found = settings.concept_score, None
-    if own.encoder != "scorer":
-        options = located_options(concept_options(own), locate)
-        if base is not None:
-            options = replace(options, base_model=lambda: base)
-        found = load_encoder(own.encoder, options)
-    return Encoders(cast(ImageTextEncoder, scorer), found)
+    own, scorer = settings.concept_score, load_scorer(settings.scorer, load)
+    if own.encoder == "scorer":
+        return Encoders(scorer)
+    options = _options(own.model, own.pretrained, own.sha256, own.batch_size)
+    return Encoders(scorer, load(own.encoder, options, settings.model))
 
 
 def load_models(
     settings: RunSettings,
     base: TextToImageModel,
-    locate: Locate,
+    load: Load,
+    reference_judge: Callable[[RunSettings], EfficientNetLite0] = load_reference_judge,
     *,
     judged: bool = True,  # whether anything is to be judged
 ) -> Models:
-    """All that a run works with beside its base model; the reference judge is left out.
+    """All that a run works with beside its base model; the reference judge once it is needed.
 
     Raises:
         CotiError: as :func:`load_encoders`.
     """
-    encoders = load_encoders(settings, locate, base)
+    needed = cache(partial(reference_judge, settings))
+    models = Models(base, load_encoders(settings, load), reference_judge=needed)
     if not judged:
-        return Models(base, encoders)
+        return models
     own = settings.evaluation
-    found = {
-        kind: None if options is None else load_encoder(kind, located_options(options, locate))
-        for kind, options in (
-            ("open_clip", judge_options(own)),
-            ("inception", inception_options(own)),
-            ("timm", ssl_judge_options(own)),
-        )
-    }
-    judge = cast(ImageTextEncoder, found["open_clip"])
-    return Models(base, encoders, judge, found["inception"], found["timm"])
+    return replace(
+        models,
+        judge=load_judge(own, load),
+        inception=load_inception(own, load),
+        ssl_judge=load_ssl_judge(own, load),
+    )

@@ -76,12 +76,10 @@ def look_at_chosen_images(path: str | Path) -> list[ChosenImage]:
 
 
 def read_chosen_images(
-    path: str | Path, resolution: int, fit: Fit | None = None
+    path: str | Path, resolution: int, fit: Fit
 ) -> tuple[list[str], list[str], torch.Tensor]:
     """Images of a folder, by name: ids, names as a pool has them
     (:func:`~coti.core.shown_names.escaped`), uint8 [n, 3, resolution, resolution].
-
-    Without ``fit`` they are cut to the centre square.
 
     They must all be good: :func:`coti.core.images.image_names` says which files are meant.
 

@@ -1,4 +1,4 @@
-"""From folders to what :func:`coti.learn` works on: ingest, validate, embed, judge the references.
+"""From folders to what the loop works on: ingest, validate, embed, judge the references.
 
 The pipeline's steps do the same one by one, with artifacts between them; here it is in memory.
 """
@@ -39,6 +39,7 @@ __all__ = [
     "Seeds",
     "accepted_pool",
     "concept_data",
+    "joined",
     "judged_pool",
     "read_negatives",
     "read_seeds",
@@ -79,34 +80,50 @@ def concept_data(settings: RunSettings, models: Models) -> ConceptData:
     Raises:
         PoolError: a folder is missing or holds nothing usable, or too little of the pool passes.
     """
-    side, encoders, fit = models.base.resolution, models.encoders, settings.images.rule
+    side, fit, references = models.base.resolution, settings.images.rule, None
     seeds = read_seeds(settings.seeds, side, fit)
-    pool = accepted_pool(settings.pool, encoders, settings.pool_rules, side, fit)
-    data = with_seeds(pool, seeds, encoders, settings)
-    if settings.ground_truth is not None:
-        ground_truth = read_ground_truth(Path(settings.ground_truth), settings.concept)
-        data = replace(data, ground_truth=ground_truth)
+    pool = accepted_pool(settings.pool, models.encoders, settings.pool_rules, side, fit)
+    if models.judge is not None and settings.references is not None:
+        half = settings.evaluation.references_half
+        references = read_references(settings.references, side, fit, half)
+    data = joined(settings, models, seeds, pool, references)
+    if settings.ground_truth is None:
+        return data
+    ground_truth = read_ground_truth(Path(settings.ground_truth), settings.concept)
+    return replace(data, ground_truth=ground_truth)
+
+
+@on_its_threads
+def joined(
+    settings: RunSettings,
+    models: Models,
+    seeds: Seeds,
+    pool: AcceptedPool,
+    references: torch.Tensor | None,  # uint8 [n, 3, h, w], of settings.evaluation.references_half
+) -> ConceptData:
+    """What was read already, and the references' features where there is a judge."""
+    data = with_seeds(pool, seeds, models.encoders, settings)
     if models.judge is None:
         return data
-    references, reference_judge = reference_features(
+    judged, reference_judge = reference_features(
         settings,
-        side,
+        references,
         models.judge,
         models.inception,
         models.ssl_judge,
         models.reference_judge if settings.measurement.reference_judge else None,
     )
-    return replace(data, references=references, reference_judge=reference_judge)
+    return replace(data, references=judged, reference_judge=reference_judge)
 
 
-def read_seeds(folder: str | Path, resolution: int, fit: Fit | None = None) -> Seeds:
+def read_seeds(folder: str | Path, resolution: int, fit: Fit) -> Seeds:
     """The images of a folder, which must all be good; raises :class:`PoolError`."""
     ids, names, images = read_chosen_images(folder, resolution, fit)
     return Seeds(ImageSet(ids, images), dict(zip(ids, names, strict=True)))
 
 
 def read_negatives(
-    folders: Sequence[str | Path], resolution: int, fit: Fit | None = None
+    folders: Sequence[str | Path], resolution: int, fit: Fit
 ) -> Iterator[torch.Tensor]:
     """The images of each folder of ``aesthetic.negatives``, one in memory at a time; uint8
     [n, 3, resolution, resolution].
@@ -123,7 +140,7 @@ def accepted_pool(
     encoders: Encoders,
     rules: PoolSettings,
     resolution: int,  # pixels a side
-    fit: Fit | None = None,  # how an image becomes such a square; none: its centre is cut out
+    fit: Fit,  # how an image becomes such a square
 ) -> AcceptedPool:
     """Ingest, validate and embed a pool of any kind; raises :class:`PoolError`."""
     return judged_pool(source, encoders, rules, resolution, fit)[0]
@@ -134,7 +151,7 @@ def judged_pool(
     encoders: Encoders,
     rules: PoolSettings,
     resolution: int,  # pixels a side
-    fit: Fit | None = None,
+    fit: Fit,
 ) -> tuple[AcceptedPool, pd.DataFrame]:
     """:func:`accepted_pool`, and the manifest: a row an input, in the source's order."""
     import pandas as pd
@@ -186,8 +203,8 @@ def with_seeds(
 
 
 def reference_features(
-    settings: RunSettings,  # concept, references, images, evaluation
-    resolution: int,  # pixels a side
+    settings: RunSettings,  # concept, evaluation
+    images: torch.Tensor | None,  # the references, uint8 [n, 3, h, w]
     judge: ImageTextEncoder,
     inception: ImageEncoder | None = None,
     ssl_judge: ImageEncoder | None = None,
@@ -195,13 +212,9 @@ def reference_features(
 ) -> tuple[TensorBundle, torch.Tensor | None]:
     """The references' features on the judges, and on the reference judge, float32 [n, 320].
 
-    Without references there are the captions' alone; raises :class:`PoolError`.
+    Without references there are the captions' alone.
     """
-    own, images = settings.evaluation, None
-    if settings.references is not None:
-        images = read_references(
-            settings.references, resolution, own.references_half, settings.images.rule
-        )
+    own = settings.evaluation
     judged = embed_references(judge, settings.concept, images, own, inception, ssl_judge)
     if images is None or reference_judge is None:
         return judged, None

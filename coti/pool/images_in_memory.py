@@ -25,7 +25,7 @@ class ImagesInMemory:
     def __init__(self, images: Sequence[Image.Image]) -> None:
         if not images:
             raise PoolError("pool is an empty list: give images, or the path of a folder.")
-        self._images, self._names = images, names_of(images, "pool")
+        self._images, self._names = tuple(images), names_of(images, "pool")
         self.notes: list[str] = []
 
     @classmethod

@@ -49,8 +49,8 @@ class BaselineSettings(Strict):
 
 @dataclass(frozen=True)
 class MeasurementSettings(Strict):
-    """How the kept embedding is measured once a run is over, in experiments and by
-    :func:`coti.learn`; the main job's cycles are measured by ``evaluation`` alone."""
+    """How the kept embedding is measured once an experiment's run is over; the main job's cycles,
+    and those of ``coti.learn``, are measured by ``evaluation`` alone."""
 
     _section = "measurement."
     MOST: ClassVar[Mapping[str, int]] = {

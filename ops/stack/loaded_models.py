@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import cast
 
 from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
 from coti.encoders.protocol import EncoderOptions, ImageEncoder, ImageTextEncoder
@@ -13,13 +12,14 @@ from coti.inversion.base_model import TextToImageModel, load_text_to_image, orig
 from coti.loop.data import Models
 from coti.loop.inputs import Encoders
 from coti.loop.load_models import (
-    concept_options,
-    inception_options,
-    judge_options,
+    load_encoders,
+    load_inception,
+    load_judge,
+    load_models,
+    load_scorer,
+    load_ssl_judge,
     located_options,
     located_settings,
-    scorer_options,
-    ssl_judge_options,
 )
 from coti.settings import (
     EvaluationSettings,
@@ -54,32 +54,27 @@ def text_to_image(settings: ModelSettings) -> TextToImageModel:
 
 def scorer_of(settings: ScorerSettings) -> ImageTextEncoder:
     """The scorer, on the GPU where there is one."""
-    return cast(ImageTextEncoder, _encoder("open_clip", scorer_options(settings)))
+    return load_scorer(settings, _encoder)
 
 
 def judge_of(settings: EvaluationSettings) -> ImageTextEncoder:
     """The judge, on the GPU where there is one."""
-    return cast(ImageTextEncoder, _encoder("open_clip", judge_options(settings)))
+    return load_judge(settings, _encoder)
 
 
 def inception_of(settings: EvaluationSettings) -> ImageEncoder | None:
     """What FID is measured on, where the settings give its weights."""
-    options = inception_options(settings)
-    return None if options is None else _encoder("inception", options)
+    return load_inception(settings, _encoder)
 
 
 def ssl_judge_of(settings: EvaluationSettings) -> ImageEncoder | None:
     """The judge that was trained on no names, where the settings name one."""
-    options = ssl_judge_options(settings)
-    return None if options is None else _encoder("timm", options)
+    return load_ssl_judge(settings, _encoder)
 
 
 def encoders_of(settings: RunSettings) -> Encoders:
     """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another."""
-    own, scorer = settings.concept_score, scorer_of(settings.scorer)
-    if own.encoder == "scorer":
-        return Encoders(scorer)
-    return Encoders(scorer, _encoder(own.encoder, concept_options(own), settings.model))
+    return load_encoders(settings, _encoder)
 
 
 @lru_cache(maxsize=1)
@@ -95,14 +90,7 @@ def efficientnet_of(settings: RunSettings) -> EfficientNetLite0:
 
 def models_of(settings: RunSettings) -> Models:
     """Everything frozen that a whole run works with."""
-    return Models(
-        text_to_image(settings.model),
-        encoders_of(settings),
-        judge_of(settings.evaluation),
-        inception_of(settings.evaluation),
-        ssl_judge_of(settings.evaluation),
-        lambda: efficientnet_of(settings),
-    )
+    return load_models(settings, text_to_image(settings.model), _encoder, efficientnet_of)
 
 
 def located(settings: RunSettings) -> RunSettings:
@@ -111,7 +99,9 @@ def located(settings: RunSettings) -> RunSettings:
 
 
 @lru_cache(maxsize=6)
-def _encoder(kind: str, options: EncoderOptions, base: ModelSettings | None = None) -> ImageEncoder:
+def _encoder(
+    kind: str, options: EncoderOptions, base: ModelSettings | None = None, /
+) -> ImageEncoder:
     """An encoder of the registry, on the GPU where there is one."""
     found = located_options(options, locate)
     if base is not None:

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from coti.core.errors import PoolError
+from coti.core.fitting import Fit
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.ingest import ingest
 from coti.pool.open_source import fingerprint_source, open_source
@@ -106,8 +107,8 @@ def _images(tensor: torch.Tensor) -> _Read:
 
 _READERS: dict[str, Callable[[Path], _Read]] = {
     "pool": _pool,
-    "seeds": lambda root: _images(read_chosen_images(root, _SIZE)[2]),
-    "references": lambda root: _images(read_references(root, _SIZE)),
+    "seeds": lambda root: _images(read_chosen_images(root, _SIZE, Fit())[2]),
+    "references": lambda root: _images(read_references(root, _SIZE, Fit())),
     "URL tables": _url_tables,
 }
 

@@ -1,4 +1,4 @@
-"""What ``coti.learn`` learns of a workspace's concept, in this process and without ZenML.
+"""What the loop learns of a workspace's concept, in this process and without ZenML.
 
 ``test_one_loop.py`` shows that this is what the pipelines learn, bit for bit; so every other test
 that asks for the embedding of an undisturbed run takes it from here.

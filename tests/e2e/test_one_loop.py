@@ -36,7 +36,7 @@ def _rows(space: Workspace) -> list[dict[str, str]]:
 
 
 def test_learn_learns_the_same(workspace: Workspace, dynamic: tuple[bytes, list[Any]]) -> None:
-    """``coti.learn``, in one process and without ZenML."""
+    """``coti.loop.learn.learn``, in one process and without ZenML."""
     assert learned(workspace, **STOPS_EARLY) == dynamic[0]
 
 

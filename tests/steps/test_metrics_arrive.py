@@ -70,7 +70,7 @@ SETTINGS = RunSettings(
 
 @pytest.fixture(scope="module")
 def result(weights: Path) -> ExperimentResult:
-    """One cycle on the seeds alone, by the experiments' way through ``coti.learn``."""
+    """One cycle on the seeds alone, by the experiments' way through the loop."""
     judge = load_image_text_encoder("assets/models/judge")
     inception = InceptionEncoder(str(weights), hash_of(weights))
     with pytest.MonkeyPatch.context() as patch:

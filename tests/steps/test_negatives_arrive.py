@@ -1,4 +1,4 @@
-"""``aesthetic.negatives`` from folders to θ: the pipeline's step, and the way of ``coti.learn``."""
+"""``aesthetic.negatives`` from folders to θ: the pipeline's step, and the way of the loop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SHARD = embed_shard(ENCODERS.scorer, None, POOL)
 
 
 def bundle(settings: RunSettings) -> TensorBundle:
-    """Features by the way of ``coti.learn``."""
+    """Features by the way of the loop."""
     pool = AcceptedPool(POOL, {}, {}, SHARD)
     return with_seeds(pool, Seeds(SEEDS, {}), ENCODERS, settings).features
 

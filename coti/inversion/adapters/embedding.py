@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from coti.core.errors import EmbeddingError
+from coti.core.errors import EmbeddingError, ModelError
 from coti.core.seeding import generator
 from coti.core.tokens import fault_of_token
 from coti.core.whole_files import tensor_bytes, write_whole
@@ -22,7 +22,7 @@ from coti.inversion.adapters.embedding_file import (
 from coti.inversion.adapters.norms import NormControl
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import embedding_keys
-from coti.inversion.families.registry import families
+from coti.inversion.families.registry import families, family_of_pipeline
 from coti.inversion.prompt_encoder import refuse_known_token
 from coti.settings import TokenSettings
 
@@ -123,7 +123,9 @@ class Embedding:
         """
         for tokenizer in model.tokenizers:
             refuse_known_token(tokenizer, settings.placeholder_token)
-        metadata = {"base_model": model.name, "base_model_fingerprint": model.fingerprint}
+        metadata = {"base_model": model.name}
+        if not model.in_memory:
+            metadata["base_model_fingerprint"] = model.fingerprint
         metadata |= {f"base_model_{name}": value for name, value in model.origin.items()}
         if concept:
             metadata["concept"] = concept
@@ -194,11 +196,14 @@ class Embedding:
         """Give a diffusers pipeline the token, by its own ``load_textual_inversion``.
 
         Raises:
-            EmbeddingError: the pipeline has other text encoders, or knows the token already.
+            EmbeddingError: it is no pipeline of a family here, has other text encoders, or knows
+                the token already.
         """
-        index = dict(pipe.config)
-        family = next((each for each in families() if each.reads(index)), None)
-        if family is None or embedding_keys(family) != self.keys:
+        try:
+            family = family_of_pipeline(pipe)
+        except ModelError as error:
+            raise EmbeddingError(str(error)) from error
+        if embedding_keys(family) != self.keys:
             raise EmbeddingError(
                 f"{self.token} is {describe_embedding(self)}, and pipe is a {type(pipe).__name__}."
             )

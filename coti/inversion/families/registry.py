@@ -15,6 +15,7 @@ __all__ = [
     "architectures",
     "families",
     "family_of_index",
+    "family_of_pipeline",
     "family_with_keys",
     "recognise",
 ]
@@ -55,6 +56,21 @@ def family_of_index(index: Mapping[str, Any], name: str) -> ModelFamily:
         f"{name} is a {index.get('_class_name', 'model of no known kind')}, which no family of "
         f"base models here reads; give one for {known}."
     )
+
+
+def family_of_pipeline(pipe: Any) -> ModelFamily:
+    """The family of a diffusers pipeline in memory.
+
+    Raises:
+        ModelError: it is no text-to-image pipeline, or no family reads it.
+    """
+    index, kind = getattr(pipe, "config", None), type(pipe).__name__
+    if not isinstance(index, Mapping) or "unet" not in index:
+        raise ModelError(
+            f"pipe is a {kind}, which is no text-to-image pipeline of diffusers: give one, such as "
+            "StableDiffusionPipeline.from_pretrained(…)."
+        )
+    return family_of_index(index, f"pipe, a {kind},")
 
 
 def family_with_keys(keys: tuple[str, ...]) -> ModelFamily | None:

@@ -6,7 +6,7 @@ what is kept and shown of a run is what it came to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from coti.core import text_files
 from coti.core.errors import ConfigError
 
-__all__ = ["PRESETS", "merged", "preset_values", "says", "with_preset"]
+__all__ = ["PRESETS", "merged", "preset_for", "preset_values", "says", "with_preset"]
 
 _FOLDER = Path(__file__).parent
 PRESETS = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 """Their names."""
+_WIDTHS = "widths"
+"""What a file says beside settings: of the vectors of its pipelines' text encoders."""
 
 _SAY_WHICH = {
     ("model", "base_model"): ("revision", "sha256", "config"),
@@ -78,7 +80,18 @@ def preset_values(name: object) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ConfigError(f"preset {name!r} is not known: there are {', '.join(PRESETS)}.")
-    return dict(with_preset(_read(str(name))))
+    own = {key: value for key, value in _read(str(name)).items() if key != _WIDTHS}
+    return dict(with_preset(own))
+
+
+def preset_for(widths: Sequence[int]) -> str | None:
+    """The preset of pipelines whose text encoders' vectors have these widths, by its own word.
+
+    >>> preset_for((768, 1280)), preset_for((32,))
+    ('sdxl', None)
+    """
+    said = (name for name in PRESETS if _read(name).get(_WIDTHS) == list(widths))
+    return next(said, None)
 
 
 def says(name: str) -> str:

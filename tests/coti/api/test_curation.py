@@ -10,7 +10,7 @@ from PIL import Image
 
 import coti
 from coti.core import checkout
-from coti.core.errors import ConfigError, ModelError, StoreError
+from coti.core.errors import ConfigError, ModelError, PoolError, StoreError
 
 ROOT = Path(__file__).resolve().parents[3]
 BOOTS = ROOT / "assets" / "pools" / "ankle_boot"
@@ -21,7 +21,8 @@ FEW = {"preset": "bundled", "aesthetic": {"steps": 5}}
 def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From any folder: byte for byte, captions beside them, and the table; over nothing."""
+    """From any folder: byte for byte, captions beside them, and the table; over nothing.
+    What has changed or gone since is not saved under its old score."""
     pool = tmp_path / "pool"
     pool.mkdir()
     paths = [
@@ -56,6 +57,16 @@ def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
     with pytest.raises(StoreError):
         found.save("kept")
 
+    last = pool / found.names[-1]
+    Image.new("L", (32, 32)).save(last)
+    says = rf"pool: {last.name} {{}} since it was chosen: curate again; nothing is saved"
+    with pytest.raises(PoolError, match=says.format("is another file")):
+        found.save("again")
+    last.unlink()
+    with pytest.raises(PoolError, match=says.format(r"cannot be read \(vanished\)")):
+        found.save("again")
+    assert not Path("again").exists()
+
 
 def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A strategy that needs training; a scorer that needs a base model; no bundled models."""
@@ -64,6 +75,8 @@ def test_what_cannot_be_curated_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         coti.curate(seeds, seeds, concept="boot", strategy="coti", **FEW)
     with pytest.raises(ModelError, match="a part of the base model"):
         coti.curate(seeds, seeds, concept="boot", concept_score={"encoder": "autoencoder"}, **FEW)
+    with pytest.raises(ConfigError, match="baseline_images cannot be given: count= says how many"):
+        coti.curate(seeds, seeds, concept="boot", baseline_images=3, **FEW)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkout, "PLACE", tmp_path)
     with pytest.raises(ModelError, match=r"this coti is the package alone\. Name a preset"):

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageCms
 from coti.core.decoding import FORMATS, MOST_PIXELS, decode
 from coti.core.errors import PoolError
 from coti.core.file_rules import FileRefused
+from coti.core.fitting import Fit
 from coti.core.images import from_pil, read_image, read_image_folder
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.decode.decoder import Limits, decode_image
@@ -257,7 +259,7 @@ def test_every_entry_point_reads_the_same(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     names, references = read_image_folder(tmp_path, 16)
     assert names == sorted(files)
-    seeds = read_chosen_images(tmp_path, 16)
+    seeds = read_chosen_images(tmp_path, 16, Fit())
     assert seeds[1] == names
     assert torch.equal(seeds[2], references)
     for name, row in zip(names, references, strict=True):
@@ -351,7 +353,7 @@ def files_that_are_no_images() -> dict[str, Callable[[Path], object]]:
 
 
 @pytest.mark.parametrize(
-    "read", [read_image_folder, read_chosen_images], ids=["references", "seeds"]
+    "read", [read_image_folder, partial(read_chosen_images, fit=Fit())], ids=["references", "seeds"]
 )
 def test_folders_of_chosen_images_have_one_rule(tmp_path: Path, read: Callable[..., Any]) -> None:
     """Subfolders count, links inside too, what systems leave behind does not; a link that leaves,

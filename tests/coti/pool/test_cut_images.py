@@ -33,7 +33,7 @@ def test_pool_and_references_are_cut_alike_and_it_is_said(
     ids = [str(each) for each in read.manifest["id"]]
     expected = from_pil([image(1, (40, 80)), image(2, (50, 40))], 32, fit)
     assert torch.equal(read.pool_images.tensor(ids), expected)
-    assert torch.equal(read_references(root, 32, fit=fit), expected)
+    assert torch.equal(read_references(root, 32, fit), expected)
     assert not torch.equal(from_pil([image(1, (40, 80))], 32)[0], expected[0])
     assert [read.pool_images.whole(each) is not None for each in ids] == [True, False]
     assert read.pool_images.ids == ids

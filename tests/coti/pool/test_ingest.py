@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from coti.core.errors import PoolError
+from coti.core.fitting import Fit
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.ingest import ingest
 from coti.pool.manifest import COLUMNS, diff, manifest_hash, read_manifest, write_manifest
@@ -171,7 +172,7 @@ def test_manifests_survive_the_disk(
 def test_seeds_are_read_in_order(pool_of: PoolOf) -> None:
     """Seeds come by name as uint8 [n, 3, r, r]; notes beside them are passed over."""
     ids, names, images = read_chosen_images(
-        pool_of({"b.png": 2, "a.jpg": 1, "notes.txt": b"x"}), 16
+        pool_of({"b.png": 2, "a.jpg": 1, "notes.txt": b"x"}), 16, Fit()
     )
     assert images.shape == (2, 3, 16, 16)
     assert images.dtype == torch.uint8
@@ -183,12 +184,12 @@ def test_a_seed_that_is_no_image_is_named(pool_of: PoolOf, tmp_path: Path) -> No
     """A broken seed, an empty folder and a missing one each give one sentence naming it."""
     root = pool_of({"good.png": 1, "bad.jpg": b"<html>oops</html>"})
     with pytest.raises(PoolError, match=r"bad\.jpg cannot be read as an image .*an HTML page"):
-        read_chosen_images(root, 16)
+        read_chosen_images(root, 16, Fit())
     with pytest.raises(PoolError, match="none is no folder"):
-        read_chosen_images(tmp_path / "none", 16)
+        read_chosen_images(tmp_path / "none", 16, Fit())
     (tmp_path / "void").mkdir()
     with pytest.raises(PoolError, match="void holds no image"):
-        read_chosen_images(tmp_path / "void", 16)
+        read_chosen_images(tmp_path / "void", 16, Fit())
 
 
 def test_an_image_with_a_flipped_bit_is_not_given(tmp_path: Path) -> None:

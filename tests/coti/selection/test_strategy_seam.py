@@ -1,4 +1,4 @@
-"""A strategy added from outside, in this one file, learns a concept through ``coti.learn``."""
+"""A strategy added from outside, in this one file, learns a concept through the loop."""
 
 from __future__ import annotations
 
