@@ -101,13 +101,14 @@ def _generated(
 
 def _settings(embedding: Embedding, label: str) -> GenerationSettings:
     """As its run generated, unless the user moves a slider; another version has its own."""
-    own = settings_of([embedding])
+    own, learned = settings_of([embedding])
     most = max(50, own.num_inference_steps)
     steps = st.slider("Solver steps", 1, most, own.num_inference_steps, key=f"steps of {label}")
     guidance = float(own.guidance_scale)
     bounds = min(1.0, guidance), max(12.0, guidance)
     scale = st.slider("Guidance scale", *bounds, guidance, 0.5, key=f"guidance of {label}")
-    st.caption(f"At first as in its run, with {plain(own.scheduler)}.")
+    whose = "At first as in its run" if learned else "Its file does not say how its run generated"
+    st.caption(f"{whose}, with {plain(own.scheduler)}.")
     return replace(own, num_inference_steps=steps, guidance_scale=scale)
 
 
