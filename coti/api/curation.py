@@ -21,7 +21,7 @@ from coti.pool.entry import PoolSource
 from coti.pool.manifest import ACCEPTED
 from coti.pool.open_source import open_source
 from coti.selection import PoolView
-from coti.selection.batch import held_back
+from coti.selection.outcomes import held_back, outcome
 from coti.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def curate(
     >>> found.names == [Path(pool[place].filename).name for place in found.places]
     True
     >>> found.table["reason"].value_counts().to_dict()
-    {'rather something else': 12, 'chosen': 5, 'passed, not drawn': 3}
+    {'rather something else': 12, 'picked': 5, 'passed, not drawn': 3}
     """
     run = settings_of("coti.curate", preset, settings, keys, concept=concept)
     run = effective(replace(run, growth="at_once", baseline_images=count))
@@ -165,8 +165,8 @@ def _table(
     table["order"] = table["id"].map(chosen).astype("Int64")
     unusable = manifest["status"] != ACCEPTED
     details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
-    table["reason"] = table["held"].fillna("").replace("", "passed, not drawn")
-    table.loc[table["order"].notna(), "reason"] = "chosen"
+    told = zip(table["held"].fillna(""), table["order"].notna(), strict=True)
+    table["reason"] = [outcome(held, picked)[1] for held, picked in told]
     table.loc[unusable, "reason"] = "unusable (" + details[unusable] + ")"
     table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
     columns = ["order", "name", "place", "score", "s_aes", "s_con", "reason", "caption", "format"]

@@ -44,8 +44,7 @@ def with_settings(learned: Learned, settings: GenerationSettings) -> Learned:
 
 
 def settings_of(embeddings: Sequence[Embedding]) -> tuple[GenerationSettings, Embedding | None]:
-    """Those of the first embedding whose file says any, and that one; the defaults where none does.
-    """
+    """Those of the first embedding whose file says any, and which it is; else the defaults."""
     return next(iter(_said(embeddings)), (GenerationSettings(), None))
 
 
