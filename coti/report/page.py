@@ -175,6 +175,7 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     def detail(metric: Metric) -> str:
         """Of how many, its interval, and what it was in the first cycle."""
         candidates = as_number(end.get(f"{metric.name}_candidates"))
+        chance = as_number(end.get(f"{metric.name}_chance"))
         parts = [f"of {metric.scale:g}"] if metric.scale not in (None, 1.0) else []
         ends = format_metric(metric, end).partition(" [")[2]
         parts += [f"[{ends}"] if ends else []
@@ -184,7 +185,9 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
             if metric.scale is None and before:
                 parts[-1] += f" ({(value - before) / before:+.0%})".replace("-", "−")
         if candidates:
-            parts.append(f"top 1 of {candidates:,.0f}, by chance {1 / candidates:.3g}")
+            parts.append(f"top 1 of {candidates:,.0f}")
+        if chance is not None:
+            parts.append(f"by chance {chance:.3g}")
         return ", ".join(parts)
 
     tiles = []
