@@ -19,6 +19,7 @@ from coti.core.whole_files import temporary_folder
 from coti.generation.own_settings import settings_of
 from coti.generation.png_metadata import embedding_hash
 from coti.inversion.adapters.embedding import Embedding
+from coti.selection.outcomes import OUTCOMES
 from coti.settings import GenerationSettings
 from ops.quiet import quiet_terminal
 
@@ -67,7 +68,7 @@ def _kept(run_id: str) -> str:
 
 @st.cache_data(show_spinner="Reading what was picked")
 def _sheet(run_id: str, which: str) -> bytes | None:
-    """A cycle's contact sheet of one kind of candidates, as PNG; none where there was none."""
+    """A cycle's contact sheet of one outcome, as PNG; none where there was none."""
     name = f"selection/{which}.png"
     if name not in {file.path for file in _client().list_artifacts(run_id, "selection")}:
         return None
@@ -101,13 +102,14 @@ def _generated(
 
 def _settings(embedding: Embedding, label: str) -> GenerationSettings:
     """As its run generated, unless the user moves a slider; another version has its own."""
-    own = settings_of([embedding])
+    own, learned = settings_of([embedding])
     most = max(50, own.num_inference_steps)
     steps = st.slider("Solver steps", 1, most, own.num_inference_steps, key=f"steps of {label}")
     guidance = float(own.guidance_scale)
     bounds = min(1.0, guidance), max(12.0, guidance)
     scale = st.slider("Guidance scale", *bounds, guidance, 0.5, key=f"guidance of {label}")
-    st.caption(f"At first as in its run, with {plain(own.scheduler)}.")
+    whose = "At first as in its run" if learned else "Its file does not say how its run generated"
+    st.caption(f"{whose}, with {plain(own.scheduler)}.")
     return replace(own, num_inference_steps=steps, guidance_scale=scale)
 
 
@@ -162,12 +164,12 @@ def page() -> None:
     caption = f"{named(label)}, the same noise"
     st.html(figure(_generated(cycle.embedding, *how), f"{made} {named(label)}", caption))
 
-    for which, title in (
-        ("picked", "Picked in this cycle"),
-        ("not_drawn", "Passed, not drawn, best first"),
-        ("held_back", "Did not pass, best first"),
-    ):
-        sheet = _sheet(cycle.run_id, which)
+    headings = OUTCOMES
+    if _sheet(cycle.run_id, "refused") is not None:
+        # A run of up to 0.2 did not tell the others apart.
+        headings = {"picked": OUTCOMES["picked"], "refused": "Not picked"}
+    for which, heading in headings.items():
+        sheet, title = _sheet(cycle.run_id, which), f"{heading}, best first"
         st.subheader(title)
         if sheet is None:
             st.write("Nothing.")

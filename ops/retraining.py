@@ -23,7 +23,7 @@ from ops.registry.promotion import VERDICT_TAG
 from ops.run_file import check_run_file
 from ops.terminal import user_sentence
 from ops.tracking.lineage import Fingerprints, fingerprints_of, tags_of
-from ops.tracking.mlflow_record import CYCLE_TAG, SHA256_TAG
+from ops.tracking.mlflow_record import CYCLE_TAG, IMAGES, SHA256_TAG
 from ops.tracking.tracked_embeddings import FILE, altered
 from ops.tracking.tracker import Tracker, slug, tag_is
 
@@ -220,10 +220,11 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
             path = place / "embedding" / FILE
             if path.exists() and (said := altered(path, tags.get(SHA256_TAG))) is not None:
                 raise RegistryError(f"{each.concept}, MLflow run {each.run_id}: {said}.")
+            logged = f"{IMAGES}samples+".replace("/", "~")  # as MLflow names the file
             grids = [
                 found.path
                 for found in client.list_artifacts(each.run_id, "images")
-                if "samples+" in Path(found.path).name and found.path.endswith(".png")
+                if Path(found.path).name.startswith(logged) and found.path.endswith(".png")
             ]
             if grids:
                 with temporary_folder() as beside:
@@ -234,7 +235,7 @@ def download(outcomes: Sequence[Outcome], client: MlflowClient, folder: Path) ->
 
 
 def _step(name: str) -> int:
-    """The step in the name of a logged image, ``samples+step+5+timestamp+…``."""
+    """The step in the name of a logged image, ``…samples+step+5+timestamp+…``."""
     found = re.search(r"step\W+(\d+)", name)
     return int(found[1]) if found else -1
 

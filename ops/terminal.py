@@ -71,7 +71,10 @@ def user_errors() -> Iterator[None]:
 
 
 def announce_pool(
-    pool_source: dict[str, Any], validation: dict[str, Any], shortfalls: Sequence[str] = ()
+    pool_source: dict[str, Any],
+    validation: dict[str, Any],
+    cut: str = "",
+    shortfalls: Sequence[str] = (),
 ) -> None:
     """What the pool was taken for, that accepted and quarantined rows add up to its inputs, and
     which metrics will be missing."""
@@ -83,7 +86,7 @@ def announce_pool(
         f"inputs = {accepted} accepted + {quarantined} quarantined"
         + (f" ({reasons})" if reasons else "")
     )
-    said = [validation["cut"]] if validation.get("cut") else []
+    said = [cut] if cut else []
     for note in [*pool_source["notes"], *validation["drift"], *said, *shortfalls]:
         click.echo(_indented(f"            {note}"))
 

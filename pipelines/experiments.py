@@ -183,7 +183,7 @@ class _Concept:
             images=shared.images,
             settings=rules,
         )
-        self._accepted, self._quarantined, _, _ = validate_pool(
+        self._accepted, self._quarantined, *_ = validate_pool(
             manifest=manifest,
             pool_images=self._pool_images,
             pool_source=pool_source,

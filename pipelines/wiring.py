@@ -192,7 +192,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         images=config.images,
         settings=rules,
     )
-    accepted, quarantined, validation, pool_report = validate_pool(
+    accepted, quarantined, validation, pool_report, cut = validate_pool(
         manifest=manifest,
         pool_images=pool_images,
         pool_source=pool_source,
@@ -231,7 +231,13 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         judge_fingerprint=prints.judge,
         ssl_judge_fingerprint=prints.ssl_judge,
     )
-    loop.tell(announce_pool, pool_source=pool_source, validation=validation, shortfalls=shortfalls)
+    loop.tell(
+        announce_pool,
+        pool_source=pool_source,
+        validation=validation,
+        cut=cut,
+        shortfalls=shortfalls,
+    )
     return _Start(
         embedding=embedding,
         samples=samples,

@@ -16,7 +16,7 @@ from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
 from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
-from coti.selection.batch import held_back
+from coti.selection.outcomes import held_back
 from coti.settings import RunSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by

@@ -9,11 +9,8 @@ from zenml import step
 from zenml.types import HTMLString
 
 from coti.core.errors import PoolError
-from coti.core.shown_names import printable
-from coti.pool.cut_images import cut_sentence, shares_cut
+from coti.pool.examine import examine_pool
 from coti.pool.pool_images import PoolImages
-from coti.pool.pool_report import render_report
-from coti.pool.validation import validate
 from coti.settings import ImageSettings, PoolSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
@@ -39,34 +36,31 @@ def validate_pool(
     Annotated[pd.DataFrame, "quarantined"],
     Annotated[dict[str, Any], "validation_result"],
     Annotated[HTMLString, "pool_report"],
+    Annotated[str, "cut"],
 ]:
     """Accepted and quarantined rows add up to the manifest, or the run stops.
 
     It stops here, too, where the pool has fewer images than one cycle is to add, or where it
     has drifted from ``last_profile``, of the version before it, and ``pool_rules.drift`` is
-    ``stop``. The report shows images where they lie on this machine: from a store elsewhere it
+    ``stop``. ``cut`` is a sentence on what cropping costs, or empty.
+
+    The report shows images where they lie on this machine: from a store elsewhere it
     would fetch much of the pool for some hundred of them.
     """
-    validation = validate(manifest, settings, previous=last_profile)
-    remember_profile(pool_source, validation.result["profile"])
-    if len(validation.accepted) < batch:
-        raise PoolError(
-            f"{batch} images are to be added at once and the pool has {len(validation.accepted)} "
-            "accepted ones: lower selection.batch (or baseline_images), or give a larger pool."
-        )
-    fit = images.rule
-    cut = cut_sentence(shares_cut(validation.accepted, fit), "the accepted images")
-    page = render_report(
-        printable(pool_source["source"]),
-        pool_source["kind"],
-        validation,
+    found = examine_pool(
+        manifest,
         pool_images if pool_images.local else None,
-        pool_source["notes"],
-        fit,
+        settings,
+        source=pool_source["source"],
+        kind=pool_source["kind"],
+        notes=pool_source["notes"],
+        fit=images.rule,
+        previous=last_profile,
+        least=batch,
     )
-    return (
-        validation.accepted,
-        validation.quarantined,
-        {**validation.result, "cut": cut},
-        HTMLString(page),
-    )
+    if found.problem:
+        raise PoolError(found.problem)
+    validation = found.validation
+    remember_profile(pool_source, validation.result["profile"])
+    page = HTMLString(found.page)
+    return validation.accepted, validation.quarantined, validation.result, page, found.cut

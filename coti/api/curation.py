@@ -33,7 +33,7 @@ from coti.pool.manifest import ACCEPTED
 from coti.pool.open_source import open_source
 from coti.pool.reasons import Rejected
 from coti.selection import PoolView
-from coti.selection.batch import held_back
+from coti.selection.outcomes import held_back, outcome
 from coti.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def curate(
     >>> found.names == [Path(pool[place].filename).name for place in found.places]
     True
     >>> found.table["reason"].value_counts().to_dict()
-    {'rather something else': 12, 'chosen': 5, 'passed, not drawn': 3}
+    {'rather something else': 12, 'picked': 5, 'passed, not drawn': 3}
     """
     if settings is None and preset is None:
         preset = "sd15"
@@ -210,8 +210,8 @@ def _table(
     table["order"] = table["id"].map(chosen).astype("Int64")
     unusable = manifest["status"] != ACCEPTED
     details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
-    table["reason"] = table["held"].fillna("").replace("", "passed, not drawn")
-    table.loc[table["order"].notna(), "reason"] = "chosen"
+    told = zip(table["held"].fillna(""), table["order"].notna(), strict=True)
+    table["reason"] = [outcome(held, picked)[1] for held, picked in told]
     table.loc[unusable, "reason"] = "unusable (" + details[unusable] + ")"
     table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
     scored = ["score", "s_aes", "s_con", "reason"]

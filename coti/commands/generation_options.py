@@ -23,13 +23,13 @@ _MOST = GenerationSettings.MOST
 _SEED = RunSettings.MOST["seed"]
 _SETTINGS = (
     "num_inference_steps", "guidance_scale", "guidance_interval", "scheduler", "use_karras_sigmas",
-    "batch_size",
 )  # fmt: skip
 _ORIGIN = {"revision": "revision", "sha256": "sha256", "config": "model_config"}
-_ALONE = ("model", "seed", "negative_prompt", "device", "dtype")
+_AS_GIVEN = ("model", "seed", "negative_prompt", "device", "dtype", "batch_size")
+"""Options that are fields of :class:`GenerationOptions` as they are."""
 
 
-def _own(name: str) -> str:
+def _else(name: str) -> str:
     """What holds without an option."""
     return f"The run's own without it, else {getattr(_DEFAULT, name)}."
 
@@ -65,20 +65,24 @@ class GenerationOptions:
     negative_prompt: str
     device: str
     dtype: str
+    batch_size: int
+    """Images at once; changes no image."""
     given: dict[str, Any]
-    """Of :class:`coti.settings.GenerationSettings`, what the command line says."""
+    """Of what images depend on in :class:`coti.settings.GenerationSettings`, what the command line
+    says."""
 
     def settings_for(self, embeddings: Sequence[Embedding]) -> GenerationSettings:
         """What the command line says; else as the run generated that learned the first of these."""
         from coti.generation.own_settings import differ, settings_of  # torch comes with it
 
-        if differ(embeddings) and not self.given:
+        settings, learned = settings_of(embeddings)
+        if learned is not None and differ(embeddings, self.given):
             click.echo(
                 "Note: the embeddings' runs generated in different ways; all images here are made "
-                f"as that of {embeddings[0].token} did.",
+                f"as that of {learned.token} did.",
                 err=True,
             )
-        return replace(settings_of(embeddings), **self.given)
+        return replace(settings, batch_size=self.batch_size, **self.given)
 
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,17 +98,17 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Of the noise."),
         click.option("--num-inference-steps",
                      type=click.IntRange(1, _MOST["num_inference_steps"]),
-                     help=f"Solver steps. {_own('num_inference_steps')}"),
+                     help=f"Solver steps. {_else('num_inference_steps')}"),
         click.option("--guidance-scale",
                      type=FiniteRange(-_MOST["guidance_scale"], _MOST["guidance_scale"]),
-                     help=f"Weight of the prompt. {_own('guidance_scale')}"),
+                     help=f"Weight of the prompt. {_else('guidance_scale')}"),
         click.option("--guidance-interval", nargs=2, metavar="LOW HIGH",
                      type=FiniteRange(0, _MOST["guidance_interval"]),
                      help="Noise levels between which that weight holds; the run's own without "
                      "it, else everywhere."),
         click.option("--negative-prompt", default="", help="What the images should not show."),
         click.option("--scheduler",
-                     help=f"A scheduler class of diffusers. {_own('scheduler')}"),
+                     help=f"A scheduler class of diffusers. {_else('scheduler')}"),
         click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas", default=None,
                      help="Noise levels of Karras et al., with schedulers that know them. "
                      "The run's own without it, else yes."),
@@ -124,9 +128,9 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
         origin = {name: value for name, value in finds.items() if value}
         if origin and given["model"] is None:
             raise click.UsageError("--revision, --sha256 and --model-config belong to --model.")
-        own = {name: given.pop(name) for name in _ALONE}
         said = {name: value for name, value in said.items() if value is not None}
-        command(how=GenerationOptions(**own, origin=origin, given=said), **given)
+        as_given = {name: given.pop(name) for name in _AS_GIVEN}
+        command(how=GenerationOptions(**as_given, origin=origin, given=said), **given)
 
     decorated: Callable[..., None] = bundled
     for option in reversed(options):

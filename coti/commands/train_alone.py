@@ -19,7 +19,8 @@ __all__ = ["train"]
     "--config",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file: model, token, images, train, schedule, concept and seed of it are used.",
+    help="A run file: model, token, images, train, schedule, concept and seed of it are used; "
+    "generation is noted in the file.",
 )
 @click.option(
     "--output",
@@ -39,12 +40,11 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     Example:
       coti train my/boots -c boots.yaml --output boots.safetensors
     """
-    import torch
-
     from coti.commands.embedding_sources import located_model
     from coti.core.errors import ConfigError
     from coti.core.seeding import derived_seed
     from coti.core.whole_files import require_writable
+    from coti.generation.own_settings import with_settings
     from coti.inversion.adapters.embedding_file import require_file_name
     from coti.inversion.adapters.registry import ADAPTERS
     from coti.inversion.base_model import load_text_to_image
@@ -62,9 +62,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     require_writable(output.parent)
     kind = ADAPTERS.get(adapter)
     model = load_text_to_image(located_model(settings.model))
-    images: torch.Tensor = read_chosen_images(str(folder), model.resolution, settings.images.rule)[
-        2
-    ]
+    _, _, images = read_chosen_images(folder, model.resolution, settings.images.rule)
     start = kind.initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),
@@ -85,7 +83,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
         latent_store=FolderLatentStore(Path(checkpoint) / "latents") if checkpoint else None,
     )
     if Processes().is_main:
-        result.embedding.save(output)
+        with_settings(result.embedding, settings.generation).save(output)
         click.echo(
             f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
             f"{result.stop_reason}"

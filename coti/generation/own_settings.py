@@ -4,16 +4,18 @@ generates with it later, from a file, a run or the registry, does likewise."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from coti.core.errors import ConfigError
 from coti.inversion.adapters.embedding import Embedding
+from coti.inversion.adapters.protocol import Adapter
 from coti.settings import GenerationSettings
 
 __all__ = ["UNRECORDED", "differ", "sampling_settings", "settings_of", "with_settings"]
 
+Learned = TypeVar("Learned", bound=Adapter)
 _KEY = "coti_generation"
 UNRECORDED = {
     "batch_size": "an image depends on its own noise and prompt only",
@@ -35,25 +37,26 @@ def sampling_settings(settings: GenerationSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in names if name not in UNRECORDED}
 
 
-def with_settings(embedding: Embedding, settings: GenerationSettings) -> Embedding:
-    """The embedding, whose file will say how its run generated: steps, guidance, scheduler."""
+def with_settings(learned: Learned, settings: GenerationSettings) -> Learned:
+    """What was learned, whose file will say how its run generated: steps, guidance, scheduler."""
     said = json.dumps(sampling_settings(settings), sort_keys=True)
-    return replace(embedding, metadata={**embedding.metadata, _KEY: said})
+    return learned.with_parts(learned.parts, **{_KEY: said})
 
 
-def settings_of(embeddings: Sequence[Embedding]) -> GenerationSettings:
-    """Those of the first embedding whose file says any; the defaults where none does."""
-    return next(iter(_said(embeddings)), GenerationSettings())
+def settings_of(embeddings: Sequence[Embedding]) -> tuple[GenerationSettings, Embedding | None]:
+    """Those of the first embedding whose file says any, and which it is; else the defaults."""
+    return next(iter(_said(embeddings)), (GenerationSettings(), None))
 
 
-def differ(embeddings: Sequence[Embedding]) -> bool:
-    """Whether the runs that learned these generated differently, as far as their files say."""
-    return len(set(_said(embeddings))) > 1
+def differ(embeddings: Sequence[Embedding], given: Mapping[str, Any]) -> bool:
+    """Whether the runs that learned these generated differently, as far as their files say, in
+    what is not ``given``, fields of :class:`coti.settings.GenerationSettings`."""
+    return len({replace(settings, **given) for settings, _ in _said(embeddings)}) > 1
 
 
-def _said(embeddings: Sequence[Embedding]) -> list[GenerationSettings]:
-    found = (_read(each.metadata.get(_KEY, "")) for each in embeddings)
-    return [each for each in found if each is not None]
+def _said(embeddings: Sequence[Embedding]) -> list[tuple[GenerationSettings, Embedding]]:
+    found = ((_read(each.metadata.get(_KEY, "")), each) for each in embeddings)
+    return [(settings, each) for settings, each in found if settings is not None]
 
 
 def _read(said: str) -> GenerationSettings | None:

@@ -16,7 +16,7 @@ from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.shared_context import entered_once
 from coti.inversion.device import choose_device, choose_dtype, unet_format
-from coti.inversion.families.protocol import ModelFamily, embedding_keys
+from coti.inversion.families.protocol import ModelFamily, embedding_keys, takes_more_than_latents
 from coti.inversion.model_files import ModelParts, locate_model, read_folder, read_single_file
 from coti.settings import ModelSettings
 
@@ -171,10 +171,7 @@ def frozen_model(
             f"{' and '.join(parts.family.predictions)} models of its family."
         )
     if unet.config.in_channels != vae.config.latent_channels:
-        raise ModelError(
-            f"{name} takes {unet.config.in_channels} latent channels: an inpainting or upscaling "
-            "model; give a text-to-image one."
-        )
+        raise takes_more_than_latents(name, unet.config.in_channels)
     encoders = ((encoder, dtype) for encoder in parts.text_encoders)
     half = (
         "" if dtype != torch.float32 else "set model.dtype: bfloat16, which takes half of it, or "

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coti.core.errors import ConfigError, PoolError
+from coti.core.errors import ConfigError
 from coti.core.fitting import Fit
-from coti.core.shown_names import printable
 from coti.core.whole_files import require_writable, write_whole
-from coti.pool.cut_images import cut_sentence, shares_cut
+from coti.pool.examine import examine_pool
 from coti.pool.ingest import ingest
 from coti.pool.manifest import counts, manifest_hash, read_manifest, write_manifest
-from coti.pool.pool_report import render_report
-from coti.pool.validation import Validation, profile, validate
+from coti.pool.validation import profile
 from coti.settings import PoolSettings
 
 __all__ = ["CheckResult", "check_pool", "settings_with"]
@@ -59,27 +57,27 @@ def check_pool(
         previous = str(last)
     before = profile(read_manifest(previous)) if previous else None
     ingested = ingest(source, settings, resolution, fit=fit, cache_dir=output)
-    problem = ""
-    try:
-        validation = validate(ingested.manifest, settings, previous=before)
-    except PoolError as error:
-        found = getattr(error, "validation", None)
-        if not isinstance(found, Validation):
-            raise
-        validation, problem = found, str(error)
-    write_manifest(validation.manifest, output / "manifest.parquet")
-    page = render_report(
-        printable(source), ingested.kind, validation, ingested.pool_images, ingested.notes, fit
+    found = examine_pool(
+        ingested.manifest,
+        ingested.pool_images,
+        settings,
+        source=source,
+        kind=ingested.kind,
+        notes=ingested.notes,
+        fit=fit,
+        previous=before,
     )
-    write_whole(output / "report.html", page.encode())
+    validation = found.validation
+    write_manifest(validation.manifest, output / "manifest.parquet")
+    write_whole(output / "report.html", found.page.encode())
     write_whole(output / "validation.json", json.dumps(validation.result, indent=1).encode())
     return CheckResult(
         ingested.kind,
         counts(validation.manifest),
         manifest_hash(validation.manifest),
         [*ingested.notes, *validation.warnings],
-        problem,
-        cut_sentence(shares_cut(validation.accepted, fit or Fit()), "the accepted images"),
+        found.problem,
+        found.cut,
     )
 
 

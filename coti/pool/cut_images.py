@@ -1,4 +1,4 @@
-"""What is cut off the images of a pool: how much, in numbers, in a sentence, in pictures."""
+"""What is cut off the images of a pool: how much, in numbers, in a sentence, on the images."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def shaded(whole: bytes, fit: Fit) -> bytes:
 
     image = Image.open(io.BytesIO(whole), formats=("PNG",)).convert("RGB")
     left, top, right, bottom = kept_box(image.size, (1, 1), fit.focus)
-    picture = Image.blend(Image.new("RGB", image.size), image, _SHADE)
-    picture.paste(image.crop((left, top, right, bottom)), (left, top))
+    shown = Image.blend(Image.new("RGB", image.size), image, _SHADE)
+    shown.paste(image.crop((left, top, right, bottom)), (left, top))
     frame = (left, top, right - 1, bottom - 1)
-    ImageDraw.Draw(picture).rectangle(frame, outline=(255, 255, 255))
+    ImageDraw.Draw(shown).rectangle(frame, outline=(255, 255, 255))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=85)
+    shown.save(stream, "JPEG", quality=85)
     return stream.getvalue()

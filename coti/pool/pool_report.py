@@ -116,9 +116,9 @@ class _Images:
         title = f"{row['source']}\n{row['detail']}\n{str(row['caption'])[:300]}"
         return Markup(
             '<figure class="{}" title="{}">{}<figcaption>{}</figcaption></figure>'
-        ).format(style, title, self._picture(row, style), text)
+        ).format(style, title, self._shown(row, style), text)
 
-    def _picture(self, row: Mapping[str, Any], style: str) -> Any:
+    def _shown(self, row: Mapping[str, Any], style: str) -> Any:
         from markupsafe import Markup
 
         identity = str(row["id"])

@@ -191,15 +191,16 @@ def _direction(metrics: Sequence[Metric]) -> str:
 
 def _candidates(cycles: Sequence[Mapping[str, Any]]) -> str:
     """Among how many captions R-precision chose, where it is there."""
-    found = {as_number(row.get("r_precision_candidates")) for row in cycles} - {None}
-    counts = sorted(number for number in found if number is not None)
-    if not counts:
-        return ""
-    said, chance = (
-        " / ".join(format(value) for value in values)
-        for values in ([f"{n:,.0f}" for n in counts], [f"{1 / n:.3g}" for n in counts])
+    numbers = (
+        (as_number(row.get("r_precision_candidates")), as_number(row.get("r_precision_chance")))
+        for row in cycles
     )
-    return f"; R-precision: top 1 of {said} captions, by chance {chance}"
+    found = sorted({(n, chance) for n, chance in numbers if n is not None and chance is not None})
+    if not found:
+        return ""
+    said = " / ".join(f"{candidates:,.0f}" for candidates, _ in found)
+    chances = " / ".join(f"{chance:.3g}" for _, chance in found)
+    return f"; R-precision: top 1 of {said} captions, by chance {chances}"
 
 
 def step_charts(curves: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[Chart]:

@@ -32,17 +32,12 @@ from coti.report.formats import (
     format_readable,
     format_value,
 )
+from coti.selection.outcomes import OUTCOMES
 from coti.settings.run import flat
 
 __all__ = ["Card", "RunReport", "write_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-_KINDS = {
-    "picked": "Picked",
-    "not_drawn": "Passed, not drawn",
-    "held_back": "Did not pass",
-}
-"""What became of an image, by the field of a report that holds its card."""
 CARD_SIDE, SAMPLE_SIDE = 112, 160
 """Longest side, in pixels, to which cards and samples are scaled down for the page."""
 
@@ -180,6 +175,7 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
     def detail(metric: Metric) -> str:
         """Of how many, its interval, and what it was in the first cycle."""
         candidates = as_number(end.get(f"{metric.name}_candidates"))
+        chance = as_number(end.get(f"{metric.name}_chance"))
         parts = [f"of {metric.scale:g}"] if metric.scale not in (None, 1.0) else []
         ends = format_metric(metric, end).partition(" [")[2]
         parts += [f"[{ends}"] if ends else []
@@ -189,7 +185,9 @@ def _headline(report: RunReport) -> list[dict[str, str]]:
             if metric.scale is None and before:
                 parts[-1] += f" ({(value - before) / before:+.0%})".replace("-", "−")
         if candidates:
-            parts.append(f"top 1 of {candidates:,.0f}, by chance {1 / candidates:.3g}")
+            parts.append(f"top 1 of {candidates:,.0f}")
+        if chance is not None:
+            parts.append(f"by chance {chance:.3g}")
         return ", ".join(parts)
 
     tiles = []
@@ -237,12 +235,12 @@ def _stops(report: RunReport, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _selections(report: RunReport, names: Sequence[str], max_cards: int) -> list[dict[str, Any]]:
-    """A cycle's cards, by what became of the image."""
+    """A cycle's cards, by what became of the image: the report's field of that name."""
     selections = []
     for index, (name, cycle) in enumerate(zip(names, report.cycles, strict=True)):
         totals = report.candidates[index] if index < len(report.candidates) else {}
         kinds = []
-        for kind, heading in _KINDS.items():
+        for kind, heading in OUTCOMES.items():
             cards = getattr(report, kind)
             cards = cards[index] if index < len(cards) else ()
             if cards:

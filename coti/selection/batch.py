@@ -1,4 +1,4 @@
-"""The best of a score: gates, the B highest, near duplicates passed over; what held others back."""
+"""The best of a score: gates, the B highest, near duplicates passed over."""
 
 from __future__ import annotations
 
@@ -9,77 +9,72 @@ import torch
 from coti.core.errors import ConfigError
 from coti.settings import SelectionSettings
 
-__all__ = ["among_the_best", "apart", "eligible", "held_back", "score_gates", "select_batch"]
-
-
-def eligible(
-    candidates: torch.Tensor,  # bool [n], images that may still be picked
-    settings: SelectionSettings,
-    s_aes: torch.Tensor,  # [n], 0 to 10
-    s_con: torch.Tensor,  # [n], 0 to 10
-) -> torch.Tensor:
-    """Candidates that pass both gates: bool [n]. A gate of 0 lets everything pass, as the paper.
-
-    Raises:
-        ConfigError: a candidate's score that is not a number.
-    """
-    passed = candidates
-    for column, gate, scores in (
-        ("s_aes", settings.aesthetic_gate, s_aes),
-        ("s_con", settings.concept_gate, s_con),
-    ):
-        if gate > 0:
-            unknown = int((candidates & scores.isnan()).sum())
-            if unknown:
-                raise ConfigError(
-                    f"{unknown} candidates have no number for {column}: their features are broken; "
-                    "embed the pool again with a sound scorer."
-                )
-            passed = passed & (scores >= gate)
-    return passed
+__all__ = ["among_the_best", "apart", "eligible", "score_gates", "select_batch"]
 
 
 def score_gates(
+    candidates: torch.Tensor,  # bool [n], images that may still be picked
     settings: SelectionSettings,
     s_aes: torch.Tensor,  # [n], 0 to 10
     s_con: torch.Tensor,  # [n], 0 to 10
 ) -> dict[str, torch.Tensor]:
     """Both gates where they are above 0, as :meth:`coti.selection.protocol.Strategy.gates`.
 
-    >>> score_gates(SelectionSettings(), torch.tensor([1.0]), torch.tensor([6.5]))
+    A gate of 0 lets everything pass, as the paper.
+
+    Raises:
+        ConfigError: a candidate's score that is not a number.
+
+    >>> ones = torch.ones(1, dtype=torch.bool)
+    >>> score_gates(ones, SelectionSettings(), torch.tensor([1.0]), torch.tensor([6.5]))
     {'S_con below 5': tensor([True])}
     """
-    return {
-        f"{name} below {gate:g}": scores >= gate
-        for name, gate, scores in (
-            ("S_con", settings.concept_gate, s_con),
-            ("S_aes", settings.aesthetic_gate, s_aes),
-        )
-        if gate > 0
-    }
+    gates = {}
+    for name, gate, scores in (
+        ("S_con", settings.concept_gate, s_con),
+        ("S_aes", settings.aesthetic_gate, s_aes),
+    ):
+        if gate <= 0:
+            continue
+        unknown = int((candidates & scores.isnan()).sum())
+        if unknown:
+            raise ConfigError(
+                f"{unknown} candidates have no number for {name.lower()}: their features are "
+                "broken; embed the pool again with a sound scorer."
+            )
+        gates[f"{name} below {gate:g}"] = scores >= gate
+    return gates
+
+
+def eligible(
+    candidates: torch.Tensor,  # bool [n], images that may still be picked
+    gates: Mapping[str, torch.Tensor],  # bool [n] each, what passes
+) -> torch.Tensor:
+    """Candidates that pass every gate: bool [n]."""
+    for passed in gates.values():
+        candidates = candidates & passed
+    return candidates
 
 
 def among_the_best(
     scores: torch.Tensor,  # [n]
     candidates: torch.Tensor,  # bool [n], images that may be picked
     count: int,  # how many are the best
+    *,
+    features: torch.Tensor | None = None,  # [n, d], L2-normalised; for suppress_duplicates alone
+    suppress_duplicates: float = 0.0,
 ) -> dict[str, torch.Tensor]:
-    """The gate of a strategy that takes the best, or draws from them."""
+    """The gates of a strategy that takes the best, or draws from them: :func:`select_batch`'s."""
+    best = select_batch(
+        scores, candidates, count, features=features, suppress_duplicates=suppress_duplicates
+    )
     passed = torch.zeros_like(candidates)
-    passed[select_batch(scores, candidates, count)] = True
-    return {f"not of the best {count:,}": passed}
-
-
-def held_back(gates: Mapping[str, torch.Tensor], count: int) -> list[str]:
-    """What holds each of ``count`` images back, the first of the gates; empty where none does.
-
-    >>> held_back({"dark": torch.tensor([True, False]), "small": torch.tensor([True, False])}, 2)
-    ['', 'dark']
-    """
-    said = [""] * count
-    for words, passed in reversed(list(gates.items())):
-        said = [known if fine else words for known, fine in zip(said, passed.tolist(), strict=True)]
-    return said
+    passed[best] = True
+    gates = {f"not of the best {count:,}": passed}
+    if suppress_duplicates and features is not None:
+        like = (features @ features[best].T > suppress_duplicates).any(dim=1)
+        gates = {"like a picked one": passed | ~like, **gates}
+    return gates
 
 
 def select_batch(

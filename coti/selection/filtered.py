@@ -38,21 +38,22 @@ class Filtered(TopScored):
 
     def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
         """Another thing's name, and looks."""
+        named = pool.columns["score"] > 0
         return {
-            "another name fits better": pool.columns["score"] > 0,
-            **score_gates(_rules(pool), pool.columns["s_aes"], pool.columns["s_con"]),
+            "another name fits better": named,
+            **score_gates(
+                pool.candidates & named, _rules(pool), pool.columns["s_aes"], pool.columns["s_con"]
+            ),
         }
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Those that pass, in random order; fewer where fewer do."""
-        rules = pool.settings.selection
-        named = pool.candidates & (pool.columns["score"] > 0)
-        passed = eligible(named, _rules(pool), pool.columns["s_aes"], pool.columns["s_con"])
-        places = passed.nonzero().squeeze(1)
+        twins = pool.settings.selection.suppress_duplicates
+        places = eligible(pool.candidates, self.gates(pool)).nonzero().squeeze(1)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
         places = places[order]
-        if rules.suppress_duplicates:
-            return apart(places, pool.wanted, pool.features["pool"], rules.suppress_duplicates)
+        if twins:
+            return apart(places, pool.wanted, pool.features["pool"], twins)
         return places[: pool.wanted]
 
 

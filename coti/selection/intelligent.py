@@ -40,32 +40,26 @@ class Intelligent:
     def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
         """Both scores' own, and to be of the best B, or of the best ``spread``·B."""
         rules, columns = pool.settings.selection, pool.columns
-        passed = eligible(pool.candidates, rules, columns["s_aes"], columns["s_con"])
-        return {
-            **score_gates(rules, columns["s_aes"], columns["s_con"]),
-            **among_the_best(columns["score"], passed, round(rules.spread * pool.wanted)),
-        }
+        scores = score_gates(pool.candidates, rules, columns["s_aes"], columns["s_con"])
+        # Where B are drawn from more, the draw decides which of near duplicates is left out.
+        twins = rules.suppress_duplicates if rules.spread == 1 else 0.0
+        return scores | among_the_best(
+            columns["score"],
+            eligible(pool.candidates, scores),
+            round(rules.spread * pool.wanted),
+            features=pool.features["pool"] if twins else None,
+            suppress_duplicates=twins,
+        )
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """The best B, or B drawn at random from the best ``spread``·B."""
-        settings, spread, count = (
-            pool.settings.selection,
-            pool.settings.selection.spread,
-            pool.wanted,
-        )
-        twins = settings.suppress_duplicates
-        features = pool.features["pool"] if twins else None
-        best = select_batch(
-            pool.columns["score"],
-            eligible(pool.candidates, settings, pool.columns["s_aes"], pool.columns["s_con"]),
-            round(spread * count),
-            features=features,
-            suppress_duplicates=twins if spread == 1 else 0.0,
-        )
-        if spread == 1:
+        rules, count = pool.settings.selection, pool.wanted
+        passed = eligible(pool.candidates, self.gates(pool))
+        best = select_batch(pool.columns["score"], passed, round(rules.spread * count))
+        if rules.spread == 1:
             return best
         order = torch.randperm(len(best), generator=torch.Generator().manual_seed(seed))
-        if features is not None:
+        if rules.suppress_duplicates:
             # Of the batch alone: twins among the best spread·B, of which it is drawn, are no harm.
-            order = apart(order, count, features[best], twins)
+            order = apart(order, count, pool.features["pool"][best], rules.suppress_duplicates)
         return best[order[:count].sort().values]

@@ -95,8 +95,8 @@ class Strategy(Protocol):
     def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
         """What holds an image back, in a few words, and which images it lets pass: bool [n] each.
 
-        For whoever reads what was picked; the pool's columns hold ``score``. What passes all of
-        them and is not picked was merely not drawn.
+        The pool's columns hold ``score``. What is picked passes all of them; what passes them and
+        is not picked was merely not drawn (:mod:`coti.selection.outcomes`).
         """
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:

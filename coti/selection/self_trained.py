@@ -12,7 +12,7 @@ from coti.scores.self_training import self_trained, unreached
 from coti.selection.batch import eligible, score_gates
 from coti.selection.protocol import PoolView
 from coti.selection.top_scored import TopScored
-from coti.settings import RunSettings, SelectionSettings
+from coti.settings import RunSettings
 
 __all__ = ["SelfTrained"]
 
@@ -52,31 +52,22 @@ class SelfTrained(TopScored):
 
     def gates(self, pool: PoolView) -> Mapping[str, torch.Tensor]:
         """To be rather the concept than not, and looks."""
+        # The score has a part of S_con.
+        rules = replace(pool.settings.selection, concept_gate=0.0)
         return {
             "rather something else": _near(pool),
-            **score_gates(_rules(pool), pool.columns["s_aes"], pool.columns["s_con"]),
+            **score_gates(pool.candidates, rules, pool.columns["s_aes"], pool.columns["s_con"]),
         }
 
     def pick(self, pool: PoolView, seed: int) -> torch.Tensor:
         """Accepted images, drawn, best first."""
         score, count = pool.columns["score"], pool.wanted
-        passed = eligible(
-            pool.candidates & _near(pool),
-            _rules(pool),
-            pool.columns["s_aes"],
-            pool.columns["s_con"],
-        )
-        places = passed.nonzero().squeeze(1)
+        places = eligible(pool.candidates, self.gates(pool)).nonzero().squeeze(1)
         chance = torch.ones(len(places), dtype=torch.float64)
         if pool.generated is not None:
             chance[~unreached(pool.features["pool"][places], pool.generated)] = _REACHED
         drawn = places[_without_replacement(chance, count, seed)]
         return drawn[score[drawn].argsort(descending=True, stable=True)]
-
-
-def _rules(pool: PoolView) -> SelectionSettings:
-    """Without the gate of S_con, which the score has a part of."""
-    return replace(pool.settings.selection, concept_gate=0.0)
 
 
 def _near(pool: PoolView) -> torch.Tensor:

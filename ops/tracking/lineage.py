@@ -34,6 +34,7 @@ __all__ = [
     "judge_fingerprint",
     "negatives_fingerprint",
     "params_of",
+    "plain_values",
     "scorers_fingerprint",
     "ssl_judge_fingerprint",
     "tags_of",
@@ -148,16 +149,16 @@ def params_of(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> params_of({"strategy": "coti", "seed": 0, "train": {"max_steps": 9, "batch_size": 4}})
     {'strategy': 'coti', 'seed': 0, 'train.max_steps': 9, 'train.batch_size': 4}
     """
-    defaults = flat(_plain(asdict(RunSettings())))
+    defaults = flat(plain_values(asdict(RunSettings())))
     return {
         name: value
-        for name, value in flat(_plain(config)).items()
+        for name, value in flat(plain_values(config)).items()
         if name in ALWAYS or value != defaults.get(name)
     }
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As what a step is given: of JSON's types."""
+def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As what a step is given: of JSON's types, so no tuples."""
     found: dict[str, Any] = json.loads(json.dumps(config))
     return found
 

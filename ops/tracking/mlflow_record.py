@@ -8,7 +8,6 @@ artifacts, is as whole as an undisturbed one's.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from ops.tracking.killed_runs import has_ended, this_process
+from ops.tracking.lineage import plain_values
 from ops.tracking.tracker import Tracker, run_with, tag_is
 
 __all__ = ["SHA256_TAG", "RunRecord"]
@@ -114,8 +114,8 @@ class RunRecord:
         """All settings, nested, as the parent's :data:`RUN_FILE`; once."""
         if CONFIG_TAG in self.client.get_run(self.parent_id).data.tags:
             return
-        # As plain values: a YAML file has no tuples.
-        values = json.loads(json.dumps({"parameters": {"config": config}}))
+        # A YAML file has no tuples.
+        values = {"parameters": {"config": plain_values(config)}}
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         self.client.log_text(self.parent_id, text, RUN_FILE)
         self.set_tags(self.parent_id, {CONFIG_TAG: RUN_FILE})

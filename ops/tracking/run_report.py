@@ -11,7 +11,8 @@ from coti.core.image_set import ImageSet
 from coti.core.images import encode_png
 from coti.pool.pool_images import PoolImages
 from coti.report import Card
-from ops.tracking.selection_samples import KINDS, by_kind, sample
+from coti.selection.outcomes import OUTCOMES
+from ops.tracking.selection_samples import by_kind, sample
 
 __all__ = ["pngs_of", "quarantine_of", "rows_of", "selections_of"]
 
@@ -37,8 +38,8 @@ def selections_of(
     """``picked``, ``not_drawn``, ``held_back`` and ``candidates`` of a report; of the last cycles
     alone."""
     without = cycles - len(scores)
-    found: dict[str, Any] = {kind: [[] for _ in range(without)] for kind in KINDS}
-    found["candidates"] = [dict.fromkeys(KINDS, 0) for _ in range(without)]
+    found: dict[str, Any] = {kind: [[] for _ in range(without)] for kind in OUTCOMES}
+    found["candidates"] = [dict.fromkeys(OUTCOMES, 0) for _ in range(without)]
     for table, chosen in zip(scores, picked, strict=True):
         kinds = by_kind(table, chosen)
         found["candidates"].append({kind: len(rows) for kind, rows in kinds.items()})

@@ -7,28 +7,29 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-__all__ = ["KINDS", "SHOWN", "by_kind", "sample", "sheets"]
+from coti.selection.outcomes import OUTCOMES, outcome
+
+__all__ = ["SHOWN", "by_kind", "sample", "sheets"]
 
 SHOWN = 30
 """Most images of a kind."""
 _LINE = 16
 """Characters that stand below an image of a sheet."""
-KINDS = ("picked", "not_drawn", "held_back")
-"""What became of a candidate: it joined X_T; it passed and was not drawn; it did not pass."""
 
 
 def by_kind(scores: pd.DataFrame, picked: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each of :data:`KINDS`, best first, with a column ``reason``.
+    """The rows of each of ``OUTCOMES``, best first, with a column ``reason``.
 
     ``scores`` is the pool's table with ``candidate`` and ``held_back``, ``picked`` rows of it.
     """
     left = scores[scores["candidate"] & ~scores["id"].isin(picked["id"])]
-    passed = left["held_back"] == ""
-    return {
-        "picked": picked.assign(reason="picked"),
-        "not_drawn": left[passed].assign(reason="passed, not drawn"),
-        "held_back": left[~passed].assign(reason=left.loc[~passed, "held_back"]),
-    }
+    found = {}
+    for kind in OUTCOMES:
+        rows = picked if kind == "picked" else left
+        told = [outcome(held, kind == "picked") for held in rows["held_back"]]
+        reasons = rows.assign(reason=[reason for _, reason in told])
+        found[kind] = reasons[[each == kind for each, _ in told]]
+    return found
 
 
 def sample(rows: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def sample(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def sheets(scores: pd.DataFrame, picked: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
-    """Of each of :data:`KINDS` that there is: its name, ids and captions, the best picked ones and
+    """Of each of ``OUTCOMES`` that there is: its name, ids and captions, the best picked ones and
     a sample of the others."""
     found = []
     for kind, rows in by_kind(scores, picked).items():

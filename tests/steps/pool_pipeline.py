@@ -47,7 +47,7 @@ def pool_only(folder: str, shard: int, device: str) -> None:
     )
     fingerprint = fingerprint_pool(folder, rules)
     manifest, images, source = ingest_pool(folder, fingerprint, 32, ImageSettings(), rules)
-    accepted, quarantined, _, _ = validate_pool(
+    accepted, quarantined, *_ = validate_pool(
         *(manifest, images, source, ImageSettings(), rules, 1),
         last_profile(folder, fingerprint),
     )

@@ -73,7 +73,7 @@ def test_a_pool_goes_through_in_shards_and_is_held_against_its_last_version(tmp_
     assert any(line.startswith("mean width was 64 and is 3") for line in third["drift"])
 
     # A bit of every artifact was flipped since: none is read, and each step runs again by itself.
-    assert len(third["damaged"]) == 7
+    assert len(third["damaged"]) == 8
     for said in third["damaged"]:
         assert re.fullmatch(
             r"the artifact '\w+' of step '\w+' is not what was written \(.*\)", said

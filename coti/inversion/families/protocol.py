@@ -8,6 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
+from coti.core.errors import ModelError
+
 __all__ = [
     "Conditioning",
     "ModelFamily",
@@ -15,6 +17,7 @@ __all__ = [
     "Noising",
     "TextEncoderPart",
     "embedding_keys",
+    "takes_more_than_latents",
 ]
 
 
@@ -156,3 +159,11 @@ def embedding_keys(family: ModelFamily) -> tuple[str, ...]:
     ('clip_l', 'clip_g')
     """
     return tuple(part.key for part in family.text_encoders if part.key)
+
+
+def takes_more_than_latents(name: str, channels: int) -> ModelError:
+    """What is said of a model whose UNet takes more ``channels`` than latents have."""
+    return ModelError(
+        f"{name} takes {channels} latent channels: an inpainting or upscaling model; give a "
+        "text-to-image one."
+    )

@@ -9,7 +9,13 @@ import torch
 
 from coti.core.errors import ModelError
 from coti.inversion.families.noising import DiffusionNoising
-from coti.inversion.families.protocol import Conditioning, ModelPart, Noising, TextEncoderPart
+from coti.inversion.families.protocol import (
+    Conditioning,
+    ModelPart,
+    Noising,
+    TextEncoderPart,
+    takes_more_than_latents,
+)
 
 __all__ = ["NOISE", "TEXT", "UNET", "VAE", "StableDiffusion", "refuse_other_inputs"]
 
@@ -168,7 +174,4 @@ def refuse_other_inputs(shapes: Mapping[str, Sequence[int]], name: str) -> None:
     """Raise ModelError for a UNet that takes more than latents, such as a mask."""
     channels = shapes.get(_INPUT_KEY, [0, 4])[1]
     if channels != 4:
-        raise ModelError(
-            f"{name} takes {channels} latent channels: an inpainting or upscaling model; give a "
-            "text-to-image one."
-        )
+        raise takes_more_than_latents(name, channels)

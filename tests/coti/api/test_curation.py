@@ -43,7 +43,7 @@ def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
     assert reasons[f"z{paths[0].name}"].startswith("unusable (duplicate")
     assert reasons["tiny.png"].startswith("unusable (too_small")
     usable = set(reasons[[path.name for path in paths]])
-    assert usable <= {"chosen", "passed, not drawn", "rather something else"}
+    assert usable <= {"picked", "passed, not drawn", "rather something else"}
     assert found.verdict.facts["seeds"] == 10
     assert "seeds_given_back" not in found.verdict.facts
     kept = found.save("kept")

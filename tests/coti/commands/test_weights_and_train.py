@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from coti.commands.main import cli
 from coti.core.errors import EmbeddingError
+from coti.generation.own_settings import settings_of
 from coti.inversion.adapters.embedding import Embedding
 
 
@@ -32,11 +33,13 @@ def test_an_old_embedding_is_converted(tmp_path: Path) -> None:
 
 
 def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
-    """Two steps of the bundled model on the bundled seeds; a second call resumes and is done."""
+    """Two steps of the bundled model on the bundled seeds; a second call resumes and is done. The
+    file says how the run file generates."""
     run = tmp_path / "run.yaml"
     run.write_text(
         "parameters: {config: {concept: boot, seeds: s, pool: p, token: {placeholder_token: <b>, "
-        "initializer: foot}, train: {batch_size: 2, max_steps: 2, keep_latents_from: 0}}}"
+        "initializer: foot}, train: {batch_size: 2, max_steps: 2, keep_latents_from: 0}, "
+        "generation: {guidance_scale: 3.5}}}"
     )
     seeds = "assets/pools/ankle_boot/seeds"
     learned = tmp_path / "boot.safetensors"
@@ -47,6 +50,7 @@ def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
     before = learned.read_bytes()
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert learned.read_bytes() == before
+    assert settings_of([Embedding.load(learned)])[0].guidance_scale == 3.5
     assert (tmp_path / "kept" / "checkpoint.safetensors").is_file()
 
 

@@ -1,3 +1,5 @@
+"""How a run generates, in the file of what it learned."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -24,10 +26,12 @@ def test_a_file_says_how_its_run_generated(tmp_path: Path) -> None:
     """All that an image's pixels depend on; of how many images nothing."""
     path = with_settings(BARE, replace(OWN, cycle_images=999)).save(tmp_path / "boot.safetensors")
     found = Embedding.load(path)
-    assert settings_of([BARE, found]) == OWN
-    assert settings_of([BARE]) == GenerationSettings()
-    assert differ([found, with_settings(BARE, GenerationSettings())])
-    assert not differ([found, found, BARE])
+    assert settings_of([BARE, found]) == (OWN, found)
+    assert settings_of([BARE]) == (GenerationSettings(), None)
+    other = with_settings(BARE, replace(OWN, guidance_scale=3.0))
+    assert differ([found, other], {})
+    assert not differ([found, other], {"guidance_scale": 1.0})
+    assert not differ([found, found, BARE], {})
 
 
 @pytest.mark.parametrize(
@@ -35,4 +39,5 @@ def test_a_file_says_how_its_run_generated(tmp_path: Path) -> None:
 )
 def test_what_others_write_there_says_nothing(said: str) -> None:
     """Whatever it is."""
-    assert settings_of([replace(BARE, metadata={"coti_generation": said})]) == GenerationSettings()
+    silent = replace(BARE, metadata={"coti_generation": said})
+    assert settings_of([silent]) == (GenerationSettings(), None)

@@ -87,6 +87,7 @@ def cycle(number: int, **other: Any) -> dict[str, Any]:
         "kid_high": 0.08 / (number + 1),
         "r_precision": 0.45 + number / 10,
         "r_precision_candidates": 10,
+        "r_precision_chance": 0.1,
         "selection_precision": 0.96 if number else None,
         "seconds": 22.5 + number,
         "kid_train": 0.2 / (number + 1),

@@ -14,7 +14,7 @@ from coti.core.errors import ConfigError
 from coti.core.tensors import TensorBundle
 from coti.encoders.protocol import normalized
 from coti.selection import STRATEGIES, PoolView
-from coti.selection.batch import held_back
+from coti.selection.outcomes import held_back
 from coti.settings import RunSettings, SelectionSettings
 
 NAMES = ("text_top", "filtered", "nearest_to_seeds", "self_trained")
