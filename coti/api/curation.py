@@ -44,7 +44,7 @@ __all__ = ["Curation", "curate"]
 _REFUSED = {
     **NEVER_JUDGED,
     "token": "no word is learned here: coti.learn takes it",
-    "growth": "all is chosen in one pass",
+    "growth": "all is picked in one pass",
     "baseline_images": "count= says how many images to choose",
 }
 _SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
@@ -55,8 +55,8 @@ class Curation:
     """Which images of a pool to learn a concept from, and why the other ones not."""
 
     table: pd.DataFrame
-    """A row an input of the pool: the chosen ones best first, the other ones by score, then what
-    could not be used. Columns: ``order`` (1 is the best; missing where it was not chosen),
+    """A row an input of the pool: the picked ones best first, the other ones by score, then what
+    could not be used. Columns: ``order`` (1 is the best; missing where it was not picked),
     ``name``, ``place`` (in the pool as it was given, from 0), ``score`` (what the strategy ranks
     by), ``s_aes`` and ``s_con`` (Eq. 7 and 8, 0 to 10), ``reason``, ``caption``, ``format``,
     ``sha256``."""
@@ -66,32 +66,32 @@ class Curation:
     """What the pool was read from."""
 
     @property
-    def chosen(self) -> pd.DataFrame:
-        """The rows of what was chosen, best first."""
+    def picked(self) -> pd.DataFrame:
+        """The rows of what was picked, best first."""
         return self.table[self.table["order"].notna()]
 
     @property
     def names(self) -> list[str]:
-        """Names of what was chosen, best first."""
-        return [str(name) for name in self.chosen["name"]]
+        """Names of what was picked, best first."""
+        return [str(name) for name in self.picked["name"]]
 
     @property
     def places(self) -> list[int]:
         """Their places in the pool, from 0: ``[pool[place] for place in curation.places]``."""
-        return [int(place) for place in self.chosen["place"]]
+        return [int(place) for place in self.picked["place"]]
 
     def save(self, folder: str | Path) -> Path:
-        """Write the chosen images as they were found, and ``curation.csv``; whole or not at all.
+        """Write the picked images as they were found, and ``curation.csv``; whole or not at all.
 
         They are numbered, best first; a caption lies beside its image as a text file, as trainers
         of other adapters look for it.
 
         Raises:
             StoreError: ``folder`` holds something already.
-            PoolError: a chosen image has changed or gone since.
+            PoolError: a picked image has changed or gone since.
         """
         path = Path(folder)
-        rows = {str(row["name"]): row for row in self.chosen.to_dict("records")}
+        rows = {str(row["name"]): row for row in self.picked.to_dict("records")}
         with whole_folder(path) as part:
             for entry in self.source.entries():
                 row = rows.pop(entry.name, None)
@@ -189,7 +189,7 @@ def _as_judged(entry: Entry, sha256: str) -> bytes:
 
 
 def _changed(name: str, how: str) -> PoolError:
-    return PoolError(f"pool: {name} {how} since it was chosen: curate again; nothing is saved.")
+    return PoolError(f"pool: {name} {how} since it was picked: curate again; nothing is saved.")
 
 
 def _table(
@@ -203,11 +203,11 @@ def _table(
         scores[name] = math.nan if view is None else view.columns[name].tolist()
     gates = {} if view is None else strategy_of(view.settings).gates(view)
     scores["held"] = held_back(gates, len(ids))
-    chosen = {name: place for place, name in enumerate(training_set.selected, start=1)}
+    picked = {name: place for place, name in enumerate(training_set.selected, start=1)}
     known = manifest[["source", "caption", "format", "sha256", "id"]]
     table = known.rename(columns={"source": "name"}).join(scores, on="id")
     table["place"] = range(len(table))
-    table["order"] = table["id"].map(chosen).astype("Int64")
+    table["order"] = table["id"].map(picked).astype("Int64")
     unusable = manifest["status"] != ACCEPTED
     details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
     told = zip(table["held"].fillna(""), table["order"].notna(), strict=True)

@@ -1,4 +1,4 @@
-"""``coti.curate``: every input has its row and its reason, and what is chosen can be kept."""
+"""``coti.curate``: every input has its row and its reason, and what is picked can be kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEW = {"preset": "bundled", "aesthetic": {"steps": 5}}
 
 
 @pytest.mark.slow
-def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
+def test_every_input_has_its_reason_and_the_picked_files_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From any folder: byte for byte, captions beside them, and the table; over nothing.
@@ -37,8 +37,8 @@ def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
     monkeypatch.chdir(tmp_path)
     found = coti.curate(BOOTS / "seeds", "pool", concept="ankle boot", count=4, **FEW)
     assert sorted(found.table["place"]) == list(range(14))
-    assert found.chosen["order"].tolist() == [1, 2, 3, 4]
-    assert found.chosen["score"].is_monotonic_decreasing
+    assert found.picked["order"].tolist() == [1, 2, 3, 4]
+    assert found.picked["score"].is_monotonic_decreasing
     reasons = found.table.set_index("name")["reason"]
     assert reasons[f"z{paths[0].name}"].startswith("unusable (duplicate")
     assert reasons["tiny.png"].startswith("unusable (too_small")
@@ -59,7 +59,7 @@ def test_every_input_has_its_reason_and_the_chosen_files_are_kept(
 
     last = pool / found.names[-1]
     Image.new("L", (32, 32)).save(last)
-    says = rf"pool: {last.name} {{}} since it was chosen: curate again; nothing is saved"
+    says = rf"pool: {last.name} {{}} since it was picked: curate again; nothing is saved"
     with pytest.raises(PoolError, match=says.format("is another file")):
         found.save("again")
     last.unlink()
