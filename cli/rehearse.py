@@ -51,8 +51,8 @@ def rehearse(
       coti rehearse -c configs/sd15.yaml --random-weights --price 1.20
     """
     quiet_terminal()
-    from ops.rehearsal.rehearsal import on_device
-    from ops.rehearsal.rehearsal import rehearse as run
+    from ops.rehearsal.run_rehearsal import on_device
+    from ops.rehearsal.run_rehearsal import rehearse as run
     from ops.run_file import check_run_file
 
     quiet_terminal(again=True)

@@ -14,8 +14,8 @@ from coti.settings.from_yaml import read_run_file, read_yaml
 from ops.rehearsal.checks import check_inputs
 from ops.rehearsal.estimate import estimate
 from ops.rehearsal.measured import Measured
-from ops.rehearsal.random_weights import with_random_weights
 from ops.rehearsal.settings_json import settings_json
+from ops.rehearsal.stand_ins import with_random_weights
 from ops.rehearsal.units import units
 from tests.e2e.conftest import ROOT, Workspace
 

@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 
 from coti.core.errors import ConfigError, CotiError
 from coti.core.weights import hash_of
-from coti.encoders.random_weights import (
+from coti.encoders.random_encoders import (
     random_tensors,
     write_inception,
     write_open_clip,
     write_timm,
 )
-from coti.inversion.families.random_weights import reduced, write_random
+from coti.inversion.families.random_base_model import reduced, write_random
 from coti.inversion.families.registry import architectures
 from coti.settings import RunSettings
 from ops.rehearsal.counts import Sizes
@@ -72,7 +72,7 @@ def with_random_weights(
         settings: of a run file.
         folder: for the models and images, some gigabytes at full width.
         divisor: of the base model's width, as
-            :func:`coti.inversion.families.random_weights.reduced`; none: true width.
+            :func:`coti.inversion.families.random_base_model.reduced`; none: true width.
 
     Raises:
         ConfigError: the settings do not say which architecture the base model has.
