@@ -38,6 +38,8 @@ _PUBLISHED = {
 """Which of :func:`coti.inversion.families.registry.architectures` a hub's repository is."""
 _HEAD = (768, 1024, 128, 64, 16, 1)
 """Widths of LAION's head."""
+_REDUCED = 64
+"""Pixels of a side that a base model of less width than its own has."""
 _SIDE = 640
 """Pixels of a noise image."""
 _FILES = {"seeds": 10, "pool": 64, "references": 32}
@@ -99,7 +101,7 @@ def _base(
             f"model.base_model: of which architecture {weights.name} is, is not known here: set "
             f"model.config to one of {', '.join(architectures())}."
         )
-    place = write_random(reduced(name, divisor) if divisor else name, folder / "base")
+    place = write_random(reduced(name, divisor, _REDUCED) if divisor else name, folder / "base")
     model = replace(settings.model, base_model=str(place), revision=None, sha256=None, config=None)
     return replace(settings, model=model)
 
