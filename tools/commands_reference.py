@@ -62,8 +62,8 @@ JSON = {
     "rehearse": "`would_run`; `problems`, `notes`, `unchecked`: lists of sentences; `estimate`, "
     "null where the checks said enough: `seconds` and `processor`, `steps` (a list of `step`, "
     "`times`, `seconds` with `low`, `expected`, `high`, `peak`, `gpu`, `written`), `sizes`, "
-    "`images`, `peak`, `gpu`, `store`, `tracking`, `outputs`; `batch_bytes`, `device`, `price_per_hour`, "
-    "`money`, `rehearsal_seconds`",
+    "`images`, `peak`, `gpu`, `store`, `tracking`, `outputs`; `batch_bytes`, `device`, "
+    "`price_per_hour`, `money`, `rehearsal_seconds`",
     "retrain": "a list: `concept`, `action` (`unchanged`, `promoted`, `challenger`, `failed`), "
     "`reason`, `changed`, `version`, `metrics`, `champion` (metrics of the one before), `run_id`; "
     "with `--dry-run` `file`, `changed`",
