@@ -88,7 +88,7 @@ def compared(name: str, changes: list[str]) -> dict[str, Any]:
     """A run's rehearsal beside the run."""
     import yaml
 
-    from ops.rehearsal.rehearsal import rehearse
+    from ops.rehearsal.run_rehearsal import rehearse
     from ops.rehearsal.throw_away import throw_away_folder
     from ops.run_file import check_run_file
 

@@ -23,7 +23,7 @@ from benchmarks.result import machine, say, table
 from coti.core.out_of_memory import GIB
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import load_text_to_image
-from coti.inversion.families.random_weights import networks, write_random
+from coti.inversion.families.random_base_model import networks, write_random
 from coti.inversion.families.registry import architectures
 from coti.inversion.latents import encode_latents
 from coti.inversion.memory import weight_bytes

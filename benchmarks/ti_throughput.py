@@ -43,7 +43,7 @@ from coti.core.images import encode_png
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image, training_attention
 from coti.inversion.batches import BatchPlan
-from coti.inversion.families.random_weights import write_random
+from coti.inversion.families.random_base_model import write_random
 from coti.inversion.latents import encode_latents
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.prompt_encoder import PromptEncoder

@@ -8,6 +8,7 @@ import click
 
 from cli.text_table import print_table
 from coti.commands.json_output import json_option, print_json
+from coti.commands.number_types import FiniteRange
 from ops.quiet import quiet_terminal
 
 __all__ = ["rehearse"]
@@ -29,7 +30,7 @@ __all__ = ["rehearse"]
 @click.option("--device", help="Instead of the file's model.device: auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--price",
-    type=click.FloatRange(0, 1e6),
+    type=FiniteRange(0, 1e6),
     metavar="PER_HOUR",
     help="Of an hour of this machine, to say what the run costs.",
 )
@@ -51,8 +52,8 @@ def rehearse(
       coti rehearse -c configs/sd15.yaml --random-weights --price 1.20
     """
     quiet_terminal()
-    from ops.rehearsal.rehearsal import on_device
-    from ops.rehearsal.rehearsal import rehearse as run
+    from ops.rehearsal.run_rehearsal import on_device
+    from ops.rehearsal.run_rehearsal import rehearse as run
     from ops.run_file import check_run_file
 
     quiet_terminal(again=True)

@@ -217,7 +217,7 @@ def _batch_bytes(settings: RunSettings, watch: Any) -> float | None:
         )
         with watch.most() as most:
             train_cycle(model, images, None, start, own, settings.schedule, None, 0)
-        peaks.append(most.gpu or most.main)
+        peaks.append(int(most.gpu or most.main))
     return max(0.0, (peaks[1] - peaks[0]) / (batch - 1))
 
 

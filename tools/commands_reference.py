@@ -59,6 +59,11 @@ JSON = {
     "`r_precision`, `phi_ref`, `run`",
     "registry show": "`concept`, `version`, `aliases`, `metrics`, `run`, `source`, `tags`; "
     "`audit`: a list of `time`, `action`, `version`, `previous`, `who`, `why`, `verdict`",
+    "rehearse": "`would_run`; `problems`, `notes`, `unchecked`: lists of sentences; `estimate`, "
+    "null where the checks said enough: `seconds` and `processor`, `steps` (a list of `step`, "
+    "`times`, `seconds` with `low`, `expected`, `high`, `peak`, `gpu`, `written`), `sizes`, "
+    "`images`, `peak`, `gpu`, `store`, `tracking`, `outputs`; `batch_bytes`, `device`, "
+    "`price_per_hour`, `money`, `rehearsal_seconds`",
     "retrain": "a list: `concept`, `action` (`unchanged`, `promoted`, `challenger`, `failed`), "
     "`reason`, `changed`, `version`, `metrics`, `champion` (metrics of the one before), `run_id`; "
     "with `--dry-run` `file`, `changed`",

@@ -16,7 +16,7 @@ from typing import Any
 from coti.settings import RunSettings
 from ops.rehearsal.counts import Sizes
 from ops.rehearsal.measured import Measured, Run, Step
-from ops.rehearsal.memory import peaks
+from ops.rehearsal.peak_memory import peaks
 from ops.rehearsal.rates import Rate, rates_of
 from ops.rehearsal.units import Units, generated_images, units
 

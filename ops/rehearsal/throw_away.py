@@ -26,7 +26,7 @@ __all__ = ["RehearsalError", "rehearsed", "throw_away_folder"]
 _CODE = ("cli", "configs", "coti", "materializers", "ops", "pipelines", "steps")
 _OURS = (".git", ".venv", ".zen", ".coti")
 """What is the user's and no part of a run's input."""
-_SECONDS = 3.0
+_SECONDS = 1.5
 """That more of one kind of work may take, once the least of all is done."""
 _FOREIGN = ("ZENML_", "MLFLOW_TRACKING_")
 """Variables that lead to the user's stack."""

@@ -14,8 +14,8 @@ from coti.settings.from_yaml import read_run_file, read_yaml
 from ops.rehearsal.checks import check_inputs
 from ops.rehearsal.estimate import estimate
 from ops.rehearsal.measured import Measured
-from ops.rehearsal.random_weights import with_random_weights
 from ops.rehearsal.settings_json import settings_json
+from ops.rehearsal.stand_ins import with_random_weights
 from ops.rehearsal.units import units
 from tests.e2e.conftest import ROOT, Workspace
 
@@ -28,6 +28,7 @@ BUNDLED = (
     *("evaluation.judge=assets/models/judge", "evaluation.judge_pretrained=null"),
     *("evaluation.ssl_judge=assets/models/ssl_judge", "evaluation.ssl_judge_pretrained=null"),
     *("evaluation.inception=null", "train.batch_size=2", "generation.batch_size=2"),
+    *("generation.guidance_scale=1.0", "evaluation.authors_r_precision=false"),
 )
 """The real scorers are tested by themselves; each takes half a minute to make."""
 
@@ -66,10 +67,9 @@ def test_every_step_of_a_run_is_rehearsed_and_the_whole_follows(
         planned = [each.step for each in units(run.settings, run.sizes)]
         assert sorted(step.name for step in run.steps) == sorted(planned)
         assert all(step.seconds > 0 and step.peak > 0 for step in run.steps)
-    assert measured.runs[1].sizes.inputs >= measured.runs[0].sizes.inputs  # more on a fast machine
     total = estimate(found.settings, whole, measured)
     seconds = {row.step: row.seconds for row in total.steps}
     assert seconds["train_cycle"].expected > 0.5 * total.seconds.expected
     assert seconds["train_cycle"].low < seconds["train_cycle"].expected  # φ may end it earlier
     assert total.peak > 500 << 20
-    assert measured.device["resolution"] == 128
+    assert measured.device["resolution"] == 64

@@ -21,7 +21,7 @@ from coti.core.weights import hash_of
 from coti.encoders.inception import InceptionEncoder
 from coti.experiments.experiment_run import ExperimentResult, run_experiment
 from coti.inversion.families.configurations import write_configs
-from coti.inversion.families.random_weights import reduced, write_random
+from coti.inversion.families.random_base_model import reduced, write_random
 from coti.inversion.families.registry import architectures
 from coti.loop.plan import effective, first_batch
 from coti.metrics.judge import candidate_captions, images_needed, shortfalls

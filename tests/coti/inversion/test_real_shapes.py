@@ -17,7 +17,7 @@ from coti.core.quiet_libraries import quiet_libraries
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.inversion.families.configurations import write_configs
-from coti.inversion.families.random_weights import reduced, write_random
+from coti.inversion.families.random_base_model import reduced, write_random
 from coti.inversion.families.registry import architectures, recognise
 from coti.inversion.loss import DenoisingLoss
 from coti.inversion.prompt_encoder import PromptEncoder

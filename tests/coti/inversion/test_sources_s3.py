@@ -14,7 +14,7 @@ import torch
 from coti.core.errors import ModelError
 from coti.core.weights import hash_of
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
-from coti.inversion.families.random_weights import reduced, write_random
+from coti.inversion.families.random_base_model import reduced, write_random
 from coti.settings import ModelSettings
 from tests.coti.inversion.ldm import write_single_file
 from tests.coti.pool.s3_server import ACCESS, SECRET, Proxy, client, s3_server

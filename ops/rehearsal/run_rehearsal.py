@@ -19,7 +19,7 @@ from ops.rehearsal.checks import check_inputs, check_place
 from ops.rehearsal.counts import Sizes
 from ops.rehearsal.estimate import estimate
 from ops.rehearsal.measured import Measured
-from ops.rehearsal.random_weights import StandIns, with_random_weights
+from ops.rehearsal.stand_ins import StandIns, with_random_weights
 from ops.rehearsal.throw_away import RehearsalError, rehearsed, throw_away_folder
 from ops.stack.locations import ROOT
 

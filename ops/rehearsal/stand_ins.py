@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 
 from coti.core.errors import ConfigError, CotiError
 from coti.core.weights import hash_of
-from coti.encoders.random_weights import (
+from coti.encoders.random_encoders import (
     random_tensors,
     write_inception,
     write_open_clip,
     write_timm,
 )
-from coti.inversion.families.random_weights import reduced, write_random
+from coti.inversion.families.random_base_model import reduced, write_random
 from coti.inversion.families.registry import architectures
 from coti.settings import RunSettings
 from ops.rehearsal.counts import Sizes
@@ -38,6 +38,8 @@ _PUBLISHED = {
 """Which of :func:`coti.inversion.families.registry.architectures` a hub's repository is."""
 _HEAD = (768, 1024, 128, 64, 16, 1)
 """Widths of LAION's head."""
+_REDUCED = 64
+"""Pixels of a side that a base model of less width than its own has."""
 _SIDE = 640
 """Pixels of a noise image."""
 _FILES = {"seeds": 10, "pool": 64, "references": 32}
@@ -72,7 +74,7 @@ def with_random_weights(
         settings: of a run file.
         folder: for the models and images, some gigabytes at full width.
         divisor: of the base model's width, as
-            :func:`coti.inversion.families.random_weights.reduced`; none: true width.
+            :func:`coti.inversion.families.random_base_model.reduced`; none: true width.
 
     Raises:
         ConfigError: the settings do not say which architecture the base model has.
@@ -99,7 +101,7 @@ def _base(
             f"model.base_model: of which architecture {weights.name} is, is not known here: set "
             f"model.config to one of {', '.join(architectures())}."
         )
-    place = write_random(reduced(name, divisor) if divisor else name, folder / "base")
+    place = write_random(reduced(name, divisor, _REDUCED) if divisor else name, folder / "base")
     model = replace(settings.model, base_model=str(place), revision=None, sha256=None, config=None)
     return replace(settings, model=model)
 
