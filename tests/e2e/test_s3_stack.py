@@ -159,7 +159,7 @@ def test_mlflows_files_lie_in_the_bucket_too(space: Workspace, server: str) -> N
     found = client(server).list_objects_v2(Bucket=BUCKET, Prefix="runs/mlflow/ankle-boot/")
     names = [item["Key"] for item in found["Contents"]]
     assert any(name.endswith("embedding/learned_embeds.safetensors") for name in names)
-    assert any("/images/samples" in name for name in names)
+    assert any("/images/all cycles~samples" in name for name in names)
     out = space.root / "exported"
     done = space.command("coti", "registry", "export", "ankle boot", "1", "--output", str(out))
     assert done.returncode == 0, done.stderr

@@ -94,10 +94,10 @@ def test_a_registry_outlives_its_server_and_its_database(
     assert sum(name.endswith("/embedding/learned_embeds.safetensors") for name in names) == 2
     assert all(name.startswith("mlflow/") for name in names)
     assert {(name.split("+")[0], grey) for name, grey, _ in before["images"]} == {
-        ("images/samples", 100),
-        ("images/samples", 200),
+        ("images/all cycles~samples", 100),
+        ("images/all cycles~samples", 200),
     }
-    assert sum("/images/samples" in name and name.endswith(".png") for name in names) == 2
+    assert sum("/images/all cycles~samples" in name and name.endswith(".png") for name in names) == 2
 
     _backup_and_restore(settings["COTI_DB_HOST"], tmp_path, settings["MLFLOW_S3_ENDPOINT_URL"])
     again = {**settings, "COTI_DB_NAME": "restored"}
