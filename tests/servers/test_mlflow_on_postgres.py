@@ -97,7 +97,8 @@ def test_a_registry_outlives_its_server_and_its_database(
         ("images/all cycles~samples", 100),
         ("images/all cycles~samples", 200),
     }
-    assert sum("/images/all cycles~samples" in name and name.endswith(".png") for name in names) == 2
+    images = [name for name in names if "/images/all cycles~samples" in name]
+    assert sum(name.endswith(".png") for name in images) == 2
 
     _backup_and_restore(settings["COTI_DB_HOST"], tmp_path, settings["MLFLOW_S3_ENDPOINT_URL"])
     again = {**settings, "COTI_DB_NAME": "restored"}
