@@ -26,7 +26,7 @@ parameters:
     token:
       placeholder_token: {token}  # the new word
       initializer: {initializer}  # where it starts: one token of the model, near the concept
-    # Images become squares: crop cuts, around a focus; pad keeps them whole.
+    # How images become squares (crop cuts around a focus, pad keeps them whole).
     # images:
     #   fit: crop
     #   focus: top

@@ -31,11 +31,12 @@ def test_what_a_pool_was(capsys: pytest.CaptureFixture[str]) -> None:
     counts = {"accepted": 5, "quarantined": 2, "truncated": 2}
     source = {"source": "my/pool", "kind": "folder", "notes": ["a.csv: read as GBK"]}
     drift = ["mean width was 640 and is 64"]
-    announce_pool(source, {"counts": counts, "drift": drift}, ["no FID: too few references"])
+    said = {"counts": counts, "drift": drift}
+    announce_pool(source, said, "1 loses much", ["no FID: too few references"])
     first, *others = capsys.readouterr().out.splitlines()
     assert first.split(maxsplit=1)[1] == (
         "my/pool (folder): 7 inputs = 5 accepted + 2 quarantined (truncated 2)"
     )
     assert [line.strip() for line in others] == [
-        "a.csv: read as GBK", *drift, "no FID: too few references"
-    ]  # fmt: skip
+        *("a.csv: read as GBK", *drift, "1 loses much", "no FID: too few references")
+    ]
