@@ -28,7 +28,8 @@ def by_kind(scores: pd.DataFrame, picked: pd.DataFrame) -> dict[str, pd.DataFram
         rows = picked if kind == "picked" else left
         told = [outcome(held, kind == "picked") for held in rows["held_back"]]
         reasons = rows.assign(reason=[reason for _, reason in told])
-        found[kind] = reasons[[each == kind for each, _ in told]]
+        # An empty list would be one of no columns.
+        found[kind] = reasons[np.array([each == kind for each, _ in told], dtype=bool)]
     return found
 
 

@@ -44,3 +44,6 @@ def test_few_or_none_are_shown_whole() -> None:
         "held_back": (["p004"], "5.0 / 5.0\nS_aes below 6"),
     }
     assert [name for name, _, _ in sheets(scores, scores)] == ["picked"]
+    # Of the whole pool, or of nothing, each kind still has the table's columns.
+    for kinds in (by_kind(scores, scores), by_kind(scores, scores.head(0))):
+        assert all(list(rows.columns) == [*scores.columns, "reason"] for rows in kinds.values())
