@@ -23,6 +23,7 @@ _STATIONS = (
     "dataset",
     "experiments",
     "report",
+    "ranking",
     "api",
 )
 ORDER = (

@@ -32,6 +32,7 @@ COMMANDS = {
     "generate": ("coti.commands.generate", "generate"),
     "init": ("coti.commands.init", "init"),
     "pool": ("coti.commands.pool", "pool"),
+    "rank": ("coti.commands.rank", "rank"),
     "run": ("coti.commands.run_pipeline", "run"),
     "train": ("coti.commands.train_alone", "train"),
     "weights": ("coti.commands.weight_files", "weights"),

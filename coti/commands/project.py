@@ -70,6 +70,11 @@ class Tracking(Protocol):
     ) -> str:
         """Keep an evaluation; returns its run's id."""
 
+    def record_ranking(
+        self, concept: str, rows: Sequence[Mapping[str, Any]], files: Sequence[Path]
+    ) -> str:
+        """Keep a ranking, each checkpoint a logged model with its metrics; its run's id."""
+
 
 class Project:
     """The wheel alone; the repository's ``cli.commands`` overrides what ZenML and MLflow can do."""

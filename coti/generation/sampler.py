@@ -17,7 +17,7 @@ from coti.core.out_of_memory import out_of_memory_at
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
 from coti.core.work import working
-from coti.inversion.adapters.protocol import Adapter
+from coti.inversion.adapters.protocol import Applicable
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.families.protocol import Conditioning
 from coti.inversion.latents import decode_latents
@@ -93,7 +93,7 @@ def make_solver(model: TextToImageModel, settings: GenerationSettings) -> Any:
 def generate(
     model: TextToImageModel,
     prompts: Sequence[str],  # one an image
-    adapters: Sequence[Adapter],  # whose tokens the prompts may hold
+    adapters: Sequence[Applicable],  # whose tokens the prompts may hold
     settings: GenerationSettings,
     seed: int,
     noise: torch.Tensor | None = None,  # float32 [n, channels, h, w] to start from
@@ -170,7 +170,7 @@ class _Text:
 def _encode(
     model: TextToImageModel,
     prompts: Sequence[str],
-    adapters: Sequence[Adapter],
+    adapters: Sequence[Applicable],
     negative_prompt: str,
 ) -> _Text:
     given = [token for adapter in adapters for token in adapter.tokens]

@@ -12,7 +12,7 @@ from coti.encoders.protocol import ImageEncoder, normalized
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latents import decode_latents, encode_latents
 from coti.loop.training_set import TrainingSet
-from coti.metrics.likeness import nearest, share_above, spread
+from coti.metrics.likeness import nearest, share_above, share_of_copies, spread
 from coti.scores.features_to_scores import rows_of
 from coti.scores.self_training import evidence, self_trained
 
@@ -72,11 +72,9 @@ def generation_facts(
     if others:
         rest = nearest(rows_of(features, others), shown)
         facts["generated_like_training"] = share_above(near, rest)
-    if len(shown) >= 2:
-        own = nearest(shown, shown, others=True)
-        if len(generated) >= 2:
-            facts["variety"] = spread(generated) / max(spread(shown), 1e-6)
-            facts["memorised"] = float((near > own.amax()).double().mean())
+    if len(shown) >= 2 and len(generated) >= 2:
+        facts["variety"] = spread(generated) / max(spread(shown), 1e-6)
+        facts["memorised"] = share_of_copies(generated, shown)
     return facts
 
 

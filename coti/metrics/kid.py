@@ -9,7 +9,7 @@ import torch
 from coti.core.errors import MetricError
 from coti.metrics.frechet import check_features
 
-__all__ = ["KID", "kid", "polynomial_mmd"]
+__all__ = ["KID", "cubic_kernel", "kid", "polynomial_mmd"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def polynomial_mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
     """
     check_features(2, features_a=features_a, features_b=features_b)
     a, b = features_a.double(), features_b.double()
-    return float(_off_diagonal_mean(_kernel(a, a)) + _off_diagonal_mean(_kernel(b, b))) - 2 * float(
-        _kernel(a, b).mean()
-    )
+    return float(
+        _off_diagonal_mean(cubic_kernel(a, a)) + _off_diagonal_mean(cubic_kernel(b, b))
+    ) - 2 * float(cubic_kernel(a, b).mean())
 
 
 def kid(
@@ -72,7 +72,8 @@ def kid(
     return KID(float(values.mean()), low, high)
 
 
-def _kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def cubic_kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """``(x·y/d + 1)³`` of all rows [n, d] with all rows [m, d]: [n, m]."""
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["nearest", "share_above", "spread"]
+__all__ = ["nearest", "share_above", "share_of_copies", "spread"]
 
 _BLOCK = 8192
 
@@ -41,6 +41,16 @@ def share_above(values: torch.Tensor, than: torch.Tensor) -> float:
     below = torch.searchsorted(ordered, values)
     up_to = torch.searchsorted(ordered, values, right=True)
     return float((below + up_to).double().mean() / (2 * len(than)))
+
+
+def share_of_copies(generated: torch.Tensor, shown: torch.Tensor) -> float:
+    """Share of generations nearer to an image that was shown than any two of these are: 0 to 1.
+
+    Of L2-normalised features [m, d] and [k, d], m ≥ 1 and k ≥ 2. Images that were shown twice are
+    as near to each other as can be, and hide every copy: leave the second one out.
+    """
+    apart = nearest(shown, shown, others=True).amax()
+    return float((nearest(generated, shown) > apart).double().mean())
 
 
 def spread(features: torch.Tensor) -> float:

@@ -35,9 +35,10 @@ from coti.report.formats import (
 from coti.selection.outcomes import OUTCOMES
 from coti.settings.run import flat
 
-__all__ = ["Card", "RunReport", "write_report"]
+__all__ = ["TEMPLATES", "Card", "RunReport", "embedded_image", "write_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+"""The pages' templates, style and script."""
 CARD_SIDE, SAMPLE_SIDE = 112, 160
 """Longest side, in pixels, to which cards and samples are scaled down for the page."""
 
@@ -264,8 +265,11 @@ def _cards(cards: Sequence[Card], most: int) -> list[tuple[Card, dict[str, Any]]
 
 
 def _image(data: bytes, longest: int) -> dict[str, Any]:
-    """An image decoded and encoded anew, small, without metadata: data URI and size."""
-    image = read_image(data)
+    return embedded_image(read_image(data), longest)
+
+
+def embedded_image(image: Image.Image, longest: int) -> dict[str, Any]:
+    """As a page takes it: small, encoded anew without metadata, ``uri`` and whether ``small``."""
     if max(image.size) > longest:
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     clean = Image.new("RGB", image.size)

@@ -12,11 +12,42 @@ import torch
 from coti.inversion.base_model import TextToImageModel
 from coti.settings import TokenSettings
 
-__all__ = ["Adapter"]
+__all__ = ["Adapter", "Applicable"]
 
 
-class Adapter(Protocol):
-    """A value: small tensors on the CPU, and how a model uses them.
+class Applicable(Protocol):
+    """What generation asks: small tensors on the CPU, and how a model uses them.
+
+    ``parts`` of its methods are copies of :attr:`parts` on the device.
+    """
+
+    @property
+    def parts(self) -> tuple[torch.Tensor, ...]:
+        """The tensors that the trainer trains; none of something that is only applied."""
+        ...
+
+    def check_fits(self, model: TextToImageModel, source: str | None = None) -> None:
+        """Raise EmbeddingError where it is another model's; ``source``: what the user gave."""
+        ...
+
+    @property
+    def tokens(self) -> Mapping[str, int]:
+        """Tokens that it adds to the vocabulary, each with its number of vectors; may be none."""
+        ...
+
+    def token_vectors(self, parts: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The vectors of :attr:`tokens`: [all vectors, width] a text encoder; else nothing."""
+        ...
+
+    def applied(
+        self, model: TextToImageModel, parts: Sequence[torch.Tensor]
+    ) -> AbstractContextManager[None]:
+        """Inside, the model's text encoders and UNet work with the adapter."""
+        ...
+
+
+class Adapter(Applicable, Protocol):
+    """A value that can be trained beside the frozen model.
 
     The trainer copies :attr:`parts` to the device, trains the copies, and makes the adapter that it
     returns with :meth:`with_parts`. In between, and in generation, the copies are what a method's
@@ -58,27 +89,8 @@ class Adapter(Protocol):
         """The same adapter with other tensors, copied to the CPU, and more metadata."""
         ...
 
-    def check_fits(self, model: TextToImageModel, source: str | None = None) -> None:
-        """Raise EmbeddingError where it is another model's; ``source``: what the user gave."""
-        ...
-
     def constraint(
         self, model: TextToImageModel, settings: TokenSettings
     ) -> Callable[[Sequence[torch.Tensor]], None]:
         """What is done to the parts, in place, after every optimizer step."""
-        ...
-
-    @property
-    def tokens(self) -> Mapping[str, int]:
-        """Tokens that it adds to the vocabulary, each with its number of vectors; may be none."""
-        ...
-
-    def token_vectors(self, parts: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """The vectors of :attr:`tokens`: [all vectors, width] a text encoder; else nothing."""
-        ...
-
-    def applied(
-        self, model: TextToImageModel, parts: Sequence[torch.Tensor]
-    ) -> AbstractContextManager[None]:
-        """Inside, the model's text encoders and UNet work with the adapter."""
         ...
