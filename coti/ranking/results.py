@@ -55,7 +55,8 @@ COLUMNS = (
             "kernel distance (squared MMD) to images that nothing was trained on",
             _distance("to_references"), 4),
     _Column("distance_to_training", "to training set ↓",
-            "the same to the images that were trained on: near is learned, too near is copied",
+            "kernel distance to the images that were trained on: near is learned, too near is "
+            "copied",
             _distance("to_training"), 4),
     _Column("precision", "precision ↑", "share of images as near to the compared ones as these are "
             "to each other: fidelity", lambda row: row.precision),

@@ -14,6 +14,7 @@ from ops.registry.embedding_registry import EmbeddingRegistry, registered_concep
 from ops.registry.lease import hold
 from ops.tracking.evaluation_record import record_evaluation
 from ops.tracking.mlflow_record import RunRecord
+from ops.tracking.ranking_record import record_ranking
 from ops.tracking.tracked_embeddings import FILE, cycle_embedding, cycle_runs, parent_run
 from ops.tracking.tracker import Tracker
 from tests.adversary.bit_flips import flipped
@@ -154,3 +155,25 @@ def test_an_evaluation_is_tracked(tracker: Tracker, tmp_path: Path) -> None:
     assert sorted(each.data.params["label"] for each in nested) == ["<ankle-boot>", "foot"]
     history = client.get_metric_history(nested[0].info.run_id, "reconstruction")
     assert [metric.step for metric in history] == [0, 1]
+
+
+def test_a_ranking_is_tracked(tracker: Tracker, tmp_path: Path) -> None:
+    """A run with the files; each checkpoint a logged model with its numbers, and no more."""
+    page = tmp_path / "rank.html"
+    page.write_text("<p>")
+    rows = [
+        {"label": label, "kind": "LoRA", "file": label, "place": place, "coverage": coverage}
+        for place, (label, coverage) in enumerate([("a/last", 0.5), ("b/last", None)], start=1)
+    ]
+    identity = record_ranking(tracker, "ankle boot", rows, [page])
+    client = tracker.client
+    run = client.get_run(identity)
+    assert run.info.status == "FINISHED"
+    assert [file.path for file in client.list_artifacts(identity)] == ["rank.html"]
+    models = client.search_logged_models([run.info.experiment_id])
+    found = {each.name: each for each in models if each.source_run_id == identity}
+    assert sorted(found) == ["a-last", "b-last"]
+    first = {metric.key: metric.value for metric in found["a-last"].metrics or []}
+    assert first == {"place": 1.0, "coverage": 0.5}
+    assert found["b-last"].params["file"] == "b/last"
+    assert str(found["b-last"].status) == "READY"

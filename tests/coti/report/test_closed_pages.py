@@ -13,14 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coti.loop.verdict import Verdict
+from coti.metrics.paired_distance import kernel_distance
 from coti.pool.manifest import to_frame
 from coti.pool.pool_images import ImageWriter, PoolImages
 from coti.pool.pool_report import render_report
 from coti.pool.validation import Validation, validate
+from coti.ranking.checkpoints import Checkpoint
+from coti.ranking.rank import Ranked, Ranking
+from coti.ranking.results import write_page
 from coti.report import Card, RunReport, write_report
 from coti.settings import PoolSettings
 from tests.coti.report.test_report import Page, cycle, png
@@ -96,7 +101,16 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
     )
     page = write_report(run, folder / "run.html").read_text(encoding="utf-8")
     pool = render_report(text, text, judged, pool_images(), [text])
-    return {"run": page, "pool": pool}
+    ranked = write_page(ranking_of(text), folder / "rank.html", text, [text])
+    return {"run": page, "pool": pool, "rank": ranked.read_text(encoding="utf-8")}
+
+
+def ranking_of(text: str) -> Ranking:
+    """Of one checkpoint that is called so."""
+    far = kernel_distance(torch.eye(3), torch.ones(2, 3))
+    checkpoint = Checkpoint(text, "LoRA", Path("x"))
+    images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    return Ranking((Ranked(checkpoint, images, far, far, 0.5, 0.5, 0.1, 0.9, 0.1),))
 
 
 def shape(html: str) -> list[tuple[str, list[str]]]:
