@@ -53,6 +53,8 @@ JSON = {
     "pool check": "`pool`, `kind`, `counts` (`accepted`, `quarantined`, each reason), `version`, "
     "`notes`, `problem`, `report`",
     "pool diff": "`added`, `removed`, `changed`, `recaptioned`, `judged`: names of inputs",
+    "rank": "`best`, `sentence`; `rows`: a checkpoint each, best first, with the keys of `rank.csv`; "
+    "`table`, `page`; `mlflow_run`",
     "registry compare": "`concept`; `versions`: two of `version`, `aliases`, `metrics`, `run`, "
     "`source`; `unlike`: what was measured otherwise, empty where they may be compared",
     "registry list": "a list, the newest first: `concept`, `version`, `aliases`, `fd_judge`, "

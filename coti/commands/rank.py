@@ -19,7 +19,7 @@ from coti.settings.presets import PRESETS
 if TYPE_CHECKING:
     from coti.commands.project import EmbeddingSource
     from coti.core.fitting import Fit
-    from coti.ranking.checkpoints import Checkpoint
+    from coti.ranking.checkpoint_kinds import Checkpoint
 
 __all__ = ["rank"]
 
@@ -112,9 +112,9 @@ def rank(
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.loop.load_models import load_judge, load_ssl_judge, loader
     from coti.pool.chosen_images import read_chosen_images
-    from coti.ranking.checkpoints import with_samples
-    from coti.ranking.rank import GENERAL_PROMPTS, Judges, Protocol
-    from coti.ranking.rank import rank as ranked
+    from coti.ranking.checkpoint_kinds import with_samples
+    from coti.ranking.ranking import GENERAL_PROMPTS, Judges, Protocol
+    from coti.ranking.ranking import rank as ranked
     from coti.ranking.results import lines_of, rows_of, write_csv, write_page
     from coti.settings.from_yaml import parse_settings
     from coti.settings.presets import preset_for
@@ -217,7 +217,7 @@ def _found(
 ) -> tuple[list[Checkpoint], list[EmbeddingSource]]:
     """The checkpoints, and of those that are embeddings what is known of where they came from."""
     from coti.commands.embedding_sources import find_embeddings, variants_of
-    from coti.ranking.checkpoints import Checkpoint, lora_checkpoint, told_apart
+    from coti.ranking.checkpoint_kinds import Checkpoint, lora_checkpoint, told_apart
 
     found: list[Checkpoint] = []
     sources: list[EmbeddingSource] = []

@@ -12,7 +12,7 @@ from coti.core.html_page import render_page
 from coti.core.images import to_pil
 from coti.core.whole_files import whole_file, write_whole
 from coti.metrics.table import MISSING
-from coti.ranking.rank import Ranked, Ranking
+from coti.ranking.ranking import Ranked, Ranking
 from coti.report.page import TEMPLATES, embedded_image
 
 __all__ = ["COLUMNS", "lines_of", "rows_of", "write_csv", "write_page"]

@@ -16,8 +16,14 @@ from coti.inversion.adapters.lora_file import LoRA, is_lora
 from coti.inversion.base_model import TextToImageModel, load_text_to_image
 from coti.loop.load_models import load_judge, load_ssl_judge, loader
 from coti.pool.references import read_references
-from coti.ranking.checkpoints import Checkpoint, generate_with, lora_checkpoint, told_apart, without
-from coti.ranking.rank import Judges, Protocol, rank
+from coti.ranking.checkpoint_kinds import (
+    Checkpoint,
+    generate_with,
+    lora_checkpoint,
+    told_apart,
+    without,
+)
+from coti.ranking.ranking import Judges, Protocol, rank
 from coti.settings import EvaluationSettings, GenerationSettings, ModelSettings, TokenSettings
 from ops.quiet import ROOT
 

@@ -23,8 +23,8 @@ from coti.pool.manifest import to_frame
 from coti.pool.pool_images import ImageWriter, PoolImages
 from coti.pool.pool_report import render_report
 from coti.pool.validation import Validation, validate
-from coti.ranking.checkpoints import Checkpoint
-from coti.ranking.rank import Ranked, Ranking
+from coti.ranking.checkpoint_kinds import Checkpoint
+from coti.ranking.ranking import Ranked, Ranking
 from coti.ranking.results import write_page
 from coti.report import Card, RunReport, write_report
 from coti.settings import PoolSettings

@@ -20,7 +20,7 @@ from coti.metrics.editability import editability
 from coti.metrics.likeness import nearest, share_of_copies
 from coti.metrics.manifold import NEIGHBOURS, density_coverage, precision_recall
 from coti.metrics.paired_distance import Estimate, KernelDistance, kernel_distance
-from coti.ranking.checkpoints import Checkpoint, generate_with, without
+from coti.ranking.checkpoint_kinds import Checkpoint, generate_with, without
 from coti.settings import GenerationSettings
 
 __all__ = ["GENERAL_PROMPTS", "Judges", "Protocol", "Ranked", "Ranking", "rank"]
