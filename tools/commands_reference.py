@@ -53,7 +53,7 @@ JSON = {
     "pool check": "`pool`, `kind`, `counts` (`accepted`, `quarantined`, each reason), `version`, "
     "`notes`, `problem`, `report`",
     "pool diff": "`added`, `removed`, `changed`, `recaptioned`, `judged`: names of inputs",
-    "rank": "`best`, `sentence`; `rows`: a checkpoint each, best first, with the keys of `rank.csv`; "
+    "rank": "`best`, `sentence`; `rows`: one a checkpoint, best first, with `rank.csv`'s keys; "
     "`table`, `page`; `mlflow_run`",
     "registry compare": "`concept`; `versions`: two of `version`, `aliases`, `metrics`, `run`, "
     "`source`; `unlike`: what was measured otherwise, empty where they may be compared",
