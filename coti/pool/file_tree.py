@@ -117,6 +117,10 @@ class FileTree:
             raise Rejected("unreadable", f"{len(data)} of {size} bytes")
         return data
 
+    def where(self, name: str) -> tuple[str, str, int]:
+        """The file itself: relative to ``root``, in no archive, from its first byte on."""
+        return name, "", 0
+
     def open(self, name: str) -> BinaryIO:
         """A file of a folder, or a copy of an object as long as the tree; raises `Rejected`.
 
