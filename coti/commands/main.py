@@ -28,6 +28,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "curate": ("coti.commands.curate", "curate"),
+    "dataset": ("coti.commands.dataset", "dataset"),
     "edit": ("coti.commands.edit", "edit"),
     "evaluate": ("coti.commands.evaluate", "evaluate"),
     "generate": ("coti.commands.generate", "generate"),
