@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,8 @@ from coti.core.checkout import find_file
 from coti.core.shown_names import printable
 from coti.core.threads import processor_threads
 from coti.core.whole_files import refuse_foreign, whole_folder
-from coti.dataset.chosen_set import SET_COLUMNS, ChosenSet, addresses, write_set
+from coti.dataset.chosen_set import SET_COLUMNS, ChosenSet, write_set
+from coti.dataset.set_table import set_table
 from coti.loop.facts import pool_facts
 from coti.loop.learn import selected_at_once
 from coti.loop.load_models import load_encoders, load_reference_judge, loader
@@ -28,11 +28,11 @@ from coti.loop.plan import effective, strategy_of
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
 from coti.pool.concept_data import JudgedPool, judged_pool, with_seeds
-from coti.pool.manifest import ACCEPTED, COLUMNS
+from coti.pool.manifest import COLUMNS
 from coti.pool.originals import originals
 from coti.pool.selection_page import render_selection
 from coti.selection import PoolView
-from coti.selection.outcomes import held_back, outcome
+from coti.selection.outcomes import held_back
 from coti.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Curation", "curate"]
 
+_SCORES = ("score", "s_aes", "s_con")
 _REFUSED = {
     **NEVER_JUDGED,
     "token": "no word is learned here: coti.learn takes it",
@@ -195,34 +196,15 @@ def curate(
 def _rows(
     judged: JudgedPool, place: str, ids: list[str], training_set: TrainingSet, view: PoolView | None
 ) -> pd.DataFrame:
-    """The manifest with what was made of each row, best first, and its ``place`` in the pool.
-
-    ``view`` is the pool as the strategy saw it, none where it takes nothing from there.
-    """
+    """The table of the set. ``view`` is the pool as the strategy saw it; none where it takes
+    nothing from there."""
     import pandas as pd
 
-    manifest = judged.manifest
-    scores = pd.DataFrame(index=pd.Index(ids, dtype="string"))
-    for name in ("score", "s_aes", "s_con"):
-        scores[name] = math.nan if view is None else view.columns[name].tolist()
     gates = {} if view is None else strategy_of(view.settings).gates(view)
-    scores["held"] = held_back(gates, len(ids))
-    picked = {name: number for number, name in enumerate(training_set.selected, start=1)}
-    table = manifest.join(scores, on="id")
-    table["place"] = range(len(table))
-    table["order"] = table["id"].map(picked).fillna(0).astype("int64")
-    unusable = manifest["status"] != ACCEPTED
-    details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
-    told = zip(table["held"].fillna(""), table["order"] > 0, strict=True)
-    table["why"] = [outcome(held, picked)[1] for held, picked in told]
-    table.loc[unusable, "why"] = "unusable (" + details[unusable] + ")"
-    table["address"] = pd.Series(addresses(place, manifest), dtype="str")
-    table = table.assign(cycle=0, image="", mask_image="")
-    best_first = table["order"].where(table["order"] > 0, len(table) + 1)
-    table = table.assign(best_first=best_first).sort_values(
-        ["best_first", "score"], ascending=[True, False], kind="stable"
-    )
-    return table.reset_index(drop=True)
+    scores = {} if view is None else {name: view.columns[name].numpy() for name in _SCORES}
+    known = pd.DataFrame({"id": ids, "held_back": held_back(gates, len(ids)), **scores})
+    picked = dict.fromkeys(training_set.selected, 0)
+    return set_table(judged.manifest, place, known, picked)
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:

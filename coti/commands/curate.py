@@ -67,8 +67,8 @@ def curate(
 
     POOL: a folder, tar shards, a table of URLs, an s3:// prefix, or img2dataset's output. Nothing
     is trained. The set has the files as they were found, and a page that says why each is in.
-    Exit codes: 0 nothing speaks against the set, 4 doubtful, 5 it would fail. Stopped in the middle,
-    the same command goes on.
+    Exit codes: 0 nothing speaks against the set, 4 doubtful, 5 it would fail. Stopped in the
+    middle, the same command goes on.
 
     \b
     Examples:

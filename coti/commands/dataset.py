@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ class _ExportCommand(click.Command):
     "--resolution", type=click.IntRange(64, 8_192), default=1024, help="Pixels a side to train at."
 )
 @click.option("--pool", help="Where the pool lies by now, if it has been moved.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A pool setting.")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
@@ -80,6 +81,7 @@ def export(
     base_model: str,
     resolution: int,
     pool: str | None,
+    changes: tuple[str, ...],
     cache: Path | None,
     as_json: bool,
 ) -> None:
@@ -99,13 +101,15 @@ def export(
     from coti.core.whole_files import require_writable
     from coti.dataset.chosen_set import read_set
     from coti.dataset.export import export_set
+    from coti.pool.check import settings_with
 
     if (chosen is None) == (concept is None):
         raise click.UsageError("Give SET, or --concept NAME in its place.")
     folder = chosen or project().tracking().run_folder(str(concept))
     require_writable(output)
+    found = read_set(folder)
     exported = export_set(
-        read_set(folder),
+        replace(found, rules=settings_with(changes, found.rules)),
         trainer,
         output,
         trigger=trigger,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ def read_set(folder: Path) -> ChosenSet:
         said: Any = read_json((folder / _SAID).read_text(encoding="utf-8"))
         if not isinstance(said, Mapping) or said.get("format") != _FORMAT:
             raise ValueError("of another release")
-        rules = TypeAdapter(PoolSettings).validate_python(said["pool_rules"])
+        rules = _trusted(TypeAdapter(PoolSettings).validate_python(said["pool_rules"]))
         verdict = None if said["verdict"] is None else Verdict.of(said["verdict"])
         texts = {name: str(said[name]) for name in ("concept", "pool", "kind", "strategy")}
     except (OSError, ValueError, KeyError, TypeError, ConfigError, ValidationError) as error:
@@ -159,6 +159,13 @@ def read_set(folder: Path) -> ChosenSet:
         ) from error
     table = read_manifest(folder / _TABLE, SET_COLUMNS)
     return ChosenSet(**texts, rules=rules, table=table, verdict=verdict, folder=folder)
+
+
+def _trusted(rules: PoolSettings) -> PoolSettings:
+    """Without what only the user may say: a folder that somebody sent runs no code of its own
+    choosing, and asks no host on the inside."""
+    kind = "auto" if ":" in rules.kind else rules.kind
+    return replace(rules, kind=kind, fetch=replace(rules.fetch, allowed_networks=()))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A set as a trainer takes it: the original bytes, captions, masks, and a configuration to start."""
+"""A set as a trainer takes it: the original bytes, captions, masks, a configuration to start."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def _cards(rows: pd.DataFrame, images: PoolImages) -> list[dict[str, Any]]:
     for png, row in zip(pngs, rows.to_dict("records"), strict=True):
         encoded = base64.b64encode(as_jpeg(png)).decode()
         scores = [
-            f"{label} {float(row[name]):.2f}"
-            for label, name in (("score", "score"), ("S_aes", "s_aes"), ("S_con", "s_con"))
+            f"{float(row[name]):{form}}"
+            for name, form in (("score", ".2f"), ("s_aes", ".1f"), ("s_con", ".1f"))
             if not math.isnan(float(row[name]))
         ]
         known = {str(key): value for key, value in row.items()}

@@ -12,7 +12,7 @@ __all__ = ["AiToolkit"]
 
 
 class AiToolkit:
-    """Its ``sd_trainer``. Buckets of several resolutions are its own affair: it is told the sides."""
+    """Its ``sd_trainer``. It makes buckets by itself, at each resolution that it is told."""
 
     label = "ai-toolkit"
     formats = frozenset(("JPEG", "PNG", "WEBP"))

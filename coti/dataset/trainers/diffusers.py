@@ -13,7 +13,7 @@ __all__ = ["Diffusers"]
 
 
 class Diffusers:
-    """``train_text_to_image_lora_sdxl.py``, and whatever reads an ``imagefolder`` of ``datasets``."""
+    """``train_text_to_image_lora_sdxl.py``, and whatever reads an ``imagefolder``."""
 
     label = "diffusers"
     formats = frozenset(("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"))

@@ -87,4 +87,5 @@ class DiffusionPipe:
 
     def start(self, job: Job) -> str:
         """On one GPU."""
-        return "deepspeed --num_gpus=1 /path/to/diffusion-pipe/train.py --deepspeed --config train.toml"
+        script = "/path/to/diffusion-pipe/train.py"
+        return f"deepspeed --num_gpus=1 {script} --deepspeed --config train.toml"

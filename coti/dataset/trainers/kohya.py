@@ -27,7 +27,7 @@ class Kohya:
         return f"masks/{stem}{suffix}"
 
     def write(self, folder: Path, job: Job) -> None:
-        """A text beside each image that has a caption; ``class_tokens`` stand for the other ones."""
+        """A text beside each image that has a caption; for the others stand ``class_tokens``."""
         for image in job.images:
             if image.caption:
                 path = (folder / image.file).with_suffix(".txt")
