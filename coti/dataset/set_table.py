@@ -36,8 +36,8 @@ def set_table(
     table["place"] = range(len(table))
     table["order"] = manifest["id"].map(order).fillna(0).astype("int64")
     table["cycle"] = manifest["id"].map(dict(picked)).fillna(0).astype("int64")
-    held = manifest["id"].map(known["held_back"]).fillna("")
-    told = zip(held.astype("str"), table["order"] > 0, strict=True)
+    held = dict(zip(scores["id"], scores["held_back"], strict=True))
+    told = zip((held.get(name, "") for name in manifest["id"]), table["order"] > 0, strict=True)
     table["why"] = [outcome(held, chosen)[1] for held, chosen in told]
     unusable = manifest["status"] != ACCEPTED
     details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")

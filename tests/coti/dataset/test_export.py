@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -52,23 +53,30 @@ def chosen_of(place: Path | str, rules: PoolSettings = RULES) -> ChosenSet:
     return ChosenSet("red boot", str(place), read.kind, rules, "nobody", table)
 
 
-@pytest.fixture
-def pool(pool_of: Callable[..., Path]) -> Path:
-    """Two images of two shapes: one with a caption, a licence and a mask, one with none of them."""
-    files = {"wide.jpg": WIDE, "high.png": HIGH, "wide.mask.png": MASK, "bad.jpg": b"no image"}
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChosenSet]:
+    """A folder with a pool and its set as `coti curate` leaves it, and the set.
+
+    Two images of two shapes: one with a caption, a licence and a mask, one with none of them."""
+    root = tmp_path_factory.mktemp("made")
     sidecar = json.dumps({"caption": 'a "red"\nboot', "license": "cc-by"}).encode()
-    return pool_of({**files, "wide.json": sidecar})
+    files = {"wide.jpg": WIDE, "high.png": HIGH, "wide.mask.png": MASK, "wide.json": sidecar}
+    (root / "pool").mkdir()
+    for name, content in {**files, "bad.jpg": b"no image"}.items():
+        (root / "pool" / name).write_bytes(content)
+    chosen = chosen_of(root / "pool")
+    (root / "set").mkdir()
+    wanted = dict(zip(chosen.chosen["source"], chosen.chosen["sha256"], strict=True))
+    write_set(root / "set", chosen, originals(open_source(chosen.pool, RULES), wanted))
+    return root, chosen
 
 
 @pytest.fixture
-def saved(pool: Path, tmp_path: Path) -> ChosenSet:
-    """It as `coti curate` leaves it, its pool gone since."""
-    chosen, folder = chosen_of(pool), tmp_path / "set"
-    folder.mkdir()
-    wanted = dict(zip(chosen.chosen["source"], chosen.chosen["sha256"], strict=True))
-    write_set(folder, chosen, originals(open_source(str(pool), RULES), wanted))
-    pool.rename(tmp_path / "elsewhere")
-    return read_set(folder)
+def saved(made: tuple[Path, ChosenSet], tmp_path: Path) -> ChosenSet:
+    """The set, its pool gone since: it lies in ``elsewhere``."""
+    shutil.copytree(made[0] / "set", tmp_path / "set")
+    shutil.copytree(made[0] / "pool", tmp_path / "elsewhere")
+    return replace(read_set(tmp_path / "set"), pool=str(tmp_path / "pool"))
 
 
 def kohya(folder: Path) -> None:
@@ -177,11 +185,9 @@ def test_a_trainer_gets_its_layout(saved: ChosenSet, tmp_path: Path, name: str) 
     if name != "fal":
         found = {path: (folder / path).read_bytes() for path in table["image"]}
         assert sorted(found.values()) == sorted([HIGH, WIDE])
-        again = ingest(str((folder / table["image"][0]).parent), RULES, 16).manifest
-        accepted = again[again["status"] == "accepted"].set_index("sha256")
-        assert set(table["sha256"]) <= set(accepted.index)
-        said = accepted.loc[table["sha256"][table["source"] == "wide.jpg"], "caption"]
-        assert said.item().endswith('a "red" boot')
+        read = open_source(str((folder / table["image"][0]).parent), RULES).entries()
+        captions = {each.name: each.caption.strip() for each in read}
+        assert captions["0002.jpg"].endswith('a "red" boot')
     sheet = (folder / "DATASHEET.md").read_text("utf-8")
     assert "| cc-by | 1 |" in sheet
     assert "not_an_image" in sheet.replace("\\", "")
@@ -231,12 +237,14 @@ def test_an_image_that_left_the_set_is_read_from_the_pool(saved: ChosenSet, tmp_
     assert not (tmp_path / "more").exists()
 
 
-def test_a_set_that_somebody_sent_runs_and_reaches_nothing(pool: Path, tmp_path: Path) -> None:
+def test_a_set_that_somebody_sent_runs_and_reaches_nothing(
+    made: tuple[Path, ChosenSet], tmp_path: Path
+) -> None:
     """No class of its choosing is imported, no host on the inside is asked."""
     own = replace(
         RULES, kind="os:system", fetch=replace(RULES.fetch, allowed_networks=("10.0.0.0/8",))
     )
-    chosen = replace(chosen_of(pool), rules=own)
+    chosen = replace(made[1], rules=own)
     write_set(tmp_path, chosen, ())
     read = read_set(tmp_path)
     assert (read.rules.kind, read.rules.fetch.allowed_networks) == ("auto", ())
@@ -335,10 +343,10 @@ def test_objects_of_a_store_are_read_again(tmp_path: Path, monkeypatch: pytest.M
             export_set(read_set(tmp_path / "loose"), "kohya", tmp_path / "again")
 
 
-def test_a_runs_set_is_x_t_of_the_kept_cycle(pool: Path) -> None:
+def test_a_runs_set_is_x_t_of_the_kept_cycle(made: tuple[Path, ChosenSet]) -> None:
     """With the scores by which each was picked; what the last kept selection held back has its
     reason."""
-    manifest = chosen_of(pool).table
+    manifest = made[1].table
     good = [str(name) for name in manifest["id"][manifest["status"] == "accepted"]]
     score = pd.DataFrame({"id": good, "score": [2.0, 1.0], "held_back": ["", "dark"]})
     later = score.assign(score=[0.5, 3.0])
