@@ -96,7 +96,6 @@ class Curation:
         path = Path(folder)
         refuse_foreign(path, replace=False)
         picked = self.chosen.chosen
-        wanted = dict(zip(picked["source"], picked["sha256"], strict=True))
         page = render_selection(
             self.chosen.concept,
             printable(self.chosen.pool or self.chosen.kind),
@@ -107,7 +106,7 @@ class Curation:
             self.pool.notes,
         )
         with whole_folder(path) as part:
-            write_set(part, self.chosen, originals(self.pool.source, wanted) if wanted else ())
+            write_set(part, self.chosen, originals(self.pool.source, picked))
             self.table.to_csv(part / "curation.csv", index=False)
             (part / "report.html").write_text(page, encoding="utf-8")
         return path

@@ -114,7 +114,12 @@ def _keys(encoder: str | None, changes: tuple[str, ...]) -> dict[str, Any]:
         keys = {
             "scorer": {"model": model, "pretrained": weights or None, "sha256": None},
             "aesthetic": {"head": None, "head_sha256": None, "ratings": None},
-            "concept_score": {"encoder": "scorer", "model": None, "pretrained": None},
+            "concept_score": {
+                "encoder": "scorer",
+                "model": None,
+                "pretrained": None,
+                "sha256": None,
+            },
         }
     return changed(keys, changes)
 

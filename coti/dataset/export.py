@@ -138,11 +138,11 @@ def _bytes_of(
     chosen: ChosenSet, rows: pd.DataFrame, pool: str | None, cache: Path | None
 ) -> Iterator[Original]:
     """Each row's bytes: of the set's folder where they are there, of the pool otherwise."""
-    left: dict[str, str] = {}
+    left: list[str] = []
     for row in rows.to_dict("records"):
         found = _kept(chosen, row)
         if found is None:
-            left[str(row["source"])] = str(row["sha256"])
+            left.append(str(row["source"]))
         else:
             yield found
     if not left:
@@ -150,11 +150,11 @@ def _bytes_of(
     place = pool or chosen.pool
     if not place:
         raise PoolError(
-            f"{next(iter(left))} is gone from the set, or has changed, and its pool was no place "
+            f"{left[0]} is gone from the set, or has changed, and its pool was no place "
             "to read it from again: curate again; nothing is written."
         )
     source = open_source(find_file(place), chosen.rules, cache_dir=cache)
-    yield from originals(source, left)
+    yield from originals(source, rows[rows["source"].isin(left)])
 
 
 def _kept(chosen: ChosenSet, row: dict[Any, Any]) -> Original | None:

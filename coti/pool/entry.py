@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from coti.settings import PoolSettings
 
-__all__ = ["CountedSource", "Entry", "PickingSource", "PoolSource"]
+__all__ = ["CountedSource", "Entry", "PickingSource", "PoolSource", "RangedSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,18 @@ class PickingSource(Protocol):
 
     def some(self, names: Collection[str]) -> Iterator[Entry]:
         """The entries of these names, in the order of :meth:`PoolSource.entries`."""
+        ...
+
+
+@runtime_checkable
+class RangedSource(Protocol):
+    """A source far away that can give a part of a file for less than the file."""
+
+    def part(self, file: str, offset: int, size: int) -> bytes:
+        """Bytes of a file, by an entry's ``file`` and ``offset``; fewer, where it has no more.
+
+        Raises :class:`coti.pool.reasons.Rejected`.
+        """
         ...
 
 

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 from coti.core.errors import PoolError
 from coti.core.extras import install_extra
+from coti.core.shown_names import escaped
 from coti.pool.entry import Entry, PoolSource
 from coti.pool.file_tree import FileTree, answer_of
 from coti.pool.layout import are_tables, expected, is_shard, tree_entries
 from coti.pool.local_files import temporary_folder
 from coti.pool.open_source import open_source
+from coti.pool.reasons import Rejected
 from coti.settings import PoolSettings
 
 __all__ = ["S3Source"]
@@ -66,6 +68,13 @@ class S3Source:
             line = f"{len(name)}:{name}:{info['size']}:{info.get('ETag', '')}\n"
             digest.update(line.encode())
         return digest.hexdigest()
+
+    def part(self, file: str, offset: int, size: int) -> bytes:
+        """Of an object, without the rest of it; raises :class:`Rejected`."""
+        for name in self._tree.listed:
+            if escaped(name) == file:
+                return self._tree.part(name, offset, size)
+        raise Rejected("missing_file", file)
 
     def count(self) -> int:
         """Images by their keys; 0 where the prefix holds something else."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from coti.loop.verdict import Verdict
 from coti.pool.manifest import to_frame
 from coti.pool.pool_images import ImageWriter, PoolImages
 from coti.pool.pool_report import render_report
+from coti.pool.selection_page import render_selection
 from coti.pool.validation import Validation, validate
 from coti.report import Card, RunReport, write_report
 from coti.settings import PoolSettings
@@ -96,7 +98,17 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
     )
     page = write_report(run, folder / "run.html").read_text(encoding="utf-8")
     pool = render_report(text, text, judged, pool_images(), [text])
-    return {"run": page, "pool": pool}
+    return {"run": page, "pool": pool, "selection": selection(text, judged)}
+
+
+def selection(text: str, judged: Validation) -> str:
+    """A set's page: an image that was chosen, and one that was not."""
+    table = judged.manifest.assign(id="good", order=[1, 0], score=1.0, s_aes=9.0, s_con=8.0)
+    table = table.assign(status="accepted", reason="", why=text, address=text)
+    unusable = table.tail(1).assign(status="quarantined", reason="corrupt")
+    rows = pd.concat([table, unusable], ignore_index=True)
+    said = Verdict("failed", (text,), {})
+    return render_selection(text, text, rows, pool_images(), said, text, [text])
 
 
 def shape(html: str) -> list[tuple[str, list[str]]]:
