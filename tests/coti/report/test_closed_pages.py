@@ -104,7 +104,8 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
 def selection(text: str, judged: Validation) -> str:
     """A set's page: an image that was chosen, and one that was not."""
     table = judged.manifest.assign(id="good", order=[1, 0], score=1.0, s_aes=9.0, s_con=8.0)
-    table = table.assign(status="accepted", reason="", why=text, address=text)
+    known = text.encode("utf-8", "replace").decode()  # Arrow holds no surrogates
+    table = table.assign(status="accepted", reason="", why=known, address=known)
     unusable = table.tail(1).assign(status="quarantined", reason="corrupt")
     rows = pd.concat([table, unusable], ignore_index=True)
     said = Verdict("failed", (text,), {})
