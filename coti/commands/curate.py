@@ -33,7 +33,9 @@ _CACHE = ".coti-curate"
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the set: images/, manifest.parquet, curation.csv, report.html, set.json.",
 )
-@click.option("--budget", type=click.IntRange(1), default=150, help="Most images to choose.")
+@click.option(
+    "--budget", type=click.IntRange(1, 1_000_000), default=150, help="Most images to choose."
+)
 @click.option(
     "--preset", help="Whose scorers: sd15, sd2, sdxl, bundled.  [default: sd15]", metavar="NAME"
 )
