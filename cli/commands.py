@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from coti.commands.project import EmbeddingSource, Project
+from coti.core.errors import RegistryError
 from ops.quiet import ROOT, log_file, quiet_terminal
 from ops.stack.locations import locate
 
@@ -106,6 +107,24 @@ class MlflowTracking:
         from ops.tracking.tracked_embeddings import parent_run
 
         return parent_run(self._tracker.client, name)
+
+    def run_folder(self, concept: str) -> Path:
+        """The folder of the run that made a concept's champion.
+
+        Raises:
+            RegistryError: there is no champion, or its run's folder is gone.
+        """
+        from ops.registry.embedding_registry import CHAMPION
+        from ops.tracking.run_folders import run_folders
+
+        run = self.version(concept, CHAMPION).run
+        for each in run_folders():
+            if each.mlflow_run == run:
+                return each.folder
+        raise RegistryError(
+            f"The run of the champion of {concept!r} has no folder in outputs any more: give the "
+            "folder of a run, or curate again."
+        )
 
     def require_experiment(self, concept: str) -> None:
         """Before anything is measured: the concept's experiment takes an evaluation."""

@@ -14,11 +14,14 @@ from zenml.types import HTMLString
 
 from coti.core.image_set import ImageSet
 from coti.core.whole_files import point_link, whole_folder
+from coti.dataset.chosen_set import ChosenSet, write_set
+from coti.dataset.set_table import table_of_run
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_judged
 from coti.loop.verdict import Verdict
 from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
+from coti.settings.from_yaml import parse_settings
 from ops.stack.locations import LATEST, ROOT, run_folder
 from ops.tracking.active_tracker import active_tracker
 from ops.tracking.run_folders import write_summary
@@ -88,9 +91,13 @@ def write_outputs(
                 "cycles.csv",
                 "verdict.json",
                 "pool.html",
+                "manifest.parquet",
             )
         },
     )
+    manifest = pd.concat([accepted, quarantined], ignore_index=True)
+    kept = int(decision["kept_cycle"])
+    table = table_of_run(manifest, str(config["pool"]), scores, picked, first, kept)
     with whole_folder(folder, replace=True) as part:
         write_summary(
             part,
@@ -104,6 +111,7 @@ def write_outputs(
         kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
         (part / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
+        write_set(part, _training_set(config, verdict, table), ())
         (part / "pool.html").write_text(str(pool_report), encoding="utf-8")
         page = write_report(report, part / "report.html").read_text(encoding="utf-8")
     point_link(folder.with_name(LATEST), folder.name)
@@ -112,3 +120,13 @@ def write_outputs(
     # Not before: a finished run is one that `coti retrain` need not repeat.
     client.set_terminated(registration["mlflow_run"])
     return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
+
+
+def _training_set(
+    config: dict[str, Any], verdict: dict[str, Any], table: pd.DataFrame
+) -> ChosenSet:
+    """X_T of the kept cycle as a set without its images, which are in the pool."""
+    settings = parse_settings(config, "the run")
+    rules = settings.pool_rules
+    strategy, said = settings.strategy, Verdict.of(verdict)
+    return ChosenSet(settings.concept, settings.pool, rules.kind, rules, strategy, table, said)

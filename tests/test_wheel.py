@@ -144,7 +144,18 @@ def test_it_holds_the_library_alone(installed: Installed) -> None:
 def test_its_help_is_there_at_once(installed: Installed) -> None:
     """It names the library's commands, not the project's, and imports nothing heavy for that."""
     told = installed.told("coti", "--help")
-    for command in ("edit", "evaluate", "generate", "init", "pool", "run", "train", "weights"):
+    for command in (
+        "curate",
+        "dataset",
+        "edit",
+        "evaluate",
+        "generate",
+        "init",
+        "pool",
+        "run",
+        "train",
+        "weights",
+    ):
         assert f"\n  {command} " in told
     for command in ("registry", "retrain", "stack", "studio", "ui"):
         assert f"\n  {command} " not in told
@@ -197,6 +208,19 @@ def test_a_pool_is_checked(installed: Installed) -> None:
     assert said.startswith("Error: cleanvision is needed for this and not installed: ")
     assert "-py3-none-any.whl[pool]'`" in said
     assert not (installed.folder / "again").exists()
+
+
+def test_a_pool_is_curated_and_exported(installed: Installed) -> None:
+    """With an open_clip model that is named, and nothing of the repository's."""
+    pool = SEEDS.parent / "references"
+    given = ("--seeds", str(SEEDS), "--name", "boot", "--budget", "3", "--output", "boots")
+    scorer = ("--encoder", str(ROOT / "assets" / "models" / "scorer"))
+    done = installed.run("coti", "curate", str(pool), *given, *scorer)
+    assert done.returncode in (0, 4, 5), done.stderr
+    assert "        3  picked\n" in done.stdout
+    to = ("--for", "kohya", "--output", "boots_kohya", "--trigger", "bxt")
+    assert "boots_kohya: 3 images" in installed.told("coti", "dataset", "export", "boots", *to)
+    assert (installed.folder / "boots_kohya" / "train.toml").is_file()
 
 
 def test_a_run_file_is_written_over_a_preset(installed: Installed) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,22 +16,23 @@ from coti.api.given import (
     settings_of,
 )
 from coti.core.checkout import find_file
-from coti.core.errors import PoolError
+from coti.core.shown_names import printable
 from coti.core.threads import processor_threads
-from coti.core.whole_files import whole_folder
+from coti.core.whole_files import refuse_foreign, whole_folder
+from coti.dataset.chosen_set import SET_COLUMNS, ChosenSet, write_set
+from coti.dataset.set_table import set_table
 from coti.loop.facts import pool_facts
 from coti.loop.learn import selected_at_once
 from coti.loop.load_models import load_encoders, load_reference_judge, loader
 from coti.loop.plan import effective, strategy_of
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
-from coti.pool.concept_data import judged_pool, with_seeds
-from coti.pool.entry import Entry, PoolSource
-from coti.pool.manifest import ACCEPTED
-from coti.pool.open_source import open_source
-from coti.pool.reasons import Rejected
+from coti.pool.concept_data import JudgedPool, judged_pool, with_seeds
+from coti.pool.manifest import COLUMNS
+from coti.pool.originals import originals
+from coti.pool.selection_page import render_selection
 from coti.selection import PoolView
-from coti.selection.outcomes import held_back, outcome
+from coti.selection.outcomes import held_back
 from coti.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Curation", "curate"]
 
+_SCORES = ("score", "s_aes", "s_con")
 _REFUSED = {
     **NEVER_JUDGED,
     "token": "no word is learned here: coti.learn takes it",
     "growth": "all is picked in one pass",
     "baseline_images": "count= says how many images to choose",
 }
-_SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,10 @@ class Curation:
     ``sha256``."""
     verdict: Verdict
     """What speaks against learning from them: as :func:`coti.check`, without the base model."""
-    source: PoolSource = field(repr=False)
-    """What the pool was read from."""
+    pool: JudgedPool = field(repr=False)
+    """What the pool was read from, and its images."""
+    chosen: ChosenSet = field(repr=False)
+    """All that is known of every input; what :meth:`save` writes."""
 
     @property
     def picked(self) -> pd.DataFrame:
@@ -81,31 +82,33 @@ class Curation:
         return [int(place) for place in self.picked["place"]]
 
     def save(self, folder: str | Path) -> Path:
-        """Write the picked images as they were found, and ``curation.csv``; whole or not at all.
+        """Write the picked images as they were found, and why each input is in or not; whole or not
+        at all.
 
-        They are numbered, best first; a caption lies beside its image as a text file, as trainers
-        of other adapters look for it.
+        In ``images/`` they are numbered, best first, a caption beside its image as a text file;
+        ``manifest.parquet`` and ``curation.csv`` have a row an input, ``report.html`` shows them.
+        ``coti dataset export`` makes of the folder what a trainer takes.
 
         Raises:
             StoreError: ``folder`` holds something already.
             PoolError: a picked image has changed or gone since.
         """
         path = Path(folder)
-        rows = {str(row["name"]): row for row in self.picked.to_dict("records")}
+        refuse_foreign(path, replace=False)
+        picked = self.chosen.chosen
+        page = render_selection(
+            self.chosen.concept,
+            printable(self.chosen.pool or self.chosen.kind),
+            self.chosen.table,
+            self.pool.images,
+            self.verdict,
+            self.chosen.strategy,
+            self.pool.notes,
+        )
         with whole_folder(path) as part:
-            for entry in self.source.entries():
-                row = rows.pop(entry.name, None)
-                if row is None:
-                    continue
-                stem = f"{int(row['order']):04d}"
-                kind = str(row["format"])
-                suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
-                (part / f"{stem}{suffix}").write_bytes(_as_judged(entry, str(row["sha256"])))
-                if row["caption"]:
-                    (part / f"{stem}.txt").write_text(str(row["caption"]), encoding="utf-8")
-            if rows:
-                raise _changed(next(iter(rows)), "is gone")
+            write_set(part, self.chosen, originals(self.pool.source, picked))
             self.table.to_csv(part / "curation.csv", index=False)
+            (part / "report.html").write_text(page, encoding="utf-8")
         return path
 
 
@@ -117,6 +120,7 @@ def curate(
     count: int | None = None,
     preset: str | None = None,
     settings: RunSettings | None = None,
+    cache: str | Path | None = None,
     **keys: Any,
 ) -> Curation:
     """Choose the images of a pool that show a concept and look good, in one pass.
@@ -133,6 +137,8 @@ def curate(
         preset: whose scorers: ``sd15``, where none is given, is for photographs (``sd2`` and
             ``sdxl`` have the same), ``bundled`` for 32×32 images of Fashion-MNIST.
         settings: a whole configuration in place of preset and keys.
+        cache: folder that keeps what was read and computed of the pool, so that the next call goes
+            on where a killed one was; for a place that is named, not for a list of images.
         keys: of a run file: ``seed=1``, ``strategy="filtered"``,
             ``selection={"aesthetic_gate": 5}``. What is no part of this is refused: as of
             :func:`coti.learn`, and ``references``, ``token``, ``growth``, ``baseline_images``.
@@ -155,13 +161,13 @@ def curate(
     count = run.baseline_images if count is None else count
     run = effective(replace(run, growth="at_once", baseline_images=count))
     given = pool_of(pool)
-    source = open_source(given, run.pool_rules) if isinstance(given, str) else given
+    keep = Path(cache) if cache is not None and isinstance(given, str) else None
     with processor_threads(run.threads):
         encoders = load_encoders(run, loader(find_file))
         side, fit = encoders.scorer.input_size, run.images.rule
         beside = seeds_of(seeds, side, fit)
-        accepted, manifest = judged_pool(source, encoders, run.pool_rules, side, fit)
-        data = with_seeds(accepted, beside, encoders, run)
+        judged = judged_pool(given, encoders, run.pool_rules, side, fit, keep)
+        data = with_seeds(judged.accepted, beside, encoders, run)
     state, view = selected_at_once(encoders, data, run, partial(load_reference_judge, run))
     assert state.head is not None
     facts = pool_facts(
@@ -171,49 +177,39 @@ def curate(
         run.selection.aesthetic_gate,
         count,
     )
-    table = _table(manifest, data.features.strings("pool_ids"), state.training_set, view)
-    return Curation(table, verdict_of(facts), source)
+    place = given if isinstance(given, str) else ""
+    rows = _rows(judged, place, data.features.strings("pool_ids"), state.training_set, view)
+    verdict = verdict_of(facts)
+    chosen = ChosenSet(
+        concept,
+        place,
+        judged.kind,
+        run.pool_rules,
+        run.strategy,
+        rows[[*COLUMNS, *SET_COLUMNS]],
+        verdict,
+    )
+    return Curation(_table(rows), verdict, judged, chosen)
 
 
-def _as_judged(entry: Entry, sha256: str) -> bytes:
-    """What was scored: the entry's bytes, if they are still these."""
-    if entry.read is None:
-        raise _changed(entry.name, f"cannot be read ({entry.reason})")
-    try:
-        data = entry.read()
-    except Rejected as refused:
-        raise _changed(entry.name, f"cannot be read ({refused.reason})") from refused
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise _changed(entry.name, "is another file")
-    return data
-
-
-def _changed(name: str, how: str) -> PoolError:
-    return PoolError(f"pool: {name} {how} since it was picked: curate again; nothing is saved.")
-
-
-def _table(
-    manifest: pd.DataFrame, ids: list[str], training_set: TrainingSet, view: PoolView | None
+def _rows(
+    judged: JudgedPool, place: str, ids: list[str], training_set: TrainingSet, view: PoolView | None
 ) -> pd.DataFrame:
-    """``view`` is the pool as the strategy saw it, none where it takes nothing from there."""
+    """The table of the set. ``view`` is the pool as the strategy saw it; none where it takes
+    nothing from there."""
     import pandas as pd
 
-    scores = pd.DataFrame(index=pd.Index(ids, dtype="string"))
-    for name in ("score", "s_aes", "s_con"):
-        scores[name] = math.nan if view is None else view.columns[name].tolist()
     gates = {} if view is None else strategy_of(view.settings).gates(view)
-    scores["held"] = held_back(gates, len(ids))
-    picked = {name: place for place, name in enumerate(training_set.selected, start=1)}
-    known = manifest[["source", "caption", "format", "sha256", "id"]]
-    table = known.rename(columns={"source": "name"}).join(scores, on="id")
-    table["place"] = range(len(table))
-    table["order"] = table["id"].map(picked).astype("Int64")
-    unusable = manifest["status"] != ACCEPTED
-    details = (manifest["reason"] + ": " + manifest["detail"]).str.strip(": ")
-    told = zip(table["held"].fillna(""), table["order"].notna(), strict=True)
-    table["reason"] = [outcome(held, picked)[1] for held, picked in told]
-    table.loc[unusable, "reason"] = "unusable (" + details[unusable] + ")"
-    table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable")
-    scored = ["score", "s_aes", "s_con", "reason"]
-    columns = ["order", "name", "place", *scored, "caption", "format", "sha256"]
-    return table[columns].reset_index(drop=True)
+    scores = {} if view is None else {name: view.columns[name].numpy() for name in _SCORES}
+    known = pd.DataFrame({"id": ids, "held_back": held_back(gates, len(ids)), **scores})
+    picked = dict.fromkeys(training_set.selected, 0)
+    return set_table(judged.manifest, place, known, picked)
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a person reads of them."""
+    order = rows["order"].astype("Int64").where(rows["order"] > 0)
+    scored = ["score", "s_aes", "s_con", "why"]
+    columns = ["order", "source", "place", *scored, "caption", "format", "sha256"]
+    shown = rows.assign(order=order)[columns]
+    return shown.rename(columns={"source": "name", "why": "reason"})

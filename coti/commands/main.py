@@ -27,6 +27,8 @@ from coti.core.errors import CotiError, shortened
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "curate": ("coti.commands.curate", "curate"),
+    "dataset": ("coti.commands.dataset", "dataset"),
     "edit": ("coti.commands.edit", "edit"),
     "evaluate": ("coti.commands.evaluate", "evaluate"),
     "generate": ("coti.commands.generate", "generate"),

@@ -58,6 +58,9 @@ class Tracking(Protocol):
     def run_of(self, name: str) -> str | None:
         """The id of the training run that a pipeline run's name stands for, if it is known."""
 
+    def run_folder(self, concept: str) -> Path:
+        """The folder of the run that made a concept's champion."""
+
     def require_experiment(self, concept: str) -> None:
         """Before anything is measured: the concept's experiment takes an evaluation."""
 

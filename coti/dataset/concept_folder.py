@@ -6,7 +6,6 @@ The layout is that of the ``sd-concepts-library``: ``learned_embeds.safetensors`
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from coti.core.whole_files import whole_folder
+from coti.dataset.markdown import code, plain, quoted, rows
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.adapters.embedding_file import embedding_file_name
 from coti.inversion.families.registry import family_with_keys
@@ -65,39 +65,6 @@ def write_concept_folder(
     return folder
 
 
-def _quoted(text: str) -> str:
-    """A value in YAML's double quotes."""
-    return '"' + re.sub(r'[\\"]', " ", _line(text)) + '"'
-
-
-def _line(text: str) -> str:
-    """A text in one line, blanks for what is not printed."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _plain(text: str) -> str:
-    """A text as Markdown shows it, whatever is in it: no link, no markup, no cell's end.
-
-    >>> print(_plain("boots | [red]"))
-    boots \\| \\[red\\]
-    """
-    # An underscore inside a word is only that.
-    return re.sub(r"([\\`*{}\[\]<>|#&~$!]|(?<!\w)_|_(?!\w))", r"\\\1", _line(text))
-
-
-def _code(text: str) -> str:
-    """A text between as many backticks as it has not itself."""
-    text = _line(text)
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    blank = " " if "`" in text else ""
-    return f"{fence}{blank}{text}{blank}{fence}"
-
-
-def _rows(values: Mapping[str, object]) -> list[str]:
-    rows = (f"| {_plain(name)} | {_plain(str(value))} |" for name, value in values.items())
-    return ["| | |", "|---|---|", *rows]
-
-
 def _loading(embedding: Embedding) -> list[str]:
     """Lines of Python that give a diffusers pipeline the embedding, a call a text encoder."""
     token, family = embedding.token, family_with_keys(embedding.keys)
@@ -121,14 +88,14 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
     name = embedding_file_name(token)
     lines = [
         "---",
-        f"license: {_quoted(card.license)}",
-        f"base_model: {_quoted(card.base_model)}",
+        f"license: {quoted(card.license)}",
+        f"base_model: {quoted(card.base_model)}",
         "tags: [stable-diffusion, textual_inversion, coti]",
         "---",
         "",
-        f"# {_plain(card.concept)}",
+        f"# {plain(card.concept)}",
         "",
-        f"{_code(token)} is a placeholder token for {_code(card.base_model)} ({card.kind}), "
+        f"{code(token)} is a placeholder token for {code(card.base_model)} ({card.kind}), "
         "learned by controllable textual inversion (COTI).",
         "",
         "```python",
@@ -142,19 +109,19 @@ def _card(card: ConceptCard, token: str, images: int, loading: list[str]) -> str
         "",
         "## Metrics",
         "",
-        *_rows(card.metrics),
+        *rows(card.metrics),
         "",
         "Fréchet distance and kernel distance are on the judge's features unless the name says "
         "Inception; they compare versions of this concept alone.",
         "",
         "## License",
         "",
-        f"Of the embedding: {_plain(card.license)}. The base model's license holds for what is "
+        f"Of the embedding: {plain(card.license)}. The base model's license holds for what is "
         "generated with it; the images in `concept_images/` keep the license of their source.",
         "",
         "## Lineage",
         "",
-        *_rows(card.lineage),
+        *rows(card.lineage),
         "",
     ]
     if images:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Protocol, cast
 
+from coti.core.errors import ModelError
 from coti.core.weights import local_weights
 from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
 from coti.encoders.protocol import EncoderOptions, ImageEncoder, ImageTextEncoder
@@ -122,7 +123,7 @@ def located_settings(settings: RunSettings, locate: Locate) -> RunSettings:
     base = settings.baselines
     names = ("efficientnet", "lpips", "relic", "tanet", "sd_chad")
     found: dict[str, Any] = {
-        name: getattr(base, name) and locate(getattr(base, name)) for name in names
+        name: getattr(base, name) and _if_here(getattr(base, name), locate) for name in names
     }
     token = settings.token
     return replace(
@@ -131,6 +132,14 @@ def located_settings(settings: RunSettings, locate: Locate) -> RunSettings:
         token=replace(token, initializer=locate(token.initializer)),
         baselines=replace(base, **found),
     )
+
+
+def _if_here(name: str, locate: Locate) -> str:
+    """Where a file lies that one strategy alone opens: that says it where the file is not here."""
+    try:
+        return locate(name)
+    except ModelError:
+        return name
 
 
 def located_aesthetic(own: AestheticSettings, locate: Locate) -> AestheticSettings:

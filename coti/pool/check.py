@@ -81,12 +81,12 @@ def check_pool(
     )
 
 
-def settings_with(changes: Sequence[str]) -> PoolSettings:
-    """The default settings with ``key=value`` changes (``fetch.timeout=5``).
+def settings_with(changes: Sequence[str], settings: PoolSettings | None = None) -> PoolSettings:
+    """The settings, or the default ones, with ``key=value`` changes (``fetch.timeout=5``).
 
     Raises :class:`ConfigError` for an unknown key or a value of a wrong type.
     """
-    settings = PoolSettings()
+    settings = settings or PoolSettings()
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:

@@ -17,7 +17,7 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.encoders.feature_shards import embed_seeds, embed_shard, gather_shards
+from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
@@ -26,7 +26,9 @@ from coti.metrics.judge import embed_references
 from coti.pool.chosen_images import read_chosen_images
 from coti.pool.dedupe import without_embedding_duplicates
 from coti.pool.entry import PoolSource
-from coti.pool.ingest import ingest
+from coti.pool.kept_pool import features_of, ingested
+from coti.pool.open_source import open_source
+from coti.pool.pool_images import PoolImages, StoredImages
 from coti.pool.references import read_references
 from coti.pool.validation import validate
 from coti.settings import PoolSettings, RunSettings
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcceptedPool",
+    "JudgedPool",
     "Seeds",
     "accepted_pool",
     "concept_data",
@@ -52,13 +55,29 @@ __all__ = [
 class AcceptedPool:
     """A pool's accepted images and what is known of them."""
 
-    images: ImageSet
+    images: ImageSet | StoredImages
     captions: dict[str, str]
     """Id to caption."""
     sources: dict[str, str]
     """Id to file name."""
     features: TensorBundle
     """Of these images, and of near duplicates that were left out."""
+
+
+@dataclass(frozen=True)
+class JudgedPool:
+    """A pool with all that is known of its inputs, good and bad; the images are in their file."""
+
+    accepted: AcceptedPool
+    manifest: pd.DataFrame
+    """A row an input, in the source's order."""
+    images: PoolImages
+    """All that could be decoded."""
+    source: PoolSource
+    kind: str
+    """What the source was taken for."""
+    notes: list[str]
+    """What a person should know of the source as a whole."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +162,9 @@ def accepted_pool(
     fit: Fit,  # how an image becomes such a square
 ) -> AcceptedPool:
     """Ingest, validate and embed a pool of any kind; raises :class:`PoolError`."""
-    return judged_pool(source, encoders, rules, resolution, fit)[0]
+    found = judged_pool(source, encoders, rules, resolution, fit).accepted
+    names = found.images.names
+    return replace(found, images=ImageSet(names, found.images.tensor(names)))
 
 
 def judged_pool(
@@ -152,31 +173,34 @@ def judged_pool(
     rules: PoolSettings,
     resolution: int,  # pixels a side
     fit: Fit,
-) -> tuple[AcceptedPool, pd.DataFrame]:
-    """:func:`accepted_pool`, and the manifest: a row an input, in the source's order."""
+    keep: Path | None = None,  # folder of what was read and computed, by which a killed run goes on
+) -> JudgedPool:
+    """:func:`accepted_pool` of any size: no more than a shard's images are in memory at once."""
     import pandas as pd
 
-    read = ingest(source, rules, resolution, fit=fit)
+    if isinstance(source, str):
+        source = open_source(source, rules, cache_dir=keep)
+    read, folder = ingested(source, rules, resolution, fit, keep)
     judged = validate(read.manifest, rules)
     accepted, quarantined = judged.accepted, judged.quarantined
     ids = [str(name) for name in accepted["id"]]
-    images = ImageSet(ids, read.pool_images.tensor(ids))
-    features = embed_shard(encoders.scorer, encoders.concept, images)
+    features = features_of(encoders, read.pool_images, ids, rules.feature_shard, folder)
     if rules.near_duplicate_cosine:
         accepted, quarantined = without_embedding_duplicates(
             accepted, quarantined, ids, features["pool"], rules.near_duplicate_cosine
         )
         ids = [str(name) for name in accepted["id"]]
-        images = ImageSet(ids, images.tensor(ids))
     captions = accepted["caption"].fillna("").astype(str)
     found = AcceptedPool(
-        images=images,
+        images=StoredImages(ids, read.pool_images),
         captions=dict(zip(ids, captions, strict=True)),
         sources=dict(zip(ids, accepted["source"].astype(str), strict=True)),
         features=features,
     )
     rows = pd.concat([accepted, quarantined]).set_index("id", drop=False)
-    return found, rows.loc[read.manifest["id"]].reset_index(drop=True)
+    manifest = rows.loc[read.manifest["id"]].reset_index(drop=True)
+    notes = [*read.notes, *judged.warnings]
+    return JudgedPool(found, manifest, read.pool_images, source, read.kind, notes)
 
 
 def with_seeds(

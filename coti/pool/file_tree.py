@@ -117,6 +117,21 @@ class FileTree:
             raise Rejected("unreadable", f"{len(data)} of {size} bytes")
         return data
 
+    def part(self, name: str, offset: int, size: int) -> bytes:
+        """A part of a store's object; raises :class:`Rejected`."""
+        assert self._files is not None
+        try:
+            return bytes(self._files.cat_file(self._root + name, start=offset, end=offset + size))
+        except FileNotFoundError as error:
+            raise Rejected("vanished", "gone since it was listed") from error
+        except Exception as error:  # each store's library has errors of its own
+            said = answer_of(error)[0] or type(error).__name__
+            raise Rejected("unreadable", said) from error
+
+    def where(self, name: str) -> tuple[str, str, int]:
+        """The file itself: relative to ``root``, in no archive, from its first byte on."""
+        return name, "", 0
+
     def open(self, name: str) -> BinaryIO:
         """A file of a folder, or a copy of an object as long as the tree; raises `Rejected`.
 

@@ -23,7 +23,7 @@ from coti.core.work import told
 from coti.pool.decode.decoder import Decoded, Limits, small_size
 from coti.pool.decode.quality import quality_columns
 from coti.pool.decode.sandbox import DecodePool
-from coti.pool.entry import Entry, PoolSource
+from coti.pool.entry import CountedSource, Entry, PoolSource
 from coti.pool.local_files import temporary_folder
 from coti.pool.manifest import ACCEPTED, QUARANTINED, check_sums, to_frame
 from coti.pool.open_source import open_source
@@ -36,7 +36,7 @@ from coti.settings import PoolSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INPUT", "IngestedPool", "ingest"]
+__all__ = ["INPUT", "IngestedPool", "ingest", "shown_name"]
 
 INPUT = "pool input"
 """What :mod:`coti.core.work` is told of an input that is read, decoded and written."""
@@ -97,7 +97,9 @@ def ingest(
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     names: dict[str, int] = {}
-    progress = tqdm(desc="reading the pool", unit=" images", leave=False, disable=None)
+    # More than were expected, and tqdm leaves the total out.
+    total = pool.count() or None if isinstance(pool, CountedSource) else None
+    progress = tqdm(desc="reading the pool", total=total, unit=" images", leave=False, disable=None)
     limits = Limits(
         resolution,
         settings.max_pixels,
@@ -188,7 +190,7 @@ def _row(
     """
     entry, decoded = result.entry, result.decoded
     # sources of other people's are no more to be trusted than what they read
-    name = _unlike(redacted(printable(entry.name)), names)
+    name = shown_name(entry, names)
     content = result.sha256 or "no content: " + hashlib.sha256(name.encode()).hexdigest()
     base = result.sha256[:20] or "x" + hashlib.sha256(name.encode()).hexdigest()[:19]
     seen[content] = seen.get(content, 0) + 1
@@ -199,6 +201,10 @@ def _row(
         "id": base if seen[content] == 1 else f"{base}-{seen[content]}",
         "url": redacted(valid_text(entry.extra.get("url", ""))),
         "source": name,
+        "file": redacted(printable(entry.file)),
+        "member": redacted(printable(entry.member)),
+        "offset": entry.offset,
+        "mask": redacted(printable(entry.mask)),
         "caption": caption,
         "caption_length": length,
         "sha256": result.sha256,
@@ -216,9 +222,12 @@ def _row(
     }
 
 
-def _unlike(name: str, taken: dict[str, int]) -> str:
-    """The name, or the first of ``name#2``, ``name#3``, … that is not taken; takes it."""
-    found = name
+def shown_name(entry: Entry, taken: dict[str, int]) -> str:
+    """An entry's name as its row has it; takes it.
+
+    Where another row has it already, it is the first of ``name#2``, ``name#3``, … that is free.
+    """
+    found = name = redacted(printable(entry.name))
     while found in taken:
         taken[name] += 1
         found = f"{name}#{taken[name]}"

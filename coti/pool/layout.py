@@ -9,7 +9,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from coti.pool.sidecars import (
     SIDECAR_LIMIT,
     attach,
     is_map,
+    masks_of,
     merged_extra,
     read_sidecars,
     row_extra,
@@ -45,6 +46,7 @@ __all__ = [
     "Files",
     "Said",
     "are_tables",
+    "expected",
     "file_entries",
     "is_metadata",
     "is_shard",
@@ -72,6 +74,10 @@ class Files(Protocol):
 
     def read(self, name: str, largest: int) -> bytes:
         """All bytes of a file; raises :class:`Rejected`."""
+        ...
+
+    def where(self, name: str) -> tuple[str, str, int]:
+        """File or object of the source, the member in it, and bytes before that."""
         ...
 
 
@@ -152,6 +158,7 @@ def file_entries(
     beside, orphans = attach({i: members[i] for i in members if roles[i] in ("image", "sidecar")})
     alone = set(orphans)
     samples = {sample_key(members[identity][0]) for identity in beside}
+    masks = masks_of(beside, members)
     for identity, (name, _) in members.items():
         role, problem = roles[identity], files.refused(identity, settings.max_bytes)
         if role == "sidecar" and identity not in alone:
@@ -179,12 +186,30 @@ def file_entries(
                 problem = ("bad_row", table.problem)
         detail = (table or unsaid).detail
         place = table.place if table and table.place else f"{prefix}{escaped(identity)}"
-        if problem[0]:
-            yield Entry(place, caption, None, *problem, extra)
-        else:
-            detail = "; ".join(filter(None, [detail, *notes]))
-            read = partial(files.read, identity, settings.max_bytes)
-            yield Entry(place, caption, read, "", detail, extra)
+        file, member, offset = files.where(identity)
+        entry = Entry(place, caption, None, *problem, extra, escaped(file), escaped(member), offset)
+        if not problem[0]:
+            mask = masks.get(identity, "")
+            entry = replace(
+                entry,
+                read=partial(files.read, identity, settings.max_bytes),
+                detail="; ".join(filter(None, [detail, *notes])),
+                mask=escaped(mask),
+                read_mask=partial(files.read, mask, settings.max_bytes) if mask else None,
+            )
+        yield entry
+
+
+def expected(names: Iterable[str]) -> int:
+    """How many inputs files are, about; 0 where there are archives, which hold nobody knows what.
+
+    >>> expected(["a.jpg", "a.txt", "b.png"])
+    2
+    """
+    listed = list(names)
+    if any(map(is_shard, listed)):
+        return 0
+    return sum(_role(name, False) == "image" for name in listed)
 
 
 def shard_entries(
@@ -207,7 +232,7 @@ def shard_entries(
         shard, names, settings, said or {}, unsaid or Said(), f"{place}/", sampled=True
     )
     if shard.broken:
-        yield Entry(place, "", None, "broken_shard", shard.broken)
+        yield Entry(place, "", None, "broken_shard", shard.broken, file=place)
 
 
 def _read_sidecar(files: Files, identity: str) -> bytes:

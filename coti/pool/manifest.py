@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from coti.core.errors import PoolError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "SINCE",
     "PoolDiff",
     "check_sums",
     "counts",
@@ -60,9 +62,15 @@ COLUMNS: dict[str, str] = {
     "punsafe": "float64",
     "pwatermark": "float64",
     "aesthetic": "float64",
+    "file": "string",
+    "member": "string",
+    "offset": "int64",
+    "mask": "string",
 }
 """Columns in order, with their types; text is empty, numbers are 0 or NaN, where unknown."""
 
+SINCE: dict[str, Any] = {"nsfw": "", "file": "", "member": "", "offset": 0, "mask": ""}
+"""Columns that were not always there, and what an older manifest is taken to say."""
 _UNPACKED = (64_000_000, 100)
 """Bytes that a file may unpack to: so many, and so many times its own size more."""
 
@@ -132,8 +140,10 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
         manifest.to_parquet(part, index=False)
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
+def read_manifest(path: str | Path, more: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
     """Read what :func:`write_manifest` wrote, or a folder that holds ``manifest.parquet``.
+
+    ``more``: columns with their types that it must have beside its own; others are left out.
 
     Columns and types are looked at before anything is read, rows and bytes are bounded by the
     file's size, and what else the file says of itself is left alone. It is parsed in this process:
@@ -149,7 +159,8 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     path = path / "manifest.parquet" if path.is_dir() else path
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-            columns = _known_columns(file, os.fstat(stream.fileno()).st_size)
+            wanted = {**COLUMNS, **more}
+            columns = _known_columns(file, os.fstat(stream.fileno()).st_size, wanted)
             table = file.read(columns).replace_schema_metadata(None)
         table.validate(full=True)  # text that is no UTF-8
         manifest: pd.DataFrame = table.to_pandas()
@@ -159,11 +170,13 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
             f"{str(path)!r} is not a manifest ({said}): `coti pool check PATH --output DIR` "
             "writes one."
         ) from error
-    return manifest if "nsfw" in manifest.columns else manifest.assign(nsfw="")
+    return manifest.assign(
+        **{name: value for name, value in SINCE.items() if name not in manifest.columns}
+    )
 
 
-def _known_columns(file: pq.ParquetFile, size: int) -> list[str]:
-    """Those of :data:`COLUMNS` that a file has, all but ``nsfw``, which was not always there.
+def _known_columns(file: pq.ParquetFile, size: int, wanted: Mapping[str, str]) -> list[str]:
+    """Those of ``wanted`` that a file has, all but those which were not always there.
 
     Raises ValueError where the file's own description is none of a manifest's.
     """
@@ -177,16 +190,16 @@ def _known_columns(file: pq.ParquetFile, size: int) -> list[str]:
     schema, metadata = file.schema_arrow, file.metadata
     missing = [
         name
-        for name in COLUMNS
-        if schema.names.count(name) != 1 and (name != "nsfw" or name in schema.names)
+        for name in wanted
+        if schema.names.count(name) != 1 and (name not in SINCE or name in schema.names)
     ]
     if missing:
         raise ValueError(f"it lacks the columns {', '.join(missing)}")
-    columns = [name for name in COLUMNS if name in schema.names]
+    columns = [name for name in wanted if name in schema.names]
     for name in columns:
         found = schema.field(name).type
-        if found not in kinds[COLUMNS[name]]:
-            raise ValueError(f"its column {name} is {str(found)[:50]}, not {COLUMNS[name]}")
+        if found not in kinds[wanted[name]]:
+            raise ValueError(f"its column {name} is {str(found)[:50]}, not {wanted[name]}")
     if metadata.num_rows > size:
         raise ValueError(f"it claims {metadata.num_rows} rows in {size} bytes")
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,7 +21,7 @@ from coti.core.work import told
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["READING", "ImageWriter", "PoolImages", "encode_png"]
+__all__ = ["READING", "ImageWriter", "PoolImages", "StoredImages", "encode_png"]
 
 READING = "pool image"
 """What :mod:`coti.core.work` is told of an image that is read again."""
@@ -196,3 +197,16 @@ class PoolImages:
             yield
         except (OSError, pa.ArrowException, KeyError, IndexError, TypeError, ValueError) as error:
             raise self._damaged() from error
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Some images of a file, read where they are asked for: an image set out of memory."""
+
+    names: list[str]
+    """Their ids."""
+    file: PoolImages
+
+    def tensor(self, names: Sequence[str]) -> torch.Tensor:
+        """Images by id: uint8 [len(names), 3, h, w]."""
+        return self.file.tensor(names)

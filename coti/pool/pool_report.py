@@ -22,7 +22,7 @@ from coti.pool.validation import Validation
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["render_report"]
+__all__ = ["as_jpeg", "render_report"]
 
 _SAMPLE, _PER_REASON, _GROUPS, _MEMBERS, _DETAILS, _CUT = 32, 16, 12, 6, 12, 12
 _CHARTS = (
@@ -126,7 +126,7 @@ class _Images:
         if whole is not None:
             data = shaded(whole, self._fit)
         elif self._images is not None and identity in self._images:
-            data = _jpeg(self._images.png([identity])[0])
+            data = as_jpeg(self._images.png([identity])[0])
         else:
             return Markup('<div class="none">{}</div>').format(_size(row) or "no image")
         # What a person who cannot see it is told: what the pool says it shows, or its name.
@@ -159,7 +159,8 @@ def _open(png: bytes) -> Any:
     return Image.open(io.BytesIO(png), formats=("PNG",))
 
 
-def _jpeg(png: bytes) -> bytes:
+def as_jpeg(png: bytes) -> bytes:
+    """An image of the pool as small as a page shows it."""
     image = _open(png)
     image.thumbnail((248, 248))
     stream = io.BytesIO()

@@ -45,6 +45,8 @@ class Shard:
     members: dict[str, Member] = field(default_factory=dict)
     broken: str = ""
     """What is wrong with the archive's end, where something is."""
+    name: str = ""
+    """The archive's, in its tree."""
 
     def __post_init__(self) -> None:
         if self.stream is not None:
@@ -56,6 +58,10 @@ class Shard:
         if not member.reason and largest is not None and member.size > largest:
             return "file_too_large", f"{member.size} bytes"
         return member.reason, member.detail
+
+    def where(self, name: str) -> tuple[str, str, int]:
+        """The archive, the member's name in it, and the bytes before the member's."""
+        return self.name, self.members[name].name, self.members[name].offset
 
     def read(self, name: str, largest: int) -> bytes:
         """A member's bytes; raises :class:`Rejected`."""
@@ -80,7 +86,7 @@ def index_shard(tree: FileTree, name: str) -> Shard:
     archive keeps what comes before the damage.
     """
     try:
-        shard = Shard(tree.open(name))
+        shard = Shard(tree.open(name), name=name)
     except Rejected as rejected:
         return Shard(broken=rejected.detail)
     stream = shard.stream

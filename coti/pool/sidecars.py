@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "attach",
     "caption_of",
     "is_map",
+    "masks_of",
     "merged_extra",
     "read_sidecars",
     "row_extra",
@@ -158,6 +159,21 @@ def is_map(name: str) -> bool:
     """
     words = name.rpartition("/")[2].lower().split(".")
     return len(words) > 2 and words[-2] in _MAPS and kind_of_file(name) == "image"
+
+
+def masks_of(images: Collection[str], names: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """The mask of each image that has one: ``x.mask.png`` of ``x.jpg``, in its part of a container.
+
+    >>> masks_of(["a/x.jpg", "y.jpg"], {n: (n, 0) for n in ("a/x.jpg", "y.jpg", "a/x.mask.png")})
+    {'a/x.jpg': 'a/x.mask.png'}
+    """
+    found = {}
+    for identity, (name, part) in names.items():
+        stem = _stem(name)
+        if is_map(name) and suffix_of(stem) == ".mask":
+            found[part, _composed(_stem(stem))] = identity
+    of = {image: (names[image][1], _composed(_stem(names[image][0]))) for image in images}
+    return {image: found[key] for image, key in of.items() if key in found}
 
 
 def _words_only(name: str) -> bool:

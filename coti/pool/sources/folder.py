@@ -9,7 +9,7 @@ from coti.core.errors import PoolError
 from coti.core.file_rules import user_path
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
-from coti.pool.layout import is_shard, tree_entries
+from coti.pool.layout import expected, is_shard, tree_entries
 from coti.pool.local_files import existing
 from coti.settings import PoolSettings
 
@@ -41,6 +41,10 @@ class FolderSource:
     def fingerprint(self) -> str:
         """Hash of every file's name and bytes; of those that were read, as they were then."""
         return self._tree.fingerprint()
+
+    def count(self) -> int:
+        """Images by their names."""
+        return expected(self._tree.listed)
 
     def entries(self) -> Iterator[Entry]:
         """Every file but sidecars and tables, then the table rows without a file."""

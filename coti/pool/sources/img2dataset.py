@@ -102,7 +102,12 @@ class Img2DatasetSource:
                 failed.add(key)
             elif isinstance(data, bytes):
                 yield Entry(
-                    place, caption, partial(_bounded, data, settings.max_bytes), extra=extra
+                    place,
+                    caption,
+                    partial(_bounded, data, settings.max_bytes),
+                    extra=extra,
+                    file=escaped(table),
+                    member=escaped(key),
                 )
                 continue
             elif key not in images:

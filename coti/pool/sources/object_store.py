@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 from coti.core.errors import PoolError
 from coti.core.extras import install_extra
+from coti.core.shown_names import escaped
 from coti.pool.entry import Entry, PoolSource
 from coti.pool.file_tree import FileTree, answer_of
-from coti.pool.layout import are_tables, is_shard, tree_entries
+from coti.pool.layout import are_tables, expected, is_shard, tree_entries
 from coti.pool.local_files import temporary_folder
 from coti.pool.open_source import open_source
+from coti.pool.reasons import Rejected
 from coti.settings import PoolSettings
 
 __all__ = ["S3Source"]
@@ -46,6 +48,7 @@ class S3Source:
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
         self.notes: list[str] = []
+        self._copy: PoolSource | None = None
         try:
             self._tree = FileTree(f"{parts.netloc}{parts.path}", _file_system(settings))
         except Exception as error:  # of s3fs, botocore and aiohttp
@@ -66,11 +69,23 @@ class S3Source:
             digest.update(line.encode())
         return digest.hexdigest()
 
+    def part(self, file: str, offset: int, size: int) -> bytes:
+        """Of an object, without the rest of it; raises :class:`Rejected`."""
+        for name in self._tree.listed:
+            if escaped(name) == file:
+                return self._tree.part(name, offset, size)
+        raise Rejected("missing_file", file)
+
+    def count(self) -> int:
+        """Images by their keys; 0 where the prefix holds something else."""
+        names = self._tree.listed
+        return 0 if are_tables(names) else expected(names)
+
     def entries(self) -> Iterator[Entry]:
         """Like a folder's; a prefix of shards or tables is copied and read as such."""
         names = list(self._tree.listed)
         if are_tables(names) or any(is_shard(n) or n.endswith("_stats.json") for n in names):
-            copy = self._copied()
+            copy = self._copy = self._copy or self._copied()
             self.kind = f"s3, {copy.kind}"
             yield from copy.entries()
             self.notes.extend(copy.notes)

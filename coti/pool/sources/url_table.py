@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -87,25 +88,22 @@ class UrlTableSource:
         while this one is decoded.
         """
         fetch = self._settings.fetch
+        folder = self._folder()
         with (
             ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
             tqdm(desc="fetching", unit=" images", leave=False, disable=None) as progress,
         ):
-            from coti.pool.fetch.fetched_shard import fetch_shard, policy_key
+            from coti.pool.fetch.fetched_shard import fetch_shard
 
-            # What was fetched under other rules is not what these would have let in.
-            policy = policy_key(fetch, self._settings.max_bytes)
-            folder = self._cache / f"{self.fingerprint()[:20]}-{policy}"
             waiting = None
             refused: list[Entry] = []
             every = self._rows(refused)
             shards = iter(lambda: tuple(islice(every, fetch.shard_size)), ())
             for number, rows in enumerate(shards):
-                urls = [as_text(row.values.get("url")).strip() for _, row in rows]
                 path = folder / f"{number:06d}"
                 future = ahead.submit(
                     fetch_shard,
-                    [url for url in urls if url],
+                    _urls(rows),
                     path,
                     fetch,
                     self._settings.max_bytes,
@@ -117,6 +115,29 @@ class UrlTableSource:
             if waiting is not None:
                 yield from self._shard(waiting[0].result(), waiting[1])
             yield from refused
+
+    def some(self, names: Collection[str]) -> Iterator[Entry]:
+        """Rows by their names. Of a shard that was not fetched, these alone are."""
+        from coti.pool.fetch.fetched_shard import fetch_shard
+
+        fetch, folder, every = self._settings.fetch, self._folder(), self._rows([])
+        for number, rows in enumerate(iter(lambda: tuple(islice(every, fetch.shard_size)), ())):
+            wanted = tuple((place, row) for place, row in rows if place in names)
+            path = folder / f"{number:06d}"
+            if wanted and not path.with_suffix(".jsonl").exists():
+                chosen = hashlib.sha256("\n".join(place for place, _ in wanted).encode())
+                rows, path = wanted, folder / f"{number:06d}-{chosen.hexdigest()[:16]}"
+            if wanted:
+                shard = fetch_shard(_urls(rows), path, fetch, self._settings.max_bytes)
+                yield from (each for each in self._shard(shard, rows) if each.name in names)
+
+    def _folder(self) -> Path:
+        """Where this table's shards are kept: what was fetched under other rules is not what these
+        would have let in."""
+        from coti.pool.fetch.fetched_shard import policy_key
+
+        policy = policy_key(self._settings.fetch, self._settings.max_bytes)
+        return self._cache / f"{self.fingerprint()[:20]}-{policy}"
 
     def _rows(self, refused: list[Entry]) -> Iterator[tuple[str, Row]]:
         """Every row of every table with its place; ``refused`` gets the tables that have none."""
@@ -152,19 +173,26 @@ class UrlTableSource:
         for place, row in rows:
             url = as_text(row.values.get("url")).strip()
             caption, extra = as_text(row.values.get("caption")), row_extra(row, self._settings)
+            table = place.rpartition("#")[0]
+            entry = Entry(place, caption, extra=extra, file=table, member=str(row.number))
             if not url:
                 detail = row.problem or "names no URL"
-                yield Entry(place, caption, None, "bad_row", detail, extra)
+                yield replace(entry, reason="bad_row", detail=detail)
                 continue
             got = next(fetched)
             reason, detail = got.reason, got.detail
             if row.problem and not reason:  # what it says of the image is not known
                 reason, detail = "bad_row", row.problem
             if reason:
-                yield Entry(place, caption, None, reason, detail, extra)
+                yield replace(entry, reason=reason, detail=detail)
                 continue
             read = partial(_read, shard.body, got, self._settings.max_bytes)
-            yield Entry(place, caption, read, "", "", extra)
+            yield replace(entry, read=read)
+
+
+def _urls(rows: tuple[tuple[str, Row], ...]) -> list[str]:
+    """Of the rows that name one."""
+    return [url for _, row in rows if (url := as_text(row.values.get("url")).strip())]
 
 
 def _tree_of(path: Path) -> FileTree:

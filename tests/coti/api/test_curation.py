@@ -48,9 +48,9 @@ def test_every_input_has_its_reason_and_the_picked_files_are_kept(
     assert "seeds_given_back" not in found.verdict.facts
     kept = found.save("kept")
     for number, name in enumerate(found.names, start=1):
-        (image,) = kept.glob(f"{number:04d}.[!t]*")
+        (image,) = kept.glob(f"images/{number:04d}.[!t]*")
         assert image.read_bytes() == (pool / name).read_bytes()
-        caption = (kept / f"{number:04d}.txt").read_text()
+        caption = (kept / f"images/{number:04d}.txt").read_text()
         assert caption == f"a boot, {Path(name).stem}"
     table = pd.read_csv(kept / "curation.csv")
     assert table["name"].tolist() == found.table["name"].tolist()

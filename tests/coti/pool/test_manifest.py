@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from coti.core.errors import PoolError
 from coti.pool.manifest import (
     COLUMNS,
+    SINCE,
     check_sums,
     counts,
     diff,
@@ -190,7 +191,7 @@ def test_what_pandas_would_read_beside_the_columns_is_left_alone(
     pd.testing.assert_frame_equal(read_manifest(path), sound)
 
 
-@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "nsfw"])
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name not in SINCE])
 def test_a_column_that_is_missing_or_twice_is_named(name: str, tmp_path: Path) -> None:
     """The first reader that needs it would not say which file it was."""
     with pytest.raises(PoolError, match=f"lacks the columns {name}"):
@@ -210,5 +211,5 @@ def test_a_sound_manifest_is_read_as_pandas_reads_it(tmp_path: Path) -> None:
     """In values, types and order."""
     path = _written(tmp_path, lambda table: table)
     pd.testing.assert_frame_equal(read_manifest(path), pd.read_parquet(path))
-    old = _written(tmp_path, lambda table: table.drop_columns(["nsfw"]))
-    assert (read_manifest(old)["nsfw"] == "").all()
+    old = _written(tmp_path, lambda table: table.drop_columns(list(SINCE)))
+    assert all((read_manifest(old)[name] == nothing).all() for name, nothing in SINCE.items())

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from coti.metrics.paired_distance import kernel_distance
 from coti.pool.manifest import to_frame
 from coti.pool.pool_images import ImageWriter, PoolImages
 from coti.pool.pool_report import render_report
+from coti.pool.selection_page import render_selection
 from coti.pool.validation import Validation, validate
 from coti.ranking.checkpoint_kinds import Checkpoint
 from coti.ranking.ranking import Ranked, Ranking
@@ -102,7 +104,12 @@ def pages(text: str, folder: Path, judged: Validation) -> dict[str, str]:
     page = write_report(run, folder / "run.html").read_text(encoding="utf-8")
     pool = render_report(text, text, judged, pool_images(), [text])
     ranked = write_page(ranking_of(text), folder / "rank.html", text, [text])
-    return {"run": page, "pool": pool, "rank": ranked.read_text(encoding="utf-8")}
+    return {
+        "run": page,
+        "pool": pool,
+        "rank": ranked.read_text(encoding="utf-8"),
+        "selection": selection(text, judged),
+    }
 
 
 def ranking_of(text: str) -> Ranking:
@@ -111,6 +118,17 @@ def ranking_of(text: str) -> Ranking:
     checkpoint = Checkpoint(text, "LoRA", Path("x"))
     images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
     return Ranking((Ranked(checkpoint, images, far, far, 0.5, 0.5, 0.1, 0.9, 0.1),))
+
+
+def selection(text: str, judged: Validation) -> str:
+    """A set's page: an image that was chosen, and one that was not."""
+    table = judged.manifest.assign(id="good", order=[1, 0], score=1.0, s_aes=9.0, s_con=8.0)
+    known = text.encode("utf-8", "replace").decode()  # Arrow holds no surrogates
+    table = table.assign(status="accepted", reason="", why=known, address=known)
+    unusable = table.tail(1).assign(status="quarantined", reason="corrupt")
+    rows = pd.concat([table, unusable], ignore_index=True)
+    said = Verdict("failed", (text,), {})
+    return render_selection(text, text, rows, pool_images(), said, text, [text])
 
 
 def shape(html: str) -> list[tuple[str, list[str]]]:
