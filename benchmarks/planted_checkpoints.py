@@ -3,8 +3,8 @@
     python -m benchmarks.planted_checkpoints --seeds 0 1 2
 
 For each seed the bundled concept is learned well (150 right images, 210 steps of 16 at the paper's
-rate, averaged), too shortly (10 of these steps), too hard (a thousand times the rate), and of two images
-alone; a broken checkpoint is the good one, its numbers in another order. References and the
+rate, averaged), too shortly (10 of these steps), too hard (a thousand times the rate), and of two
+images alone; a broken checkpoint is the good one, its numbers in another order. References and the
 training set of the good one are all that the ranking is given. The last line is one JSON object.
 """
 
