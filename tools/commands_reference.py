@@ -48,8 +48,8 @@ exit code is the same as without, and an error is a sentence on standard error.
 
 JSON = {
     "check": "`outcome` (`worked`, `doubtful`, `failed`); `reasons`: sentences; `facts`: numbers",
-    "curate": "`concept`, `pool`, `kind`, `inputs`; `counts`: inputs by what became of them, `picked` "
-    "among them; `verdict`: `outcome`, `reasons`, `facts`; `output`, `report`",
+    "curate": "`concept`, `pool`, `kind`, `inputs`; `counts`: inputs by what became of them, "
+    "`picked` among them; `verdict`: `outcome`, `reasons`, `facts`; `output`, `report`",
     "dataset export": "`set`, `for`, `output`, `images`, `masks`; `left_out`: images by format; "
     "`licenses`: images by licence; `start`: what starts the training",
     "evaluate": "`rows`: a row a label, means over the seeds, with the keys of `scores.csv`; "
