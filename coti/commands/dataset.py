@@ -55,7 +55,7 @@ class _ExportCommand(click.Command):
     type=click.Path(file_okay=False, path_type=Path),
     help="A new folder: images, captions, configuration, DATASHEET.md, manifest.parquet.",
 )
-@click.option("--trigger", default="", help="The word that shall stand for the concept.")
+@click.option("--trigger", help="The word that shall stand for the concept.")
 @click.option(
     "--base-model",
     default="stabilityai/stable-diffusion-xl-base-1.0",
@@ -77,7 +77,7 @@ def export(
     concept: str | None,
     trainer: str,
     output: Path,
-    trigger: str,
+    trigger: str | None,
     base_model: str,
     resolution: int,
     pool: str | None,
@@ -112,7 +112,7 @@ def export(
         replace(found, rules=settings_with(changes, found.rules)),
         trainer,
         output,
-        trigger=trigger,
+        trigger=trigger or "",
         base_model=base_model,
         resolution=resolution,
         pool=pool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from coti.dataset.chosen_set import read_set
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CYCLE_COLUMNS
 from tests.e2e.conftest import ROOT, Workspace
@@ -46,6 +48,27 @@ def test_it_writes_what_the_readme_promises(first_run: tuple[Path, str]) -> None
     assert "ankle boot" in page
     assert 'src="http' not in page
     assert Embedding.load(folder / "learned_embeds.safetensors").token == "<ankle-boot>"
+
+
+def test_x_t_is_exported_for_another_trainer(
+    first_run: tuple[Path, str], workspace: Workspace
+) -> None:
+    """Of the kept cycle, by the run's folder: the pool's files as they are there, by their hash."""
+    folder, _ = first_run
+    with (folder / "cycles.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = json.loads((folder / "run.json").read_text(encoding="utf-8"))["kept_cycle"]
+    words = ("dataset", "export", str(folder), "--for", "kohya", "--output", "exported", "--json")
+    said = json.loads(workspace.command("coti", *words).stdout)
+    assert said["images"] == sum(int(row["picked"]) for row in rows[: kept + 1]) > 0
+    images = [
+        path for path in (workspace.root / "exported/images").iterdir() if path.suffix != ".txt"
+    ]
+    hashes = {hashlib.sha256(path.read_bytes()).hexdigest() for path in images}
+    chosen = read_set(folder).chosen
+    assert hashes == set(chosen["sha256"])
+    assert chosen["score"].notna().all()
+    assert set(chosen["cycle"]) <= set(range(kept + 1))
 
 
 def test_the_terminal_shows_our_lines_only(first_run: tuple[Path, str]) -> None:
