@@ -1,0 +1,37 @@
+#!/bin/sh
+# A real Kubernetes on this machine, where kind, minikube or k3s cannot be had: docs/cluster.md.
+#
+#   k8s/cluster.sh up         bring it up, or bring up what of it is missing; prints its kubeconfig
+#   k8s/cluster.sh status     what runs, with versions
+#   k8s/cluster.sh down       end it and leave nothing but the cache
+#   k8s/cluster.sh load TAR…  make images of these archives (docker save's format) known to its nodes
+#
+# Needs Debian, root, and for the first time Go with its module proxy. Every node is a set of Linux
+# namespaces, so that its processes, mounts, interfaces and firewall rules end with it.
+set -eu
+parts=$(cd "$(dirname "$0")" && pwd)/cluster
+# shellcheck source-path=SCRIPTDIR/cluster
+. "$parts/settings.sh"
+. "$parts/packages.sh"
+. "$parts/certificates.sh"
+. "$parts/network.sh"
+. "$parts/processes.sh"
+. "$parts/nodes.sh"
+. "$parts/control_plane.sh"
+. "$parts/images.sh"
+. "$parts/addons.sh"
+. "$parts/life.sh"
+
+case "${1:-}" in
+up) cluster_up ;;
+status) cluster_status ;;
+down) cluster_down ;;
+load)
+    shift
+    load_images "$@"
+    ;;
+*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
