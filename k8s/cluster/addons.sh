@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # What a cluster has besides: names and volumes.
 start_addons() {
-    kubectl apply -f "$parts/storage.yaml" >/dev/null
+    kubectl apply -f "$parts/storage.yaml" -f "$parts/dns.yaml" -f "$parts/policies.yaml" >/dev/null
     for number in 1 2 3 4 5 6; do volume "$number"; done | kubectl apply -f - >/dev/null
+    kubectl -n kube-system rollout status deployment/coredns --timeout=2m >/dev/null
 }
 
 # Volumes lie on the first node, in folders that `down` removes; one that was given back is emptied

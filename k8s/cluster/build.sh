@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds Kubernetes' own programs, etcd and the pause image's program from the modules that go.mod and
-# go.sum pin, into the cache; what is there already is built no second time.
+# Builds Kubernetes' own programs, etcd, CoreDNS, kube-router and the pause image's program from the
+# modules that go.mod and go.sum pin, into the cache; what is there already is built no second time.
 #
 #   k8s/cluster/build.sh FOLDER
 #
@@ -25,14 +25,16 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
     stamp="$stamp -X $package.gitTreeState=clean"
 done
 
-build() { # module folder, packages…
+build() { # module's folder, then go build's own arguments
     module=$1
     shift
-    CGO_ENABLED=0 nice -n 10 go -C "$module" build -p 2 -trimpath -ldflags "-s -w $stamp" -o "$bin/" "$@"
+    CGO_ENABLED=0 nice -n 10 go -C "$module" build -p 2 -trimpath -ldflags "-s -w $stamp" "$@"
 }
 
 mkdir -p "$bin"
-build "$here" ./etcd ./pause \
-    k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kubectl k8s.io/kubernetes/cmd/kube-apiserver \
-    k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler \
-    k8s.io/kubernetes/cmd/kube-proxy
+build "$here" -o "$bin/" ./etcd ./pause
+for each in kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl; do
+    build "$here" -o "$bin/" "k8s.io/kubernetes/cmd/$each"
+done
+build "$here/dns" -o "$bin/coredns" .
+build "$here/policies" -o "$bin/" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router

@@ -15,6 +15,7 @@ DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.$do
     identity controller-manager /CN=system:kube-controller-manager
     identity scheduler /CN=system:kube-scheduler
     identity proxy /CN=system:kube-proxy
+    identity policies /CN=coti:policies
     for each in $nodes; do
         identity "${each%:*}" "/O=system:nodes/CN=system:node:${each%:*}" \
             "IP:$network.$((${each#*:} + 1)),DNS:${each%:*}"

@@ -20,15 +20,26 @@ program_image() { # NAME PROGRAM ARGUMENTS…: one static program, nothing else
     rm -r "$folder"
 }
 
-load_images() { # ARCHIVE…: once each; prints name@digest, the form in which manifests name them
+load_images() { # ARCHIVE…: once each, also under name@digest, the form in which manifests name them
     for archive; do
-        sum=$(stat -c '%s-%Y' "$archive")
+        [ -e "$archive" ] || continue
+        name=localhost/coti/$(basename "$archive" .tar)
         for each in $nodes; do
             node=${each%:*}
-            mark=$cache/containerd/$node/.loaded-$(basename "$archive")-$sum
-            [ -e "$mark" ] && continue
-            in_node "$node" ctr --namespace k8s.io images import "$archive" >/dev/null
+            mark=$cache/containerd/$node/$(basename "$archive").loaded-$(stat -c '%s-%Y' "$archive")
+            [ ! -e "$mark" ] || continue
+            rm -f "$cache/containerd/$node/$(basename "$archive").loaded"-*
+            node_ctr "$node" images import "$archive" >/dev/null
+            node_ctr "$node" images tag --force "$name:1" "$name@$(image_digest "$node" "$name:1")" >/dev/null
             touch "$mark"
         done
     done
+}
+
+image_digest() { # NODE NAME
+    node_ctr "$1" images list "name==$2" | awk 'NR == 2 {print $3}'
+}
+
+list_images() { # what manifests call them
+    node_ctr main images list --quiet | grep '^localhost/coti/.*@'
 }

@@ -10,12 +10,14 @@ cluster_up() {
     make_certificates
     make_bridge
     program_image pause "$bin/pause"
+    program_image coredns "$bin/coredns"
     for each in $nodes; do timed "node ${each%:*}" start_node "${each%:*}" "${each#*:}"; done
     timed images load_images "$images"/*.tar
     timed "control plane" start_control_plane
     for each in $nodes; do
         start_kubelet "${each%:*}" "${each#*:}"
         start_proxy "${each%:*}"
+        start_policies "${each%:*}"
     done
     timed "nodes ready" nodes_ready
     timed addons start_addons
@@ -59,6 +61,7 @@ cluster_status() {
     echo "KUBECONFIG=$kubeconfig"
     kubectl get nodes -o wide
     kubectl get pods --all-namespaces
+    list_images
 }
 
 cluster_down() {

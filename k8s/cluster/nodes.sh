@@ -115,3 +115,11 @@ conntrack: {maxPerCore: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 END
     start "$1" proxy "$bin/kube-proxy" --config "$state/$1/proxy.yaml"
 }
+
+# NetworkPolicies, which neither kubelet nor the bridge plugin knows of: kube-router, of whose three
+# jobs only this one is asked for.
+start_policies() { # NAME
+    start "$1" policies "$bin/kube-router" --kubeconfig "$pki/policies.kubeconfig" \
+        --hostname-override "$1" --run-firewall --run-router=false --run-service-proxy=false \
+        --service-cluster-ip-range "$service_network.0/16" --metrics-port 0
+}
