@@ -9,7 +9,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$1
-version=$(sed -n 's/^\tk8s.io\/kubernetes \(v.*\)$/\1/p' "$here/go.mod")
+version=$(sed -n "s/^\(require \|\t\)k8s.io\/kubernetes \(v[^ ]*\).*/\2/p" "$here/go.mod")
 minor=${version#v1.}
 minor=${minor%%.*}
 

@@ -75,9 +75,8 @@ cluster_down() {
     ip link delete "$bridge" 2>/dev/null || true
     restore_sysctls
     # Deepest first: a control group with others in it stays.
-    for each in $controllers; do
-        [ ! -d "/sys/fs/cgroup/$each/coti-cluster" ] ||
-            find "/sys/fs/cgroup/$each/coti-cluster" -depth -type d -exec rmdir {} +
+    for each in /sys/fs/cgroup/*/coti-cluster; do
+        [ ! -d "$each" ] || find "$each" -depth -type d -exec rmdir {} +
     done
     rm -rf "$state"
     rmdir /var/lib/kubelet /var/lib/cni 2>/dev/null || true

@@ -22,9 +22,9 @@ start_node() { # NAME NUMBER
 }
 
 make_cgroup() { # kubelet wants its root there, in every hierarchy, with processors and memory
-    for each in $controllers; do
-        [ -d "/sys/fs/cgroup/$each" ] || continue
-        mkdir -p "/sys/fs/cgroup/$each/coti-cluster/$1"
+    [ -d /sys/fs/cgroup/cpuset ] || die "control groups are not in version 1's folders here: not tried yet"
+    for each in /sys/fs/cgroup/*/; do
+        mkdir -p "$each/coti-cluster/$1"
     done
     for each in coti-cluster "coti-cluster/$1"; do
         for file in cpus mems; do
@@ -87,6 +87,7 @@ tlsPrivateKeyFile: $pki/$1.key
 clusterDNS: [$dns]
 clusterDomain: $domain
 resolvConf: $state/$1/resolv.conf
+volumePluginDir: $state/$1/volume-plugins
 # Nothing can be pulled again: no image is thrown away for its age or for want of space.
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

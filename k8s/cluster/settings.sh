@@ -19,7 +19,6 @@ domain=cluster.local
 # A node's name and number. The first also has the control plane; `gpu` is labelled and tainted as a
 # node with a GPU is, and says that it has one.
 nodes=${COTI_CLUSTER_NODES:-"main:1 gpu:2"}
-controllers="cpu cpuacct cpuset memory devices freezer blkio pids hugetlb perf_event net_cls net_prio systemd"
 
 say() { echo "cluster: $*" >&2; }
 die() {

@@ -16,13 +16,16 @@ SMALL = {"cpu": "50m", "memory": "256Mi"}
 """What every pod asks for here: the manifests' own requests are for nodes of their own."""
 
 
-def write_overlay(folder: Path, images: dict[str, str], run: dict[str, Any]) -> Path:
+def write_overlay(
+    folder: Path, images: dict[str, str], run: dict[str, Any], api: str
+) -> Path:
     """A copy of ``k8s/`` below ``folder`` whose images are these, and an overlay of dev in it.
 
     Args:
         folder: An empty folder.
         images: Name in the manifests -> name with digest.
         run: A run file, which the CronJob runs instead of the overlay's.
+        api: Address behind the service `kubernetes`, which the page says to put into its policy.
     """
     copy = folder / "k8s"
     shutil.copytree(ROOT / "k8s" / "base", copy / "base")
@@ -37,8 +40,9 @@ def write_overlay(folder: Path, images: dict[str, str], run: dict[str, Any]) -> 
     (overlay / "run.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
     spec = "/spec/template/spec/containers/0/resources/requests"
     job = "/spec/jobTemplate/spec/template/spec"
-    command = ["/opt/coti/bin/coti", "retrain", "/run/coti/run.yaml", "--stack", "kubernetes", "--lenient"]  # fmt: skip
+    words = "/opt/coti/bin/coti retrain /run/coti/run.yaml --stack kubernetes --lenient"
     mount = {"name": "run", "mountPath": "/run/coti", "readOnly": True}
+    behind = {"ipBlock": {"cidr": f"{api}/32"}}
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -53,9 +57,13 @@ def write_overlay(folder: Path, images: dict[str, str], run: dict[str, Any]) -> 
                 for kind in ("Deployment", "StatefulSet")
             ),
             {
+                "target": {"kind": "NetworkPolicy", "name": "kubernetes-api"},
+                "patch": _patch("add", "/spec/egress/0/to/-", behind),
+            },
+            {
                 "target": {"kind": "CronJob"},
                 "patch": _patch("replace", f"{job}/containers/0/resources/requests/cpu", "50m")
-                + _patch("replace", f"{job}/containers/0/command", command)
+                + _patch("replace", f"{job}/containers/0/command", words.split())
                 + _patch("add", f"{job}/containers/0/volumeMounts/-", mount)
                 + _patch(
                     "add", f"{job}/volumes/-", {"name": "run", "configMap": {"name": "test-run"}}

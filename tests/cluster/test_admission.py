@@ -28,20 +28,19 @@ RESTRICTED: dict[str, Any] = {
 def space(cluster: Cluster) -> Iterator[str]:
     """A namespace as closed as ours, with a quota of one pod and its service account."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    quota = {"hard": {"pods": "1", "requests.nvidia.com/gpu": "0"}}
-    cluster.kubectl(
-        "apply",
-        "-f",
-        "-",
-        given=[
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": labels}},
-            {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one", "namespace": SPACE}, "spec": quota},
-        ],
-    )  # fmt: skip
-    cluster.until("a service account", "-n", SPACE, "get", "sa", "default", "--ignore-not-found")
-    cluster.until(
-        "the quota's count", "-n", SPACE, "get", "quota", "one", "-o", "jsonpath={.status.used.pods}"
-    )  # fmt: skip
+    hard = {"pods": "1", "requests.nvidia.com/gpu": "0"}
+    made = [
+        {"kind": "Namespace", "metadata": {"name": SPACE, "labels": labels}},
+        {
+            "kind": "ResourceQuota",
+            "metadata": {"name": "one", "namespace": SPACE},
+            "spec": {"hard": hard},
+        },
+    ]
+    cluster.kubectl("apply", "-f", "-", given=[{"apiVersion": "v1", **each} for each in made])
+    get = ("-n", SPACE, "get")
+    cluster.until("a service account", *get, "sa", "default", "--ignore-not-found")
+    cluster.until("a count", *get, "quota", "one", "-o", "jsonpath={.status.used.pods}")
     yield SPACE
     cluster.kubectl("delete", "namespace", SPACE)
 
@@ -79,9 +78,9 @@ def test_a_restricted_pod_runs_and_a_second_one_is_over_the_quota(
 
 def test_a_gpu_beyond_the_quota_is_refused(cluster: Cluster, space: str) -> None:
     """A namespace of no GPU work gets none, whoever asks."""
+    gpu = _pod("gpu", resources={"limits": {"nvidia.com/gpu": "1"}})
     with pytest.raises(Refused, match="exceeded quota: one"):
-        gpu = {"limits": {"nvidia.com/gpu": "1"}}
-        cluster.kubectl("apply", "-f", "-", given=_pod("gpu", resources=gpu))
+        cluster.kubectl("apply", "-f", "-", given=gpu)
 
 
 def test_a_node_changes_no_other_node_and_reads_no_secret_it_does_not_run(cluster: Cluster) -> None:

@@ -54,7 +54,8 @@ def installed(
 ) -> Iterator[Path]:
     """Steps 2 and 3: secrets, then everything else, all of it ready."""
     folder = tmp_path_factory.mktemp("operations")
-    write_overlay(folder, images, run_file("kubernetes_cpu.yaml", TINY))
+    (api,) = cluster.get("endpoints", "kubernetes")["subsets"][0]["addresses"]
+    write_overlay(folder, images, run_file("kubernetes_cpu.yaml", TINY), api["ip"])
     (secrets,) = commands("An empty cluster", 2)
     _run(cluster, folder, secrets)
     everything, _registry = commands("An empty cluster", 3)
@@ -67,7 +68,7 @@ def installed(
 
 
 def _run(cluster: Cluster, folder: Path, script: str, seconds: float = 900) -> str:
-    """A block of the page, with this overlay, and without the lines that are for other providers."""
+    """A block of the page, with this overlay, without the lines for other providers."""
     script = re.sub(r"^aws .*not for dev.*$", ":", script, flags=re.MULTILINE)
     script = script.replace("k8s/overlays/gpu ", "k8s/overlays/test ")
     process = subprocess.Popen(
