@@ -16,9 +16,7 @@ SMALL = {"cpu": "50m", "memory": "256Mi"}
 """What every pod asks for here: the manifests' own requests are for nodes of their own."""
 
 
-def write_overlay(
-    folder: Path, images: dict[str, str], run: dict[str, Any], api: str
-) -> Path:
+def write_overlay(folder: Path, images: dict[str, str], run: dict[str, Any], api: str) -> Path:
     """A copy of ``k8s/`` below ``folder`` whose images are these, and an overlay of dev in it.
 
     Args:
