@@ -20,6 +20,10 @@ start_control_plane() {
         --authorization-mode Node,RBAC \
         --enable-admission-plugins NodeRestriction,PodSecurity,ServiceAccount,ResourceQuota,LimitRanger
     wait_for 120 "the API server" kubectl get --raw /readyz
+    start_controllers
+}
+
+start_controllers() {
     start main controller-manager "$bin/kube-controller-manager" \
         --kubeconfig "$pki/controller-manager.kubeconfig" --use-service-account-credentials \
         --authentication-kubeconfig "$pki/controller-manager.kubeconfig" \

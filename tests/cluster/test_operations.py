@@ -20,6 +20,7 @@ from tests.cluster.kubectl import Cluster
 from tests.cluster.overlay import run_file, write_overlay
 from tests.cluster.page import commands
 from tests.e2e.conftest import TINY
+from tests.servers.processes import api_key
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,3 +140,49 @@ def test_an_account_may_what_it_needs_and_nothing_else(cluster: Cluster, install
     """docs/operations.md, "Who can do what", answered by the cluster itself."""
     assert [each for each in REFUSED if cluster.may(*each)] == []
     assert [each for each in ALLOWED if not cluster.may(*each)] == []
+
+
+@pytest.fixture(scope="module")
+def first_run(cluster: Cluster, installed: Path) -> str:
+    """Steps 4 and 5: the key, then the CronJob's own Job; what that said.
+
+    The page logs in by a browser; here the server's API is asked for the same key.
+    """
+    block = commands("An empty cluster", 4)[0]
+    (show,) = re.findall(r"^kubectl .* get secret coti-zenml .*$", block, flags=re.MULTILINE)
+    (forward,) = re.findall(r"^kubectl .* port-forward .*$", block, flags=re.MULTILINE)
+    (patch,) = re.findall(r"^kubectl .* patch secret .*$", block, flags=re.MULTILINE)
+    password = _run(cluster, installed, show)
+    words = forward.removesuffix("&").replace(" 8080", " 18080:8080").split()
+    with subprocess.Popen(words, env=cluster.environment, stdout=subprocess.PIPE) as forwarding:
+        assert forwarding.stdout is not None
+        forwarding.stdout.readline()
+        try:
+            key = api_key("http://127.0.0.1:18080", password)
+        finally:
+            forwarding.terminate()
+    _run(cluster, installed, patch.replace("ZENKEY_…", key))
+    return _run(cluster, installed, commands("An empty cluster", 5)[0], seconds=2400)
+
+
+def test_the_first_run_promotes_the_first_version(cluster: Cluster, first_run: str) -> None:
+    """Submitted from inside; the controller's pod and one a step; the Job ends well."""
+    assert "promoted" in first_run
+    cluster.kubectl(
+        "-n", "coti-run", "wait", "--for=condition=complete", "job/first", "--timeout=60s"
+    )
+    steps = {
+        space: [pod["status"]["phase"] for pod in cluster.get("-n", space, "pods")["items"]]
+        for space in ("coti-ingest", "coti-train")
+    }
+    assert set(steps["coti-ingest"]) == set(steps["coti-train"]) == {"Succeeded"}
+    assert len(steps["coti-train"]) >= 4
+
+
+def test_any_command_is_the_same_job_with_other_words(
+    cluster: Cluster, installed: Path, first_run: str
+) -> None:
+    """The page's `coti_job`, with its three examples."""
+    said = _run(cluster, installed, commands("An empty cluster", 5)[1], seconds=1200)
+    assert "ankle-boot" in said
+    assert "FAIL" not in said
