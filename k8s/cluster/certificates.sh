@@ -4,8 +4,8 @@ make_certificates() {
     [ ! -e "$pki/.complete" ] || return 0
     mkdir -p "$pki"
     chmod 700 "$pki"
-    openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=coti-cluster \
-        -keyout "$pki/ca.key" -out "$pki/ca.crt" 2>/dev/null
+    authority ca
+    authority front-proxy-ca   # of extension API servers, of which there are none: components ask for it
     openssl genrsa -out "$pki/accounts.key" 2048 2>/dev/null
     openssl rsa -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" 2>/dev/null
     certificate apiserver /CN=kube-apiserver "IP:$api,IP:127.0.0.1,IP:$service_network.1,DNS:kubernetes,\
@@ -31,6 +31,11 @@ resources:
       - identity: {}
 END
     touch "$pki/.complete"
+}
+
+authority() { # NAME
+    openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj "/CN=coti-$1" \
+        -keyout "$pki/$1.key" -out "$pki/$1.crt" 2>/dev/null
 }
 
 certificate() { # NAME SUBJECT [ALTERNATIVE NAMES]

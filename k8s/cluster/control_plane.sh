@@ -9,6 +9,10 @@ start_control_plane() {
         --service-cluster-ip-range "$service_network.0/16" \
         --client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/apiserver.crt" \
         --tls-private-key-file "$pki/apiserver.key" \
+        --requestheader-client-ca-file "$pki/front-proxy-ca.crt" \
+        --requestheader-allowed-names front-proxy-client \
+        --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
+        --requestheader-extra-headers-prefix X-Remote-Extra- \
         --kubelet-certificate-authority "$pki/ca.crt" \
         --kubelet-client-certificate "$pki/apiserver-kubelet.crt" \
         --kubelet-client-key "$pki/apiserver-kubelet.key" \

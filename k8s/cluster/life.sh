@@ -36,6 +36,7 @@ nodes_ready() {
         wait_for 120 "node ${each%:*}" kubectl wait --for=condition=Ready "node/${each%:*}" --timeout=1s
     done
     # A device plugin would say so: none is here, and no device.
+    case "$nodes" in *gpu:*) ;; *) return 0 ;; esac
     kubectl patch node gpu --subresource=status --type=merge \
         -p '{"status": {"capacity": {"nvidia.com/gpu": "1"}, "allocatable": {"nvidia.com/gpu": "1"}}}' >/dev/null
 }
