@@ -9,9 +9,9 @@
 #
 # Needs Debian, root, and for the first time Go with its module proxy. Every node is a set of Linux
 # namespaces, so that its processes, mounts, interfaces and firewall rules end with it.
+# shellcheck source-path=SCRIPTDIR/cluster
 set -eu
 parts=$(cd "$(dirname "$0")" && pwd)/cluster
-# shellcheck source-path=SCRIPTDIR/cluster
 . "$parts/settings.sh"
 . "$parts/packages.sh"
 . "$parts/certificates.sh"
@@ -37,7 +37,7 @@ load)
     load_images "$@"
     ;;
 *)
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,/^# shellcheck/{/shellcheck/!s/^# \{0,1\}//p}' "$0" >&2
     exit 2
     ;;
 esac

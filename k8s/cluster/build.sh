@@ -13,6 +13,10 @@ version=$(sed -n "s/^\(require \|\t\)k8s.io\/kubernetes \(v[^ ]*\).*/\2/p" "$her
 minor=${version#v1.}
 minor=${minor%%.*}
 
+# go build finds out by itself, within a minute; this within a second.
+sources=$(cat "$here"/go.* "$here"/*/go.* "$here"/*/*.go "$here/build.sh" | sha256sum)
+[ "$(cat "$bin/.sources" 2>/dev/null)" != "$sources" ] || exit 0
+
 command -v go >/dev/null || {
     echo "cluster: there is no Go here: install Go $(sed -n 's/^go //p' "$here/go.mod") or newer" >&2
     exit 1
@@ -38,3 +42,4 @@ for each in kubelet kube-apiserver kube-controller-manager kube-scheduler kube-p
 done
 build "$here/dns" -o "$bin/coredns" .
 build "$here/policies" -o "$bin/" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
+echo "$sources" >"$bin/.sources"

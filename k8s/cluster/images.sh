@@ -41,5 +41,5 @@ image_digest() { # NODE NAME
 }
 
 list_images() { # what manifests call them
-    node_ctr main images list --quiet | grep '^localhost/coti/.*@'
+    node_ctr main images list | awk '$1 ~ "^localhost/coti/.*:1$" {sub(":1$", "", $1); print $1 "@" $3}'
 }
