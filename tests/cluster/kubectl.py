@@ -36,10 +36,11 @@ class Cluster:
         Raises:
             Refused: it failed.
         """
-        several = given if isinstance(given, list) else [given]
+        several = {"apiVersion": "v1", "kind": "List", "items": given}
+        manifest = several if isinstance(given, list) else given
         done = subprocess.run(
             [shutil.which("kubectl") or "kubectl", *words],
-            input="\n---\n".join(map(json.dumps, several)) if given is not None else None,
+            input=None if given is None else json.dumps(manifest),
             env=self.environment,
             capture_output=True,
             text=True,

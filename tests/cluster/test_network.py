@@ -39,8 +39,11 @@ def space(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", SPACE)
     wait = ("sleep", "10000")
     gpu = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    server = _pod("server", "python3", "-m", "http.server", "-d", "/etc/ssl", "8000")
+    listening = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
+    server["spec"]["containers"][0]["readinessProbe"] = listening
     pods = [
-        _pod("server", "python3", "-m", "http.server", "-d", "/etc/ssl", "8000"),
+        server,
         _pod("friend", *wait),
         _pod("stranger", *wait),
         _pod("far", *wait, nodeSelector={"nvidia.com/gpu.present": "true"}, tolerations=gpu),
