@@ -5,7 +5,6 @@ make_bridge() {
     ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
     ip address replace "$network.1/24" dev "$bridge"
     ip link set "$bridge" up
-    # this machine to pods and services, through the first node: for kubectl's users, not for pods
 }
 
 connect_node() { # NAME NUMBER PID: its eth0 on the bridge, routes to the others' pods
@@ -21,11 +20,12 @@ connect_node() { # NAME NUMBER PID: its eth0 on the bridge, routes to the others
         [ "$number" = "$2" ] ||
             in_node "$1" ip route add "$pod_network.$number.0/24" via "$network.$((number + 1))"
     done
-    in_node "$1" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward
-        echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables'
+    in_node "$1" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 }
 
-pod_network_of() { # NAME NUMBER: what containerd asks for a pod's interface
+# What containerd asks for a pod's interface. Each has a wire of its own to the node (ptp): on a common
+# bridge the answers of a service's pod went past the firewall that has to turn their address back.
+pod_network_of() { # NAME NUMBER
     mkdir -p "$state/$1/cni.d"
     cat >"$state/$1/cni.d/10-pods.conflist" <<END
 {
@@ -33,7 +33,7 @@ pod_network_of() { # NAME NUMBER: what containerd asks for a pod's interface
   "name": "pods",
   "plugins": [
     {
-      "type": "bridge", "bridge": "pods", "isGateway": true, "hairpinMode": true,
+      "type": "ptp",
       "ipam": {
         "type": "host-local", "dataDir": "$state/$1/cni/networks",
         "ranges": [[{"subnet": "$pod_network.$2.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]
