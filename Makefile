@@ -10,7 +10,7 @@ WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
   --no-loadscope-reorder --max-worker-restart 1
 
-.PHONY: quickstart install stack test test-fast test-docker attack lint format docs lock wheel assets clean help moved
+.PHONY: quickstart install stack test test-fast test-docker test-cluster attack lint format docs lock wheel assets clean help moved
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ test: $(STAMP)  ## All tests but those that need an engine, which are skipped by
 
 test-docker: $(STAMP)  ## Those that need a Docker engine; builds the image, for minutes.
 	COTI_TEST_DOCKER=1 $(PYTEST) tests/e2e/test_docker.py
+
+test-cluster: $(STAMP)  ## Those that need a Kubernetes: KUBECONFIG's, else one brought up here (docs/cluster.md).
+	COTI_TEST_CLUSTER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 test-fast: WORKERS = 2  # nothing waits there
 test-fast: $(STAMP)  ## The fast loop: all but what is slow or runs a pipeline.

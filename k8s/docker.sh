@@ -42,16 +42,12 @@ base_image() {
     if [ -n "$base" ]; then return; fi
     base=coti-base:$suite
     if docker image inspect "$base" >/dev/null 2>&1; then return; fi
-    command -v debootstrap >/dev/null || apt-get install -q -y --no-install-recommends debootstrap
     say "bootstrapping Debian $suite"
-    root=$(mktemp -d)
-    trap 'rm -rf "$root"' EXIT
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$root"
-    # This machine's certificates: it may stand behind an authority of its own.
-    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-    rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/*
-    tar -C "$root" -c . | docker import - "$base" >/dev/null
-    rm -rf "$root"
+    tar=$(mktemp)
+    trap 'rm -f "$tar"' EXIT
+    k8s/base_image.sh "$tar" "$suite"
+    docker import "$tar" "$base" >/dev/null
+    rm "$tar"
     trap - EXIT
 }
 

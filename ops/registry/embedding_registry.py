@@ -245,9 +245,20 @@ class EmbeddingRegistry:
                 return self.client.get_model_version(self.name, which)
             return self.client.get_model_version_by_alias(self.name, which)
         except MlflowException as error:
-            if not is_absence(error):
+            # Where MLflow has accounts it refuses a version of an entry that is not there.
+            refused = error.error_code == "PERMISSION_DENIED"
+            if not (is_absence(error) or (refused and not self._exists())):
                 raise
             return None
+
+    def _exists(self) -> bool:
+        try:
+            self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if not is_absence(error):
+                raise
+            return False
+        return True
 
     def _said(self, version: ModelVersion) -> str:
         """A version's number, and its aliases if it has any."""

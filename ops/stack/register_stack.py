@@ -152,6 +152,11 @@ def _stack(client: Any, definition: StackFile) -> None:
         updates = {kind: [each] for kind, each in by_type.items()}
         client.update_stack(name_id_or_prefix=definition.name, component_updates=updates)
     client.activate_stack(definition.name)
+    # ZenML's own client of this process, if something has asked it before, still knows the stack
+    # that was active then: in a new pod, the default one.
+    process = type(client)()
+    if process.root == client.root:
+        process.activate_root(client.root)
 
 
 def _made(make: Callable[[], object]) -> bool:

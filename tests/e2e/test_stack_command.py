@@ -97,7 +97,9 @@ for names, environment in json.load(sys.stdin):
     before = dict(os.environ)
     os.environ.update(environment)
     for name in names:
-        register_stack(name)
+        Client().active_stack_model  # asked before, it remembers; a new pod's is the default one
+        active = register_stack(name)
+        assert Client().active_stack_model.name == active
     found.append({s.name: {k.value: [m[0].configuration, str(m[0].updated)]
                            for k, m in s.components.items()}
                   for s in Client().list_stacks(size=100).items})

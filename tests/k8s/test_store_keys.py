@@ -15,7 +15,12 @@ from tests.k8s.capture import ROOT
 
 WRITES = {
     "coti": {"mlflow/1/x"},
-    "coti-train": {"coti/train_cycle_0/x", "coti/train_cycle_2/x", "coti/coti_checkpoints/x"},
+    "coti-train": {
+        "coti/map:embed_pool:0/x",
+        "coti/train_cycle_0/x",
+        "coti/train_cycle_2/x",
+        "coti/coti_checkpoints/x",
+    },
     "coti-ingest": {"coti/ingest_pool/x"},
 }
 WRITES["coti-run"] = {

@@ -133,6 +133,7 @@ def _fill(address: str, folder: Path) -> None:
     tracker = Tracker(address, artifact_store=str(folder))
     # No stack is active here: the lease is a lock in the test's folder.
     registry = EmbeddingRegistry(tracker.client, "boots", partial(hold, folder=folder / "locks"))
+    assert registry.champion() is None  # an entry that is not there is no refusal
     for number, fd in ((1, 0.5), (2, 0.9)):
         record = RunRecord.open(
             tracker,
