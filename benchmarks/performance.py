@@ -41,6 +41,7 @@ SECTIONS = {
         "Training speed", quick=("--batches", "2", "--rounds", "1", "--steps", "1")
     ),
     "ti_memory": Section("Memory"),
+    "gpu_memory": Section("What lives on a GPU", quick=("--only", "sd15", "--quick")),
     "ti_time_to_quality": Section(
         "Time to quality",
         ("--seeds", "0", "1", "2"),

@@ -9,19 +9,14 @@ import click
 from cli.text_table import print_table
 from coti.commands.json_output import json_option, print_json
 from coti.commands.number_types import FiniteRange
+from coti.commands.run_file_option import run_file_option
 from ops.quiet import quiet_terminal
 
 __all__ = ["rehearse"]
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file, such as `coti init` writes.",
-)
+@run_file_option()
 @click.option(
     "--random-weights",
     is_flag=True,
