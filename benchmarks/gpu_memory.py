@@ -226,7 +226,9 @@ def scorers(settings: RunSettings) -> dict[str, dict[str, int]]:
         known = name.rpartition("/")[2]
         side = open_clip.get_model_config(known)["vision_cfg"]["image_size"]
         network = _shaped(lambda known=known: open_clip.create_model(known, device="meta"))
-        found[key] = _of_encoder(network, network.encode_image, batch, int(side))
+        # S_con's is loaded without the half that reads.
+        held = network.visual if key == "concept_score" else network
+        found[key] = _of_encoder(held, network.encode_image, batch, int(side))
     if judges.ssl_judge is not None:
         name = judges.ssl_judge
         network = _shaped(lambda: timm.create_model(name, num_classes=0))
@@ -325,12 +327,12 @@ def account(name: str, quick: bool = False) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> str:
     """Two tables: the parts, and the steps that hold them."""
     head = ["run file", "precision", "base model", "a step", "recomputed", "batch 1, recomputed"]
-    head += ["solver step", "decoding", "encoding", "base model and the least step"]
+    head += ["solver step", "decoding", "encoding", "least for training"]
     parts, lives = [], []
     for row in result["rows"]:
         for kind in DTYPES:
             base = row["base"][kind]
-            least = base["weights"] + max(base["least"], base["encode"])
+            least = base["weights"] + max(base["least"], base["encode"], base["decode"])
             fits = "fits 8 GB" if least <= _LARGEST else "does not fit 8 GB"
             keys = ("weights", "step", "recomputed", "least", "solver", "decode", "encode")
             parts.append(

@@ -34,10 +34,10 @@ ENCODING, DECODING = "image to latents", "latents to image"
 """What :mod:`coti.core.work` is told of an image."""
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 images at 512² fit."""
-_PIXELS = 2 << 20
-"""Encoded at once: an activation of the first block is 128 numbers a pixel."""
-_DECODED_PIXELS = _PIXELS // 4
-"""Decoded at once: the last block has 256 numbers a pixel, and is computed in several tensors."""
+_PIXELS = 1 << 19
+"""Encoded or decoded at once: the first and the last block have 128 and 256 numbers a pixel, in
+several tensors. Two images of 512² take 1.5 GiB in float32; more than that would be more than a
+training step's."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
@@ -108,7 +108,7 @@ def encode_latents(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],  # uint8 [n, 3, h, w], or [3, h, w] of any sizes
     mirrored: bool = False,  # encode mirror images too; they follow at n, n + 1, …
-    batch_size: int | None = None,  # None: 32, and fewer from 256² on, as many as two of 1024²
+    batch_size: int | None = None,  # None: as encoded_at_once
     store: LatentStore | None = None,
     keep_from: int = 256 << 20,  # least bytes of latents that the store keeps; 0 keeps none
 ) -> LatentCache:
@@ -172,7 +172,7 @@ def encoded_at_once(resolution: int) -> int:
     """Images of a side of ``resolution`` pixels that are encoded together.
 
     >>> encoded_at_once(32), encoded_at_once(512), encoded_at_once(1024)
-    (32, 8, 2)
+    (32, 2, 1)
     """
     return max(1, min(32, _PIXELS // resolution**2))
 
@@ -223,7 +223,7 @@ def decode_latents(
     1024²: a float32 decoder takes a GiB for each of 512², more than the UNet does for it.
     """
     pixels = latents.shape[-2] * latents.shape[-1] * model.downscale**2
-    batch_size = max(1, min(batch_size or 32, _DECODED_PIXELS // pixels))
+    batch_size = max(1, min(batch_size or 32, _PIXELS // pixels))
     images = []
     for first in range(0, len(latents), batch_size):
         batch = model.from_latents(latents[first : first + batch_size]).to(

@@ -65,10 +65,14 @@ class Rehearsing:
     def __enter__(self) -> Rehearsing:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """There is nothing that it should keep."""
         if self._process.poll() is None:
-            self._process.kill()  # there is nothing that it should keep
+            self._process.kill()
         self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # an order that nobody read

@@ -26,8 +26,8 @@ def test_the_most_that_is_alive_at_once_is_counted() -> None:
 
 
 def test_of_a_base_model_each_part_is_known_in_each_precision() -> None:
-    """float32 doubles the weights and takes more for activations, recomputing saves some, float16 keeps an
-    autoencoder that overflows in float32; a step holds what its own networks need."""
+    """float32 doubles the weights and takes more for activations, recomputing saves some, float16
+    keeps an autoencoder that overflows in float32; a step holds what its own networks need."""
     configs = reduced("sd15", 10, 64)
     with FakeTensorMode():
         found = base_model(configs, batch=2, generated=2, vectors=2)

@@ -23,6 +23,7 @@ HEADINGS = [
     "What lives on a GPU",
     "Time to quality",
     "Generation",
+    "True size, rehearsed on a CPU",
 ]
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -63,7 +64,7 @@ def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
     head, *sections = page.split("\n## ")
     assert head.startswith("# Performance")
     assert [section.splitlines()[0] for section in sections] == HEADINGS
-    training, memory, alive, quality, generation = sections
+    training, memory, alive, quality, generation, _ = sections
 
     steps, parts = tables(training)
     assert steps[0][0] == "2"
@@ -115,9 +116,9 @@ def test_a_saved_result_is_added_without_running(tmp_path: Path) -> None:
     benchmark("benchmarks.performance", *words)
     sections = output.read_text(encoding="utf-8").split("\n## ")[1:]
     assert [section.splitlines()[0] for section in sections] == HEADINGS
-    assert "| 5 | 20.0 | 4.00 |" in sections[3]
-    assert "On a GPU: not measured." not in sections[3]
-    assert all("\n\nnot measured" in section for section in sections[:3])
+    assert "| 5 | 20.0 | 4.00 |" in sections[4]
+    assert "On a GPU: not measured." not in sections[4]
+    assert all("\n\nnot measured" in section for section in sections[:4])
 
 
 def test_compiling_is_not_measured_without_a_compiler() -> None:
