@@ -49,8 +49,8 @@ CONFIGS = {"sd15": "sd15", "sd2": "sd2-base", "sdxl": "sdxl", "paper": "sd2"}
 """Run files, and the architecture of each one's base model."""
 DTYPES = ("float16", "bfloat16", "float32")
 _TOKEN = "<memory>"
-_LARGEST = 8e9
-"""Bytes of the GPU that is asked after."""
+_LARGEST, _CONTEXT = 8e9, GIB // 2
+"""Bytes of the GPU that is asked after, and what CUDA takes of it."""
 
 
 class _Alive(TorchDispatchMode):
@@ -327,20 +327,24 @@ def account(name: str, quick: bool = False) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> str:
     """Two tables: the parts, and the steps that hold them."""
     head = ["run file", "precision", "base model", "a step", "recomputed", "batch 1, recomputed"]
-    head += ["solver step", "decoding", "encoding", "least for training"]
+    head += ["solver step", "decoding", "encoding", "least for `coti train`", "least in the loop"]
     parts, lives = [], []
     for row in result["rows"]:
         for kind in DTYPES:
             base = row["base"][kind]
             least = base["weights"] + max(base["least"], base["encode"], base["decode"])
-            fits = "fits 8 GB" if least <= _LARGEST else "does not fit 8 GB"
+            loop = least + sum(
+                row["scorers"][key]["weights"]
+                for key in STEPS["train_cycle"][1]
+                if key in row["scorers"]
+            )
             keys = ("weights", "step", "recomputed", "least", "solver", "decode", "encode")
             parts.append(
                 [
                     f"{row['run']}, batch {row['batch_size']}, {row['generated']} generated",
                     kind,
                     *(_gib(base[key]) for key in keys),
-                    f"{_gib(least)}, {fits}",
+                    *(f"{_gib(each)}, {_fits(each)}" for each in (least, loop)),
                 ]
             )
         for step in row["steps"][DTYPES[0]]:
@@ -363,10 +367,16 @@ def report(result: dict[str, Any]) -> str:
         "its own (as pods do) or all in one:\n\n"
         f"{table(['run file', 'step', 'weights that live', *DTYPES], lives)}\n\n"
         "The base model's parts. A step keeps the activations for its gradient; recomputed is with "
-        "`train.gradient_checkpointing`; a solver step has guidance's both halves:\n\n"
+        "`train.gradient_checkpointing`; a solver step has guidance's both halves. The least is "
+        "with a batch of one image, recomputed; the loop has the scorers beside it, for φ. It fits "
+        "where the context has room as well:\n\n"
         f"{table(head, parts)}\n\nThe encoders, in float32:\n\n"
         f"{table(['run file', 'encoder', 'weights', 'a batch'], weights)}"
     )
+
+
+def _fits(count: int) -> str:
+    return "fits 8 GB" if count + _CONTEXT <= _LARGEST else "does not fit 8 GB"
 
 
 def _gib(count: int) -> str:
