@@ -353,13 +353,14 @@ def report(result: dict[str, Any]) -> str:
                 *(["base model"] if has_base else []),
                 *(k for k in keys if k in row["scorers"]),
             ]
-            numbers = [_gib(row["steps"][kind][step]) for kind in DTYPES]
-            lives.append([row["run"], step, ", ".join(named), *numbers])
-    weights = [
-        [row["run"], key, _gib(each["weights"]), _gib(each["batch"])]
-        for row in result["rows"]
-        for key, each in row["scorers"].items()
-    ]
+            peaks = [_gib(row["steps"][kind][step]) for kind in DTYPES]
+            lives.append([row["run"], step, ", ".join(named), *peaks])
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row in result["rows"]:
+        for key, each in row["scorers"].items():
+            numbers = (key, _gib(each["weights"]), _gib(each["batch"]))
+            alike.setdefault(numbers, []).append(row["run"])
+    weights = [[", ".join(runs), *numbers] for numbers, runs in alike.items()]
     return (
         "By arithmetic, in GiB: the networks at their true size, tensors with shapes and without "
         "content; a GPU needs some 0.5 GiB more for its context, and what its allocator leaves "

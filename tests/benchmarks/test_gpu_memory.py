@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks.gpu_memory import base_model, by_step, most
+from benchmarks.gpu_memory import by_step, generating, model_of, most, training
 from coti.inversion.families.random_base_model import reduced
 
 
@@ -25,26 +26,30 @@ def test_the_most_that_is_alive_at_once_is_counted() -> None:
     assert most(lambda: given.view(10, 100).add_(1)) == 0
 
 
-def test_of_a_base_model_each_part_is_known_in_each_precision() -> None:
-    """float32 doubles the weights and takes more for activations, recomputing saves some, float16
-    keeps an autoencoder that overflows in float32; a step holds what its own networks need."""
-    configs = reduced("sd15", 10, 64)
-    for part, depth in (("unet", "layers_per_block"), ("vae", "layers_per_block"),
-                        ("text_encoder", "num_hidden_layers")):  # fmt: skip
+def test_a_step_holds_what_its_own_networks_need() -> None:
+    """The weights of these and the largest of their works; one process all weights."""
+    base = {"weights": 100, "step": 40, "solver": 10, "decode": 20, "encode": 30}
+    scorer, judge = {"weights": 10, "batch": 50}, {"weights": 5, "batch": 1}
+    steps = by_step(base, {"scorer": scorer, "judge": judge})
+    assert steps["initialize_embedding"] == 100 + 20
+    assert steps["embed_pool"] == 10 + 50
+    assert steps["judge_cycle"] == 5 + 1
+    assert steps["train_cycle"] == 100 + 10 + 50
+    assert steps["all in one process"] == 100 + 10 + 5 + 50
+
+
+@pytest.mark.slow
+def test_training_keeps_more_than_recomputing_and_than_generating() -> None:
+    """On a narrow, shallow model of 512², without a tensor that has content."""
+    configs = reduced("sd15", 10, 512)
+    depths = {"unet": "layers_per_block", "vae": "layers_per_block"}
+    for part, depth in {**depths, "text_encoder": "num_hidden_layers"}.items():
         configs[part][depth] = 1
     with FakeTensorMode():
-        found = base_model(configs, batch=2, generated=2, vectors=2)
-    half, full = found["bfloat16"], found["float32"]
-    assert full["weights"] == 2 * half["weights"]
-    assert full["step"] > half["step"]
-    for base in found.values():
-        assert base["least"] < base["recomputed"] < base["step"]
-        assert base["step"] > base["solver"]
-    mixed = found["float16"]
-    assert (mixed["step"], mixed["decode"]) == (half["step"], full["decode"])
-    assert mixed["weights"] == half["weights"] + full["autoencoder"] // 2
-    scorer = {"weights": 10, "batch": 10 << 30}
-    steps = by_step(half, {"scorer": scorer, "judge": {"weights": 5, "batch": 1}})
-    assert steps["judge_cycle"] == 6
-    assert steps["train_cycle"] == half["weights"] + 10 + (10 << 30)
-    assert steps["all in one process"] == steps["train_cycle"] + 5
+        model = model_of(configs, torch.bfloat16)
+        kept = training(model, 2, 2, recompute=False)
+        recomputed = training(model, 2, 2, recompute=True)
+        solver, decode = generating(model, 2)
+    assert recomputed < kept
+    assert 0 < solver < kept
+    assert decode > 2 * 3 * 512**2 * 4
