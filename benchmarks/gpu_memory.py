@@ -18,6 +18,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,12 +54,12 @@ _LARGEST, _CONTEXT = 8e9, GIB // 2
 """Bytes of the GPU that is asked after, and what CUDA takes of it."""
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the bytes of tensors as operations make them, until nobody has them any more."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.most = self._now = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most, self._now = 0, 0
         self._seen = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -87,7 +88,7 @@ def most(work: Callable[[], Any]) -> int:
     """Most bytes that ``work`` has alive at once beside what lived before."""
     with _Alive() as alive:
         work()
-    return alive.most
+    return int(alive.most)
 
 
 def model_of(configs: Mapping[str, Any], dtype: torch.dtype) -> TextToImageModel:
@@ -101,7 +102,7 @@ def model_of(configs: Mapping[str, Any], dtype: torch.dtype) -> TextToImageModel
             for part in family.text_encoders
         )
     upcast = _upcast(configs["vae"], dtype)
-    made = {}
+    made: dict[str, Any] = {}
     for part, config in configs.items():
         # Made in their precision: tensors without content are not converted in place.
         with _default(upcast if part == "vae" else dtype):
@@ -150,7 +151,7 @@ def training(model: TextToImageModel, batch: int, vectors: int, recompute: bool)
 
     def step() -> None:
         with training_attention(model), recomputed_activations(model, recompute):
-            loss(latents, noise, timesteps, tokens(ids, learned)).backward()
+            torch.autograd.backward(loss(latents, noise, timesteps, tokens(ids, learned)))
 
     return most(step)
 
@@ -225,7 +226,7 @@ def scorers(settings: RunSettings) -> dict[str, dict[str, int]]:
     for key, (name, batch) in named.items():
         known = name.rpartition("/")[2]
         side = open_clip.get_model_config(known)["vision_cfg"]["image_size"]
-        network = _shaped(lambda known=known: open_clip.create_model(known, device="meta"))
+        network = _shaped(partial(open_clip.create_model, known, device="meta"))
         # S_con's is loaded without the half that reads.
         held = network.visual if key == "concept_score" else network
         found[key] = _of_encoder(held, network.encode_image, batch, int(side))
