@@ -23,6 +23,8 @@ Words = tuple[str, ...]
 
 EMBEDDING = Path("outputs/latest/learned_embeds.safetensors")
 """What the last run learned."""
+TRUE_SIZE = Path(__file__).with_name("true_size.md")
+"""The page's last section, a log: runs of hours that no command repeats here."""
 GPU_ROWS = ("ti_throughput", "generation_throughput")
 """Benchmarks in which a GPU's result belongs below a CPU's."""
 
@@ -41,6 +43,7 @@ SECTIONS = {
         "Training speed", quick=("--batches", "2", "--rounds", "1", "--steps", "1")
     ),
     "ti_memory": Section("Memory"),
+    "gpu_memory": Section("What lives on a GPU", quick=("--only", "sd15", "--quick")),
     "ti_time_to_quality": Section(
         "Time to quality",
         ("--seeds", "0", "1", "2"),
@@ -80,6 +83,7 @@ def page(results: list[Result], quick: bool) -> str:
         if name in GPU_ROWS and not measured:
             body += "\n\nOn a GPU: not measured."
         parts.append(f"## {section.heading}\n\n`python -m benchmarks.{name}`\n\n{body}")
+    parts.append(TRUE_SIZE.read_text(encoding="utf-8").strip())
     return "\n\n".join(parts) + "\n"
 
 

@@ -89,7 +89,7 @@ def compared(name: str, changes: list[str]) -> dict[str, Any]:
     import yaml
 
     from ops.rehearsal.run_rehearsal import rehearse
-    from ops.rehearsal.throw_away import throw_away_folder
+    from ops.rehearsal.throw_away import Rehearsing, throw_away_folder
     from ops.run_file import check_run_file
 
     quick = ROOT / "configs" / "quickstart.yaml"
@@ -99,7 +99,8 @@ def compared(name: str, changes: list[str]) -> dict[str, Any]:
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         settings: RunSettings = check_run_file(path)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        answer = rehearse(settings)
+        with Rehearsing(folder) as process:
+            answer = rehearse(settings, process)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if answer.estimate is None:
             raise SystemExit("\n".join(answer.problems))

@@ -8,19 +8,14 @@ from pathlib import Path
 import click
 
 from coti.commands.json_output import json_option, print_json
+from coti.commands.run_file_option import run_file_option
 from ops.quiet import quiet_terminal
 
 __all__ = ["check"]
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file, such as `coti init` writes.",
-)
+@run_file_option()
 @json_option
 def check(config: Path, as_json: bool) -> None:
     """Look at a run before it begins: nothing is trained or written.

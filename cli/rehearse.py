@@ -9,19 +9,14 @@ import click
 from cli.text_table import print_table
 from coti.commands.json_output import json_option, print_json
 from coti.commands.number_types import FiniteRange
+from coti.commands.run_file_option import run_file_option
 from ops.quiet import quiet_terminal
 
 __all__ = ["rehearse"]
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file, such as `coti init` writes.",
-)
+@run_file_option()
 @click.option(
     "--random-weights",
     is_flag=True,
@@ -52,13 +47,16 @@ def rehearse(
       coti rehearse -c configs/sd15.yaml --random-weights --price 1.20
     """
     quiet_terminal()
-    from ops.rehearsal.run_rehearsal import on_device
-    from ops.rehearsal.run_rehearsal import rehearse as run
-    from ops.run_file import check_run_file
+    from ops.rehearsal.throw_away import Rehearsing, throw_away_folder
 
-    quiet_terminal(again=True)
-    settings = on_device(check_run_file(config), device)
-    answer = run(settings, random_weights=random_weights, price=price, said=_progress)
+    with throw_away_folder() as folder, Rehearsing(folder) as process:
+        from ops.rehearsal.run_rehearsal import on_device
+        from ops.rehearsal.run_rehearsal import rehearse as run
+        from ops.run_file import check_run_file
+
+        quiet_terminal(again=True)
+        settings = on_device(check_run_file(config), device)
+        answer = run(settings, process, random_weights=random_weights, price=price, said=_progress)
     if as_json:
         print_json(answer.row())
     else:

@@ -1,8 +1,9 @@
 """What runs on the throw-away stack, in a process of its own: ZenML binds its state at import.
 
-    python -m cli.rehearse_once ORDER ANSWER
+    python -m cli.rehearse_once ANSWER < ORDER
 
-``ORDER`` is a JSON file with the settings as a run has them, ``ANSWER`` the one that is written.
+``ORDER`` is JSON with the settings as a run has them, read when all that does not depend on it is
+done; ``ANSWER`` the file that is written.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ class RunTaken:
 
 def main() -> None:
     """Write down what was seen, or a sentence where that came to no end."""
-    order, answer = map(Path, sys.argv[1:])
+    answer = Path(sys.argv[1])
     quiet_terminal()
     try:
-        found = _rehearse(json.loads(order.read_text(encoding="utf-8")))
+        start = _begin()
+        found = {**start, **_rehearse(json.load(sys.stdin))}
     except Exception as error:
         from ops.terminal import user_sentence
 
@@ -57,16 +59,11 @@ def main() -> None:
     answer.write_text(json.dumps(found, default=str), encoding="utf-8")
 
 
-def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
-    """Run the least, then more of what was cheap."""
-    from ops.rehearsal.rates import rates_of
-    from ops.rehearsal.settings_json import settings_from
-    from ops.rehearsal.watch import Watch, processor_seconds
-    from ops.stack.locations import ROOT
+def _begin() -> dict[str, float]:
+    """A stack, and what every run imports; what a run's own start takes of it."""
+    from ops.rehearsal.watch import processor_seconds
     from ops.stack.register_stack import register_stack
 
-    settings = settings_from(order["settings"])
-    there, whole = Sizes(**order["there"]), Sizes(**order["whole"])
     made, used = time.time(), processor_seconds()
     register_stack("local")
     from zenml.client import Client
@@ -77,7 +74,21 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
     from pipelines.concept import coti_concept  # noqa: F401  (its imports are part of the start)
 
     quiet_terminal(again=True)
-    started, start_processor = time.time() - _BEGAN - made, processor_seconds() - used
+    return {
+        "start": time.time() - _BEGAN - made,
+        "start_processor": processor_seconds() - used,
+    }
+
+
+def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
+    """Run the least, then more of what was cheap."""
+    from ops.rehearsal.rates import rates_of
+    from ops.rehearsal.settings_json import settings_from
+    from ops.rehearsal.watch import Watch
+    from ops.stack.locations import ROOT
+
+    settings = settings_from(order["settings"])
+    there, whole = Sizes(**order["there"]), Sizes(**order["whole"])
     watch, folder = Watch(), ROOT.parent / "images"
     with watch.watching():
         least, sizes = least_counts(settings), least_sizes(there)
@@ -92,9 +103,7 @@ def _rehearse(order: dict[str, Any]) -> dict[str, Any]:
         a_batch = _batch_bytes(settings, watch)
         judging, judging_processor, widths, missing = _judging(settings, whole)
     return {
-        "start": started,
         "runs": [asdict(first), asdict(second)],
-        "start_processor": start_processor,
         "batch_bytes": a_batch,
         "judging": judging,
         "judging_processor": judging_processor,

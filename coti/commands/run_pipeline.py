@@ -7,16 +7,15 @@ from pathlib import Path
 import click
 
 from coti.commands.project import project
+from coti.commands.run_file_option import run_file_option
 
 __all__ = ["run"]
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file, such as `coti init` writes; without one the bundled concept is learned.",
+@run_file_option(
+    "A run file, such as `coti init` writes; without one the bundled concept is learned.",
+    required=False,
 )
 @click.option(
     "--set",

@@ -8,19 +8,16 @@ from pathlib import Path
 import click
 
 from coti.commands.project import project
+from coti.commands.run_file_option import run_file_option
 
 __all__ = ["train"]
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-c",
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A run file: model, token, images, train, schedule, concept and seed of it are used; "
-    "generation is noted in the file.",
+@run_file_option(
+    "A run file: model, token, images, train, schedule, concept and seed of it are used; "
+    "generation is noted in the file."
 )
 @click.option(
     "--output",

@@ -16,6 +16,10 @@ from coti.encoders.protocol import EncoderOptions
 __all__ = ["OpenClipEncoder", "load_image_text_encoder"]
 
 
+_HALVES = ("CLIP", "CustomTextCLIP")
+"""open_clip's models one half of which is enough for images."""
+
+
 class OpenClipEncoder:
     """An image-text model of open_clip; :func:`load_image_text_encoder` makes one.
 
@@ -31,6 +35,7 @@ class OpenClipEncoder:
         *,
         device: str | torch.device = "cpu",
         batch_size: int = 256,
+        texts: bool = True,
     ) -> None:
         preprocess: dict[str, Any] = model.visual.preprocess_cfg  # type: ignore[assignment,union-attr]
         side = preprocess["size"]
@@ -43,11 +48,13 @@ class OpenClipEncoder:
         self._mean = torch.tensor(preprocess["mean"], device=self.device)[:, None, None]
         self._std = torch.tensor(preprocess["std"], device=self.device)[:, None, None]
         model = model.eval().requires_grad_(False)
+        self.size = int(model.encode_text(tokenizer(["a"])).shape[1])  # type: ignore[operator]
+        if not texts and type(model).__name__ in _HALVES:
+            model = _Images(model.visual)  # type: ignore[arg-type]
         remedy = "take a smaller model, or a larger device"
         with out_of_memory_at(ModelError, f"loading {name}", remedy, model):
             self._model: Any = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._tokenizer = tokenizer
-        self.size = int(self.encode_texts(["a"]).shape[1])
 
     @classmethod
     def load(cls, options: EncoderOptions) -> OpenClipEncoder:
@@ -60,6 +67,7 @@ class OpenClipEncoder:
             device=options.device,
             batch_size=options.batch_size,
             sha256=options.sha256,
+            texts=not options.images_only,
         )
 
     @torch.inference_mode()
@@ -96,6 +104,7 @@ def load_image_text_encoder(
     device: str = "cpu",  # a torch device, or auto for CUDA where there is one
     batch_size: int = 256,  # images or texts at once
     sha256: str | None = None,  # of the folder or the weights' file; s3:// needs it
+    texts: bool = True,  # whether texts will be encoded; else what does it is not kept
 ) -> OpenClipEncoder:
     """Load an image-text model through open_clip, in float32.
 
@@ -109,4 +118,19 @@ def load_image_text_encoder(
     name, network, tokenizer = load_open_clip(model, pretrained, sha256)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return OpenClipEncoder(name, network, tokenizer, device=device, batch_size=batch_size)
+    return OpenClipEncoder(
+        name, network, tokenizer, device=device, batch_size=batch_size, texts=texts
+    )
+
+
+class _Images(torch.nn.Module):
+    """The half of an image-text model that sees."""
+
+    def __init__(self, visual: torch.nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """As the whole model does."""
+        features: torch.Tensor = self.visual(images)
+        return features

@@ -62,6 +62,8 @@ class EncoderOptions:
     """A torch device, or ``auto`` for CUDA where there is one."""
     batch_size: int = 64
     """Images at once."""
+    images_only: bool = False
+    """Whether no texts will be encoded: what does that need not be kept in memory."""
     base_model: Callable[[], Any] | None = None
     """Gives the text-to-image model that is taught, for an encoder that is a part of it."""
 

@@ -19,7 +19,13 @@ import torch
 from coti.core.errors import ModelError
 from coti.core.extras import install_extra
 
-__all__ = ["random_tensors", "write_inception", "write_open_clip", "write_timm"]
+__all__ = [
+    "inception_network",
+    "random_tensors",
+    "write_inception",
+    "write_open_clip",
+    "write_timm",
+]
 
 _WORDS = ("<pad>", "</s>", "<unk>", "a", "photo", "of")
 """Of a tokenizer that stands in for one that is on a hub: ids, length and end mark are as there."""
@@ -102,8 +108,8 @@ def write_timm(name: str, folder: Path) -> Path:
     return folder
 
 
-def write_inception(path: Path) -> Path:
-    """Inception-v3's weights in the format that torch-fidelity publishes.
+def inception_network() -> Any:
+    """Inception-v3 as torch-fidelity has it, with random weights.
 
     Raises:
         ModelError: torch-fidelity is not installed.
@@ -120,7 +126,16 @@ def write_inception(path: Path) -> Path:
             """Nothing."""
 
     with _quiet(), _no_download(library):
-        network = Unread("inception-v3-compat", ["2048"])
+        return Unread("inception-v3-compat", ["2048"])
+
+
+def write_inception(path: Path) -> Path:
+    """Its weights in the format that torch-fidelity publishes.
+
+    Raises:
+        ModelError: torch-fidelity is not installed.
+    """
+    network = inception_network()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), path)
     return path

@@ -25,17 +25,19 @@ __all__ = [
     "LatentCache",
     "decode_latents",
     "encode_latents",
+    "encoded_at_once",
     "fit_to_resolution",
+    "to_model_range",
 ]
 
 ENCODING, DECODING = "image to latents", "latents to image"
 """What :mod:`coti.core.work` is told of an image."""
 _DEVICE_BYTES = 2 << 30
 """Latents larger than this stay in main memory; 16,000 images at 512² fit."""
-_PIXELS = 2 << 20
-"""Encoded at once: an activation of the first block is 128 numbers a pixel."""
-_DECODED_PIXELS = _PIXELS // 4
-"""Decoded at once: the last block has 256 numbers a pixel, and is computed in several tensors."""
+_PIXELS = 1 << 19
+"""Encoded or decoded at once: the first and the last block have 128 and 256 numbers a pixel, in
+several tensors. Two images of 512² take 1.5 GiB in float32; more than that would be more than a
+training step's."""
 _MEMORY_BYTES = 16 << 30
 """Latents larger than this go to a memory-mapped file; 128,000 images at 512² fit."""
 
@@ -106,7 +108,7 @@ def encode_latents(
     model: TextToImageModel,
     images: torch.Tensor | Sequence[torch.Tensor],  # uint8 [n, 3, h, w], or [3, h, w] of any sizes
     mirrored: bool = False,  # encode mirror images too; they follow at n, n + 1, …
-    batch_size: int | None = None,  # None: 32, and fewer from 256² on, as many as two of 1024²
+    batch_size: int | None = None,  # None: as encoded_at_once
     store: LatentStore | None = None,
     keep_from: int = 256 << 20,  # least bytes of latents that the store keeps; 0 keeps none
 ) -> LatentCache:
@@ -120,7 +122,7 @@ def encode_latents(
     """
     if len(images) == 0:
         raise TrainingError("There is no image to train on: X_T is empty.")
-    batch_size = batch_size or max(1, min(32, _PIXELS // model.resolution**2))
+    batch_size = batch_size or encoded_at_once(model.resolution)
     rows = len(images) * (2 if mirrored else 1)
     shape = (rows, *model.latent_shape)
     size = 8 * math.prod(shape)
@@ -166,6 +168,15 @@ def encode_latents(
     return LatentCache(mean, std, model)
 
 
+def encoded_at_once(resolution: int) -> int:
+    """Images of a side of ``resolution`` pixels that are encoded together.
+
+    >>> encoded_at_once(32), encoded_at_once(512), encoded_at_once(1024)
+    (32, 2, 1)
+    """
+    return max(1, min(32, _PIXELS // resolution**2))
+
+
 def _empty(shape: tuple[int, ...], size: int, where: torch.device) -> torch.Tensor:
     """Room for latents; in an unnamed file where they are too many for the memory."""
     if size <= _MEMORY_BYTES:
@@ -208,9 +219,11 @@ def decode_latents(
 ) -> torch.Tensor:
     """Scaled latents [n, channels, h, w] to images, uint8 [n, 3, 8h, 8w] on the CPU.
 
-    ``batch_size`` images at once; None: 32, and fewer from 128² on, two of 512², one of 1024².
+    ``batch_size`` images at once, 32 where it is None; fewer of large ones, two of 512², one of
+    1024²: a float32 decoder takes a GiB for each of 512², more than the UNet does for it.
     """
-    batch_size = batch_size or max(1, min(32, _DECODED_PIXELS // model.resolution**2))
+    pixels = latents.shape[-2] * latents.shape[-1] * model.downscale**2
+    batch_size = max(1, min(batch_size or 32, _PIXELS // pixels))
     images = []
     for first in range(0, len(latents), batch_size):
         batch = model.from_latents(latents[first : first + batch_size]).to(

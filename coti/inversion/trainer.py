@@ -45,7 +45,7 @@ from coti.inversion.training_state import identity_of, restore, state_of
 from coti.scores.formulas import PhiValue
 from coti.settings import ScheduleSettings, TokenSettings, TrainSettings
 
-__all__ = ["OPTIMIZER_STEP", "TrainResult", "train_cycle"]
+__all__ = ["OPTIMIZER_STEP", "TrainResult", "recomputed_activations", "train_cycle"]
 
 A = TypeVar("A", bound=Adapter)
 
@@ -181,7 +181,7 @@ def train_cycle(
         deterministic(model.deterministic),
         _terminations() as received,
         out_of_memory_explained(settings, model),
-        _gradient_checkpointing(model, settings.gradient_checkpointing),
+        recomputed_activations(model, settings.gradient_checkpointing),
     ):
         while step < settings.max_steps and not ended:
             with working(
@@ -295,7 +295,7 @@ def _compiled(model: TextToImageModel) -> TextToImageModel:
 
 
 @contextmanager
-def _gradient_checkpointing(model: TextToImageModel, wanted: bool) -> Iterator[None]:
+def recomputed_activations(model: TextToImageModel, wanted: bool) -> Iterator[None]:
     """Recompute the UNet's activations instead of keeping them; the text encoder's are small."""
     if not wanted:
         yield

@@ -72,8 +72,7 @@ def loader(locate: Locate, base: TextToImageModel | None = None) -> Load:
 
 def load_scorer(own: ScorerSettings, load: Load) -> ImageTextEncoder:
     """The scorer, of open_clip; as all encoders on the GPU where there is one."""
-    options = _options(own.model, own.pretrained, own.sha256, own.batch_size)
-    return cast(ImageTextEncoder, load("open_clip", options))
+    return cast(ImageTextEncoder, load("open_clip", _scorer_options(own)))
 
 
 def load_judge(own: EvaluationSettings, load: Load) -> ImageTextEncoder:
@@ -101,6 +100,10 @@ def load_ssl_judge(own: EvaluationSettings, load: Load) -> ImageEncoder | None:
 def load_reference_judge(settings: RunSettings) -> EfficientNetLite0:
     """The reference judge, which some baselines stand on, too; its file is found already."""
     return load_efficientnet(settings.baselines.efficientnet, settings.baselines.side)
+
+
+def _scorer_options(own: ScorerSettings) -> EncoderOptions:
+    return _options(own.model, own.pretrained, own.sha256, own.batch_size)
 
 
 def _options(
@@ -164,6 +167,9 @@ def load_encoders(settings: RunSettings, load: Load) -> Encoders:
     if own.encoder == "scorer":
         return Encoders(scorer)
     options = _options(own.model, own.pretrained, own.sha256, own.batch_size)
+    if (own.encoder, options) != ("open_clip", _scorer_options(settings.scorer)):
+        # ℰ sees images alone; the half of a large model that reads is a GiB or more.
+        options = replace(options, images_only=True)
     return Encoders(scorer, load(own.encoder, options, settings.model))
 
 

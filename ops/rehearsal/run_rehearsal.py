@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,15 +19,20 @@ from ops.rehearsal.checks import check_inputs, check_place
 from ops.rehearsal.counts import Sizes
 from ops.rehearsal.estimate import estimate
 from ops.rehearsal.measured import Measured
+from ops.rehearsal.settings_json import settings_json
 from ops.rehearsal.stand_ins import StandIns, with_random_weights
-from ops.rehearsal.throw_away import RehearsalError, rehearsed, throw_away_folder
+from ops.rehearsal.throw_away import RehearsalError, Rehearsing
 from ops.stack.locations import ROOT
 
-__all__ = ["rehearse"]
+__all__ = ["on_device", "rehearse"]
+
+_SECONDS = 1.5
+"""That more of one kind of work may take, once the least of all is done."""
 
 
 def rehearse(
     settings: RunSettings,
+    process: Rehearsing,
     *,
     random_weights: bool = False,
     divisor: int | None = None,
@@ -39,6 +44,7 @@ def rehearse(
 
     Args:
         settings: of a run file.
+        process: that rehearses, begun already.
         random_weights: models of the true architectures with random weights, where the settings
             name some that are not here; and images of noise where there are none.
         divisor: of a random base model's width; none: true width.
@@ -49,24 +55,23 @@ def rehearse(
         ConfigError: nothing is known of a model that random weights are wanted of.
     """
     began = time.monotonic()
-    with throw_away_folder() as folder:
-        stand_ins = StandIns(settings, {}, [])
-        if random_weights:
-            said("Random weights of the true architectures are made.")
-            stand_ins = _random_weights(settings, folder / "random", divisor)
-            settings = stand_ins.settings
-        looked = time.monotonic()
-        checked, place = check_inputs(settings, weights=not random_weights), check_place(settings)
-        answer = Answer(
-            problems=[*checked.problems, *place.problems],
-            notes=[*stand_ins.notes, *checked.notes],
-            unchecked=[*checked.unchecked, *place.unchecked],
-            price=price,
-        )
-        said(f"Checked in {time.monotonic() - looked:.0f} s: {len(answer.problems)} problems.")
-        if not answer.problems:
-            whole = stand_ins.whole(checked.sizes)
-            _rehearse(settings, checked.sizes, whole, folder, answer, said)
+    stand_ins = StandIns(settings, {}, [])
+    if random_weights:
+        said("Random weights of the true architectures are made.")
+        stand_ins = _random_weights(settings, process.folder / "random", divisor)
+        settings = stand_ins.settings
+    looked = time.monotonic()
+    checked, place = check_inputs(settings, weights=not random_weights), check_place(settings)
+    answer = Answer(
+        problems=[*checked.problems, *place.problems],
+        notes=[*stand_ins.notes, *checked.notes],
+        unchecked=[*checked.unchecked, *place.unchecked],
+        price=price,
+    )
+    said(f"Checked in {time.monotonic() - looked:.0f} s: {len(answer.problems)} problems.")
+    if not answer.problems:
+        whole = stand_ins.whole(checked.sizes)
+        _rehearse(settings, checked.sizes, whole, process, answer, said)
     if random_weights:
         answer.unchecked.append(
             "What the weights are: they were random; paths, hubs and hashes of the true ones, and "
@@ -86,12 +91,18 @@ def _rehearse(
     settings: RunSettings,
     there: Sizes,
     whole: Sizes,
-    folder: Path,
+    process: Rehearsing,
     answer: Answer,
     said: Callable[[str], None],
 ) -> None:
+    order = {
+        "settings": settings_json(settings),
+        "there": asdict(there),
+        "whole": asdict(whole),
+        "seconds": _SECONDS,
+    }
     try:
-        measured = Measured.of(rehearsed(settings, there, whole, folder, said))
+        measured = Measured.of(process.answer(order, said))
     except RehearsalError as error:
         answer.problems.append(str(error))
         return

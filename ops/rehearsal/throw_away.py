@@ -1,4 +1,7 @@
-"""A checkout that is thrown away: copied code, links to the rest, a state of its own."""
+"""A checkout that is thrown away: copied code, links to the rest, a state of its own.
+
+No heavy import is here: what runs in it begins while its parent still imports.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from coti.core.errors import CotiError
 from coti.core.whole_files import temporary_folder
-from coti.settings import RunSettings
-from ops.rehearsal.counts import Sizes
-from ops.rehearsal.settings_json import settings_json
 from ops.stack.locations import ROOT
 
-__all__ = ["RehearsalError", "rehearsed", "throw_away_folder"]
+__all__ = ["RehearsalError", "Rehearsing", "throw_away_folder"]
 
 _CODE = ("cli", "configs", "coti", "materializers", "ops", "pipelines", "steps")
 _OURS = (".git", ".venv", ".zen", ".coti")
 """What is the user's and no part of a run's input."""
-_SECONDS = 1.5
-"""That more of one kind of work may take, once the least of all is done."""
 _FOREIGN = ("ZENML_", "MLFLOW_TRACKING_")
 """Variables that lead to the user's stack."""
 
@@ -43,64 +40,72 @@ def throw_away_folder() -> Iterator[Path]:
         yield folder
 
 
-def rehearsed(
-    settings: RunSettings,
-    there: Sizes,
-    whole: Sizes,
-    folder: Path,
-    said: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """What `cli.rehearse_once` answers, run in ``folder``.
+class Rehearsing:
+    """`cli.rehearse_once` in a folder of its own, begun before it is known what it rehearses.
 
-    Args:
-        settings: of the whole run.
-        there: how many images there are.
-        whole: how many the whole run has.
-        folder: of :func:`throw_away_folder`.
-        said: is told each line that the run says of itself.
-
-    Raises:
-        RehearsalError: it failed, or was killed.
+    Meanwhile it imports what a run imports and makes its stack: seconds on another core than the
+    checks. What has not ended when the context is left ends then.
     """
-    checkout = make_checkout(folder / "checkout")
-    order, answer = folder / "order.json", folder / "answer.json"
-    order.write_text(
-        json.dumps(
-            {
-                "settings": settings_json(settings),
-                "there": asdict(there),
-                "whole": asdict(whole),
-                "seconds": _SECONDS,
-            }
-        ),
-        encoding="utf-8",
-    )
-    words = [sys.executable, "-m", "cli.rehearse_once", str(order), str(answer)]
-    process = subprocess.Popen(
-        words,
-        cwd=checkout,
-        env=environment(checkout, folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    lines = []
-    try:
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._checkout = make_checkout(folder / "checkout")
+        self._answer = folder / "answer.json"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cli.rehearse_once", str(self._answer)],
+            cwd=self._checkout,
+            env=environment(self._checkout, folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+
+    def __enter__(self) -> Rehearsing:
+        return self
+
+    def end(self) -> None:
+        """There is nothing that it should keep."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # an order that nobody read
+                    pipe.close()
+
+    def answer(
+        self, order: Mapping[str, Any], said: Callable[[str], None] = lambda line: None
+    ) -> dict[str, Any]:
+        """What it answers to an order.
+
+        Args:
+            order: as `cli.rehearse_once` reads it.
+            said: is told each line that the run says of itself.
+
+        Raises:
+            RehearsalError: it failed, or was killed.
+        """
+        process, checkout = self._process, self._checkout
+        assert process.stdin is not None
+        with suppress(OSError):  # it has ended; its last line says why
+            process.stdin.write(json.dumps(order))
+            process.stdin.close()
+        lines = []
         for line in process.stdout or ():
             lines.append(line.rstrip())
             said(_at_home(line.rstrip(), checkout))
         code = process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()  # there is nothing that it should keep
-            process.wait()
-    if code:
-        raise RehearsalError(_at_home(_why(code, lines), checkout))
-    found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if "error" in found:
-        raise RehearsalError(_at_home(str(found["error"]), checkout))
-    return found
+        if code:
+            raise RehearsalError(_at_home(_why(code, lines), checkout))
+        found: dict[str, Any] = json.loads(self._answer.read_text(encoding="utf-8"))
+        if "error" in found:
+            raise RehearsalError(_at_home(str(found["error"]), checkout))
+        return found
 
 
 def make_checkout(root: Path) -> Path:

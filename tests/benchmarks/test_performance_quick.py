@@ -17,7 +17,14 @@ from tests.warm_start import warm_start
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
-HEADINGS = ["Training speed", "Memory", "Time to quality", "Generation"]
+HEADINGS = [
+    "Training speed",
+    "Memory",
+    "What lives on a GPU",
+    "Time to quality",
+    "Generation",
+    "True size, rehearsed on a CPU",
+]
 NUMBER = re.compile(r"\d+\.\d+")
 
 
@@ -39,7 +46,7 @@ def tables(section: str) -> list[list[list[str]]]:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this is about a machine without a GPU")
 def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
-    """All four have their numbers; what only a GPU can tell says "not measured"; the published
+    """All have their numbers; what only a GPU can tell says "not measured"; the published
     page is as it was."""
     before = PAGE.read_bytes()
     output = tmp_path / "pages" / "performance.md"
@@ -57,7 +64,7 @@ def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
     head, *sections = page.split("\n## ")
     assert head.startswith("# Performance")
     assert [section.splitlines()[0] for section in sections] == HEADINGS
-    training, memory, quality, generation = sections
+    training, memory, alive, quality, generation, _ = sections
 
     steps, parts = tables(training)
     assert steps[0][0] == "2"
@@ -72,6 +79,10 @@ def test_a_trial_run_writes_every_section(tmp_path: Path) -> None:
     (peaks,) = tables(memory)
     assert len(peaks) == 5
     assert all(row[2:] == ["not measured"] * 3 for row in peaks)
+
+    lives, sizes, _ = tables(alive)
+    assert [row[0] for row in lives] == ["sd15"] * 7
+    assert [row[1] for row in sizes] == ["float16", "bfloat16", "float32"]
 
     trials, compared = tables(quality)
     methods = {row[0] for row in trials}
@@ -105,9 +116,9 @@ def test_a_saved_result_is_added_without_running(tmp_path: Path) -> None:
     benchmark("benchmarks.performance", *words)
     sections = output.read_text(encoding="utf-8").split("\n## ")[1:]
     assert [section.splitlines()[0] for section in sections] == HEADINGS
-    assert "| 5 | 20.0 | 4.00 |" in sections[3]
-    assert "On a GPU: not measured." not in sections[3]
-    assert all("\n\nnot measured" in section for section in sections[:3])
+    assert "| 5 | 20.0 | 4.00 |" in sections[4]
+    assert "On a GPU: not measured." not in sections[4]
+    assert all("\n\nnot measured" in section for section in sections[:4])
 
 
 def test_compiling_is_not_measured_without_a_compiler() -> None:

@@ -56,9 +56,8 @@ def test_every_step_of_a_run_is_rehearsed_and_the_whole_follows(
         "whole": asdict(whole),
         "seconds": 0.3,
     }
-    (tmp_path / "order.json").write_text(json.dumps(order), encoding="utf-8")
     words = ("python", "-m", "cli.rehearse_once")
-    done = workspace.command(*words, str(tmp_path / "order.json"), str(tmp_path / "answer.json"))
+    done = workspace.command(*words, str(tmp_path / "answer.json"), stdin=json.dumps(order))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     answer = json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))
     assert "error" not in answer, answer

@@ -24,6 +24,7 @@ from ops.rehearsal.estimate import BETWEEN, START, estimate
 from ops.rehearsal.handful import HandfulOfPool, count_inputs, take_handful, with_handful
 from ops.rehearsal.measured import Measured, Run
 from ops.rehearsal.settings_json import settings_from, settings_json
+from ops.rehearsal.throw_away import RehearsalError, Rehearsing, throw_away_folder
 from ops.rehearsal.units import Units, units
 from ops.rehearsal.watch import Sample, StepTaken
 from ops.run_file import load_settings
@@ -214,3 +215,13 @@ def test_the_command_says_every_problem_and_ends_with_1(tmp_path: Path) -> None:
     assert keys[:2] == ["pool", "seeds"]
     assert not said["would_run"]
     assert said["estimate"] is None
+
+
+def test_a_process_that_ended_before_its_order_says_how(tmp_path: Path) -> None:
+    """It waits for its order, so that nothing is read or trained without one; killed, as where
+    memory runs out, it is named; nothing of it is left."""
+    with throw_away_folder() as folder, Rehearsing(folder) as process:
+        process.end()
+        with pytest.raises(RehearsalError, match=r"killed \(SIGKILL\)"):
+            process.answer({"settings": {}})
+    assert not folder.exists()

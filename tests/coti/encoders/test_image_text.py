@@ -318,3 +318,14 @@ def test_weights_that_do_not_fit_are_told_with_their_size(
     monkeypatch.setattr(encoder._model, "to", runs_out)
     with pytest.raises(ModelError, match=r"out of memory loading tiny .* GiB\): take a smaller"):
         OpenClipEncoder("tiny", encoder._model, encoder._tokenizer)
+
+
+def test_for_images_alone_the_half_that_reads_is_not_kept(tmp_path: Path) -> None:
+    """The same features of fewer parameters."""
+    folder = str(write_model(tmp_path / "model"))
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    whole, half = (load_image_text_encoder(folder, texts=kept) for kept in (True, False))
+    assert half.size == whole.size
+    assert torch.equal(half.encode_images(images), whole.encode_images(images))
+    counts = [sum(p.numel() for p in each._model.parameters()) for each in (half, whole)]
+    assert counts[0] < counts[1] / 10
