@@ -31,6 +31,7 @@ def check(config: Path, as_json: bool) -> None:
       coti check -c penguin.yaml --json
     """
     quiet_terminal()
+    from coti.inversion.adapters.embedding import Embedding
     from coti.loop.data import Models
     from coti.loop.preflight import check as look
     from coti.pool.concept_data import concept_data
@@ -48,7 +49,9 @@ def check(config: Path, as_json: bool) -> None:
         references=None,
         ground_truth=None,
     )
-    models = Models(text_to_image(settings.model), encoders_of(settings))
+    base = text_to_image(settings.model)
+    Embedding.initial(base, settings.token)  # refuses its words before the pool takes its time
+    models = Models(base, encoders_of(settings))
     verdict = look(models, concept_data(settings, models), settings)
     if as_json:
         print_json(verdict.row())

@@ -33,5 +33,7 @@ def reach_verdict(
     ``settings`` say how many threads compute them.
     """
     kept = training_set_of(training_set).as_of(int(decision["kept_cycle"]))
-    found = generation_facts(kept_features["generated"], features, kept)
+    found = generation_facts(
+        kept_features["generated"], kept_features["statistics"], features, kept
+    )
     return verdict_of({**facts, **found}).row()

@@ -58,6 +58,6 @@ def score_generations(
         features=features,
     )
     return (
-        TensorBundle({"generated": scored.features}),
+        TensorBundle({"generated": scored.features, "statistics": scored.statistics}),
         {"metrics": scored.metrics, "generated": len(generated), "seconds": scored.seconds},
     )

@@ -2,8 +2,8 @@
 
 A shard is a list of ids. Its features are a :class:`~coti.core.tensors.TensorBundle` of its own:
 ``pool`` (float32 [n, d], L2-normalised, of the scorer), ``pool_concept`` where ℰ of Eq. 8 is
-another encoder, and ``pool_ids``. :func:`gather_shards` joins them, out of memory where there are
-several.
+another encoder, ``pool_statistics`` ([n, 4], :mod:`coti.core.image_statistics`), and ``pool_ids``.
+:func:`gather_shards` joins them, out of memory where there are several.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 import torch
 
 from coti.core.image_set import ImageSet
+from coti.core.image_statistics import image_statistics
 from coti.core.tensors import TensorBundle
 from coti.core.whole_files import temporary_folder
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder, normalized
@@ -39,7 +40,10 @@ def embed_shard(
     encoder: ImageTextEncoder, concept_encoder: ImageEncoder | None, pool: ImageSet
 ) -> TensorBundle:
     """Features of one shard's images on the scorer, and on ℰ of Eq. 8 where it isn't the scorer."""
-    tensors = {"pool": normalized(encoder.encode_images(pool.images))}
+    tensors = {
+        "pool": normalized(encoder.encode_images(pool.images)),
+        "pool_statistics": image_statistics(pool.images),
+    }
     if concept_encoder is not None:
         tensors["pool_concept"] = normalized(concept_encoder.encode_images(pool.images))
     return TensorBundle(tensors).with_strings("pool_ids", pool.names)
@@ -59,7 +63,10 @@ def embed_seeds(
     ``text``, words for the concept, it has ``concept_text`` [1, d], and as ``other_texts`` [m, d]
     the names of look-alikes, or where there are none those of :data:`THINGS`.
     """
-    tensors = {"seeds": normalized(encoder.encode_images(seeds.images))}
+    tensors = {
+        "seeds": normalized(encoder.encode_images(seeds.images)),
+        "seeds_statistics": image_statistics(seeds.images),
+    }
     if concept_encoder is not None:
         tensors["seeds_concept"] = normalized(concept_encoder.encode_images(seeds.images))
     elif distractors:
@@ -91,7 +98,7 @@ def gather_shards(
         places = [[i for i, name in enumerate(some) if name in kept] for some in ids]
         ids = [[some[i] for i in chosen] for some, chosen in zip(ids, places, strict=True)]
     tensors = dict(seeds.tensors)
-    for name in ("pool", "pool_concept"):
+    for name in ("pool", "pool_concept", "pool_statistics"):
         if name in shards[0].tensors:
             tensors[name] = _joined([shard[name] for shard in shards], places)
     bundle = TensorBundle(tensors, dict(seeds.metadata))

@@ -12,7 +12,7 @@ from coti.encoders.protocol import ImageEncoder, normalized
 from coti.inversion.base_model import TextToImageModel
 from coti.inversion.latents import decode_latents, encode_latents
 from coti.loop.training_set import TrainingSet
-from coti.metrics.likeness import nearest, share_above, share_of_copies, spread
+from coti.metrics.likeness import nearest, share_above, share_of_copies, spread, told_apart_by
 from coti.scores.features_to_scores import rows_of
 from coti.scores.self_training import evidence, self_trained
 
@@ -60,15 +60,17 @@ def pool_facts(
 
 def generation_facts(
     generated: torch.Tensor,  # X_TI on the scorer, L2-normalised [m, d]
+    statistics: torch.Tensor,  # of its images, [m, 4]: image_statistics
     features: TensorBundle,  # of coti.scores.features_to_scores.embed_images
     training_set: TrainingSet,  # X_T
 ) -> dict[str, float]:
     """What an embedding generates, beside what it was trained on and the rest of the pool."""
     shown = rows_of(features, training_set.ids)
+    looks = rows_of(features, training_set.ids, "_statistics")
     members = set(training_set.ids)
     others = [name for name in features.strings("pool_ids") if name not in members]
     near = nearest(generated, shown)
-    facts = {}
+    facts = {"looks_apart": told_apart_by(statistics, looks)}
     if others:
         rest = nearest(rows_of(features, others), shown)
         facts["generated_like_training"] = share_above(near, rest)

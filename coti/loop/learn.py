@@ -142,13 +142,14 @@ def learn(
         features = state.kept
         if decision.kept_cycle == state.cycle:
             kept, kept_set, features = embedding, state.training_set, scored.features
+            statistics = scored.statistics
         if on_cycle is not None:
             shown = with_judged(history, judged)[-1] if judged else record
             on_cycle(shown, decision, embedding)
         state = state.next_cycle(scored.gammas, kept=features, generated=scored.features)
     assert facts is not None
     assert state.kept is not None
-    verdict = verdict_of(facts | generation_facts(state.kept, data.features, kept_set))
+    verdict = verdict_of(facts | generation_facts(state.kept, statistics, data.features, kept_set))
     records = with_judged(history, judged) if judged else history
     return LearnResult(kept, kept_set, records, decision, verdict, samples, curves)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from coti.core.image_statistics import image_statistics
 from coti.core.tensors import TensorBundle
 from coti.loop.inputs import Encoders
 from coti.loop.state import LoopState
@@ -21,6 +22,8 @@ class ScoredGenerations:
 
     features: torch.Tensor
     """X_TI on the scorer, L2-normalised [n, d]."""
+    statistics: torch.Tensor
+    """Of X_TI's images, [n, 4]: :func:`coti.core.image_statistics.image_statistics`."""
     metrics: dict[str, float]
     seconds: float
 
@@ -51,4 +54,5 @@ def score_generations(
     }
     if state.kept is not None:
         metrics["kid_kept"] = distance_to_training(state.kept, features, members)
-    return ScoredGenerations(encoded.features, metrics, time.monotonic() - began)
+    statistics = image_statistics(generated)
+    return ScoredGenerations(encoded.features, statistics, metrics, time.monotonic() - began)

@@ -120,10 +120,19 @@ _ROWS = (
     Fact(
         "generated_like_training",
         "share of pairs in which a generation is more like X_T than an image that was not picked",
-        "what the embedding generates is less like its training images ({value:.2f} of 1) than the "
-        "images that were not picked",
+        "in only {value:.1%} of pairs is a generation more like its training images than an image "
+        "that was not picked",
         "more steps, another learning rate, or another base model",
         doubtful=0.6, failed=0.4,
+    ),
+    Fact(
+        "looks_apart",
+        "how well brightness, contrast, colour or detail alone tells the generations from X_T: 0 "
+        "not at all, 1 always",
+        "brightness, contrast, colour or detail alone tells the generations from their training "
+        "images ({value:.2f} of 1)",
+        "look at them: the base model may not be made for such images, or training broke",
+        doubtful=0.75, failed=0.9, high_is_bad=True,
     ),
     Fact(
         "variety", "spread of the generations over that of X_T: 0 where all are one image",

@@ -34,8 +34,8 @@ from coti.settings import PoolSettings
 
 __all__ = ["features_of", "ingested"]
 
-_RULES = 1
-"""Another number where this version of the code reads or decodes in another way."""
+_RULES = 2
+"""Another number where this version of the code reads, decodes or looks in another way."""
 _SPEED = ("workers", "read_threads", "feature_shard", "max_inputs")
 """Settings that decide nothing about what is read."""
 
@@ -85,7 +85,7 @@ def features_of(
             path = None
             if folder is not None:
                 pngs = [images.hashes[name].hex() for name in some]
-                path = folder / f"features-{_hash([answers, some, pngs])}.safetensors"
+                path = folder / f"features-{_hash([_RULES, answers, some, pngs])}.safetensors"
             found = path and _kept(path, some)
             if not found:
                 found = embed_shard(

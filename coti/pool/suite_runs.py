@@ -21,16 +21,21 @@ __all__ = ["ephemeral_context", "expectation_rows", "run_suite"]
 def ephemeral_context() -> Any:
     """A context in memory, of the library imported quietly and with its analytics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    for name in ("great_expectations", "great_expectations.expectations.registry"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    _silence()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
+        _silence()  # as it is imported, it sets its level anew
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context
+
+
+def _silence() -> None:
+    for name in ("great_expectations", "great_expectations.expectations.registry"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def run_suite(

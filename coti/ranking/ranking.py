@@ -32,6 +32,8 @@ GENERAL_PROMPTS = (
     "an oil painting of a landscape",
 )
 """Prompts that no concept is in: what a LoRA changes there is drift."""
+_ENOUGH = 5 * NEIGHBOURS
+"""Images on a side from which fidelity, variety and order are more than a few images' accident."""
 _COPIES = 0.9999
 """Cosine from which two training images are one."""
 
@@ -84,6 +86,8 @@ class Ranked:
     drift: float | None
     """1 − mean cosine of what the base model makes of other prompts with it and without; 0: an
     embedding changes nothing there."""
+    compared: int = 0
+    """How many images the distance that orders is to."""
     behind: Estimate | None = None
     """Its distance less the best one's; None: it is the best."""
 
@@ -132,6 +136,12 @@ class Ranking:
         elif len(self.rows) > 1:
             said += ", and the others are further away"
         said += "."
+        least = min(min(len(row.images), row.compared) for row in self.rows)
+        if least < _ENOUGH:
+            said += (
+                f" That rests on {least} images on a side: give {_ENOUGH} or more before you "
+                "believe it."
+            )
         if self.best.memorises:
             said += (
                 " All of them give training images back: take an earlier checkpoint, or train on "
@@ -226,7 +236,7 @@ def _measured(
     references, training = encoded["references"], encoded["training"]
     near = training if references is None else references
     assert near is not None
-    enough = min(len(features), len(near)) > NEIGHBOURS
+    enough = min(len(features), len(near)) >= _ENOUGH
     return Ranked(
         checkpoint,
         images,
@@ -237,6 +247,7 @@ def _measured(
         text=text,
         copies=None if training is None else _copies(features, training),
         drift=drift,
+        compared=len(near),
     )
 
 

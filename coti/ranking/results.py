@@ -17,6 +17,8 @@ from coti.report.page import TEMPLATES, embedded_image
 
 __all__ = ["COLUMNS", "lines_of", "rows_of", "write_csv", "write_page"]
 
+BEHIND = "behind the best"
+"""Heading of the difference that decides who is told from the best."""
 SHOWN = 8
 """Images of each checkpoint on the page."""
 _SIDE = 192
@@ -113,10 +115,11 @@ def write_csv(ranking: Ranking, path: Path) -> Path:
 def lines_of(ranking: Ranking) -> list[str]:
     """The table for a terminal; columns that nothing is known of are left out."""
     shown = _shown(ranking)
-    heads = ["", "checkpoint", *(each.label for each in shown), ""]
+    heads = ["", "checkpoint", *(each.label for each in shown), BEHIND, ""]
     table = [heads]
     for place, row in enumerate(ranking.rows, start=1):
         values = [_written(each, row) for each in shown]
+        values.append(_behind(row))
         table.append([str(place), row.checkpoint.label, *values, _remark(ranking, row)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
@@ -147,6 +150,7 @@ def write_page(ranking: Ranking, path: Path, title: str, how: Sequence[str]) -> 
         sentence=ranking.sentence,
         memorises=ranking.best.memorises,
         columns=shown,
+        behind=BEHIND,
         rows=[
             {
                 "place": place,
@@ -154,7 +158,7 @@ def write_page(ranking: Ranking, path: Path, title: str, how: Sequence[str]) -> 
                 "kind": row.checkpoint.kind,
                 "remark": _remark(ranking, row),
                 "best": ranking.is_as_good(row),
-                "values": [_written(each, row) for each in shown],
+                "values": [*(_written(each, row) for each in shown), _behind(row)],
                 "images": [embedded_image(each, _SIDE) for each in to_pil(row.images[:SHOWN])],
                 "paired": row.checkpoint.generates,
             }
@@ -181,6 +185,13 @@ def _written(column: _Column, row: Ranked) -> str:
         half = found.estimate.interval[1] - found.value
         text += f" ± {half:.{column.digits}f}"
     return text
+
+
+def _behind(row: Ranked) -> str:
+    if row.behind is None:
+        return MISSING
+    half = row.behind.interval[1] - row.behind.value
+    return f"{row.behind.value:.4f} ± {half:.4f}"
 
 
 def _remark(ranking: Ranking, row: Ranked) -> str:

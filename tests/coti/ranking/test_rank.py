@@ -106,6 +106,7 @@ def test_two_draws_of_one_checkpoint_cannot_be_told_apart(
     )
     assert len(found.as_good) == 1
     assert "cannot tell it from" in found.sentence
+    assert "rests on" not in found.sentence
     assert all(row.copies is None for row in found.rows), "nothing is known of training images"
 
 
@@ -161,6 +162,7 @@ def test_a_lora_of_any_format_is_applied_and_taken_off_again(
     assert by_kind["LoRA"].drift > 1e-3
     assert all(row.text is not None and row.precision is None for row in found.rows)
     assert found.rows[1].behind is not None
+    assert "rests on 4 images" in found.sentence
 
 
 def test_what_cannot_be_ranked_is_one_sentence(
