@@ -32,6 +32,7 @@ moved:
 $(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py $(MOVED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v[0]}.{v[1]} is not supported: use 3.11, 3.12 or 3.13, as in make PYTHON=python3.11 quickstart")'
+	@echo "Installing into $(VENV): a minute or two, most of it in silence."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock || true
@@ -46,6 +47,7 @@ $(STAMP): requirements.lock pyproject.toml ops/stack/local_state.py $(MOVED)
 	fi
 	@$(BIN)/python -m ops.stack.local_state
 	@touch $@
+	@echo "Installed. make quickstart runs the bundled concept; make stack is what coti run needs."
 
 stack: $(STAMP)  ## Register and activate the local stack, with a ZenML state of its own in .coti.
 	@$(BIN)/coti stack up local

@@ -57,6 +57,6 @@ def check(config: Path, as_json: bool) -> None:
         print_json(verdict.row())
     else:
         if "accepted" in verdict.facts:
-            click.echo(f"{verdict.facts['accepted']:.0f} images of the pool are accepted.")
+            click.echo(f"{verdict.facts['accepted']:.0f} images of the pool pass the scorer.")
         click.echo(verdict.sentence)
     raise click.exceptions.Exit(verdict.exit_code)

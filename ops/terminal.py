@@ -95,7 +95,7 @@ def announce_preflight(facts: dict[str, float]) -> None:
     """Before anything is trained: what speaks against the run, with what to do."""
     found = verdict_of(facts)
     if "accepted" in facts:
-        click.echo(f"{'Pre-flight':<12}{facts['accepted']:.0f} images of the pool are accepted")
+        click.echo(f"{'Pre-flight':<12}{facts['accepted']:.0f} images of the pool pass the scorer")
     for reason in found.reasons:
         click.echo(f"{'':12}{found.outcome}: {reason}")
 

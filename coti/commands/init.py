@@ -93,6 +93,7 @@ def init(
         seen=seen,
     )
     write_whole(output, text.encode())
+    click.echo(f"preset {preset}: {says(preset)}")
     click.echo(f"{output} is written: look at it, then")
     words = ["coti", "run", "-c", str(output)]
     if not project().has_pipeline:

@@ -17,7 +17,7 @@ def test_what_does_not_go_together_is_said_before_training(workspace: Workspace)
     good = workspace.config("good")
     done = workspace.command("coti", "check", "-c", str(good))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "images of the pool are accepted" in done.stdout
+    assert "images of the pool pass the scorer" in done.stdout
     assert "worked: nothing of" in done.stdout
     for path in (workspace.root / "assets" / "pools" / "ankle_boot" / "seeds").iterdir():
         with Image.open(path) as image:
