@@ -16,6 +16,7 @@ from PIL import Image
 from coti.commands.main import cli
 from coti.commands.project import Project
 from coti.settings.from_yaml import read_run_file
+from coti.settings.presets import says
 
 ROOT = Path(__file__).resolve().parents[3]
 GIVEN = {
@@ -48,6 +49,7 @@ def test_it_writes_a_run_file_and_says_what_comes_next(place: Path) -> None:
     done = init(catch_exceptions=False)
     assert done.output.splitlines() == [
         "seeds: 2 images, 40×30 to 64×64 pixels",
+        f"preset sd15: {says('sd15')}",
         "emperor-penguin-chick.yaml is written: look at it, then",
         "  coti run -c emperor-penguin-chick.yaml",
     ]
