@@ -39,8 +39,8 @@ def check(config: Path, as_json: bool) -> None:
     from ops.stack.loaded_models import encoders_of, located, text_to_image
     from ops.stack.locations import locate
 
-    quiet_terminal(again=True)
     settings = located(check_run_file(config))
+    quiet_terminal(again=True)
     # Neither references nor a ground truth: a run is judged before it begins without them.
     settings = replace(
         settings,

@@ -27,15 +27,17 @@ def ephemeral_context() -> Any:
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
-        _silence()  # as it is imported, it sets its level anew
+        _silence()
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context
 
 
 def _silence() -> None:
-    for name in ("great_expectations", "great_expectations.expectations.registry"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """Each of its loggers, since some have levels of their own."""
+    for name in ("great_expectations", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "great_expectations":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def run_suite(

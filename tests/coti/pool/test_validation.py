@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from coti.core.errors import PoolError
 from coti.pool.manifest import to_frame
+from coti.pool.suite_runs import ephemeral_context
 from coti.pool.validation import profile, validate
 from coti.settings import PoolSettings
 
@@ -172,3 +174,11 @@ def test_what_is_refused_in_one_row_is_refused_in_all_of_its_copies(
     copy = manifest.iloc[1 - refusing]
     assert copy["reason"] == reason
     assert copy["detail"].endswith("in another row of the same bytes")
+
+
+def test_great_expectations_says_nothing_on_the_terminal() -> None:
+    """Some of its loggers have levels of their own, whoever gave them these."""
+    own = logging.getLogger("great_expectations.data_context.types.base")
+    own.setLevel(logging.INFO)
+    ephemeral_context()
+    assert not own.isEnabledFor(logging.WARNING)
