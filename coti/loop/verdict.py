@@ -132,7 +132,7 @@ _ROWS = (
         "brightness, contrast, colour or detail alone tells the generations from their training "
         "images ({value:.2f} of 1)",
         "look at them: the base model may not be made for such images, or training broke",
-        doubtful=0.75, failed=0.9, high_is_bad=True,
+        doubtful=0.6, failed=0.8, high_is_bad=True,
     ),
     Fact(
         "variety", "spread of the generations over that of X_T: 0 where all are one image",
