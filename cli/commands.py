@@ -145,12 +145,16 @@ class MlflowTracking:
         return record_evaluation(self._tracker, concept, rows, params, files)
 
     def record_ranking(
-        self, concept: str, rows: Sequence[Mapping[str, Any]], files: Sequence[Path]
+        self,
+        concept: str,
+        rows: Sequence[Mapping[str, Any]],
+        params: Mapping[str, Any],
+        files: Sequence[Path],
     ) -> str:
         """Keep a ranking in the concept's experiment; returns its run's id."""
         from ops.tracking.ranking_record import record_ranking
 
-        return record_ranking(self._tracker, concept, rows, files)
+        return record_ranking(self._tracker, concept, rows, params, files)
 
     def _entry(self, concept: str) -> EmbeddingRegistry:
         from ops.registry.embedding_registry import EmbeddingRegistry

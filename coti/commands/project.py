@@ -74,7 +74,11 @@ class Tracking(Protocol):
         """Keep an evaluation; returns its run's id."""
 
     def record_ranking(
-        self, concept: str, rows: Sequence[Mapping[str, Any]], files: Sequence[Path]
+        self,
+        concept: str,
+        rows: Sequence[Mapping[str, Any]],
+        params: Mapping[str, Any],
+        files: Sequence[Path],
     ) -> str:
         """Keep a ranking, each checkpoint a logged model with its metrics; its run's id."""
 

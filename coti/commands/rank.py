@@ -109,6 +109,7 @@ def rank(
     tracking = project().tracking() if (project().tracks if track is None else track) else None
     from coti.commands.embedding_sources import load_base_model
     from coti.commands.generate import new_folder
+    from coti.generation.own_settings import sampling_settings
     from coti.generation.prompts import EDITABILITY_PROMPTS, read_prompts
     from coti.loop.load_models import load_judge, load_ssl_judge, loader
     from coti.pool.chosen_images import read_chosen_images
@@ -157,33 +158,45 @@ def rank(
         name: None if path is None else read_chosen_images(path, side, fit)[2]
         for name, path in {"references": references, "training": training}.items()
     }
+    settings = how.settings_for([source.embedding for source in sources])
     ranking = ranked(
-        [with_samples(each, side, fit) for each in checkpoints],
+        checkpoints,
         judges,
+        read=lambda each: with_samples(each, side, fit),
         model=model,
-        settings=how.settings_for([source.embedding for source in sources]),
+        settings=settings,
         protocol=protocol,
         **read,
     )
+    params = {
+        **(
+            {
+                "base_model": model.name,
+                "base_model_hash": model.fingerprint,
+                "prompt": protocol.prompt,
+                "images": protocol.images,
+                "scene_images": protocol.scene_images,
+                "negative_prompt": protocol.negative_prompt,
+                "seed": protocol.seed,
+                **sampling_settings(settings),
+            }
+            if model is not None
+            else {}
+        ),
+        "judge": image_text.name,
+        "class_blind_judge": judges.images.name,
+        **{name: 0 if images is None else len(images) for name, images in read.items()},
+    }
     table = write_csv(ranking, folder / "rank.csv")
     page = write_page(
         ranking,
         folder / "rank.html",
         f"{concept}: {len(ranking.rows)} checkpoints",
-        [
-            *([f"Base model: {model.name}."] if model is not None else []),
-            f"Distances, precision, coverage and copies: {judges.images.name}. Text and drift: "
-            f"{image_text.name}.",
-            *(
-                f"{name.capitalize()}: {len(images):,} images."
-                for name, images in read.items()
-                if images is not None
-            ),
-        ],
+        [f"{name.replace('_', ' ')}: {value}" for name, value in params.items()],
     )
     run = None
     if tracking is not None:
-        run = tracking.record_ranking(concept, rows_of(ranking), [table, page])
+        run = tracking.record_ranking(concept, rows_of(ranking), params, [table, page])
     if as_json:
         print_json(
             {

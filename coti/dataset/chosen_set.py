@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,14 +158,28 @@ def read_set(folder: Path) -> ChosenSet:
             "it."
         ) from error
     table = read_manifest(folder / _TABLE, SET_COLUMNS)
+    chosen = table[table["order"] > 0]
+    if (
+        table["source"].duplicated().any()
+        or chosen["order"].duplicated().any()
+        or (table["order"] < 0).any()
+        or (chosen[["width", "height"]] < 1).any(axis=None)
+    ):
+        raise StoreError(
+            f"{folder / _TABLE} contradicts itself (two inputs or two places of one name, or an "
+            "image without a size): curate again."
+        )
     return ChosenSet(**texts, rules=rules, table=table, verdict=verdict, folder=folder)
 
 
 def _trusted(rules: PoolSettings) -> PoolSettings:
-    """Without what only the user may say: a folder that somebody sent runs no code of its own
-    choosing, and asks no host on the inside."""
+    """What decides which inputs there are, and nothing that only the user may say.
+
+    A folder that somebody sent runs no code of its own choosing, names no server that is asked with
+    the user's keys or from inside, passes over no owner's refusal, and sets no limit.
+    """
     kind = "auto" if ":" in rules.kind else rules.kind
-    return replace(rules, kind=kind, fetch=replace(rules.fetch, allowed_networks=()))
+    return PoolSettings(kind=kind, animated=rules.animated)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,6 +16,8 @@ from coti.metrics.likeness import nearest, share_above, share_of_copies, spread,
 from coti.scores.features_to_scores import rows_of
 from coti.scores.self_training import evidence, self_trained
 
+_FEW = 10
+"""Images on a side from which a share of pairs is more than a few images' accident."""
 _FAR = 5.0
 """Deviations below the accepted images at which a seed is unlike them."""
 
@@ -70,7 +72,9 @@ def generation_facts(
     members = set(training_set.ids)
     others = [name for name in features.strings("pool_ids") if name not in members]
     near = nearest(generated, shown)
-    facts = {"looks_apart": told_apart_by(statistics, looks)}
+    facts = {}
+    if min(len(statistics), len(looks)) >= _FEW:
+        facts["looks_apart"] = told_apart_by(statistics, looks)
     if others:
         rest = nearest(rows_of(features, others), shown)
         facts["generated_like_training"] = share_above(near, rest)

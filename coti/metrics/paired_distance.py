@@ -8,6 +8,7 @@ far better than the distances themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 
@@ -33,11 +34,13 @@ class Estimate:
         """Of 95 %, by the normal distribution."""
         return self.value - _Z * self.error, self.value + _Z * self.error
 
-    @property
-    def is_told_from_zero(self) -> bool:
-        """Whether the interval leaves zero out."""
-        low, high = self.interval
-        return low > 0 or high < 0
+    def half_width(self, comparisons: int = 1) -> float:
+        """Half of the interval that holds for so many comparisons together in 95 % (Bonferroni)."""
+        return NormalDist().inv_cdf(1 - 0.025 / max(1, comparisons)) * self.error
+
+    def is_told_from_zero(self, comparisons: int = 1) -> bool:
+        """Whether that interval leaves zero out."""
+        return abs(self.value) > self.half_width(comparisons)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ after those that don't, however near that makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,7 +23,7 @@ from coti.metrics.paired_distance import Estimate, KernelDistance, kernel_distan
 from coti.ranking.checkpoint_kinds import Checkpoint, generate_with, without
 from coti.settings import GenerationSettings
 
-__all__ = ["GENERAL_PROMPTS", "Judges", "Protocol", "Ranked", "Ranking", "rank"]
+__all__ = ["GENERAL_PROMPTS", "SHOWN", "Judges", "Protocol", "Ranked", "Ranking", "rank"]
 
 GENERAL_PROMPTS = (
     "a photo of a person",
@@ -32,6 +32,8 @@ GENERAL_PROMPTS = (
     "an oil painting of a landscape",
 )
 """Prompts that no concept is in: what a LoRA changes there is drift."""
+SHOWN = 8
+"""Images of each that are kept for the page."""
 _ENOUGH = 5 * NEIGHBOURS
 """Images on a side from which fidelity, variety and order are more than a few images' accident."""
 _COPIES = 0.9999
@@ -72,7 +74,9 @@ class Ranked:
 
     checkpoint: Checkpoint
     images: torch.Tensor
-    """uint8 [n, 3, h, w], of the bare prompt or of its folder."""
+    """uint8 [≤ SHOWN, 3, h, w], the first ones of the bare prompt or of its folder."""
+    count: int
+    """How many were measured."""
     to_references: KernelDistance | None
     to_training: KernelDistance | None
     precision: float | None
@@ -124,7 +128,13 @@ class Ranking:
         """Whether nothing that was measured puts it behind the best."""
         if row.behind is None:
             return True
-        return row.memorises == self.best.memorises and not row.behind.is_told_from_zero
+        told = row.behind.is_told_from_zero(self.comparisons)
+        return row.memorises == self.best.memorises and not told
+
+    @property
+    def comparisons(self) -> int:
+        """Pairs: the best is the best of them by the same images, so each might have been it."""
+        return len(self.rows) * (len(self.rows) - 1) // 2
 
     @property
     def sentence(self) -> str:
@@ -133,10 +143,14 @@ class Ranking:
         if self.as_good:
             names = ", ".join(row.checkpoint.label for row in self.as_good)
             said += f"; these images cannot tell it from {names}"
-        elif len(self.rows) > 1:
-            said += ", and the others are further away"
+        out = [row for row in self.rows[1:] if row.memorises != self.best.memorises]
+        if out:
+            names = ", ".join(row.checkpoint.label for row in out)
+            said += f"; {names}: out, for giving training images back"
+        if not self.as_good and len(self.rows) - len(out) > 1:
+            said += f", and the {'rest is' if out else 'others are'} further away"
         said += "."
-        least = min(min(len(row.images), row.compared) for row in self.rows)
+        least = min(min(row.count, row.compared) for row in self.rows)
         if least < _ENOUGH:
             said += (
                 f" That rests on {least} images on a side: give {_ENOUGH} or more before you "
@@ -154,6 +168,7 @@ def rank(
     checkpoints: Sequence[Checkpoint],
     judges: Judges,
     *,
+    read: Callable[[Checkpoint], Checkpoint] | None = None,  # reads a folder's samples, in its turn
     model: TextToImageModel | None = None,  # that checkpoints without images generate with
     settings: GenerationSettings | None = None,
     protocol: Protocol | None = None,
@@ -175,6 +190,12 @@ def rank(
         )
     if model is None and any(each.generates for each in checkpoints):
         raise ConfigError("Checkpoints that generate need a base model: give --model.")
+    placed = [each for each in protocol.general if "{}" in each]
+    if placed:
+        raise ConfigError(
+            f"The general prompt {placed[0]!r} has a place for the word: what drifts is looked for "
+            "in prompts without it."
+        )
     compared = {"references": references, "training": training}
     for name, images in compared.items():
         if images is not None and len(images) < 2:
@@ -192,9 +213,12 @@ def rank(
     if model is not None and protocol.general and any(e.kind == "LoRA" for e in checkpoints):
         plain = _general(model, without(), judges, protocol, settings)
     rows = [
-        _measured(each, judges, model, settings, protocol, encoded, captions, plain)
+        _measured(
+            each if read is None else read(each),
+            judges, model, settings, protocol, encoded, captions, plain,
+        )
         for each in checkpoints
-    ]
+    ]  # fmt: skip
     return _ordered(rows)
 
 
@@ -238,8 +262,9 @@ def _measured(
     assert near is not None
     enough = min(len(features), len(near)) >= _ENOUGH
     return Ranked(
-        checkpoint,
-        images,
+        replace(checkpoint, samples=None),
+        images[:SHOWN].clone(),
+        len(images),
         distances["references"],
         distances["training"],
         precision=precision_recall(features, near)[0] if enough else None,

@@ -19,8 +19,6 @@ __all__ = ["COLUMNS", "lines_of", "rows_of", "write_csv", "write_page"]
 
 BEHIND = "behind the best"
 """Heading of the difference that decides who is told from the best."""
-SHOWN = 8
-"""Images of each checkpoint on the page."""
 _SIDE = 192
 
 
@@ -83,7 +81,10 @@ def rows_of(ranking: Ranking) -> list[dict[str, Any]]:
     """A mapping a checkpoint, best first: unrounded, None where it is not known."""
     found = []
     for place, row in enumerate(ranking.rows, start=1):
-        low, high = (None, None) if row.behind is None else row.behind.interval
+        low = high = None
+        if row.behind is not None:
+            half = row.behind.half_width(ranking.comparisons)
+            low, high = row.behind.value - half, row.behind.value + half
         found.append(
             {
                 "place": place,
@@ -96,7 +97,7 @@ def rows_of(ranking: Ranking) -> list[dict[str, Any]]:
                 "behind_low": low,
                 "behind_high": high,
                 **{each.name: each.value(row) for each in (*COLUMNS, *_ENDS)},
-                "images": len(row.images),
+                "images": row.count,
             }
         )
     return found
@@ -119,7 +120,7 @@ def lines_of(ranking: Ranking) -> list[str]:
     table = [heads]
     for place, row in enumerate(ranking.rows, start=1):
         values = [_written(each, row) for each in shown]
-        values.append(_behind(row))
+        values.append(_behind(ranking, row))
         table.append([str(place), row.checkpoint.label, *values, _remark(ranking, row)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
@@ -158,8 +159,8 @@ def write_page(ranking: Ranking, path: Path, title: str, how: Sequence[str]) -> 
                 "kind": row.checkpoint.kind,
                 "remark": _remark(ranking, row),
                 "best": ranking.is_as_good(row),
-                "values": [*(_written(each, row) for each in shown), _behind(row)],
-                "images": [embedded_image(each, _SIDE) for each in to_pil(row.images[:SHOWN])],
+                "values": [*(_written(each, row) for each in shown), _behind(ranking, row)],
+                "images": [embedded_image(each, _SIDE) for each in to_pil(row.images)],
                 "paired": row.checkpoint.generates,
             }
             for place, row in enumerate(ranking.rows, start=1)
@@ -187,11 +188,10 @@ def _written(column: _Column, row: Ranked) -> str:
     return text
 
 
-def _behind(row: Ranked) -> str:
+def _behind(ranking: Ranking, row: Ranked) -> str:
     if row.behind is None:
         return MISSING
-    half = row.behind.interval[1] - row.behind.value
-    return f"{row.behind.value:.4f} ± {half:.4f}"
+    return f"{row.behind.value:.4f} ± {row.behind.half_width(ranking.comparisons):.4f}"
 
 
 def _remark(ranking: Ranking, row: Ranked) -> str:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from coti.core.images import image_names
-from coti.pool.entry import Entry, PoolSource
+from coti.pool.entry import CountedSource, Entry, PickingSource, PoolSource
 from coti.pool.open_source import open_source
 from coti.settings import PoolSettings, RunSettings
 from ops.rehearsal.counts import Sizes
@@ -128,9 +128,8 @@ def count_inputs(source: str, rules: PoolSettings) -> tuple[int, int | None]:
     """
     share_with_pool(source, rules.s3_endpoint)
     found = open_source(locate(source), rules)
-    count = getattr(found, "count", None)
-    if count is not None:
-        return int(count()), None
+    if _fetches(found) and isinstance(found, CountedSource):
+        return found.count(), None
     captioned = [bool(each.caption.strip()) for each in found.entries()]
     return len(captioned), sum(captioned)
 
@@ -146,7 +145,7 @@ def count_images(folder: str | None) -> int:
 
 def _fetches(source: PoolSource) -> bool:
     """Whether listing a source fetches what it lists."""
-    return hasattr(source, "count")
+    return isinstance(source, PickingSource)
 
 
 def _copied(source: str, count: int, target: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param
 
 from ops.tracking.tracker import Tracker
 
@@ -17,7 +17,11 @@ _WORDS = ("label", "kind", "file")
 
 
 def record_ranking(
-    tracker: Tracker, concept: str, rows: Sequence[Mapping[str, Any]], files: Sequence[Path]
+    tracker: Tracker,
+    concept: str,
+    rows: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    files: Sequence[Path],
 ) -> str:
     """Write a ranking into the concept's experiment; returns the run's id.
 
@@ -25,11 +29,13 @@ def record_ranking(
         tracker: MLflow.
         concept: names the experiment, as the pipeline does.
         rows: of :func:`coti.ranking.results.rows_of`, best first.
+        params: how it was measured.
         files: artifacts of the run.
     """
     client, experiment = tracker.client, tracker.experiment(concept)
     run = client.create_run(experiment, run_name="rank", tags={"coti.evaluation": "ranking"})
     identity, stamp = str(run.info.run_id), int(run.info.start_time)
+    client.log_batch(identity, params=[Param(k, str(v)[:6000]) for k, v in params.items()])
     for row in rows:
         model = client.create_logged_model(
             experiment,

@@ -196,7 +196,7 @@ _KEY = re.compile(
     r"(?:\.[a-z_]\w*)+(?![\w(/-])"
 )
 _NO_KEYS = re.compile(
-    r"\.(?:py|md|yaml|csv|tar|png|html|json|safetensors|parquet)$|^model\.diffusion_model\."
+    r"\.(?:py|md|yaml|csv|tar|png|html|json|safetensors|parquet|sh|toml|zip)$|^model\.diffusion_model\."
 )
 """Names of files, and of tensors in a single-file checkpoint."""
 

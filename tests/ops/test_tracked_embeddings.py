@@ -165,10 +165,11 @@ def test_a_ranking_is_tracked(tracker: Tracker, tmp_path: Path) -> None:
         {"label": label, "kind": "LoRA", "file": label, "place": place, "coverage": coverage}
         for place, (label, coverage) in enumerate([("a/last", 0.5), ("b/last", None)], start=1)
     ]
-    identity = record_ranking(tracker, "ankle boot", rows, [page])
+    identity = record_ranking(tracker, "ankle boot", rows, {"seed": 3}, [page])
     client = tracker.client
     run = client.get_run(identity)
     assert run.info.status == "FINISHED"
+    assert run.data.params == {"seed": "3"}
     assert [file.path for file in client.list_artifacts(identity)] == ["rank.html"]
     models = client.search_logged_models([run.info.experiment_id])
     found = {each.name: each for each in models if each.source_run_id == identity}

@@ -16,9 +16,13 @@ def with_trigger(caption: str, trigger: str) -> str:
     >>> with_trigger("a boot on grass", "bxt"), with_trigger("A BXT boot", "bxt")
     ('bxt, a boot on grass', 'A BXT boot')
     """
-    if not trigger or re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE):
+    if not trigger or _word(trigger).search(caption):
         return caption
     return f"{trigger}, {caption}" if caption else trigger
+
+
+def _word(trigger: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(trigger)}(?!\w)", re.IGNORECASE)
 
 
 def described(image: ExportedImage, job: Job, trigger: str | None = None) -> str:
@@ -27,6 +31,8 @@ def described(image: ExportedImage, job: Job, trigger: str | None = None) -> str
     ``trigger``: what stands for the word in the text, the word itself unless given.
     """
     word = job.trigger if trigger is None else trigger
+    if image.caption and word != job.trigger and _word(job.trigger).search(image.caption):
+        return _word(job.trigger).sub(lambda _: word, image.caption)
     if image.caption:
         return with_trigger(image.caption, word)
     return f"{word} {job.concept}".strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -37,7 +36,9 @@ class Fal:
         with zipfile.ZipFile(folder / "dataset.zip", "w", zipfile.ZIP_STORED) as archive:
             for path in inside:
                 archive.writestr(zipfile.ZipInfo(path.name, _LONG_AGO), path.read_bytes())
-        shutil.rmtree(folder / "dataset")
+        for path in inside:
+            path.unlink()
+        (folder / "dataset").rmdir()
         request = {
             "images_data_url": "the address that `fal_client.upload_file('dataset.zip')` gives",
             **({"trigger_word": job.trigger} if job.trigger else {}),

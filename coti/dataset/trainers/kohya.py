@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coti.dataset.trainers.buckets import extremes
-from coti.dataset.trainers.captions import with_trigger
+from coti.dataset.trainers.captions import described
 from coti.dataset.trainers.protocol import Job
 from coti.dataset.trainers.toml_text import toml_lines
 
@@ -27,11 +27,12 @@ class Kohya:
         return f"masks/{stem}{suffix}"
 
     def write(self, folder: Path, job: Job) -> None:
-        """A text beside each image that has a caption; for the others stand ``class_tokens``."""
+        """A text beside each image that has a caption; for the others stand ``class_tokens``, which
+        a dataset with masks may not have: there each image has a text."""
         for image in job.images:
-            if image.caption:
+            if image.caption or job.all_masked:
                 path = (folder / image.file).with_suffix(".txt")
-                path.write_text(with_trigger(image.caption, job.trigger) + "\n", encoding="utf-8")
+                path.write_text(described(image, job) + "\n", encoding="utf-8")
         low, high = extremes([(i.width, i.height) for i in job.images], job.resolution)
         general = {"caption_extension": ".txt", "shuffle_caption": False, "keep_tokens": 1}
         dataset = {
@@ -43,9 +44,11 @@ class Kohya:
             "min_bucket_reso": low,
             "max_bucket_reso": high,
         }
-        subset = {"image_dir": "images", "class_tokens": job.words, "num_repeats": 1}
+        subset: dict[str, str | int] = {"image_dir": "images", "num_repeats": 1}
         if job.all_masked:
             subset["conditioning_data_dir"] = "masks"
+        else:
+            subset["class_tokens"] = job.words
         text = (
             f"[general]\n{toml_lines(general)}\n[[datasets]]\n{toml_lines(dataset)}\n"
             f"[[datasets.subsets]]\n{toml_lines(subset)}"

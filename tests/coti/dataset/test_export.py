@@ -240,14 +240,21 @@ def test_an_image_that_left_the_set_is_read_from_the_pool(saved: ChosenSet, tmp_
 def test_a_set_that_somebody_sent_runs_and_reaches_nothing(
     made: tuple[Path, ChosenSet], tmp_path: Path
 ) -> None:
-    """No class of its choosing is imported, no host on the inside is asked."""
+    """No class of its choosing is imported, no server or host of its choosing is asked, no owner's
+    refusal is passed over, no limit is its own."""
     own = replace(
-        RULES, kind="os:system", fetch=replace(RULES.fetch, allowed_networks=("10.0.0.0/8",))
+        RULES,
+        kind="os:system",
+        s3_endpoint="http://10.0.0.5:9000",
+        max_bytes=10**9,
+        workers=99,
+        animated="first_frame",
+        fetch=replace(RULES.fetch, allowed_networks=("10.0.0.0/8",), opt_out=(), host_delay=0.0),
     )
     chosen = replace(made[1], rules=own)
     write_set(tmp_path, chosen, ())
     read = read_set(tmp_path)
-    assert (read.rules.kind, read.rules.fetch.allowed_networks) == ("auto", ())
+    assert read.rules == PoolSettings(animated="first_frame")
 
 
 @pytest.fixture(scope="module")
@@ -337,15 +344,19 @@ def test_objects_of_a_store_are_read_again(tmp_path: Path, monkeypatch: pytest.M
             write_set(folder, chosen, ())
             with monkeypatch.context() as copied:  # no archive is, for two of its members
                 copied.setattr(S3Source, "_copied", None)
-                export_set(read_set(folder), "kohya", tmp_path / f"{prefix}_out")
+                again = replace(read_set(folder), rules=rules)  # whose server is the user's to say
+                export_set(again, "kohya", tmp_path / f"{prefix}_out")
             images = sorted((tmp_path / f"{prefix}_out/images").glob("*.[jp]*"))
             assert sorted(path.read_bytes() for path in images) == sorted([WIDE, HIGH])
         moved = write_tar(tmp_path / "y.tar", {"0.txt": b"", "a.jpg": WIDE, "b.png": HIGH})
         store.put_object(Bucket="web", Key="tars/0.tar", Body=moved.read_bytes())
-        assert export_set(read_set(tmp_path / "tars"), "kohya", tmp_path / "moved").images == 2
+        tars, loose = (
+            replace(read_set(tmp_path / name), rules=rules) for name in ("tars", "loose")
+        )
+        assert export_set(tars, "kohya", tmp_path / "moved").images == 2
         store.put_object(Bucket="web", Key="loose/a.jpg", Body=HIGH)
         with pytest.raises(PoolError, match=r"a\.jpg is another file since it was picked"):
-            export_set(read_set(tmp_path / "loose"), "kohya", tmp_path / "again")
+            export_set(loose, "kohya", tmp_path / "again")
 
 
 def test_a_runs_set_is_x_t_of_the_kept_cycle(made: tuple[Path, ChosenSet]) -> None:

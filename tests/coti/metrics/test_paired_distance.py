@@ -30,7 +30,7 @@ def test_it_is_kids_value_and_its_parts_sum_to_it(n: int, m: int, shift: float, 
     assert low <= found.value <= high
     itself = found.minus(found, paired=True)
     assert itself == Estimate(0.0, 0.0)
-    assert not itself.is_told_from_zero
+    assert not itself.is_told_from_zero()
 
 
 @pytest.mark.parametrize("paired", [True, False])

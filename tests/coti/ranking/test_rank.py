@@ -90,7 +90,10 @@ def test_planted_checkpoints_are_put_in_their_order(
     assert labels[3:] == ["broken", "memorising"]
     assert [row.memorises for row in found.rows] == [False] * 4 + [True]
     assert not found.as_good
-    assert found.sentence == "good is the best of 5, and the others are further away."
+    assert found.sentence == (
+        "good is the best of 5; memorising: out, for giving training images back, and the rest is "
+        "further away."
+    )
     alone = rank([samples("memorising", planted["memorising"])], judges, training=training)
     assert "training images back" in alone.sentence
 

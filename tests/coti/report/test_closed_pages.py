@@ -117,7 +117,7 @@ def ranking_of(text: str) -> Ranking:
     far = kernel_distance(torch.eye(3), torch.ones(2, 3))
     checkpoint = Checkpoint(text, "LoRA", Path("x"))
     images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
-    return Ranking((Ranked(checkpoint, images, far, far, 0.5, 0.5, 0.1, 0.9, 0.1),))
+    return Ranking((Ranked(checkpoint, images, 1, far, far, 0.5, 0.5, 0.1, 0.9, 0.1),))
 
 
 def selection(text: str, judged: Validation) -> str:
