@@ -81,8 +81,15 @@ def curate(
     """
     need_extra("pool")
     from coti.api.curation import curate as curated
+    from coti.core.errors import ConfigError
     from coti.core.whole_files import refuse_foreign, require_writable
 
+    kept = cache or output.absolute().parent / _CACHE
+    for what, folder in (("--output", output), ("--cache", kept)):
+        if Path(pool).is_dir() and folder.resolve().is_relative_to(Path(pool).resolve()):
+            raise ConfigError(
+                f"{what} {folder} lies in the pool, whose images it would join: give another place."
+            )
     refuse_foreign(output, replace=False)
     require_writable(output)
     keys = _keys(encoder, changes)
@@ -92,7 +99,7 @@ def curate(
         concept=name,
         count=budget,
         preset=preset,
-        cache=cache or output.absolute().parent / _CACHE,
+        cache=kept,
         **keys,
     )
     found.save(output)

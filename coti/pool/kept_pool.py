@@ -1,8 +1,8 @@
 """What was read and computed of a pool, kept in a folder, so that a killed command goes on.
 
 What is kept is found by what it was made of: the source's fingerprint and the rules for the images,
-the images and the encoders' own answers for the features. Nothing in the folder is ever wrong, only
-unused; whoever removes it loses time.
+the images and the encoders' own answers for the features. A pool of which something failed that may
+go well the next time is read again. Whoever removes the folder loses time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from coti.pool.entry import PoolSource
 from coti.pool.ingest import IngestedPool, ingest
 from coti.pool.manifest import read_manifest, write_manifest
 from coti.pool.pool_images import PoolImages
+from coti.pool.reasons import PASSING
 from coti.settings import PoolSettings
 
 __all__ = ["features_of", "ingested"]
@@ -63,7 +64,8 @@ def ingested(
     found = ingest(source, rules, side, fit=fit, cache_dir=folder, fingerprint=fingerprint)
     values = {"kind": found.kind, "notes": found.notes}
     write_whole(said, json.dumps(values).encode())
-    write_manifest(found.manifest, table)  # last: it says that all is there
+    if not found.manifest["reason"].isin(PASSING).any():  # else it is read again the next time
+        write_manifest(found.manifest, table)  # last: it says that all is there
     return found, folder
 
 

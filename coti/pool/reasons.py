@@ -5,7 +5,7 @@ A quarantined row has exactly one of these, the first that applied; an accepted 
 
 from __future__ import annotations
 
-__all__ = ["REASONS", "Rejected"]
+__all__ = ["PASSING", "REASONS", "Rejected"]
 
 REASONS: dict[str, str] = {
     # the source
@@ -56,6 +56,13 @@ REASONS: dict[str, str] = {
     "near_duplicate": "Looks like the image it names, which is kept.",
 }
 """Reason code -> what it means."""
+PASSING = frozenset(
+    (
+        *("vanished", "unreadable", "download_failed", "download_timeout"),
+        *("decode_memory", "decode_timeout", "decode_crashed"),
+    )
+)
+"""Those that may be otherwise the next time: a network, a disk or a busy machine was at fault."""
 
 
 class Rejected(Exception):

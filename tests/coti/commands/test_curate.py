@@ -70,6 +70,8 @@ def test_a_wrong_call_is_one_sentence(tmp_path: Path) -> None:
     assert (
         "unknown key 'pool_rules.min_sides': remove it or write pool_rules.min_side" in done.output
     )
+    within = run("curate", str(tmp_path), *few)
+    assert "lies in the pool, whose images it would join" in within.output
     to = ("--for", "kohya", "--output", str(tmp_path / "k"))
     assert "holds no set" in run("dataset", "export", str(tmp_path), *to).output
     neither = run("dataset", "export", *to)

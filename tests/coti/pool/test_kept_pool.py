@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from coti.core.tensors import TensorBundle
 from coti.loop.inputs import Encoders
 from coti.pool.concept_data import accepted_pool, judged_pool
 from coti.pool.entry import Entry
+from coti.pool.kept_pool import ingested
 from coti.pool.sources.folder import FolderSource
 from coti.settings import PoolSettings
 from tests.coti.encoders.test_feature_shards import PixelEncoder
@@ -93,3 +94,30 @@ def test_shards_change_no_feature(pool: str) -> None:
     for names in (whole.images.names, whole.images.names[:2]):
         assert torch.equal(parts.accepted.images.tensor(names), whole.images.tensor(names))
     assert len(parts.manifest) == 6
+
+
+class Flaky(FolderSource):
+    """A folder of which an image cannot be read at times."""
+
+    away = True
+
+    def entries(self) -> Iterator[Entry]:
+        """All of it, one image of them out of reach."""
+        for entry in super().entries():
+            if entry.name == "3.png" and self.away:
+                yield replace(entry, read=None, reason="unreadable")
+            else:
+                yield entry
+
+
+def test_what_failed_in_passing_is_asked_for_again(pool: str, tmp_path: Path) -> None:
+    """And kept once nothing did; what will never be an image keeps nobody from it."""
+    source, keep = Flaky(Path(pool), RULES), tmp_path / "keep"
+    first, _ = ingested(source, RULES, 4, Fit(), keep)
+    assert sorted(first.manifest["reason"]) == ["", "", "", "", "not_an_image", "unreadable"]
+    source.away = False
+    second, _ = ingested(source, RULES, 4, Fit(), keep)
+    assert sorted(second.manifest["reason"]) == ["", "", "", "", "", "not_an_image"]
+    source.away = True
+    kept, _ = ingested(source, RULES, 4, Fit(), keep)
+    assert list(kept.manifest["reason"]) == list(second.manifest["reason"])
