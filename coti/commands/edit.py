@@ -65,8 +65,8 @@ def edit(
 
     sources = find_embeddings(concepts, embeddings)
     own = [source.embedding for source in sources]
-    settings = how.settings_for(own)
     network = load_base_model(how, sources)
+    settings = how.settings_for(own, network.widths)
     with image_reader() as read:
         pixels, chosen = read_image_and_mask(image, mask, network, read)
     folder = output or new_folder("edited")

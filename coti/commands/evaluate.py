@@ -118,8 +118,8 @@ def evaluate(
     prompts = prompts or EDITABILITY_PROMPTS
     every = _list(classes)
     told_apart = ClassNames(every, _list(expected) or every) if every else None
-    settings = how.settings_for([each.embedding for each in sources])
     network = load_base_model(how, sources)
+    settings = how.settings_for([each.embedding for each in sources], network.widths)
     _, _, images = read_chosen_images(references, network.resolution, fit)
     encoder = load_image_text_encoder(
         project().locate(judge),

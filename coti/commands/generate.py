@@ -93,9 +93,9 @@ def generate(
     own = [source.embedding for source in sources]
     texts = fill_prompts(texts or [DEFAULT_PROMPT], own)
     _say_unused(sources, texts)
-    settings = how.settings_for(own)
     variants = variants_of(sources, compare) if compare else {"": own}
     network = load_base_model(how, sources)
+    settings = how.settings_for(own, network.widths)
     folder = output or new_folder("generated")
     require_writable(folder)
     generated = compare_embeddings(

@@ -31,7 +31,7 @@ _AS_GIVEN = ("model", "seed", "negative_prompt", "device", "dtype", "batch_size"
 
 def _else(name: str) -> str:
     """What holds without an option."""
-    return f"The run's own without it, else {getattr(_DEFAULT, name)}."
+    return f"The run's own without it, else its model's preset's, else {getattr(_DEFAULT, name)}."
 
 
 def embedding_options(command: Command) -> Command:
@@ -65,24 +65,29 @@ class GenerationOptions:
     negative_prompt: str
     device: str
     dtype: str
-    batch_size: int
-    """Images at once; changes no image."""
+    batch_size: int | None
+    """Images at once, None for as many as is usual for the base model; changes no image."""
     given: dict[str, Any]
     """Of what images depend on in :class:`coti.settings.GenerationSettings`, what the command line
     says."""
 
-    def settings_for(self, embeddings: Sequence[Embedding]) -> GenerationSettings:
-        """What the command line says; else as the run generated that learned the first of these."""
-        from coti.generation.own_settings import differ, settings_of  # torch comes with it
+    def settings_for(
+        self, embeddings: Sequence[Embedding], widths: Sequence[int]
+    ) -> GenerationSettings:
+        """What the command line says; else as the run generated that learned the first of these;
+        else as is usual for a base model of these widths."""
+        from coti.generation.own_settings import differ, settings_of, usual_settings  # slow: torch
 
-        settings, learned = settings_of(embeddings)
+        settings, learned = settings_of(embeddings, widths)
         if learned is not None and differ(embeddings, self.given):
             click.echo(
                 "Note: the embeddings' runs generated in different ways; all images here are made "
                 f"as that of {learned.token} did.",
                 err=True,
             )
-        return replace(settings, batch_size=self.batch_size, **self.given)
+        return replace(
+            settings, batch_size=self.batch_size or usual_settings(widths).batch_size, **self.given
+        )
 
 
 def generation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -111,9 +116,11 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
                      help=f"A scheduler class of diffusers. {_else('scheduler')}"),
         click.option("--karras-sigmas/--no-karras-sigmas", "use_karras_sigmas", default=None,
                      help="Noise levels of Karras et al., with schedulers that know them. "
-                     "The run's own without it, else yes."),
+                     "The run's own without it, else its model's preset's, "
+                     "else yes."),
         click.option("--batch-size", type=click.IntRange(1, _MOST["batch_size"]),
-                     default=_DEFAULT.batch_size, help="Images at once."),
+                     help="Images at once. The base model's preset's without it, else "
+                     f"{_DEFAULT.batch_size}."),
         click.option("--device", default="auto",
                      help="auto, cpu, cuda, cuda:1, mps."),
         click.option("--dtype", default="auto",

@@ -158,7 +158,9 @@ def rank(
         name: None if path is None else read_chosen_images(path, side, fit)[2]
         for name, path in {"references": references, "training": training}.items()
     }
-    settings = how.settings_for([source.embedding for source in sources])
+    settings = how.settings_for(
+        [source.embedding for source in sources], model.widths if model is not None else ()
+    )
     ranking = ranked(
         checkpoints,
         judges,

@@ -12,8 +12,17 @@ from coti.core.errors import ConfigError
 from coti.inversion.adapters.embedding import Embedding
 from coti.inversion.adapters.protocol import Adapter
 from coti.settings import GenerationSettings
+from coti.settings.from_yaml import parse_settings
+from coti.settings.presets import preset_for
 
-__all__ = ["UNRECORDED", "differ", "sampling_settings", "settings_of", "with_settings"]
+__all__ = [
+    "UNRECORDED",
+    "differ",
+    "sampling_settings",
+    "settings_of",
+    "usual_settings",
+    "with_settings",
+]
 
 Learned = TypeVar("Learned", bound=Adapter)
 _KEY = "coti_generation"
@@ -43,15 +52,38 @@ def with_settings(learned: Learned, settings: GenerationSettings) -> Learned:
     return learned.with_parts(learned.parts, **{_KEY: said})
 
 
-def settings_of(embeddings: Sequence[Embedding]) -> tuple[GenerationSettings, Embedding | None]:
-    """Those of the first embedding whose file says any, and which it is; else the defaults."""
-    return next(iter(_said(embeddings)), (GenerationSettings(), None))
+def settings_of(
+    embeddings: Sequence[Embedding], widths: Sequence[int]
+) -> tuple[GenerationSettings, Embedding | None]:
+    """Those of the first embedding whose file says any, and which it is; else what fits the model.
+
+    Args:
+        embeddings: may be none.
+        widths: of the base model's text encoders, one each
+            (:attr:`coti.inversion.base_model.TextToImageModel.widths`): its preset's settings hold
+            where no file says any, and the defaults where no preset is of these.
+    """
+    found = next(iter(_said(embeddings)), None)
+    return (usual_settings(widths), None) if found is None else found
 
 
 def differ(embeddings: Sequence[Embedding], given: Mapping[str, Any]) -> bool:
     """Whether the runs that learned these generated differently, as far as their files say, in
     what is not ``given``, fields of :class:`coti.settings.GenerationSettings`."""
     return len({replace(settings, **given) for settings, _ in _said(embeddings)}) > 1
+
+
+def usual_settings(widths: Sequence[int]) -> GenerationSettings:
+    """How a base model is generated with where nobody says how: as its preset says, if one is for
+    text encoders of these widths; else the defaults.
+
+    >>> usual_settings((768,)).guidance_scale, usual_settings((7,)).guidance_scale
+    (7.5, 1.5)
+    """
+    preset = preset_for(widths)
+    if preset is None:
+        return GenerationSettings()
+    return parse_settings({"preset": preset, "concept": "any"}, f"preset {preset}").generation
 
 
 def _said(embeddings: Sequence[Embedding]) -> list[tuple[GenerationSettings, Embedding]]:

@@ -24,6 +24,8 @@ __all__ = ["LoRA", "is_lora"]
 
 _MARKS = ("lora_down", "lora_up", "lora_A", "lora_B", ".lora.", "_lora.")
 """One of these is in the names of a LoRA's tensors, whoever wrote them."""
+_NAME = "ranked"
+"""Of the adapter in the networks, while it is applied."""
 _OTHERS = ("hada_", "lokr_", "oft_", "dora_scale")
 """Of adapters that are called LoRA and are computed otherwise."""
 
@@ -83,24 +85,36 @@ class LoRA:
         """Inside, the model's text encoders and UNet work with it; after it as before, bit for bit.
 
         Raises:
-            EmbeddingError: it is another model's, or what applies it is not installed.
+            EmbeddingError: it is another model's, in whole or in part, or what applies it is not
+                installed.
         """
         if find_spec("peft") is None:
             raise EmbeddingError(f"peft is needed for a LoRA: {install_extra('lora')}.")
         pipe = _pipeline_of(model)
-        with quiet_libraries():
-            try:
-                pipe.load_lora_weights(dict(self.tensors), adapter_name="ranked")
-                if not pipe.get_list_adapters():
-                    raise EmbeddingError(self._misfit(model, "none of its layers is there"))
-            except (RuntimeError, ValueError, KeyError, IndexError) as error:
-                pipe.unload_lora_weights()
-                reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason"
-                raise EmbeddingError(self._misfit(model, reason.strip())) from error
         try:
+            self._load(pipe, model)
             yield
         finally:
             pipe.unload_lora_weights()
+
+    def _load(self, pipe: Any, model: TextToImageModel) -> None:
+        with quiet_libraries():
+            try:
+                pipe.load_lora_weights(dict(self.tensors), adapter_name=_NAME)
+            except (RuntimeError, ValueError, KeyError, IndexError) as error:
+                reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason"
+                raise EmbeddingError(self._misfit(model, reason.strip())) from error
+        # What has no place is left out by diffusers, with a warning that nobody reads.
+        own = sum(each.numel() for name, each in self.tensors.items() if _marked(name, _MARKS))
+        taken = sum(
+            weight.numel()
+            for network in (model.unet, *model.text_encoders)
+            for name, weight in network.named_parameters()
+            if f".{_NAME}." in name
+        )
+        if taken != own:
+            reason = f"of its {own:,} numbers {taken:,} have a place there"
+            raise EmbeddingError(self._misfit(model, reason))
 
     def _misfit(self, model: TextToImageModel, reason: str) -> str:
         return (

@@ -22,7 +22,7 @@ THREE = with_settings(replace(BARE, token="<three>"), GenerationSettings(guidanc
 @generation_options
 def generate(how: GenerationOptions) -> None:
     """Prints what holds."""
-    settings = how.settings_for([BARE, SEVEN, THREE])
+    settings = how.settings_for([BARE, SEVEN, THREE], (4,))
     click.echo(f"guidance {settings.guidance_scale}, {settings.batch_size} at once")
 
 

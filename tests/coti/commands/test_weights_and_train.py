@@ -50,7 +50,7 @@ def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
     before = learned.read_bytes()
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert learned.read_bytes() == before
-    assert settings_of([Embedding.load(learned)])[0].guidance_scale == 3.5
+    assert settings_of([Embedding.load(learned)], ())[0].guidance_scale == 3.5
     assert (tmp_path / "kept" / "checkpoint.safetensors").is_file()
 
 

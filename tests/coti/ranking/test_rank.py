@@ -182,11 +182,16 @@ def test_what_cannot_be_ranked_is_one_sentence(
     save_file(wrong, tmp_path / "wrong.safetensors")
     elsewhere = {f"lora_unet_nowhere_{n}.lora_down.weight": torch.ones(2, 2) for n in range(2)}
     save_file(elsewhere, tmp_path / "elsewhere.safetensors")
-    for name in ("wrong", "elsewhere"):
+    part = {name.replace("_to_q.", "_to_elsewhere."): each for name, each in loaded.tensors.items()}
+    assert part.keys() != loaded.tensors.keys()
+    save_file(part, tmp_path / "part.safetensors")
+    plain = generate_with(model, without(), ["a boot"], 1, QUICK, 0)
+    for name in ("wrong", "elsewhere", "part"):
         checkpoint = lora_checkpoint(tmp_path / f"{name}.safetensors", "boot")
         assert checkpoint is not None
         with pytest.raises(EmbeddingError, match="does not fit"):
             generate_with(model, checkpoint, ["a {}"], 1, QUICK, 0)
+        assert torch.equal(generate_with(model, without(), ["a boot"], 1, QUICK, 0), plain)
     faults = {
         "finite": {"x.lora_up.weight": torch.tensor([[float("nan")]])},
         "no plain LoRA": {"x.lora_up.weight": torch.ones(1, 1), "x.hada_w1_a": torch.ones(1, 1)},
