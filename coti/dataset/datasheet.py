@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coti import __version__
@@ -52,7 +53,7 @@ def datasheet(
         "",
         "## Where it is from",
         "",
-        f"Chosen of {len(chosen.table)} inputs of {code(redacted(chosen.pool) or chosen.kind)} "
+        f"Chosen of {len(chosen.table)} inputs of {code(_pool(chosen.pool) or chosen.kind)} "
         f"({plain(chosen.kind)}) by the strategy {code(chosen.strategy)}. Nobody has cut or "
         "recoded an image: each is as it was found, its hash checked.",
         "",
@@ -90,6 +91,11 @@ def _masks(job: Job) -> str:
     return f"{number} of {len(job.images)} images have one{part}"
 
 
+def _pool(given: str) -> str:
+    """An address as it is; of a local path the last part: a sheet is passed on."""
+    return redacted(given) if "://" in given else Path(given).name
+
+
 def _kind(why: str) -> str:
     """Without what is particular to an input."""
     return why.partition(": ")[0] + (")" if why.startswith("unusable (") and ": " in why else "")
@@ -98,13 +104,14 @@ def _kind(why: str) -> str:
 def _row(row: Mapping[Any, Any]) -> list[str]:
     inside = f", {row['member']} at byte {row['offset']}" if row["offset"] else ""
     member = f", {row['member']}" if row["member"] and not row["offset"] else ""
+    remote = "://" in str(row["address"])
     return [
         str(row["image"]),
         str(row["order"]),
         *(_number(row[name]) for name in ("score", "s_aes", "s_con")),
         str(row["cycle"]),
         str(row["license"]) or "not stated",
-        f"{row['address']}{inside or member}",
+        f"{row['address'] if remote else row['file']}{inside or member}",
         str(row["sha256"]),
     ]
 

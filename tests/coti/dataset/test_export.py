@@ -189,6 +189,8 @@ def test_a_trainer_gets_its_layout(saved: ChosenSet, tmp_path: Path, name: str) 
         captions = {each.name: each.caption.strip() for each in read}
         assert captions["0002.jpg"].endswith('a "red" boot')
     sheet = (folder / "DATASHEET.md").read_text("utf-8")
+    for local in (saved.pool, *saved.table["address"]):
+        assert local not in sheet, "it is passed on: nothing of the machine"
     assert "| cc-by | 1 |" in sheet
     assert "not_an_image" in sheet.replace("\\", "")
     for path in folder.rglob("*.[tjy]*"):
