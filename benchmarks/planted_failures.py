@@ -132,7 +132,7 @@ PLANTED: dict[str, Planted] = {
     "two seeds": Planted(("10 random",), _few_seeds),
     "wrong domain": Planted(("10 random",), _textures),
     "broken model": Planted(OFTEN, _broken_model),
-    "a rate 100 times too high": Planted(OFTEN, _at_rate(0.5)),
+    "a rate 1000 times too high": Planted(OFTEN, _at_rate(5.0)),
 }
 """What is wrong, by its name; ``nothing`` is a good run. One seed is refused before any of this."""
 
