@@ -40,6 +40,12 @@ _LARGEST_SIDE = 512
     help="The folder that was trained on: says who gives its images back.",
 )
 @click.option("--trigger", metavar="WORD", help="What stands for the concept in a LoRA's prompts.")
+@click.option(
+    "--concept",
+    metavar="NAME",
+    help="What they are all of: the ranking's title, and its experiment in MLflow. The first "
+    "embedding's own without it.",
+)
 @click.option("--cycles", is_flag=True, help="Of a run: each of its cycles, as MLflow has them.")
 @click.option("--prompt", default="a photo of a {}", help="{} stands for a checkpoint's word.")
 @click.option(
@@ -79,6 +85,7 @@ def rank(
     references: Path | None,
     training: Path | None,
     trigger: str | None,
+    concept: str | None,
     cycles: bool,
     prompt: str,
     prompts_file: Path | None,
@@ -101,7 +108,8 @@ def rank(
     \b
     Examples:
       coti rank step-*.safetensors --references my/held_out --training my/set
-      coti rank lora-*.safetensors --model sdxl.safetensors --trigger sks --training my/set
+      coti rank lora-*.safetensors --model sdxl.safetensors --trigger sks --concept mug \\
+        --training my/set
       coti rank samples/epoch-1 samples/epoch-2 --training my/set
       coti rank latest --cycles --references my/held_out
     """
@@ -143,14 +151,15 @@ def rank(
         model = load_base_model(how, sources)
         preset = preset or preset_for(model.widths)
     evaluation = parse_settings(
-        {"preset": preset or "sd15", "concept": "ranked"}, "coti rank"
+        {"preset": preset or "sd15", "concept": concept or "ranked"}, "coti rank"
     ).evaluation
     load = loader(project().locate)
     image_text = load_judge(evaluation, load)
     judges = Judges(image_text, load_ssl_judge(evaluation, load) or image_text)
     folder = output or new_folder("ranked")
     require_writable(folder)
-    concept = next((s.embedding.metadata.get("concept", "") for s in sources), "") or "checkpoints"
+    own = (each.embedding.metadata.get("concept", "") for each in sources)
+    concept = concept or next(filter(None, own), "checkpoints")
     if tracking is not None:
         tracking.require_experiment(concept)
     side = model.resolution if model is not None else _common_side(checkpoints)

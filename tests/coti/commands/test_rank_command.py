@@ -33,7 +33,9 @@ def test_embeddings_and_samples_of_another_tool_are_ranked(tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     assert "word is the best of 2" in done.output
     assert "gives training images back" in done.output
-    told = CliRunner().invoke(rank, (*arguments, "--json"), catch_exceptions=False)
+    told = CliRunner().invoke(
+        rank, (*arguments, "--concept", "my mug", "--json"), catch_exceptions=False
+    )
     found = json.loads(told.stdout)
     with (tmp_path / "out" / "rank.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -44,6 +46,7 @@ def test_embeddings_and_samples_of_another_tool_are_ranked(tmp_path: Path) -> No
     assert rows[1]["text_agreement"] == ""
     page = (tmp_path / "out" / "rank.html").read_text()
     assert found["sentence"] in page
+    assert "my mug: 2 checkpoints" in page
     assert page.count("<img") == 4 + 8
 
 
