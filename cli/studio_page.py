@@ -102,7 +102,7 @@ def _generated(
 
 def _settings(embedding: Embedding, label: str) -> GenerationSettings:
     """As its run generated, unless the user moves a slider; another version has its own."""
-    own, learned = settings_of([embedding], [each.shape[-1] for each in embedding.parts])
+    own, learned = settings_of([embedding], embedding.widths)
     most = max(50, own.num_inference_steps)
     steps = st.slider("Solver steps", 1, most, own.num_inference_steps, key=f"steps of {label}")
     guidance = float(own.guidance_scale)

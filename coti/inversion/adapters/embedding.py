@@ -68,6 +68,11 @@ class Embedding:
         return len(self.parts[0])
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers in each part's vectors: those of the base models that it is made for."""
+        return tuple(part.shape[1] for part in self.parts)
+
+    @property
     def named_parts(self) -> dict[str, torch.Tensor]:
         """The parts by their keys in a file."""
         return dict(zip(self.keys or (self.token,), self.parts, strict=True))
@@ -100,7 +105,7 @@ class Embedding:
 
     def check_fits(self, model: TextToImageModel, source: str | None = None) -> None:
         """Raise EmbeddingError where the widths are not the model's."""
-        widths = _widths(self)
+        widths = self.widths
         if widths != model.widths:
             made_for = describe_embedding(self).removeprefix("for ")
             raise EmbeddingError(
@@ -230,14 +235,10 @@ def describe_embedding(embedding: Embedding) -> str:
     known: dict[tuple[int, ...], str] = {}
     for family in families():
         known |= family.made_for
-    widths = _widths(embedding)
+    widths = embedding.widths
     if widths in known:
         return f"for {known[widths]}"
     return "for " + " and ".join(known.get((width,), "another base model") for width in widths)
-
-
-def _widths(embedding: Embedding) -> tuple[int, ...]:
-    return tuple(part.shape[1] for part in embedding.parts)
 
 
 def _list(widths: Sequence[int]) -> str:
