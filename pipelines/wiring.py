@@ -416,7 +416,7 @@ def _train(
         embedding=start.embedding if reinitialize else cycles.embedding,
         settings=run.used["train_cycle"],
         device=run.device,
-        model_fingerprint=run.prints.base_model,
+        model_fingerprint=run.prints.base_model + run.prints.captioner,
     )
     cycles.generated_features, cycles.scored = loop(
         score_generations,

@@ -22,7 +22,7 @@ from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.checkpoints import ArtifactStoreLatents, checkpoint_store
-from ops.stack.loaded_models import encoders_of, text_to_image
+from ops.stack.loaded_models import captioner_of, encoders_of, text_to_image
 from ops.stack.loop_inputs import captions_of, on_device, training_set_of
 
 __all__ = ["train_cycle"]
@@ -74,6 +74,7 @@ def train_cycle(
             captions=captions_of(accepted),
             start=embedding,
             settings=settings,
+            captioner=captioner_of(settings),
             checkpoint=store,
             latent_store=ArtifactStoreLatents(),
         )

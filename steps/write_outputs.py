@@ -15,13 +15,15 @@ from zenml.types import HTMLString
 from coti.core.image_set import ImageSet
 from coti.core.whole_files import point_link, whole_folder
 from coti.dataset.chosen_set import ChosenSet, write_set
-from coti.dataset.set_table import table_of_run
+from coti.dataset.set_table import captioned, table_of_run
 from coti.inversion.adapters.embedding import Embedding
 from coti.loop.record import CycleRecord, with_judged
 from coti.loop.verdict import Verdict
 from coti.pool.pool_images import PoolImages
 from coti.report import RunReport, write_cycles_csv, write_report
+from coti.settings import RunSettings
 from coti.settings.from_yaml import parse_settings
+from ops.stack.loaded_models import captioner_of
 from ops.stack.locations import LATEST, ROOT, run_folder
 from ops.tracking.active_tracker import active_tracker
 from ops.tracking.run_folders import write_summary
@@ -60,6 +62,7 @@ def write_outputs(
     curves, samples = curves[: len(rows)], samples[: len(rows)]
     first = sum(int(row["cycle"]) < first_selection for row in rows)
     scores, picked = scores[: len(rows) - first], picked[: len(rows) - first]
+    settings = parse_settings(config, "the run")
     run = get_step_context().pipeline_run.name
     folder = run_folder(output, run)
     names = dict(zip(accepted["id"], accepted["source"], strict=True))
@@ -98,6 +101,7 @@ def write_outputs(
     manifest = pd.concat([accepted, quarantined], ignore_index=True)
     kept = int(decision["kept_cycle"])
     table = table_of_run(manifest, str(config["pool"]), scores, picked, first, kept)
+    table = captioned(table, pool_images, settings.captioner.template, captioner_of(settings))
     with whole_folder(folder, replace=True) as part:
         write_summary(
             part,
@@ -111,7 +115,7 @@ def write_outputs(
         kept_embedding.save(part / "learned_embeds.safetensors")
         write_cycles_csv(rows, part / "cycles.csv")
         (part / "verdict.json").write_text(json.dumps(verdict, indent=2), encoding="utf-8")
-        write_set(part, _training_set(config, verdict, table), ())
+        write_set(part, _training_set(settings, verdict, table), ())
         (part / "pool.html").write_text(str(pool_report), encoding="utf-8")
         page = write_report(report, part / "report.html").read_text(encoding="utf-8")
     point_link(folder.with_name(LATEST), folder.name)
@@ -122,11 +126,8 @@ def write_outputs(
     return HTMLString(page), str(Path(os.path.relpath(folder, ROOT)))
 
 
-def _training_set(
-    config: dict[str, Any], verdict: dict[str, Any], table: pd.DataFrame
-) -> ChosenSet:
+def _training_set(settings: RunSettings, verdict: dict[str, Any], table: pd.DataFrame) -> ChosenSet:
     """X_T of the kept cycle as a set without its images, which are in the pool."""
-    settings = parse_settings(config, "the run")
     rules = settings.pool_rules
     strategy, said = settings.strategy, Verdict.of(verdict)
     return ChosenSet(settings.concept, settings.pool, rules.kind, rules, strategy, table, said)

@@ -20,10 +20,11 @@ from coti.core.shown_names import printable
 from coti.core.threads import processor_threads
 from coti.core.whole_files import refuse_foreign, whole_folder
 from coti.dataset.chosen_set import SET_COLUMNS, ChosenSet, write_set
-from coti.dataset.set_table import set_table
+from coti.dataset.set_table import captioned, set_table
 from coti.loop.facts import pool_facts
 from coti.loop.learn import selected_at_once
 from coti.loop.load_models import load_encoders, load_reference_judge, loader
+from coti.loop.missing_captions import load_captioner
 from coti.loop.plan import effective, strategy_of
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
@@ -179,6 +180,9 @@ def curate(
     )
     place = given if isinstance(given, str) else ""
     rows = _rows(judged, place, data.features.strings("pool_ids"), state.training_set, view)
+    with processor_threads(run.threads):
+        captioner = load_captioner(run, encoders.scorer)
+        rows = captioned(rows, judged.images, run.captioner.template, captioner)
     verdict = verdict_of(facts)
     chosen = ChosenSet(
         concept,

@@ -51,6 +51,18 @@ _CACHE = ".coti-curate"
     help="Folder of what was read and computed, by which a killed command goes on and a next one "
     f"is quick.  [default: {_CACHE} beside the output]",
 )
+@click.option(
+    "--captions",
+    type=click.Choice(["pool", "auto"]),
+    default="pool",
+    help="auto: chosen images without a caption are described, in the scorer's words or by "
+    "--captioner.",
+)
+@click.option(
+    "--captioner",
+    metavar="MODEL",
+    help="With --captions auto: BLIP or its like; a folder, or a name of the hub.",
+)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A run file's setting.")
 @json_option
 def curate(
@@ -62,6 +74,8 @@ def curate(
     preset: str | None,
     encoder: str | None,
     cache: Path | None,
+    captions: str,
+    captioner: str | None,
     changes: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -77,6 +91,8 @@ def curate(
       coti curate my/crawl --seeds my/seeds --name "penguin chick" --budget 200 --output chicks
       coti curate s3://bucket/crawl --seeds my/seeds --name boots --output boots \\
         --encoder ViT-B-32:laion2b_s34b_b79k --set pool_rules.min_side=512
+      coti curate my/crawl --seeds my/seeds --name boots --output boots --captions auto \\
+        --captioner Salesforce/blip-image-captioning-base
       coti dataset export chicks --for kohya --output chicks_kohya --trigger chck
     """
     need_extra("pool")
@@ -92,7 +108,9 @@ def curate(
             )
     refuse_foreign(output, replace=False)
     require_writable(output)
-    keys = _keys(encoder, changes)
+    if captioner is not None and captions == "pool":
+        raise ConfigError("--captioner describes nothing without --captions auto: add it.")
+    keys = _keys(encoder, captions, captioner, changes)
     found = curated(
         seeds,
         pool,
@@ -110,17 +128,21 @@ def curate(
     click.get_current_context().exit(found.verdict.exit_code)
 
 
-def _keys(encoder: str | None, changes: tuple[str, ...]) -> dict[str, Any]:
+def _keys(
+    encoder: str | None, captions: str, captioner: str | None, changes: tuple[str, ...]
+) -> dict[str, Any]:
     """Keys of a run file."""
     from coti.settings.changes import changed
 
-    keys: dict[str, Any] = {}
+    keys: dict[str, Any] = {} if captions == "pool" else {"captions": captions}
+    if captioner is not None:
+        keys["captioner"] = {"kind": "transformers", "model": captioner}
     if encoder is not None:
         # LAION's head and the bundled ratings are for features of other models.
         model, _, weights = encoder.rpartition(":")
         if not model or model in ("hf-hub", "local-dir") or Path(encoder).exists():
             model, weights = encoder, ""
-        keys = {
+        keys |= {
             "scorer": {"model": model, "pretrained": weights or None, "sha256": None},
             "aesthetic": {"head": None, "head_sha256": None, "ratings": None},
             "concept_score": {

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from coti.commands.project import project
 from coti.commands.run_file_option import run_file_option
+
+if TYPE_CHECKING:
+    from coti.core.image_set import ImageSet
+    from coti.settings import RunSettings
 
 __all__ = ["train"]
 
@@ -16,7 +21,7 @@ __all__ = ["train"]
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @run_file_option(
-    "A run file: model, token, images, train, schedule, concept and seed of it are used; "
+    "A run file: model, token, images, train, schedule, concept, seed and captions of it are used; "
     "generation is noted in the file."
 )
 @click.option(
@@ -39,6 +44,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     """
     from coti.commands.embedding_sources import located_model
     from coti.core.errors import ConfigError
+    from coti.core.image_set import ImageSet
     from coti.core.seeding import derived_seed
     from coti.core.whole_files import require_writable
     from coti.generation.own_settings import with_settings
@@ -59,7 +65,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     require_writable(output.parent)
     kind = ADAPTERS.get(adapter)
     model = load_text_to_image(located_model(settings.model))
-    _, _, images = read_chosen_images(folder, model.resolution, settings.images.rule)
+    ids, _, images = read_chosen_images(folder, model.resolution, settings.images.rule)
     start = kind.initial(
         model,
         replace(settings.token, initializer=project().locate(settings.token.initializer)),
@@ -69,7 +75,7 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
     result = train_cycle(
         model,
         images,
-        None,
+        _captions(settings, ImageSet(ids, images)),
         start,
         settings.train,
         settings.schedule,
@@ -85,3 +91,18 @@ def train(folder: Path, config: Path, output: Path, checkpoint: str | None, adap
             f"{output}: {result.steps} steps, {result.image_steps} image-steps. "
             f"{result.stop_reason}"
         )
+
+
+def _captions(settings: RunSettings, images: ImageSet) -> list[str] | None:
+    """One an image, where the run file asks for them; None: there is none."""
+    from coti.loop.load_models import load_scorer, loader, located_captioner
+    from coti.loop.missing_captions import load_captioner, with_missing
+
+    if settings.captions == "pool" or settings.train.captions == "templates":
+        return None
+    locate = project().locate
+    own = located_captioner(settings.captioner, locate)
+    scorer = load_scorer(settings.scorer, loader(locate))
+    captioner = load_captioner(replace(settings, captioner=own), scorer)
+    found = with_missing({}, images.names, images, captioner, own.template)
+    return [found.get(name, "") for name in images.names]

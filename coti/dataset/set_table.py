@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from coti.dataset.chosen_set import SET_COLUMNS, addresses
+from coti.encoders.captioners import Captioner
+from coti.loop.inputs import Images
+from coti.loop.missing_captions import with_missing
 from coti.pool.manifest import ACCEPTED, COLUMNS
 from coti.selection.outcomes import outcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["set_table", "table_of_run"]
+__all__ = ["captioned", "set_table", "table_of_run"]
 
 _SCORED = ("score", "s_aes", "s_con")
 
@@ -71,3 +74,15 @@ def table_of_run(
     last = scores[:until][-1:] or [pd.DataFrame({"id": [], "held_back": []}, dtype="str")]
     rows = pd.concat([*joined, *last], ignore_index=True).drop_duplicates("id")
     return set_table(manifest, pool, rows, cycles)
+
+
+def captioned(
+    table: pd.DataFrame, images: Images, template: str, captioner: Captioner | None
+) -> pd.DataFrame:
+    """The table with captions for what was picked and has none
+    (:func:`coti.loop.missing_captions.with_missing`)."""
+    picked = table["order"] > 0
+    ids = table["id"].astype(str)
+    captions = dict(zip(ids[picked], table["caption"][picked].astype(str), strict=True))
+    found = with_missing(captions, list(captions), images, captioner, template)
+    return table.assign(caption=table["caption"].mask(picked, ids.map(found)))

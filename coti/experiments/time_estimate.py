@@ -73,7 +73,7 @@ def measure_speed(model: TextToImageModel, settings: RunSettings) -> Speed:
         start = time.perf_counter()
         timed = replace(train, max_steps=count, phi_every=count + 1)
         train_cycle(
-            model, images, None, embedding, timed, settings.schedule, None, 0,
+            model, images, ["an image"] * len(images), embedding, timed, settings.schedule, None, 0,
             token=settings.token,
         )  # fmt: skip
         return time.perf_counter() - start

@@ -19,6 +19,7 @@ from coti.loop.facts import generation_facts
 from coti.loop.fit_scorers import finetune_aesthetic_scorer, fit_concept_scorer
 from coti.loop.inputs import Encoders
 from coti.loop.judge_cycle import judge_cycle
+from coti.loop.missing_captions import load_captioner
 from coti.loop.plan import effective, selects_at
 from coti.loop.preflight import preflight
 from coti.loop.record import CycleRecord, record_of, with_judged
@@ -88,6 +89,7 @@ def learn(
     history: list[CycleRecord] = []
     judged: list[dict[str, Any]] = []
     facts: dict[str, float] | None = None
+    captioner = load_captioner(settings, models.encoders.scorer)
     samples, curves = [], []
     decision: Decision | None = None
     while decision is None or decision.go_on:
@@ -109,6 +111,7 @@ def learn(
             captions=data.captions,
             start=initial if settings.train.reinitialize else embedding,
             settings=settings,
+            captioner=captioner,
         )
         embedding = trained.embedding
         scored = score_generations(state, trained.generated, models.encoders, data.features)

@@ -17,6 +17,7 @@ from coti.loop.data import Models
 from coti.loop.inputs import Encoders
 from coti.settings import (
     AestheticSettings,
+    CaptionerSettings,
     EvaluationSettings,
     ModelSettings,
     RunSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "load_ssl_judge",
     "loader",
     "located_aesthetic",
+    "located_captioner",
     "located_options",
     "located_settings",
 ]
@@ -132,6 +134,7 @@ def located_settings(settings: RunSettings, locate: Locate) -> RunSettings:
     return replace(
         settings,
         aesthetic=located_aesthetic(settings.aesthetic, locate),
+        captioner=located_captioner(settings.captioner, locate),
         token=replace(token, initializer=locate(token.initializer)),
         baselines=replace(base, **found),
     )
@@ -154,6 +157,11 @@ def located_aesthetic(own: AestheticSettings, locate: Locate) -> AestheticSettin
         user_ratings=own.user_ratings and locate(own.user_ratings),
         negatives=tuple(locate(folder) for folder in own.negatives),
     )
+
+
+def located_captioner(own: CaptionerSettings, locate: Locate) -> CaptionerSettings:
+    """The settings with their folder found."""
+    return replace(own, model=own.model and locate(own.model))
 
 
 def load_encoders(settings: RunSettings, load: Load) -> Encoders:

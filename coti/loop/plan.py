@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coti.core.errors import ConfigError
+from coti.encoders.captioners import CAPTIONERS
 from coti.encoders.registry import ENCODERS
 from coti.selection import STRATEGIES, Strategy
 from coti.settings import RunSettings
@@ -47,6 +48,8 @@ def effective(settings: RunSettings) -> RunSettings:
     strategy = strategy_of(settings)
     if settings.concept_score.encoder != "scorer":
         ENCODERS.check(settings.concept_score.encoder)
+    if settings.captions == "auto":
+        CAPTIONERS.check(settings.captioner.kind)
     growth = strategy.growths[0] if settings.growth == "auto" else settings.growth
     cycles = settings.controller.max_cycles + 1
     if growth == "cycles":

@@ -11,6 +11,7 @@ import torch
 
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
+from coti.encoders.captioners import Captioner
 from coti.generation.fixed_noise import generate_fixed
 from coti.generation.own_settings import with_settings
 from coti.inversion.adapters.embedding import Embedding
@@ -19,6 +20,7 @@ from coti.inversion.checkpoint import CheckpointStore
 from coti.inversion.latent_store import LatentStore
 from coti.inversion.trainer import train_cycle as train_embedding
 from coti.loop.inputs import Encoders, Images
+from coti.loop.missing_captions import with_missing
 from coti.loop.state import LoopState
 from coti.scores.formulas import PhiValue
 from coti.settings import RunSettings
@@ -52,6 +54,7 @@ def train_cycle(
     start: Embedding,
     settings: RunSettings,  # of coti.loop.plan.effective
     *,
+    captioner: Captioner | None = None,  # of what has no caption
     checkpoint: CheckpointStore | None = None,  # where a killed training goes on from
     latent_store: LatentStore | None = None,  # where many latents are kept between runs
 ) -> TrainedCycle:
@@ -68,9 +71,13 @@ def train_cycle(
 
     own = seeds.tensor(training_set.seeds)
     parts = [own, pool.tensor(training_set.selected)] if training_set.selected else [own]
+    images = ImageSet(list(training_set.ids), torch.cat(parts))
+    if settings.train.captions != "templates":
+        template = settings.captioner.template
+        captions = with_missing(captions, images.names, images, captioner, template)
     result = train_embedding(
         model,
-        torch.cat(parts),
+        images.images,
         [captions.get(name, "") for name in training_set.ids],
         start,
         settings.train,

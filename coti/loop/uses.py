@@ -16,7 +16,17 @@ USES: dict[str, tuple[str, ...]] = {
     "preflight": (*_SCORES, "strategy", "growth", "selection", "controller", "baseline_images"),
     "score_pool": ("strategy", "growth", "selection", "baselines", "baseline_images", "seed"),
     "select_batch": ("strategy", "growth", "selection", "baseline_images", "seed"),
-    "train_cycle": (*_SCORES, "token", "train", "schedule", "generation", "seed"),
+    "train_cycle": (
+        *_SCORES,
+        "token",
+        "train",
+        "schedule",
+        "generation",
+        "seed",
+        "concept",
+        "captions",
+        "captioner",
+    ),
     "score_generations": _SCORES,
     "judge_cycle": ("concept", "evaluation", "ground_truth", "seed"),
 }

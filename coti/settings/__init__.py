@@ -8,6 +8,7 @@ that are wrong in themselves are refused here, with the remedy in the message.
 from __future__ import annotations
 
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
+from coti.settings.captioning import CaptionerSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.image_fit import ImageSettings
 from coti.settings.ingestion import FetchSettings, PoolSettings
@@ -25,6 +26,7 @@ from coti.settings.training import GenerationSettings, ScheduleSettings, TrainSe
 __all__ = [
     "AestheticSettings",
     "BaselineSettings",
+    "CaptionerSettings",
     "ConceptScoreSettings",
     "ControllerSettings",
     "EvaluationSettings",

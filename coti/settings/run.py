@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from coti.core.redaction import redacted
 from coti.settings._base import Strict, require
 from coti.settings.baselines import BaselineSettings, MeasurementSettings
+from coti.settings.captioning import CaptionerSettings
 from coti.settings.evaluation import EvaluationSettings, PromotionSettings
 from coti.settings.image_fit import ImageSettings
 from coti.settings.ingestion import PoolSettings
@@ -67,6 +68,10 @@ class RunSettings(Strict):
     many steps as all cycles together; ``auto``: what the strategy is by itself."""
     baseline_images: int = 150
     """Pool images that are added at once, or the most: as many as five cycles of 30."""
+    captions: Literal["pool", "auto"] = "pool"
+    """``pool``: an image has the caption that its pool gives it, or none; ``auto``: what of X_T has
+    none, seeds too, is described by ``captioner``, for ``train.captions`` and for the set that
+    ``coti dataset export`` reads."""
     seed: int = 0
     threads: int = 0
     """Processor threads that everything is computed with, on which float32 sums depend; 0: as many
@@ -76,6 +81,7 @@ class RunSettings(Strict):
     images: ImageSettings = field(default_factory=ImageSettings)
     pool_rules: PoolSettings = field(default_factory=PoolSettings)
     scorer: ScorerSettings = field(default_factory=ScorerSettings)
+    captioner: CaptionerSettings = field(default_factory=CaptionerSettings)
     aesthetic: AestheticSettings = field(default_factory=AestheticSettings)
     concept_score: ConceptScoreSettings = field(default_factory=ConceptScoreSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)

@@ -23,7 +23,7 @@ class NamedWeights:
     name: str
     """A folder, a file, an address, a hub's id, or a library's name."""
     kind: str
-    """``base``, ``open_clip``, ``timm``, ``inception`` or ``head``."""
+    """``base``, ``open_clip``, ``timm``, ``inception``, ``head`` or ``captioner``."""
     pretrained: str | None = None
     """Where ``name`` is a library's: a file of weights, or their tag."""
     sha256: str | None = None
@@ -52,6 +52,8 @@ class NamedWeights:
                 check_hash(found, self.sha256, self.name)
         elif self.kind == "base":
             _on_the_hub(self.name, "model_index.json", self.revision)
+        elif self.kind == "captioner":
+            _on_the_hub(self.name, "config.json", None)
         else:
             self._look_at_library()
 
@@ -109,6 +111,9 @@ def named_weights(settings: RunSettings) -> Iterator[NamedWeights]:
             "evaluation.ssl_judge", judges.ssl_judge, "timm", judges.ssl_judge_pretrained,
             judges.ssl_judge_sha256,
         )  # fmt: skip
+    captioner = settings.captioner
+    if settings.captions == "auto" and captioner.model is not None:
+        yield NamedWeights("captioner.model", captioner.model, "captioner", sha256=captioner.sha256)
 
 
 def _on_the_hub(repository: str, file: str, revision: str | None) -> None:

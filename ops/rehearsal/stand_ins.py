@@ -47,6 +47,9 @@ _FILES = {"seeds": 10, "pool": 64, "references": 32}
 _TAKEN = {"pool": 1_000, "references": 2_048}
 
 
+_NO_CAPTIONER = "captioner.model is not here: images get no captions here, which takes no time."
+
+
 @dataclass(frozen=True)
 class StandIns:
     """Settings that need nothing of a hub, and what stands in for what."""
@@ -80,16 +83,18 @@ def with_random_weights(
         ConfigError: the settings do not say which architecture the base model has.
         ModelError: a library does not know a model.
     """
+    asked = settings.captions
     for weights in named_weights(settings):
         if weights.here is None:
             settings = _WRITERS[weights.kind](settings, weights, folder, divisor)
+    notes = [] if settings.captions == asked else [_NO_CAPTIONER]
     settings, taken = _with_noise(settings, folder)
     names = ", ".join(sorted(taken))
     note = f"{names} are not here: images of noise stand in, and the run is taken to have " + (
         " and ".join(f"{count:,} of {key}" for key, count in taken.items() if key in _TAKEN)
         or "as many"
     )
-    return StandIns(settings, taken, [f"{note}."] if taken else [])
+    return StandIns(settings, taken, [f"{note}.", *notes] if taken else notes)
 
 
 def _base(
@@ -157,12 +162,20 @@ def _head(settings: RunSettings, weights: NamedWeights, folder: Path, _: int | N
     )
 
 
+def _captioner(
+    settings: RunSettings, weights: NamedWeights, folder: Path, _: int | None
+) -> RunSettings:
+    """None stands in: what it would say is said of no image."""
+    return replace(settings, captions="pool")
+
+
 _WRITERS = {
     "base": _base,
     "open_clip": _open_clip,
     "timm": _timm,
     "inception": _inception,
     "head": _head,
+    "captioner": _captioner,
 }
 
 

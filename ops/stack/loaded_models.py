@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from coti.encoders.captioners import Captioner
 from coti.encoders.efficientnet import EfficientNetLite0, load_efficientnet
 from coti.encoders.protocol import EncoderOptions, ImageEncoder, ImageTextEncoder
 from coti.encoders.registry import load_encoder
@@ -18,9 +19,11 @@ from coti.loop.load_models import (
     load_models,
     load_scorer,
     load_ssl_judge,
+    located_captioner,
     located_options,
     located_settings,
 )
+from coti.loop.missing_captions import load_captioner
 from coti.settings import (
     EvaluationSettings,
     ModelSettings,
@@ -31,6 +34,7 @@ from coti.settings import (
 from ops.stack.locations import locate
 
 __all__ = [
+    "captioner_of",
     "efficientnet_of",
     "encoders_of",
     "inception_of",
@@ -75,6 +79,12 @@ def ssl_judge_of(settings: EvaluationSettings) -> ImageEncoder | None:
 def encoders_of(settings: RunSettings) -> Encoders:
     """What S_aes and S_con are computed on: the scorer, and ℰ of Eq. 8 where it is another."""
     return load_encoders(settings, _encoder)
+
+
+def captioner_of(settings: RunSettings) -> Captioner | None:
+    """What describes images that have no caption, where the settings ask for it."""
+    found = replace(settings, captioner=located_captioner(settings.captioner, locate))
+    return load_captioner(found, scorer_of(settings.scorer))
 
 
 @lru_cache(maxsize=1)

@@ -29,6 +29,7 @@ from ops.stack.locations import ROOT
 __all__ = [
     "Fingerprints",
     "base_model_fingerprint",
+    "captioner_fingerprint",
     "compared_by",
     "fingerprints_of",
     "judge_fingerprint",
@@ -60,6 +61,7 @@ class Fingerprints:
     ssl_judge: str
     ratings: str
     baselines: str
+    captioner: str
 
 
 def fingerprints_of(settings: RunSettings) -> Fingerprints:
@@ -92,6 +94,7 @@ def weights_of(settings: RunSettings) -> dict[str, str]:
         "baselines": fingerprint_optional(
             "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
         ),
+        "captioner": captioner_fingerprint(settings),
     }
 
 
@@ -119,6 +122,16 @@ def ssl_judge_fingerprint(settings: EvaluationSettings) -> str:
     return fingerprint_model(
         settings.ssl_judge, settings.ssl_judge_pretrained, settings.ssl_judge_sha256
     )
+
+
+def captioner_fingerprint(settings: RunSettings) -> str:
+    """What describes images without a caption; empty where nothing does."""
+    own, scorer = settings.captioner, settings.scorer
+    if settings.captions == "pool":
+        return ""
+    if own.model is None:
+        return fingerprint_model(scorer.model, scorer.pretrained, scorer.sha256)
+    return fingerprint_model(own.model, None, own.sha256)
 
 
 def negatives_fingerprint(settings: RunSettings) -> str:

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 # The controller stops after cycle 1; the twin has a cycle more.
 STOPS_EARLY: dict[str, Any] = {
     "controller": {"max_cycles": 2, "patience": 1, "min_improvement": 10.0},
+    "train": {**TINY["train"], "captions": "both"},
+    "captions": "auto",
 }
 
 

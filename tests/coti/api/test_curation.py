@@ -22,6 +22,7 @@ def test_every_input_has_its_reason_and_the_picked_files_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From any folder: byte for byte, captions beside them, and the table; over nothing.
+    What had no caption is described, since that is asked for.
     What has changed or gone since is not saved under its old score."""
     pool = tmp_path / "pool"
     pool.mkdir()
@@ -31,11 +32,14 @@ def test_every_input_has_its_reason_and_the_picked_files_are_kept(
     ]
     for path in paths:
         (pool / path.name).write_bytes(path.read_bytes())
-        (pool / path.name).with_suffix(".txt").write_text(f"a boot, {path.stem}")
+    told = {path.name for path in paths[::2]}
+    for name in told:
+        (pool / name).with_suffix(".txt").write_text(f"a boot, {Path(name).stem}")
     (pool / f"z{paths[0].name}").write_bytes(paths[0].read_bytes())
     Image.new("L", (4, 4)).save(pool / "tiny.png")
     monkeypatch.chdir(tmp_path)
-    found = coti.curate(BOOTS / "seeds", "pool", concept="ankle boot", count=4, **FEW)
+    auto = {**FEW, "captions": "auto", "captioner": {"tags": ["sharp | zebra"]}}
+    found = coti.curate(BOOTS / "seeds", "pool", concept="ankle boot", count=4, **auto)
     assert sorted(found.table["place"]) == list(range(14))
     assert found.picked["order"].tolist() == [1, 2, 3, 4]
     assert found.picked["score"].is_monotonic_decreasing
@@ -51,7 +55,10 @@ def test_every_input_has_its_reason_and_the_picked_files_are_kept(
         (image,) = kept.glob(f"images/{number:04d}.[!t]*")
         assert image.read_bytes() == (pool / name).read_bytes()
         caption = (kept / f"images/{number:04d}.txt").read_text()
-        assert caption == f"a boot, {Path(name).stem}"
+        assert caption == (f"a boot, {Path(name).stem}" if name in told else "sharp")
+    assert 0 < len(told & set(found.names)) < 4
+    others = found.table[found.table["order"].isna() & ~found.table["name"].isin(told)]
+    assert set(others["caption"]) == {""}
     table = pd.read_csv(kept / "curation.csv")
     assert table["name"].tolist() == found.table["name"].tolist()
     with pytest.raises(StoreError):

@@ -41,7 +41,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_a_pool_to_a_trainers_folder(pool: Path, tmp_path: Path) -> None:
     """The verdict is said and is the exit code; the set has the bytes, reasons and a page; what was
     kept is beside it, and a second set over the first is refused before anything is read."""
-    few = ("--preset", "bundled", "--set", "aesthetic.steps=5")
+    few = ("--preset", "bundled", "--set", "aesthetic.steps=5", "--captions", "auto")
     given = ("--seeds", str(BOOTS / "seeds"), "--name", "ankle boot", "--budget", "4", *few)
     output = tmp_path / "boots"
     done = run("curate", str(pool), *given, "--output", str(output), "--json")
@@ -53,6 +53,7 @@ def test_from_a_pool_to_a_trainers_folder(pool: Path, tmp_path: Path) -> None:
     for row in found.chosen.to_dict("records"):
         assert (output / row["image"]).read_bytes() == (pool / row["source"]).read_bytes()
         assert row["address"] == f"{pool}/{row['source']}"
+        assert (output / row["image"]).with_suffix(".txt").read_text() == row["caption"]
     page = (output / "report.html").read_text("utf-8")
     assert found.chosen["source"].iloc[0] in page
     assert list((tmp_path / ".coti-curate").rglob("features-*"))
@@ -72,6 +73,8 @@ def test_a_wrong_call_is_one_sentence(tmp_path: Path) -> None:
     )
     within = run("curate", str(tmp_path), *few)
     assert "lies in the pool, whose images it would join" in within.output
+    alone = run("curate", str(BOOTS / "pool"), *few, "--captioner", "blip")
+    assert "--captioner describes nothing without --captions auto" in alone.output
     to = ("--for", "kohya", "--output", str(tmp_path / "k"))
     assert "holds no set" in run("dataset", "export", str(tmp_path), *to).output
     neither = run("dataset", "export", *to)

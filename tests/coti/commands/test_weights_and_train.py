@@ -33,12 +33,14 @@ def test_an_old_embedding_is_converted(tmp_path: Path) -> None:
 
 
 def test_an_embedding_is_trained_without_the_pipeline(tmp_path: Path) -> None:
-    """Two steps of the bundled model on the bundled seeds; a second call resumes and is done. The
+    """Two steps of the bundled model on the bundled seeds, described by the scorer; a second call
+    resumes and is done. The
     file says how the run file generates."""
     run = tmp_path / "run.yaml"
     run.write_text(
         "parameters: {config: {concept: boot, seeds: s, pool: p, token: {placeholder_token: <b>, "
-        "initializer: foot}, train: {batch_size: 2, max_steps: 2, keep_latents_from: 0}, "
+        "initializer: foot}, captions: auto, train: {captions: both, batch_size: 2, max_steps: 2, "
+        "keep_latents_from: 0}, "
         "generation: {guidance_scale: 3.5}}}"
     )
     seeds = "assets/pools/ankle_boot/seeds"

@@ -139,6 +139,21 @@ def test_without_ti_the_model_generates_the_name(models: Models, data: ConceptDa
     assert len(result.samples) == 2
 
 
+def test_images_without_a_caption_are_trained_with_one_of_ours(
+    models: Models, data: ConceptData
+) -> None:
+    """As if pool and seeds had said it; without being asked nothing is added."""
+    run = replace(PLAIN, strategy="seeds", train=replace(TINY.train, captions="pool"))
+    tags = replace(run.captioner, tags=("sharp | zebra",), template="it is {}")
+    auto = learn(models, replace(data, captions={}), replace(run, captions="auto", captioner=tags))
+    said = dict.fromkeys(data.seeds.names, "it is sharp")
+    learned = learn(models, replace(data, captions=said), run)
+    silent = learn(models, replace(data, captions={}), replace(run, captioner=tags))
+    (found,), (wanted,), (other,) = (r.embedding.parts for r in (auto, learned, silent))
+    assert torch.equal(found, wanted)
+    assert not torch.equal(found, other)
+
+
 class MeanColour:
     """A class-blind judge whose features are mean colours."""
 
