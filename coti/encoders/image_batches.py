@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
 from coti.core.determinism import deterministic
 from coti.core.errors import ModelError
 from coti.core.out_of_memory import out_of_memory_at
+from coti.core.progress import progress_bar
 from coti.core.work import working
 
 __all__ = ["batches", "fit", "looking_at"]
@@ -28,8 +28,7 @@ def batches(images: torch.Tensor, batch_size: int, what: str) -> Iterator[torch.
             f"images must be uint8 [n, 3, h, w], got {images.dtype} {list(images.shape)}."
         )
     starts = range(0, len(images), batch_size)
-    # One batch needs no bar; otherwise tqdm shows it on a terminal only.
-    for first in tqdm(starts, what, leave=False, disable=None if len(starts) > 1 else True):
+    for first in progress_bar(starts, what=what, unit=" batches", shown=len(starts) > 1):
         batch = images[first : first + batch_size]
         with working(what, len(batch)):
             yield batch

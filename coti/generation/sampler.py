@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from coti.core.determinism import deterministic
 from coti.core.errors import ConfigError, EmbeddingError
 from coti.core.out_of_memory import out_of_memory_at
+from coti.core.progress import progress_bar
 from coti.core.quiet_libraries import quiet_libraries
 from coti.core.seeding import generator
 from coti.core.work import working
@@ -135,7 +135,7 @@ def generate(
         out_of_memory_at(ConfigError, f"generating {settings.batch_size} images at once", remedy),
         deterministic(model.deterministic),
         ExitStack() as applied,
-        tqdm(total=total, desc=progress, leave=False, disable=None) as bar,
+        progress_bar(total=total, what=progress) as bar,
     ):
         for adapter in adapters:
             adapter.check_fits(model)

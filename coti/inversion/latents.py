@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from coti.core.errors import TrainingError
 from coti.core.fitting import kept_box
+from coti.core.progress import progress_bar
 from coti.core.whole_files import temporary_folder, tensor_hash
 from coti.core.work import working
 from coti.inversion.base_model import TextToImageModel
@@ -135,7 +135,7 @@ def encode_latents(
         if found is not None:
             return LatentCache(found["mean"].to(where), found["std"].to(where), model)
     mean, std = (_empty(shape, size, where) for _ in range(2))
-    with tqdm(total=rows, desc="encoding images", leave=False, disable=None) as bar:
+    with progress_bar(total=rows, what="encoding images") as bar:
         done = 0
         while done < rows:
             first = done % len(images)

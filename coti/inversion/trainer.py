@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from coti.core.determinism import deterministic
 from coti.core.errors import TrainingError
+from coti.core.progress import progress_bar
 from coti.core.seeding import derived_seed
 from coti.core.work import working
 from coti.inversion.adapters.protocol import Adapter
@@ -175,7 +176,7 @@ def train_cycle(
     compile_seconds: float | None = None
     started = time.monotonic()
 
-    bar = tqdm(total=settings.max_steps, initial=step, desc="training", leave=False, disable=None)
+    bar = progress_bar(what="training", total=settings.max_steps, initial=step, unit=" steps")
     with (
         bar,
         deterministic(model.deterministic),

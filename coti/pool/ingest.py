@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from coti.core.errors import PoolError
 from coti.core.fitting import Fit
+from coti.core.progress import progress_bar
 from coti.core.redaction import redacted
 from coti.core.shown_names import printable
 from coti.core.surrogates import valid_text
@@ -99,7 +98,7 @@ def ingest(
     names: dict[str, int] = {}
     # More than were expected, and tqdm leaves the total out.
     total = pool.count() or None if isinstance(pool, CountedSource) else None
-    progress = tqdm(desc="reading the pool", total=total, unit=" images", leave=False, disable=None)
+    progress = progress_bar(what="reading the pool", total=total, unit=" images")
     limits = Limits(
         resolution,
         settings.max_pixels,

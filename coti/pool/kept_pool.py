@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from coti.core.errors import ModelError
 from coti.core.fitting import Fit
 from coti.core.image_set import ImageSet
+from coti.core.progress import progress_bar
 from coti.core.tensors import TensorBundle
 from coti.core.whole_files import tensor_hash, write_whole
 from coti.encoders.feature_shards import embed_shard, gather_shards, split_into_shards
@@ -80,9 +80,7 @@ def features_of(
     without seeds; no more images than a shard's are in memory."""
     answers = [] if folder is None else _answers(encoders)
     shards = []
-    with tqdm(
-        desc="features", total=len(ids), unit=" images", leave=False, disable=None
-    ) as progress:
+    with progress_bar(what="features", total=len(ids), unit=" images") as progress:
         for some in split_into_shards(ids, shard):
             path = None
             if folder is not None:

@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from coti.core.errors import PoolError
 from coti.core.file_rules import kind_of_file, suffix_of, user_path
+from coti.core.progress import progress_bar
 from coti.core.shown_names import escaped
 from coti.pool.entry import Entry
 from coti.pool.file_tree import FileTree
@@ -91,7 +90,7 @@ class UrlTableSource:
         folder = self._folder()
         with (
             ThreadPoolExecutor(1, thread_name_prefix="fetch") as ahead,
-            tqdm(desc="fetching", unit=" images", leave=False, disable=None) as progress,
+            progress_bar(what="fetching", unit=" images") as progress,
         ):
             from coti.pool.fetch.fetched_shard import fetch_shard
 
