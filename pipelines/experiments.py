@@ -33,6 +33,7 @@ from ops.failed_runs import failure_recorded
 from ops.preconditions import require_stack
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.loaded_models import text_to_image
+from ops.stack.loop_inputs import review_artifact, without_review
 from ops.stack.moved_state import forget_place
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
@@ -44,6 +45,7 @@ from ops.tracking.lineage import (
     base_model_fingerprint,
     judge_fingerprint,
     negatives_fingerprint,
+    review_fingerprint,
     scorers_fingerprint,
     ssl_judge_fingerprint,
     weights_of,
@@ -193,40 +195,62 @@ class _Concept:
             last_profile=None,
         )
         self._shards = shard_pool(self._accepted, rules.feature_shard)
-        self.seed_images, self._training_set = load_seeds(
-            source=source.seeds,
-            source_fingerprint=self.identity.seeds,
-            resolution=resolution,
-            images=shared.images,
-        )
+        self.seed_images, _ = self._seeds(shared)
 
     def start(self, settings: RunSettings) -> Any:
         """Submit a run; the future of its outputs."""
         features, accepted = self._features(settings)
+        seed_images, training_set = self._seeds(settings)
         references, reference_judge = self._references(settings)
         ground_truth = self.identity.source.ground_truth
         return run_experiment.submit(
             accepted=accepted,
             pool_images=self._pool_images,
-            seed_images=self.seed_images,
-            training_set=self._training_set,
+            seed_images=seed_images,
+            training_set=training_set,
             features=features,
             references=references,
             reference_judge=reference_judge,
             weights=self.identity.weights(settings),
-            settings=replace(settings.for_results(), ground_truth=ground_truth),
+            settings=replace(without_review(settings).for_results(), ground_truth=ground_truth),
             device=self._device,
         )
+
+    def _seeds(self, settings: RunSettings) -> tuple[Any, Any]:
+        """The seeds, and X_T of these alone."""
+        reviewed = self._reviewed(settings)
+        seed_images, training_set = self._shared(
+            f"seeds {reviewed['review_fingerprint']}",
+            settings.only("images"),
+            lambda: load_seeds(
+                source=self.identity.source.seeds,
+                source_fingerprint=self.identity.seeds,
+                resolution=self._resolution,
+                images=settings.images,
+                **reviewed,
+            ),
+        )
+        return seed_images, training_set
+
+    def _reviewed(self, settings: RunSettings) -> dict[str, Any]:
+        """What people decided, for the steps from which on it holds."""
+        named = replace(settings, pool=self.identity.source.pool)
+        return {
+            "review": review_artifact(named),
+            "review_fingerprint": review_fingerprint(settings),
+        }
 
     def _features(self, settings: RunSettings) -> tuple[Any, Any]:
         """Features, and the images that are left without near duplicates."""
         used, text = encoding_settings(settings), settings.asked_for
         features, accepted = self._shared(
-            f"features of {text}", used, lambda: self._embedded(used, text)
+            f"features of {text} {review_fingerprint(settings)}",
+            used,
+            lambda: self._embedded(settings, used, text),
         )
         return features, accepted
 
-    def _embedded(self, used: RunSettings, text: str) -> tuple[Any, Any]:
+    def _embedded(self, settings: RunSettings, used: RunSettings, text: str) -> tuple[Any, Any]:
         encoding: dict[str, Any] = {
             "settings": used,
             "device": self._device,
@@ -237,9 +261,10 @@ class _Concept:
             shards=embed_shards(self._shards, self._pool_images, encoding),
             accepted=self._accepted,
             quarantined=self._quarantined,
-            seed_images=self.seed_images,
+            seed_images=self._seeds(settings)[0],
             text=text,
             negatives_fingerprint=negatives_fingerprint(used),
+            **self._reviewed(settings),
             **encoding,
         )
         return features, accepted

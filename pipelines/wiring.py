@@ -15,6 +15,7 @@ from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.failed_runs import failure_recorded
+from ops.stack.loop_inputs import review_artifact, without_review
 from ops.stack.moved_state import forget_place
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
@@ -102,7 +103,7 @@ class _Given(NamedTuple):
 
     config: RunSettings
     settings: RunSettings
-    """``config``, less what the strategy has no use for."""
+    """``config``, less what the strategy has no use for and where a review lies."""
     prints: Fingerprints
     device: Any
     whole: dict[str, Any]
@@ -112,6 +113,8 @@ class _Given(NamedTuple):
     """By station, the settings that it reads."""
     sees_ground_truth: bool
     """Whether the strategy does: a cheat by design, for benchmarks."""
+    reviewed: dict[str, Any]
+    """What people decided, for the steps from which on it holds."""
 
 
 class _Start(NamedTuple):
@@ -157,7 +160,7 @@ class _Cycles:
 
 
 def _given(config: RunSettings) -> _Given:
-    settings, prints = effective(config), fingerprints_of(config)
+    settings, prints = effective(without_review(config)), fingerprints_of(config)
     used = {name: settings.only(*keys) for name, keys in USES.items()}
     cheats = strategy_of(settings).sees_ground_truth
     if cheats:
@@ -172,6 +175,7 @@ def _given(config: RunSettings) -> _Given:
         tags=tags_of(config, prints),
         used=used,
         sees_ground_truth=cheats,
+        reviewed={"review": review_artifact(config), "review_fingerprint": prints.review},
     )
 
 
@@ -206,6 +210,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         source_fingerprint=prints.seeds,
         resolution=resolution,
         images=config.images,
+        **run.reviewed,
     )
     encoding: dict[str, Any] = {
         "settings": replace(settings, aesthetic=settings.aesthetic.encoding).only(
@@ -222,6 +227,7 @@ def _prepare(run: _Given, loop: Loop) -> _Start:
         seed_images=seed_images,
         text=config.asked_for,
         negatives_fingerprint=negatives_fingerprint(config),
+        **run.reviewed,
         **encoding,
     )
     references, shortfalls = embed_references(

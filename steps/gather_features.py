@@ -3,7 +3,7 @@ duplicates."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
@@ -20,7 +20,7 @@ from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import encoders_of
 from ops.stack.locations import locate
-from ops.stack.loop_inputs import on_device
+from ops.stack.loop_inputs import on_device, with_review
 
 __all__ = ["gather_features"]
 
@@ -45,12 +45,15 @@ def gather_features(
     scorer_fingerprint: str,
     model_fingerprint: str,
     negatives_fingerprint: str,
+    review: dict[str, Any] | None = None,
+    review_fingerprint: str = "",
 ) -> tuple[
     Annotated[TensorBundle, "features"],
     Annotated[pd.DataFrame, "accepted"],
     Annotated[pd.DataFrame, "quarantined"],
 ]:
-    """What looks the same to the scorer joins the quarantine, in a group with what is kept.
+    """What looks the same to the scorer joins the quarantine, in a group with what is kept. What
+    people decided stands with the accepted images from here on.
 
     ``text``: the words for the concept, ``settings.asked_for`` of a run.
     """
@@ -68,4 +71,4 @@ def gather_features(
             accepted, quarantined, features.strings("pool_ids"), features["pool"], alike
         )
         features = gather_shards(shards, seeds, keep=accepted["id"])
-    return features, accepted, quarantined
+    return features, with_review(accepted, seed_images.names, review), quarantined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
@@ -15,6 +15,7 @@ from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.locations import locate
+from ops.stack.loop_inputs import reviewed_seeds
 
 __all__ = ["load_seeds"]
 
@@ -27,13 +28,23 @@ __all__ = ["load_seeds"]
     },
 )
 def load_seeds(
-    source: str, source_fingerprint: str, resolution: int, images: ImageSettings
+    source: str,
+    source_fingerprint: str,
+    resolution: int,
+    images: ImageSettings,
+    review: dict[str, Any] | None = None,
+    review_fingerprint: str = "",
 ) -> tuple[Annotated[ImageSet, "seed_images"], Annotated[pd.DataFrame, "training_set"]]:
-    """Read the folder; a file in it that is no image stops the run with its name."""
+    """Read the folder; a file in it that is no image stops the run with its name.
+
+    What a review drops is left out.
+    """
     ids, names, seeds = read_chosen_images(locate(source), resolution, images.rule)
     if len(ids) < 2:
         raise ConfigError(
             f"seeds: {source} holds {len(ids)} image; at least 2 are needed, about ten work well."
         )
     training_set = pd.DataFrame({"id": ids, "origin": "seed", "cycle": 0, "source": names})
-    return ImageSet(ids, seeds), training_set
+    training_set = reviewed_seeds(training_set, review)
+    used = [ids.index(name) for name in training_set["id"]]
+    return ImageSet([ids[place] for place in used], seeds[used]), training_set

@@ -24,6 +24,7 @@ from ops.stack.loop_inputs import (
     ground_truth_of,
     on_device,
     plain,
+    reviewed_of,
     sources_of,
 )
 
@@ -69,6 +70,7 @@ def run_experiment(
         references=references,
         reference_judge=reference_judge.tensors.get("references"),
         ground_truth=ground_truth_of(settings),
+        reviewed=reviewed_of(accepted, training_set),
     )
     result = compute_run(RunInputs(data, located(on_device(settings, device))))
     cycles = [plain(row) for row in result.cycles]

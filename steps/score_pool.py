@@ -11,6 +11,7 @@ from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.loop.plan import strategy_of
+from coti.loop.reviewed import gates_of
 from coti.loop.score_pool import score_pool as score
 from coti.loop.state import LoopState
 from coti.pool.pool_images import PoolImages
@@ -21,7 +22,7 @@ from coti.settings import RunSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import efficientnet_of, located
-from ops.stack.loop_inputs import columns_of, sources_of, training_set_of
+from ops.stack.loop_inputs import columns_of, reviewed_of, sources_of, training_set_of
 
 __all__ = ["score_pool"]
 
@@ -64,11 +65,12 @@ def score_pool(
         features=features,
         settings=located(settings),
         sources=sources_of(accepted, training_set),
+        reviewed=reviewed_of(accepted, training_set),
         images=pool_images,
         seeds=seed_images,
         efficientnet=lambda: efficientnet_of(settings),
     )
-    gates = strategy_of(settings).gates(view)
+    gates = gates_of(strategy_of(settings), view)
     table = pd.DataFrame(
         {
             "id": ids,

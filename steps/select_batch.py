@@ -13,6 +13,7 @@ from coti.core.tensors import TensorBundle
 from coti.core.threads import on_its_threads
 from coti.loop.controller import Decision, stopped_for_want_of_images
 from coti.loop.plan import strategy_of
+from coti.loop.reviewed import marked
 from coti.loop.select_batch import select_batch as select
 from coti.loop.state import LoopState
 from coti.selection import PoolView
@@ -22,6 +23,7 @@ from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import (
     columns_of,
     ground_truth_of,
+    reviewed_of,
     sources_of,
     training_set_of,
     training_table,
@@ -57,7 +59,7 @@ def select_batch(
     the last cycle's generations.
     """
     ids = features.strings("pool_ids")
-    sources = sources_of(accepted, training_set)
+    sources, reviewed = sources_of(accepted, training_set), reviewed_of(accepted, training_set)
     view = PoolView(
         settings=settings,
         features=features,
@@ -67,6 +69,7 @@ def select_batch(
         sources=[sources[name] for name in ids],
         generated=None if generated_features is None else generated_features["generated"],
     )
+    view = marked(view, reviewed)
     ground_truth = ground_truth_of(settings) if strategy_of(settings).sees_ground_truth else None
     grown = select(LoopState(training_set_of(training_set), cycle), view, ground_truth)
     names = list(grown.added_in(cycle))

@@ -26,10 +26,11 @@ from coti.loop.learn import selected_at_once
 from coti.loop.load_models import load_encoders, load_reference_judge, loader
 from coti.loop.missing_captions import load_captioner
 from coti.loop.plan import effective, strategy_of
+from coti.loop.reviewed import gates_of
 from coti.loop.training_set import TrainingSet
 from coti.loop.verdict import Verdict, verdict_of
 from coti.pool.concept_data import JudgedPool, judged_pool, with_seeds
-from coti.pool.manifest import COLUMNS
+from coti.pool.manifest import COLUMNS, recaptioned
 from coti.pool.originals import originals
 from coti.pool.selection_page import render_selection
 from coti.selection import PoolView
@@ -122,6 +123,7 @@ def curate(
     preset: str | None = None,
     settings: RunSettings | None = None,
     cache: str | Path | None = None,
+    review: str | Path | None = None,
     **keys: Any,
 ) -> Curation:
     """Choose the images of a pool that show a concept and look good, in one pass.
@@ -140,6 +142,9 @@ def curate(
         settings: a whole configuration in place of preset and keys.
         cache: folder that keeps what was read and computed of the pool, so that the next call goes
             on where a killed one was; for a place that is named, not for a list of images.
+        review: a set of this pool that people reviewed (``coti review``), or its folder
+            ``review``: dropped images are never picked, kept ones before all others, ratings teach
+            the score of looks, captions stand in place of the pool's.
         keys: of a run file: ``seed=1``, ``strategy="filtered"``,
             ``selection={"aesthetic_gate": 5}``. What is no part of this is refused: as of
             :func:`coti.learn`, and ``references``, ``token``, ``growth``, ``baseline_images``.
@@ -160,6 +165,8 @@ def curate(
         preset = "sd15"
     run = settings_of("coti.curate", preset, settings, keys, concept=concept, refused=_REFUSED)
     count = run.baseline_images if count is None else count
+    if review is not None:
+        run = replace(run, selection=replace(run.selection, review=find_file(str(review))))
     run = effective(replace(run, growth="at_once", baseline_images=count))
     given = pool_of(pool)
     keep = Path(cache) if cache is not None and isinstance(given, str) else None
@@ -179,6 +186,8 @@ def curate(
         count,
     )
     place = given if isinstance(given, str) else ""
+    if data.reviewed is not None:
+        judged = replace(judged, manifest=recaptioned(judged.manifest, data.reviewed.captions))
     rows = _rows(judged, place, data.features.strings("pool_ids"), state.training_set, view)
     with processor_threads(run.threads):
         captioner = load_captioner(run, encoders.scorer)
@@ -203,7 +212,7 @@ def _rows(
     nothing from there."""
     import pandas as pd
 
-    gates = {} if view is None else strategy_of(view.settings).gates(view)
+    gates = {} if view is None else gates_of(strategy_of(view.settings), view)
     scores = {} if view is None else {name: view.columns[name].numpy() for name in _SCORES}
     known = pd.DataFrame({"id": ids, "held_back": held_back(gates, len(ids)), **scores})
     picked = dict.fromkeys(training_set.selected, 0)

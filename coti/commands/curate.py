@@ -63,6 +63,12 @@ _CACHE = ".coti-curate"
     metavar="MODEL",
     help="With --captions auto: BLIP or its like; a folder, or a name of the hub.",
 )
+@click.option(
+    "--review",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A set of POOL that people reviewed (`coti review`): what they dropped is never chosen, "
+    "what they kept before all else, their ratings and captions count.",
+)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A run file's setting.")
 @json_option
 def curate(
@@ -76,6 +82,7 @@ def curate(
     cache: Path | None,
     captions: str,
     captioner: str | None,
+    review: Path | None,
     changes: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -93,6 +100,7 @@ def curate(
         --encoder ViT-B-32:laion2b_s34b_b79k --set pool_rules.min_side=512
       coti curate my/crawl --seeds my/seeds --name boots --output boots --captions auto \\
         --captioner Salesforce/blip-image-captioning-base
+      coti curate my/crawl --seeds my/seeds --name "penguin chick" --output again --review chicks
       coti dataset export chicks --for kohya --output chicks_kohya --trigger chck
     """
     need_extra("pool")
@@ -118,6 +126,7 @@ def curate(
         count=budget,
         preset=preset,
         cache=kept,
+        review=review,
         **keys,
     )
     found.save(output)

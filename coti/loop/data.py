@@ -13,6 +13,7 @@ from coti.encoders.efficientnet import EfficientNetLite0
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.inversion.base_model import TextToImageModel
 from coti.loop.inputs import Encoders, Images
+from coti.loop.reviewed import Reviewed
 
 __all__ = ["ConceptData", "Models"]
 
@@ -52,3 +53,5 @@ class ConceptData:
     """float32 [n, 320], the references' features on the reference judge."""
     ground_truth: Mapping[str, bool] | None = None
     """File name to whether an image is clean. Read by ``selection_precision`` and ``oracle``."""
+    reviewed: Reviewed | None = None
+    """What people decided, where they did; captions are in place, dropped seeds are left out."""

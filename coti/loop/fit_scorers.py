@@ -10,6 +10,7 @@ from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
 from coti.loop.inputs import Encoders
+from coti.loop.reviewed import Reviewed
 from coti.loop.state import LoopState
 from coti.scores import concept_score
 from coti.scores.aesthetic import (
@@ -38,23 +39,29 @@ def finetune_aesthetic_scorer(
     seeds: ImageSet,  # rated 10
     encoders: Encoders,  # the scorer, for degraded seeds
     settings: RunSettings,  # its files found
+    reviewed: Reviewed | None = None,  # whose ratings win over all others
 ) -> AestheticHead:
     """θ of a cycle (Eq. 7): the start head fine-tuned on all ratings there are by now."""
+    said = reviewed.ratings if reviewed else {}
     rules, seed = settings.aesthetic, derived_seed(settings.seed, "aesthetic", state.cycle)
     if rules.head is None:
         head = AestheticHead.fresh(features["pool"].shape[1], derived_seed(seed, "fresh head"))
     else:
         head = load_aesthetic_head(rules.head)
-    sets = [Ratings(features["seeds"], torch.full((len(seeds),), TOP))]
+    of_seeds = [said.get(name, TOP) for name in features.strings("seed_ids")]
+    sets = [Ratings(features["seeds"], torch.tensor(of_seeds))]
     if rules.ratings is not None:
         sets.append(load_ratings(rules.ratings))
     if rules.user_ratings is not None:
         by_name: dict[str, torch.Tensor] = {}
+        better = {sources[name]: rating for name, rating in said.items() if name in sources}
         # The pool wins where both have a file of that name.
         for ids, rows in (("seed_ids", "seeds"), ("pool_ids", "pool")):
             named = zip(features.strings(ids), features[rows], strict=True)
             by_name.update({sources[name]: row for name, row in named if name in sources})
-        sets.append(load_user_ratings(rules.user_ratings, by_name))
+        sets.append(load_user_ratings(rules.user_ratings, by_name, better))
+    if said:
+        sets.append(Ratings(rows_of(features, list(said)), torch.tensor(list(said.values()))))
     if rules.degrade_seeds:
         degraded = degraded_ratings(seeds.images, encoders.scorer, derived_seed(seed, "degrade"))
         sets.append(degraded)
@@ -62,7 +69,9 @@ def finetune_aesthetic_scorer(
     since = state.training_set.since()
     chosen = {name: when for name, when in since.items() if name not in seed_ids}
     if chosen:
-        ratings = [rate_selected(when, state.cycle, rules) for when in chosen.values()]
+        ratings = [
+            said.get(name, rate_selected(when, state.cycle, rules)) for name, when in chosen.items()
+        ]
         sets.append(Ratings(rows_of(features, list(chosen)), torch.tensor(ratings)))
     # As in the release, each kind of negatives has as much say as all of X_T.
     say = 2.0 if chosen else 1.0

@@ -208,7 +208,7 @@ def _selected(
     """Stations 1 to 3: both scorers fitted, and where this cycle selects, X_T with its images and
     the pool before."""
     head = finetune_aesthetic_scorer(
-        state, data.features, data.sources, data.seeds, encoders, settings
+        state, data.features, data.sources, data.seeds, encoders, settings, data.reviewed
     )
     state = state.with_head(head)
     if not selects_at(state.cycle, settings):
@@ -218,6 +218,7 @@ def _selected(
         data.features,
         settings,
         sources=data.sources,
+        reviewed=data.reviewed,
         images=data.pool,
         seeds=data.seeds,
         efficientnet=reference_judge,

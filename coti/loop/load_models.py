@@ -130,13 +130,14 @@ def located_settings(settings: RunSettings, locate: Locate) -> RunSettings:
     found: dict[str, Any] = {
         name: getattr(base, name) and _if_here(getattr(base, name), locate) for name in names
     }
-    token = settings.token
+    token, rules = settings.token, settings.selection
     return replace(
         settings,
         aesthetic=located_aesthetic(settings.aesthetic, locate),
         captioner=located_captioner(settings.captioner, locate),
         token=replace(token, initializer=locate(token.initializer)),
         baselines=replace(base, **found),
+        selection=replace(rules, review=rules.review and locate(rules.review)),
     )
 
 

@@ -13,6 +13,7 @@ from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
 from coti.loop.inputs import Images
 from coti.loop.plan import strategy_of
+from coti.loop.reviewed import Reviewed, marked
 from coti.loop.state import LoopState
 from coti.scores.features_to_scores import score_candidates
 from coti.selection import PoolView
@@ -27,6 +28,7 @@ def score_pool(
     settings: RunSettings,  # of coti.loop.plan.effective
     *,
     sources: Mapping[str, str] | None = None,  # id to file name
+    reviewed: Reviewed | None = None,
     # For strategies that look at images:
     images: Images | None = None,  # the pool's
     seeds: ImageSet | None = None,
@@ -65,6 +67,7 @@ def score_pool(
         efficientnet=efficientnet,
         generated=state.generated,
     )
+    view = marked(view, reviewed)
     strategy = strategy_of(settings)
     known = previous.get("score") if previous is not None and strategy.fixed else None
     score = strategy.score(view) if known is None else known

@@ -21,6 +21,7 @@ from coti.encoders.feature_shards import embed_seeds, gather_shards
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.loop.data import ConceptData, Models
 from coti.loop.inputs import Encoders
+from coti.loop.reviewed import reviewed_images, used_seeds
 from coti.metrics.ground_truth import read_ground_truth
 from coti.metrics.judge import embed_references
 from coti.pool.chosen_images import read_chosen_images
@@ -31,6 +32,7 @@ from coti.pool.open_source import open_source
 from coti.pool.pool_images import PoolImages, StoredImages
 from coti.pool.references import read_references
 from coti.pool.validation import validate
+from coti.selection.decisions import read_review
 from coti.settings import PoolSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class AcceptedPool:
     """Id to file name."""
     features: TensorBundle
     """Of these images, and of near duplicates that were left out."""
+    place: str = ""
+    """As the user named it; empty of images in memory."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,9 @@ def judged_pool(
     """:func:`accepted_pool` of any size: no more than a shard's images are in memory at once."""
     import pandas as pd
 
+    place = ""
     if isinstance(source, str):
+        place = source
         source = open_source(source, rules, cache_dir=keep)
     read, folder = ingested(source, rules, resolution, fit, keep)
     judged = validate(read.manifest, rules)
@@ -196,6 +202,7 @@ def judged_pool(
         captions=dict(zip(ids, captions, strict=True)),
         sources=dict(zip(ids, accepted["source"].astype(str), strict=True)),
         features=features,
+        place=place,
     )
     rows = pd.concat([accepted, quarantined]).set_index("id", drop=False)
     manifest = rows.loc[read.manifest["id"]].reset_index(drop=True)
@@ -206,23 +213,37 @@ def judged_pool(
 def with_seeds(
     pool: AcceptedPool, seeds: Seeds, encoders: Encoders, settings: RunSettings
 ) -> ConceptData:
-    """Pool and seeds as what a run works on, without references."""
+    """Pool and seeds as what a run works on, without references; what a review says is in place.
+
+    Raises:
+        ConfigError: ``selection.review`` names no image of the pool, or drops the seeds.
+        StoreError: a file of it cannot be used.
+    """
+    at = settings.selection.review
+    review = None if at is None else read_review(at)
+    used = used_seeds(review, seeds.images.names)
+    beside_pool = ImageSet([seeds.images.names[place] for place in used], seeds.images.images[used])
+    reviewed = None
+    if review is not None:
+        ids = (pool.images.names, beside_pool.names)
+        reviewed = reviewed_images(review, *ids, pool.place, str(at))
     beside = embed_seeds(
         encoders.scorer,
         encoders.concept,
-        seeds.images,
+        beside_pool,
         settings.concept_score.distractors,
         settings.asked_for,
         read_negatives(
-            settings.aesthetic.negatives, seeds.images.images.shape[-1], settings.images.rule
+            settings.aesthetic.negatives, beside_pool.images.shape[-1], settings.images.rule
         ),
     )
     return ConceptData(
-        seeds=seeds.images,
+        seeds=beside_pool,
         pool=pool.images,
         features=gather_shards([pool.features], beside, keep=pool.images.names),
-        captions=pool.captions,
+        captions={**pool.captions, **(reviewed.captions if reviewed else {})},
         sources={**pool.sources, **seeds.sources},
+        reviewed=reviewed,
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "diff",
     "manifest_hash",
     "read_manifest",
+    "recaptioned",
     "to_frame",
     "write_manifest",
 ]
@@ -132,6 +133,16 @@ def manifest_hash(manifest: pd.DataFrame) -> str:
     for row in zip(*(manifest[name].tolist() for name in columns), strict=True):
         digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
     return digest.hexdigest()
+
+
+def recaptioned(manifest: pd.DataFrame, captions: Mapping[str, str]) -> pd.DataFrame:
+    """With other captions of some images, by their ids."""
+    if not captions:
+        return manifest
+    new = manifest["id"].map(dict(captions))
+    caption = new.where(new.notna(), manifest["caption"]).astype(manifest["caption"].dtype)
+    length = manifest["caption_length"].where(new.isna(), caption.str.len())
+    return manifest.assign(caption=caption, caption_length=length.astype("int64"))
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -219,11 +220,15 @@ def _load_tensors(path: str | Path, what: str) -> dict[str, torch.Tensor]:
         raise ModelError(f"{what}: {path} is no safetensors file ({error}).") from error
 
 
-def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) -> Ratings:
+def load_user_ratings(
+    path: str | Path,
+    features: Mapping[str, torch.Tensor],
+    instead: Mapping[str, float] = MappingProxyType({}),
+) -> Ratings:
     """Read a user's CSV of any encoding with the columns ``file_name`` and ``rating`` (0 to 10).
 
     ``features`` are [d] each, of the pool and the seeds, by :func:`~coti.core.shown_names.escaped`
-    file name.
+    file name; ``instead``, by the same names, are ratings that win over the table's.
 
     Raises:
         PoolError: a missing file or column, a rating that is no number from 0 to 10, or a name
@@ -251,7 +256,8 @@ def load_user_ratings(path: str | Path, features: Mapping[str, torch.Tensor]) ->
                 "pool nor a seed."
             )
         rows.append(found)
-        ratings.append(rating)
+        better = by_file_name(instead, name)
+        ratings.append(rating if better is None else better)
     if not rows:
         raise PoolError(f"user ratings: {path} has no row; set aesthetic.user_ratings to null.")
     return Ratings(torch.stack(rows), torch.tensor(ratings))

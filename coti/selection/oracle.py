@@ -27,4 +27,4 @@ class Oracle(RandomImages):
         if pool.ground_truth is None:
             raise ConfigError("strategy oracle needs the pool's ground truth: set `ground_truth`.")
         clean = torch.tensor([pool.ground_truth.get(name, False) for name in pool.sources])
-        return at_random((pool.candidates & clean).nonzero().squeeze(1), pool.settings, self.name)
+        return at_random((pool.candidates & clean).nonzero().squeeze(1), pool, self.name)

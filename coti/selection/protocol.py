@@ -25,7 +25,7 @@ class PoolView:
     features: TensorBundle
     """Of :func:`coti.scores.features_to_scores.embed_images`."""
     candidates: torch.Tensor
-    """bool [n]: images that are not in X_T yet."""
+    """bool [n]: images that are not in X_T yet and that no review drops."""
     columns: Mapping[str, torch.Tensor]
     """float32 [n] each, 0 to 10: ``s_aes`` (Eq. 7) and ``s_con`` (Eq. 8); ``s_int`` (Eq. 11), 0 to
     20; after :meth:`Strategy.score` its ``score``, too."""
@@ -44,13 +44,20 @@ class PoolView:
     """Loads the reference judge, which some baselines stand on."""
     ground_truth: Mapping[str, bool] | None = None
     """File name to whether the image is clean; for a strategy that ``sees_ground_truth`` alone."""
+    kept: torch.Tensor | None = None
+    """bool [n]: images that a review keeps."""
+    dropped: torch.Tensor | None = None
+    """bool [n]: images that it drops."""
+    taken: int = 0
+    """Images of this selection that are taken already, before the strategy is asked."""
 
     @property
     def wanted(self) -> int:
-        """Images that this selection is to add: ``baseline_images`` at once, or a cycle's part."""
-        if self.settings.growth == "at_once":
-            return self.settings.baseline_images
-        return self.settings.added_in(self.cycle)
+        """Images that this selection is to add yet: of ``baseline_images`` at once, or of a cycle's
+        part, what is not taken already."""
+        at_once = self.settings.growth == "at_once"
+        whole = self.settings.baseline_images if at_once else self.settings.added_in(self.cycle)
+        return max(0, whole - self.taken)
 
     def texts(self, name: Literal["concept_text", "other_texts"]) -> torch.Tensor:
         """Features of the concept's words [1, d], or of other things' names [m, d]; L2-normalised.

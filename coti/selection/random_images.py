@@ -47,22 +47,22 @@ class RandomImages:
         """Candidates at random, in random order."""
         places = pool.candidates.nonzero().squeeze(1)
         if pool.settings.growth == "at_once":
-            return at_random(places, pool.settings, self.name)
+            return at_random(places, pool, self.name)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
         return places[order[: pool.wanted]]
 
 
-def at_random(places: torch.Tensor, settings: RunSettings, name: str) -> torch.Tensor:
-    """``baseline_images`` of the places, in random order.
+def at_random(places: torch.Tensor, pool: PoolView, name: str) -> torch.Tensor:
+    """As many of the places as are wanted at once, in random order.
 
     Raises:
         ConfigError: there are fewer.
     """
-    count = settings.baseline_images
+    count = pool.wanted
     if len(places) < count:
         raise ConfigError(
             f"strategy {name} is to add {count} images and the pool has {len(places)} for it: "
             "lower `baseline_images`, or give a larger pool."
         )
-    order = torch.randperm(len(places), generator=generator(settings.seed, "at once", name))
+    order = torch.randperm(len(places), generator=generator(pool.settings.seed, "at once", name))
     return places[order[:count]]

@@ -72,10 +72,13 @@ class SelfTrained(TopScored):
 
 def _near(pool: PoolView) -> torch.Tensor:
     """What is rather right than wrong, and doubtful ones where more are wanted: bool [n]."""
-    score = pool.columns["score"]
+    score, unavailable = pool.columns["score"], ~pool.candidates
+    if pool.dropped is not None:  # as if the pool had none of them
+        score = score.masked_fill(pool.dropped, float("-inf"))
+        unavailable = unavailable & ~pool.dropped
     right = int((score >= 0).sum())
     # In cycles, too, it is X_T as a whole that may take the doubtful ones.
-    asked = int((~pool.candidates).sum()) + pool.wanted
+    asked = int(unavailable.sum()) + pool.wanted
     reach = max(right, min(round(_DOUBTFUL * right), asked))
     return score >= score.sort(descending=True).values[:reach].amin() if reach else score > 0
 

@@ -175,6 +175,10 @@ class SelectionSettings(Strict):
     suppress_duplicates: float = 0.0
     """Cosine above which two images of one batch count as the same; the better one stays, with
     ``spread`` the one drawn first. 0: off."""
+    review: str | None = None
+    """A set that people reviewed (``coti review``), or its folder ``review``: dropped images never
+    join X_T, kept ones before all others, ratings count as ``aesthetic.user_ratings``, captions
+    stand in place of the pool's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

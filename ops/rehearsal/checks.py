@@ -18,6 +18,7 @@ from ops.rehearsal.named_weights import named_weights
 from ops.stack.check_stack import check_stack
 from ops.stack.input_hashes import fingerprint_optional
 from ops.stack.locations import locate, require_run_folder
+from ops.stack.loop_inputs import review_of
 
 __all__ = ["Checked", "check_inputs", "check_place"]
 
@@ -83,6 +84,8 @@ def check_inputs(settings: RunSettings, weights: bool = True) -> Checked:
     for key, name in (("ratings", own.ratings), ("user_ratings", own.user_ratings)):
         with found.under(f"aesthetic.{key}"):
             fingerprint_optional(f"aesthetic.{key}", name)
+    with found.under("selection.review"):
+        review_of(settings)
     if weights:
         _check_weights(settings, found)
     found.sizes = Sizes(inputs, 0, references, seeds)
@@ -90,6 +93,11 @@ def check_inputs(settings: RunSettings, weights: bool = True) -> Checked:
     if own.user_ratings is not None:
         found.unchecked.append(
             "aesthetic.user_ratings: the images that it rates are not all among the handful; the "
+            "rehearsal went without."
+        )
+    if settings.selection.review is not None:
+        found.unchecked.append(
+            "selection.review: the images that it names are not all among the handful; the "
             "rehearsal went without."
         )
     return found

@@ -48,7 +48,7 @@ def least_counts(settings: RunSettings) -> RunSettings:
     Resolution, widths and batch sizes are true.
 
     Limits that the handful of images cannot keep are lifted: what they say of the whole is checked
-    apart. Ratings of one's own are left out, whose files are not among them.
+    apart. Ratings and a review of one's own are left out, whose files are not among them.
     """
     generation = settings.generation
     return replace(
@@ -56,7 +56,7 @@ def least_counts(settings: RunSettings) -> RunSettings:
         baseline_images=min(settings.baseline_images, 8),
         selection=replace(
             settings.selection, batch=min(settings.selection.batch, 4), concept_gate=0.0,
-            aesthetic_gate=0.0,
+            aesthetic_gate=0.0, review=None,
         ),
         aesthetic=replace(settings.aesthetic, user_ratings=None),
         pool_rules=replace(

@@ -32,14 +32,15 @@ _ONE_AT_A_TIME = threading.Lock()
 def cached_by(module: str) -> CachePolicy:
     """The policy of the cached steps of a module of ``steps``; give it ``__name__``.
 
-    The device's index is a step's input of its own, ``device``, and no part of the key.
+    The device's index is a step's input of its own, ``device``, and no part of the key; nor is
+    ``review``, whose content is, as ``review_fingerprint``.
     """
     step = module.rpartition(".")[2]
     return CachePolicy.model_validate(
         {
             "include_step_code": False,  # the module's is in the fingerprint
             "cache_func": f"{__name__}.of_{step}",
-            "ignored_inputs": ["device"],
+            "ignored_inputs": ["device", "review"],
         }
     )
 

@@ -25,6 +25,7 @@ from ops.stack.input_hashes import (
     fingerprint_pool,
 )
 from ops.stack.locations import ROOT
+from ops.stack.loop_inputs import review_of
 
 __all__ = [
     "Fingerprints",
@@ -36,6 +37,7 @@ __all__ = [
     "negatives_fingerprint",
     "params_of",
     "plain_values",
+    "review_fingerprint",
     "scorers_fingerprint",
     "ssl_judge_fingerprint",
     "tags_of",
@@ -62,6 +64,7 @@ class Fingerprints:
     ratings: str
     baselines: str
     captioner: str
+    review: str
 
 
 def fingerprints_of(settings: RunSettings) -> Fingerprints:
@@ -95,6 +98,7 @@ def weights_of(settings: RunSettings) -> dict[str, str]:
             "baselines", base.efficientnet, base.lpips, base.relic, base.tanet, base.sd_chad
         ),
         "captioner": captioner_fingerprint(settings),
+        "review": review_fingerprint(settings),
     }
 
 
@@ -137,6 +141,12 @@ def captioner_fingerprint(settings: RunSettings) -> str:
 def negatives_fingerprint(settings: RunSettings) -> str:
     """That of ``aesthetic.negatives``; empty where there are none."""
     return fingerprint_optional("aesthetic.negatives", *settings.aesthetic.negatives)
+
+
+def review_fingerprint(settings: RunSettings) -> str:
+    """That of what holds of ``selection.review``; empty where there is none."""
+    review = review_of(settings)
+    return "" if review is None else review.fingerprint()
 
 
 def scorers_fingerprint(scorer: ScorerSettings, own: ConceptScoreSettings) -> str:
