@@ -123,7 +123,8 @@ def marked(pool: PoolView, reviewed: Reviewed | None) -> PoolView:
 
 
 def pick(strategy: Strategy, pool: PoolView, seed: int) -> torch.Tensor:
-    """What joins X_T, int64 [m] into the pool: kept images, the best first, then the strategy's own.
+    """What joins X_T: kept images, the best first, then the strategy's own; int64 [m], places in
+    the pool.
 
     Kept ones are a part of what the selection is to add; of more than that the best by the
     strategy's score join, and the others in a later cycle, if there is one.

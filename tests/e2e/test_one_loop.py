@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from typing import Any
 
 import pytest
 import yaml
 from mlflow import MlflowClient
 
+from coti.dataset.chosen_set import read_set
+from coti.selection.decisions import ReviewWriter, read_review
 from tests.e2e.conftest import TINY, Workspace, make_workspace
 from tests.e2e.learned import learned
 
@@ -22,10 +25,30 @@ STOPS_EARLY: dict[str, Any] = {
 }
 
 
+def reviewed(space: Workspace) -> dict[str, Any]:
+    """:data:`STOPS_EARLY` with a review: of the pool some images kept, dropped, rated, captioned,
+    and of the seeds one dropped, one rated."""
+    folder, place = space.root / "reviewed", space.root / "assets" / "pools" / "ankle_boot"
+    if not folder.exists():
+        writer = ReviewWriter(folder / "review", "ann")
+        for number, path in enumerate(sorted((place / "pool").glob("*.png"))):
+            image = hashlib.sha256(path.read_bytes()).hexdigest()
+            for every, what, value in (
+                (3, "drop", ""), (7, "keep", ""), (10, "rating", "2"), (4, "caption", "a boot"),
+            ):  # fmt: skip
+                if number % every == 1:
+                    writer.decide(image, what, value)
+        for path, (what, value) in zip(
+            sorted((place / "seeds").iterdir()), (("drop", ""), ("rating", "6")), strict=False
+        ):
+            writer.decide(hashlib.sha256(path.read_bytes()).hexdigest(), what, value)
+    return {**STOPS_EARLY, "selection": {"batch": 10, "review": str(folder)}}
+
+
 @pytest.fixture(scope="module")
 def dynamic(workspace: Workspace) -> tuple[bytes, list[dict[str, str]]]:
     """The dynamic pipeline's embedding, and a row a cycle."""
-    workspace.run(workspace.config("run", **STOPS_EARLY))
+    workspace.run(workspace.config("run", **reviewed(workspace)))
     return workspace.vectors(), _rows(workspace)
 
 
@@ -39,7 +62,37 @@ def _rows(space: Workspace) -> list[dict[str, str]]:
 
 def test_learn_learns_the_same(workspace: Workspace, dynamic: tuple[bytes, list[Any]]) -> None:
     """``coti.loop.learn.learn``, in one process and without ZenML."""
-    assert learned(workspace, **STOPS_EARLY) == dynamic[0]
+    assert learned(workspace, **reviewed(workspace)) == dynamic[0]
+
+
+def test_x_t_is_as_people_decided(workspace: Workspace, dynamic: tuple[bytes, list[Any]]) -> None:
+    """Kept images and no dropped one, captions as they wrote them; where the review lies is no part
+    of the cache's keys."""
+    review = read_review(workspace.root / "reviewed")
+    table = read_set(workspace.latest()).table.set_index("sha256")
+    chosen = set(table.index[table["order"] > 0])
+    said = {
+        word: {image for image, verdict in review.verdicts.items() if verdict == word}
+        & set(table.index[table["status"] == "accepted"])
+        for word in ("keep", "drop")
+    }
+    assert said["keep"]
+    assert said["keep"] <= chosen
+    assert not said["drop"] & chosen
+    assert set(table.loc[list(said["drop"]), "why"]) == {"held back by review"}
+    captioned = [image for image in review.captions if image in chosen]
+    assert captioned
+    assert set(table.loc[captioned, "caption"]) == {"a boot"}
+    changes = reviewed(workspace)
+    moved = workspace.root / "elsewhere"
+    (workspace.root / "reviewed").rename(moved)
+    changes["selection"]["review"] = "elsewhere"
+    workspace.run(workspace.config("run", **changes))
+    states = workspace.cached_steps()
+    moved.rename(workspace.root / "reviewed")
+    always = ("track_cycle", "register_embedding", "write_outputs")
+    run = [name for name, state in states.items() if state != "cached"]
+    assert all(name.startswith(always) for name in run), run
 
 
 def test_the_twin_learns_the_same(
@@ -48,7 +101,7 @@ def test_the_twin_learns_the_same(
     """Same record, too, with the controller's stop passing through; one MLflow parent."""
     # A state of its own: the twin may not take the dynamic pipeline's results from the cache.
     twin = make_workspace(tmp_path_factory.mktemp("twin"))
-    twin.run(twin.config("run", **STOPS_EARLY), pipeline="coti_concept_static")
+    twin.run(twin.config("run", **reviewed(twin)), pipeline="coti_concept_static")
     rows = _rows(twin)
     assert (twin.vectors(), rows) == dynamic
     assert len(rows) == 2
@@ -76,7 +129,7 @@ def test_an_experiments_run_learns_the_same(
 ) -> None:
     """A row of one, of the same folders and settings."""
     places = ("concept", "seeds", "pool", "references", "ground_truth")
-    run = {**TINY, **STOPS_EARLY, "measurement": {"images": 64, "edit_images": 0}}
+    run = {**TINY, **reviewed(workspace), "measurement": {"images": 64, "edit_images": 0}}
     config = {
         "name": "one",
         "report": "table1",
