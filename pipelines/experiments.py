@@ -33,7 +33,7 @@ from ops.failed_runs import failure_recorded
 from ops.preconditions import require_stack
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.loaded_models import text_to_image
-from ops.stack.loop_inputs import review_artifact, without_review
+from ops.stack.loop_inputs import review_artifact
 from ops.stack.moved_state import forget_place
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
@@ -212,7 +212,7 @@ class _Concept:
             references=references,
             reference_judge=reference_judge,
             weights=self.identity.weights(settings),
-            settings=replace(without_review(settings).for_results(), ground_truth=ground_truth),
+            settings=replace(settings.without_review().for_results(), ground_truth=ground_truth),
             device=self._device,
         )
 

@@ -15,7 +15,7 @@ from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.failed_runs import failure_recorded
-from ops.stack.loop_inputs import review_artifact, without_review
+from ops.stack.loop_inputs import review_artifact
 from ops.stack.moved_state import forget_place
 from ops.stack.pods import mend_pods
 from ops.stack.settings_schema import remember_schema
@@ -160,7 +160,7 @@ class _Cycles:
 
 
 def _given(config: RunSettings) -> _Given:
-    settings, prints = effective(without_review(config)), fingerprints_of(config)
+    settings, prints = effective(config.without_review()), fingerprints_of(config)
     used = {name: settings.only(*keys) for name, keys in USES.items()}
     cheats = strategy_of(settings).sees_ground_truth
     if cheats:

@@ -35,6 +35,7 @@ COMMANDS = {
     "init": ("coti.commands.init", "init"),
     "pool": ("coti.commands.pool", "pool"),
     "rank": ("coti.commands.rank", "rank"),
+    "review": ("coti.commands.review", "review"),
     "run": ("coti.commands.run_pipeline", "run"),
     "train": ("coti.commands.train_alone", "train"),
     "weights": ("coti.commands.weight_files", "weights"),

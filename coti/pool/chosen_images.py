@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-__all__ = ["CHOSEN", "ChosenImage", "image_reader", "look_at_chosen_images", "read_chosen_images"]
+__all__ = [
+    "CHOSEN",
+    "ChosenImage",
+    "bytes_reader",
+    "image_reader",
+    "look_at_chosen_images",
+    "read_chosen_images",
+]
 
 
 CHOSEN = "chosen image"
@@ -115,6 +122,20 @@ def image_reader() -> Iterator[Callable[[Path], Image.Image]]:
 
         def read(path: Path) -> Image.Image:
             _, found = decoded(str(path), lambda: read_named_file(path))
+            return Image.frombytes("RGB", (found.width, found.height), found.pixels)
+
+        yield read
+
+
+@contextmanager
+def bytes_reader() -> Iterator[Callable[[bytes, str], Image.Image]]:
+    """Reads a file's bytes, with its name for errors: as :func:`image_reader`."""
+    from PIL import Image
+
+    with _decoder(0) as decoded:
+
+        def read(data: bytes, name: str) -> Image.Image:
+            _, found = decoded(name, lambda: data)
             return Image.frombytes("RGB", (found.width, found.height), found.pixels)
 
         yield read

@@ -158,6 +158,10 @@ class RunSettings(Strict):
         every = (each.name for each in fields(self))
         return self.only(*(name for name in every if name not in _AFTERWARDS))
 
+    def without_review(self) -> RunSettings:
+        """Without where a review lies: a step is given what it says."""
+        return replace(self, selection=replace(self.selection, review=None))
+
     def on_any_device(self) -> RunSettings:
         """With the kind of device alone: ``cuda`` for ``cuda:1``."""
         kind = self.model.device.partition(":")[0]

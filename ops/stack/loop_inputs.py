@@ -37,7 +37,6 @@ __all__ = [
     "training_set_of",
     "training_table",
     "with_review",
-    "without_review",
 ]
 
 _SAID, _RATED = "review", "review_rating"
@@ -95,11 +94,6 @@ def review_of(settings: RunSettings) -> Review | None:
     """The last word of what the settings name, where they name any."""
     at = settings.selection.review
     return None if at is None else read_review(locate(at))
-
-
-def without_review(settings: RunSettings) -> RunSettings:
-    """The settings without where the review lies: a step is given what it says."""
-    return replace(settings, selection=replace(settings.selection, review=None))
 
 
 def review_artifact(settings: RunSettings) -> ExternalArtifact | None:

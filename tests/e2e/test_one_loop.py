@@ -34,7 +34,7 @@ def reviewed(space: Workspace) -> dict[str, Any]:
         for number, path in enumerate(sorted((place / "pool").glob("*.png"))):
             image = hashlib.sha256(path.read_bytes()).hexdigest()
             for every, what, value in (
-                (3, "drop", ""), (7, "keep", ""), (10, "rating", "2"), (4, "caption", "a boot"),
+                (3, "drop", ""), (40, "keep", ""), (10, "rating", "2"), (4, "caption", "a boot"),
             ):  # fmt: skip
                 if number % every == 1:
                     writer.decide(image, what, value)
