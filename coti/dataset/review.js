@@ -3,7 +3,7 @@
 const grid = document.getElementById("grid");
 const cards = new Map();
 const waiting = []; // decisions that the server has not acknowledged, the oldest first
-let images = [], said = {}, shown = "all", current = null, sending = false, who = "";
+let images = [], said = {}, shown = "all", current = null, sending = false, who = "", made = 0;
 const WORDS = { keep: "Kept", drop: "Dropped", "": "Undecided" };
 
 function make(tag, name, text) {
@@ -113,6 +113,7 @@ function columns() {
 
 function decide(image, what, value) {
   const rows = visible(), place = rows.findIndex((row) => row.image === image);
+  made += 1;
   waiting.push({ image, what, value });
   drawAll();
   if (cards.get(image).box.hidden && image === current) { // it left this view: on to the next
@@ -221,8 +222,8 @@ async function asked(what) {
 
 async function poll() {
   try {
-    const found = await asked("decisions");
-    if (!waiting.length && !sending) { said = found; trouble(""); drawAll(); }
+    const before = made, quiet = !waiting.length && !sending, found = await asked("decisions");
+    if (quiet && made === before) { // what was asked before our own last word does not count said = found; trouble(""); drawAll(); }
   } catch (error) {
     if (!waiting.length) trouble(`The server does not answer: ${error.message}.`);
   }

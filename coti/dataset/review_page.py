@@ -57,7 +57,8 @@ class ReviewedSet:
         self._writer = ReviewWriter(self._folder, who)
         rows = chosen.chosen.drop_duplicates("sha256").to_dict("records")
         self._rows = {str(row["sha256"]): row for row in rows}
-        self._lock, self._known = threading.Lock(), ((), [])  # type: tuple[Any, list[Decision]]
+        self._lock = threading.Lock()
+        self._known: tuple[Any, list[Decision]] = (None, [])
         self._thumbnails: dict[str, bytes] = {}
         self._decoding = threading.Lock()
 
@@ -70,6 +71,10 @@ class ReviewedSet:
     def concept(self) -> str:
         """The concept's name."""
         return self._set.concept
+
+    def __contains__(self, image: str) -> bool:
+        """Whether the set has an image of this sha256."""
+        return image in self._rows
 
     def images(self) -> list[dict[str, Any]]:
         """What the page shows of each image, the best first."""
@@ -252,7 +257,7 @@ def _handler(
 
         def _asked(self) -> str | None:
             """What is asked for below the token; None where it is nobody's business."""
-            port = self.server.server_address[1]
+            port = self.connection.getsockname()[1]
             names = {f"127.0.0.1:{port}", f"localhost:{port}"}
             origin = self.headers.get("Origin")
             foreign = origin is not None and origin.removeprefix("http://") not in names
@@ -277,7 +282,7 @@ def _handler(
                     self._json(200, {**said, "images": reviewed.images()})
                 elif asked == "decisions":
                     self._json(200, reviewed.said())
-                elif asked.removeprefix("image/") in reviewed._rows:
+                elif asked.removeprefix("image/") in reviewed:
                     data = reviewed.thumbnail(asked.removeprefix("image/"))
                     self._answer(200, data, "image/jpeg", "private, max-age=86400, immutable")
                 else:

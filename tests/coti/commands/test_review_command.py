@@ -1,0 +1,230 @@
+"""``coti review``: the real server, the real page in headless Chromium, people at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import coti
+from coti.dataset.chosen_set import read_set
+from coti.selection.decisions import ReviewWriter, read_decisions, read_review
+from tests.coti.report.test_accessible_pages import PHONE, WIDE, faults
+from tools.screenshots import browser_page, chromium
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[3]
+BOOTS = ROOT / "assets" / "pools" / "ankle_boot"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curated set of twenty images with captions."""
+    pool = tmp_path_factory.mktemp("pool")
+    for path in sorted((BOOTS / "references").iterdir())[:24]:
+        (pool / path.name).write_bytes(path.read_bytes())
+        (pool / path.name).with_suffix(".txt").write_text(f"a boot, {path.stem}")
+    few = {"preset": "bundled", "aesthetic": {"steps": 5}, "strategy": "nearest_to_seeds"}
+    found = coti.curate(BOOTS / "seeds", pool, concept="ankle boot", count=20, **few)
+    return found.save(tmp_path_factory.mktemp("sets") / "boots")
+
+
+@pytest.fixture
+def chosen(made: Path, tmp_path: Path) -> Path:
+    """A copy of it that nobody has reviewed."""
+    import shutil
+
+    return Path(shutil.copytree(made, tmp_path / "boots"))
+
+
+class Server:
+    """``coti review`` as a shell starts it."""
+
+    def __init__(self, folder: Path, who: str, port: int = 0) -> None:
+        words = ["review", str(folder), "--who", who, "--port", str(port)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from coti.commands.main import main; main()", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        assert self.process.stdout is not None
+        self.first = self.process.stdout.readline()
+        self.address = self.process.stdout.readline().split()[1]
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Status and body of a path of this server."""
+        place = urlsplit(self.address)
+        asked = HTTPConnection(str(place.hostname), place.port, timeout=30)
+        asked.request("GET", path, headers=headers)
+        answer = asked.getresponse()
+        return answer.status, answer.read()
+
+
+@contextmanager
+def serving(folder: Path, who: str) -> Iterator[Server]:
+    """Inside, it serves."""
+    server = Server(folder, who)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One page for all tests."""
+    if chromium() is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with browser_page(WIDE, 900) as page:
+        yield page
+
+
+def filled(page: Any, address: str) -> None:
+    """Open the page and wait for its images' places."""
+    page.goto(address)
+    page.locator(".card.current").wait_for()
+
+
+def saved(page: Any) -> None:
+    """Wait until the server has all of it."""
+    page.get_by_text("all saved").wait_for()
+
+
+def test_keys_and_mouse_decide(chosen: Path, browser: Any) -> None:
+    """Each decision is a row at once; the filters show what is decided."""
+    images = list(read_set(chosen).chosen["sha256"])
+    with serving(chosen, "ann") as server:
+        assert "20 images, 0 kept, 0 dropped, 20 undecided" in server.first
+        filled(browser, server.address)
+        press = browser.keyboard.press
+        for key in ("k", "ArrowRight", "d", "ArrowRight", "7", "x", "ArrowRight", "d", "u"):
+            press(key)
+        browser.get_by_label("Keep image 6").click()
+        browser.get_by_label("Rating of image 7").select_option("3")
+        browser.get_by_label("Caption of image 8").click()
+        browser.locator("#caption-text").fill("a brown boot <b>&")
+        press("Enter")
+        saved(browser)
+        review = read_review(chosen)
+        assert review.verdicts == {images[0]: "keep", images[1]: "drop", images[5]: "keep"}
+        assert review.ratings == {images[2]: 10.0, images[6]: 3.0}
+        assert review.captions == {images[7]: "a brown boot <b>&"}
+        assert {each.who for each in read_decisions(chosen / "review")} == {"ann"}
+        browser.get_by_role("button", name="Dropped", exact=True).click()
+        assert browser.locator(".card:visible").count() == 1
+        browser.get_by_role("button", name="Undecided", exact=True).click()
+        assert browser.locator(".card:visible").count() == 17
+        press("d")  # it leaves this view, and the next image is at hand
+        press("d")
+        saved(browser)
+        assert list(read_review(chosen).verdicts.values()).count("drop") == 3
+        press("?")
+        assert browser.locator("#help").is_visible()
+        press("Escape")
+    said = subprocess.run(
+        [sys.executable, "-m", "coti", "review", str(chosen), "--json"]
+        if (ROOT / "coti" / "__main__.py").exists()
+        else [sys.executable, "-c", "from coti.commands.main import main; main()", "review",
+              str(chosen), "--json"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    found = json.loads(said.stdout)
+    assert (found["images"], found["kept"], found["dropped"]) == (20, 2, 3)
+    assert (found["rated"], found["captioned"], found["people"]) == (2, 1, {"ann": 14})
+
+
+def test_two_people_at_once_lose_nothing(chosen: Path, browser: Any) -> None:
+    """Each sees what the other decides; a crash loses nothing that was acknowledged, and what was
+    not is sent to the server once it is back."""
+    images = list(read_set(chosen).chosen["sha256"])
+    other = browser.context.new_page()
+    with serving(chosen, "ann") as one, serving(chosen, "bob") as two:
+        filled(browser, one.address)
+        filled(other, two.address)
+        for _ in range(6):
+            browser.keyboard.press("k")
+            other.keyboard.press("9")
+            browser.keyboard.press("ArrowRight")
+            other.keyboard.press("ArrowRight")
+        saved(browser)
+        saved(other)
+        assert set(read_review(chosen).verdicts) == set(images[:6])
+        assert set(read_review(chosen).ratings) == set(images[:6])
+        browser.locator(".card .word").first.filter(has_text="9 of 10").wait_for()
+        other.locator(".card .word").first.filter(has_text="Kept").wait_for()
+        one.kill()
+        assert len(read_decisions(chosen / "review")) == 12
+        browser.keyboard.press("d")
+        browser.get_by_text("1 not saved, tried again").wait_for()
+        assert len(read_decisions(chosen / "review")) == 12
+    other.close()
+    browser.on("dialog", lambda dialog: dialog.accept())
+    browser.goto("about:blank")
+
+
+def test_a_failed_send_is_tried_again(chosen: Path, browser: Any) -> None:
+    """Shown meanwhile, and written once the disk takes it."""
+    with serving(chosen, "ann") as server:
+        filled(browser, server.address)
+        (chosen / "review").write_text("in the way")
+        browser.keyboard.press("k")
+        browser.get_by_text("1 not saved, tried again").wait_for()
+        (chosen / "review").unlink()
+        saved(browser)
+        assert list(read_review(chosen).verdicts.values()) == ["keep"]
+
+
+def test_only_its_own_page_is_answered(chosen: Path) -> None:
+    """No foreign host name or origin, no guessed address, no path; images by content alone."""
+    image = str(read_set(chosen).chosen["sha256"].iloc[0])
+    with serving(chosen, "ann") as server:
+        path = urlsplit(server.address).path
+        assert server.ask(path)[0] == 200
+        status, data = server.ask(f"{path}image/{image}")
+        assert (status, data[:2]) == (200, b"\xff\xd8")
+        assert server.ask(path, Host="evil.example")[0] == 404
+        assert server.ask(path, Origin="http://evil.example")[0] == 404
+        for wrong in ("/", "/x/", "/decisions", f"{path}../set.json", f"{path}image/../../set.json",
+                      f"{path}image/{'0' * 64}", f"{path}set.json"):  # fmt: skip
+            assert server.ask(wrong)[0] == 404, wrong
+        ReviewWriter(chosen / "review", "bob").decide(image, "drop")
+        assert json.loads(server.ask(f"{path}decisions")[1])[image]["who"] == "bob"
+        (chosen / "review" / "bad.parquet").write_bytes(b"x")
+        status, data = server.ask(f"{path}decisions")
+        assert (status, b"is no file of decisions" in data) == (500, True)
+
+
+def test_the_page_is_accessible(chosen: Path, browser: Any) -> None:
+    """Wide and narrow, light and dark, with its dialogs; nothing sticks out."""
+    image = str(read_set(chosen).chosen["sha256"].iloc[0])
+    ReviewWriter(chosen / "review", "bob").decide(image, "drop")
+    with serving(chosen, "ann") as server:
+        for width in (WIDE, PHONE):
+            for scheme in ("light", "dark"):
+                browser.set_viewport_size({"width": width, "height": 900})
+                browser.emulate_media(color_scheme=scheme)
+                filled(browser, server.address)
+                for key in ("", "?", "c"):
+                    if key:
+                        browser.keyboard.press(key)
+                    assert faults(browser) == [], (width, scheme, key)
+                    browser.keyboard.press("Escape")
+                outside = browser.evaluate("document.documentElement.scrollWidth - innerWidth")
+                assert outside <= 0, (width, scheme)
+    browser.set_viewport_size({"width": WIDE, "height": 900})
