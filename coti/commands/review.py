@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -52,7 +53,7 @@ def review(chosen: Path, who: str | None, port: int, as_json: bool) -> None:
         f"{said['dropped']} dropped, {said['undecided']} undecided"
     )
     click.echo(f"Review: {address}  (Ctrl-C ends it)")
-    with server:
+    with server, closing(reviewed):
         server.serve_forever()
 
 

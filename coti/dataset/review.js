@@ -34,7 +34,7 @@ function card(row) {
   const scores = Object.entries(row.scores).map(([name, value]) => `${name} ${value}`).join(" · ");
   const about = make("p", "soft", `${row.order}. ${scores}`);
   const does = make("div", "do");
-  for (const [label, what] of [["Keep", "keep"], ["Drop", "drop"], ["Undo", "undecided"]]) {
+  for (const [label, what] of [["Keep", "keep"], ["Drop", "drop"], ["Undecided", "undecided"]]) {
     const button = make("button", "", label);
     button.type = "button";
     button.dataset.what = what;
@@ -223,7 +223,8 @@ async function asked(what) {
 async function poll() {
   try {
     const before = made, quiet = !waiting.length && !sending, found = await asked("decisions");
-    if (quiet && made === before) { // what was asked before our own last word does not count said = found; trouble(""); drawAll(); }
+    // What was asked before our own last word does not count.
+    if (quiet && made === before) { said = found; trouble(""); drawAll(); }
   } catch (error) {
     if (!waiting.length) trouble(`The server does not answer: ${error.message}.`);
   }

@@ -11,8 +11,10 @@ import io
 import json
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +63,12 @@ class ReviewedSet:
         self._known: tuple[Any, list[Decision]] = (None, [])
         self._thumbnails: dict[str, bytes] = {}
         self._decoding = threading.Lock()
+        self._open = ExitStack()
+        self._read: Callable[[bytes, str], Image.Image] | None = None
+
+    def close(self) -> None:
+        """End the process that decodes images."""
+        self._open.close()
 
     @property
     def who(self) -> str:
@@ -158,23 +166,33 @@ class ReviewedSet:
             raise PoolError(f"{folder / name} cannot be read ({error}): curate again.") from error
         if hashlib.sha256(data).hexdigest() != image:
             raise PoolError(f"{folder / name} is another file than was chosen: curate again.")
-        return _small(data, name)
+        return self._small(data, name)
 
     def _read_pool(self) -> None:
         """Of a run's set, whose images lie in the pool: all at once, in one pass."""
         source = open_source(self._set.pool, self._set.rules)
         for each in originals(source, self._set.chosen):
             digest = hashlib.sha256(each.data).hexdigest()
-            self._thumbnails[digest] = _small(each.data, each.name)
+            self._thumbnails[digest] = self._small(each.data, each.name)
+
+    def _small(self, data: bytes, name: str) -> bytes:
+        if self._read is None:
+            self._read = self._open.enter_context(bytes_reader())
+        image = self._read(data, name)
+        image.thumbnail((_SIDE, _SIDE))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=85)
+        return stream.getvalue()
 
 
-def _small(data: bytes, name: str) -> bytes:
-    with bytes_reader() as read:
-        image: Image.Image = read(data, name)
-    image.thumbnail((_SIDE, _SIDE))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+class _Server(ThreadingHTTPServer):
+    """Says nothing of browsers that hang up."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def summary(reviewed: ReviewedSet) -> dict[str, Any]:
@@ -213,12 +231,11 @@ def review_server(
     """
     token = secrets.token_urlsafe(24)
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(reviewed, token, framed_by))
+        server = _Server(("127.0.0.1", port), _handler(reviewed, token, framed_by))
     except OSError as error:
         raise StoreError(
             f"port {port} of this machine cannot be used ({error.strerror}): give another --port."
         ) from error
-    server.daemon_threads = True
     return server, f"http://127.0.0.1:{server.server_address[1]}/{token}/"
 
 
@@ -226,7 +243,7 @@ def _handler(
     reviewed: ReviewedSet, token: str, framed_by: str
 ) -> Callable[..., BaseHTTPRequestHandler]:
     policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {framed_by}"
     )
 
