@@ -65,6 +65,8 @@ class Server:
         """As a crash does."""
         self.process.kill()
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def ask(self, path: str, **headers: str) -> tuple[int, bytes]:
         """Status and body of a path of this server."""
@@ -72,7 +74,9 @@ class Server:
         asked = HTTPConnection(str(place.hostname), place.port, timeout=30)
         asked.request("GET", path, headers=headers)
         answer = asked.getresponse()
-        return answer.status, answer.read()
+        found = answer.status, answer.read()
+        asked.close()
+        return found
 
 
 @contextmanager
