@@ -1,7 +1,8 @@
-"""The docs' screenshots, in headless Chromium: `python -m tools.screenshots studio|mlflow`.
+"""The docs' screenshots, in headless Chromium: `python -m tools.screenshots studio|mlflow|review`.
 
 ``studio`` is the studio as it stands; ``mlflow`` is MLflow's UI, with the finished runs of one
-experiment side by side on chosen axes. Both need Debian's package ``chromium`` and the extra
+experiment side by side on chosen axes; ``review`` is the review page of a set, which it curates from
+the bundled pool. All need Debian's package ``chromium`` and the extra
 ``dev`` (Playwright, which drives it).
 """
 
@@ -204,11 +205,50 @@ def draw_studio(given: argparse.Namespace) -> None:
         page.screenshot(path=IMAGES / "studio.png")
 
 
+def draw_review(given: argparse.Namespace) -> None:
+    """Write the review page of a set of the bundled pool, some images decided, wide and narrow."""
+    import threading
+
+    import coti
+    from coti.core.whole_files import temporary_folder
+    from coti.dataset.chosen_set import read_set
+    from coti.dataset.review_page import ReviewedSet, review_server
+
+    boots = ROOT / "assets" / "pools" / "ankle_boot"
+    with temporary_folder() as folder:
+        found = coti.curate(
+            boots / "seeds", boots / "pool", concept="ankle boot", count=60, preset="bundled",
+            strategy="filtered",
+        )  # fmt: skip
+        reviewed = ReviewedSet(read_set(found.save(folder / "boots")), "ann")
+        images = [str(each["image"]) for each in reviewed.images()]
+        for place, what, value in (
+            (0, "keep", ""), (1, "drop", ""), (2, "rating", "9"), (3, "keep", ""),
+            (4, "caption", "a laced boot"), (7, "drop", ""), (8, "keep", ""), (8, "rating", "10"),
+        ):  # fmt: skip
+            reviewed.decide(images[place], what, value)
+        for image in images:
+            reviewed.thumbnail(image)
+        server, address = review_server(reviewed)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, width, height in (("review", 1280, 900), ("review_phone", 390, 844)):
+            with browser_page(width, height) as page:
+                page.goto(address)
+                page.locator(".card.current").wait_for()
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(500)
+                page.screenshot(path=IMAGES / f"{name}.png")
+        server.shutdown()
+        server.server_close()
+        reviewed.close()
+
+
 def main() -> None:
     """Draw the one that is named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     which = parser.add_subparsers(required=True)
     which.add_parser("studio").set_defaults(draw=draw_studio)
+    which.add_parser("review").set_defaults(draw=draw_review)
     mlflow = which.add_parser("mlflow")
     mlflow.set_defaults(draw=draw_mlflow)
     mlflow.add_argument("experiment", nargs="?", default="table2")
