@@ -77,8 +77,8 @@ JSON = {
     "`finished`, `cycles`, `kept_cycle`, `mlflow_run`, `bytes` (of the folder alone)",
     "runs show": "one of these, and `files`",
     "stack check": "a list: `state` (`ok`, `FAIL`, `skip`), `what`, `said`",
-    "review": "`set`; `images`, `kept`, `dropped`, `undecided`, `rated`, `captioned`: of images what "
-    "holds; `decisions`: all that were made; `people`: of these by who made them",
+    "review": "`set`; `images`, `kept`, `dropped`, `undecided`, `rated`, `captioned`: of "
+    "images what holds; `decisions`: all that were made; `people`: of these by who made them",
 }
 """What each command's ``--json`` holds."""
 

@@ -1,8 +1,8 @@
 """The docs' screenshots, in headless Chromium: `python -m tools.screenshots studio|mlflow|review`.
 
 ``studio`` is the studio as it stands; ``mlflow`` is MLflow's UI, with the finished runs of one
-experiment side by side on chosen axes; ``review`` is the review page of a set, which it curates from
-the bundled pool. All need Debian's package ``chromium`` and the extra
+experiment side by side on chosen axes; ``review`` is the review page of a set that it
+curates from the bundled pool. All need Debian's package ``chromium`` and the extra
 ``dev`` (Playwright, which drives it).
 """
 
