@@ -119,7 +119,7 @@ def with_review(
     ids = [str(name) for name in accepted["id"]]
     reviewed = reviewed_images(Review(**given["said"]), ids, seed_ids, **given["names"])
     said = dict.fromkeys(reviewed.kept, "keep") | dict.fromkeys(reviewed.dropped, "drop")
-    columns = {
+    columns: dict[str, Any] = {
         _SAID: pd.Series([said.get(name, "") for name in ids], accepted.index, dtype="str"),
         _RATED: accepted["id"].map(dict(reviewed.ratings)).astype("float64"),
     }
