@@ -33,8 +33,8 @@ from ops.failed_runs import failure_recorded
 from ops.preconditions import require_stack
 from ops.stack.experiment_workers import start_workers, stop_workers
 from ops.stack.loaded_models import text_to_image
-from ops.stack.loop_inputs import review_artifact
 from ops.stack.moved_state import forget_place
+from ops.stack.review_inputs import review_artifact
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache

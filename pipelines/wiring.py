@@ -15,9 +15,9 @@ from coti.loop.plan import effective, first_batch, selects_at, strategy_of
 from coti.loop.uses import USES
 from coti.settings import RunSettings
 from ops.failed_runs import failure_recorded
-from ops.stack.loop_inputs import review_artifact
 from ops.stack.moved_state import forget_place
 from ops.stack.pods import mend_pods
+from ops.stack.review_inputs import review_artifact
 from ops.stack.settings_schema import remember_schema
 from ops.stack.source_hashes import hash_sources_once
 from ops.stack.verified_cache import verify_cache

@@ -16,7 +16,8 @@ from coti.settings import RunSettings
 from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import encoders_of, located
-from ops.stack.loop_inputs import reviewed_of, sources_of, training_set_of
+from ops.stack.loop_inputs import sources_of, training_set_of
+from ops.stack.review_inputs import reviewed_of
 
 __all__ = ["finetune_aesthetic_scorer"]
 

@@ -20,7 +20,8 @@ from materializers.tensor_bundle import TensorBundleMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import encoders_of
 from ops.stack.locations import locate
-from ops.stack.loop_inputs import on_device, with_review
+from ops.stack.loop_inputs import on_device
+from ops.stack.review_inputs import with_review
 
 __all__ = ["gather_features"]
 

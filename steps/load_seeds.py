@@ -15,7 +15,7 @@ from materializers.image_mosaic import ImageSetMaterializer
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.locations import locate
-from ops.stack.loop_inputs import reviewed_seeds
+from ops.stack.review_inputs import reviewed_seeds
 
 __all__ = ["load_seeds"]
 

@@ -24,9 +24,9 @@ from ops.stack.loop_inputs import (
     ground_truth_of,
     on_device,
     plain,
-    reviewed_of,
     sources_of,
 )
+from ops.stack.review_inputs import reviewed_of
 
 __all__ = ["run_experiment"]
 

@@ -22,7 +22,8 @@ from coti.settings import RunSettings
 from materializers.table_parquet import TableMaterializer
 from ops.stack.cache_policy import cached_by
 from ops.stack.loaded_models import efficientnet_of, located
-from ops.stack.loop_inputs import columns_of, reviewed_of, sources_of, training_set_of
+from ops.stack.loop_inputs import columns_of, sources_of, training_set_of
+from ops.stack.review_inputs import reviewed_of
 
 __all__ = ["score_pool"]
 

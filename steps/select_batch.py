@@ -23,11 +23,11 @@ from ops.stack.cache_policy import cached_by
 from ops.stack.loop_inputs import (
     columns_of,
     ground_truth_of,
-    reviewed_of,
     sources_of,
     training_set_of,
     training_table,
 )
+from ops.stack.review_inputs import reviewed_of
 
 __all__ = ["select_batch"]
 

@@ -22,27 +22,50 @@ __all__ = ["review"]
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, help="Port on this machine; 0: a free one."
 )
+@click.option(
+    "--also",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    help="So many images that were not chosen, too, the best ones: read from the pool.",
+)
+@click.option("--pool", help="Where the pool lies that SET is from, if it has been moved.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of what was fetched of the pool, as `coti curate` has it.",
+)
 @json_option
-def review(chosen: Path, who: str | None, port: int, as_json: bool) -> None:
+def review(
+    chosen: Path,
+    who: str | None,
+    port: int,
+    also: int,
+    pool: str | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
     """Keep, drop, rate and recaption the images of SET, by mouse and keyboard, in a browser.
 
-    SET is a folder of `coti curate`, or a run's (outputs/RUN). Each decision is written at once, in
-    SET/review, a Parquet file a sitting: several people may review one set at the same time, each
-    by this command. The page is on this machine alone, at an address that nobody can guess; Ctrl-C
-    ends it. `coti curate --review SET` and selection.review in a run file obey what was decided.
+    SET is a folder of `coti curate`, or a run's (outputs/RUN), whose images are read from its pool.
+    Each decision is written at once, in SET/review, a Parquet file a sitting: several people may
+    review one set at the same time, each by this command. The page is on this machine alone, at an
+    address that nobody can guess; Ctrl-C ends it. `coti curate --review SET` and selection.review
+    in a run file obey what was decided.
     With --json it prints how far the review is, and ends.
 
     \b
     Examples:
       coti review chicks
       coti review chicks --who ann --port 8600
+      coti review chicks --also 100
+      coti review outputs/latest --pool my/photos
       coti review chicks --json
     """
     need_extra("pool")
     from coti.dataset.chosen_set import read_set
     from coti.dataset.review_page import ReviewedSet, review_server, summary
 
-    reviewed = ReviewedSet(read_set(chosen), who or _login())
+    reviewed = ReviewedSet(read_set(chosen), who or _login(), also=also, pool=pool, cache=cache)
     said = summary(reviewed)
     if as_json:
         print_json({"set": chosen, **said})

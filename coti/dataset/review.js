@@ -32,18 +32,18 @@ function card(row) {
   image.src = "image/" + row.image;
   const word = make("p", "word"), text = make("p", "caption");
   const scores = Object.entries(row.scores).map(([name, value]) => `${name} ${value}`).join(" · ");
-  const about = make("p", "soft", `${row.order}. ${scores}`);
+  const about = make("p", "soft", `${row.order ? `${row.order}.` : row.why} ${scores}`);
   const does = make("div", "do");
   for (const [label, what] of [["Keep", "keep"], ["Drop", "drop"], ["Undecided", "undecided"]]) {
     const button = make("button", "", label);
     button.type = "button";
     button.dataset.what = what;
-    button.setAttribute("aria-label", `${label} image ${row.order}`);
+    button.setAttribute("aria-label", `${label} image ${row.order || row.name}`);
     button.addEventListener("click", () => { choose(row.image); decide(row.image, what, ""); });
     does.append(button);
   }
   const rating = make("select");
-  rating.setAttribute("aria-label", `Rating of image ${row.order}`);
+  rating.setAttribute("aria-label", `Rating of image ${row.order || row.name}`);
   for (const value of ["", ...Array(11).keys()]) {
     const option = make("option", "", value === "" ? "rate" : String(value));
     option.value = String(value);
@@ -52,7 +52,7 @@ function card(row) {
   rating.addEventListener("change", () => decide(row.image, "rating", rating.value));
   const caption = make("button", "", "Caption");
   caption.type = "button";
-  caption.setAttribute("aria-label", `Caption of image ${row.order}`);
+  caption.setAttribute("aria-label", `Caption of image ${row.order || row.name}`);
   caption.addEventListener("click", () => { choose(row.image); recaption(); });
   does.append(rating, caption);
   box.append(image, about, word, text, does);

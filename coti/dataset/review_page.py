@@ -20,10 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coti.core.checkout import find_file
 from coti.core.errors import ConfigError, CotiError, PoolError, StoreError
 from coti.core.file_rules import FileRefused, read_inside
 from coti.dataset.chosen_set import ChosenSet
 from coti.pool.chosen_images import bytes_reader
+from coti.pool.manifest import ACCEPTED
 from coti.pool.open_source import open_source
 from coti.pool.originals import originals
 from coti.selection.decisions import (
@@ -52,13 +54,26 @@ _FILES = {
 class ReviewedSet:
     """A set's chosen images and the decisions beside it; several threads may ask."""
 
-    def __init__(self, chosen: ChosenSet, who: str) -> None:
-        """``chosen`` lies in a folder."""
+    def __init__(
+        self,
+        chosen: ChosenSet,  # lies in a folder
+        who: str,
+        *,
+        also: int = 0,  # images that were not chosen, the best ones
+        pool: str | None = None,  # where it lies by now, for images that the set has not
+        cache: Path | None = None,  # folder that keeps what is fetched again
+    ) -> None:
+        """Nothing is read before it is asked for."""
+        import pandas as pd
+
         assert chosen.folder is not None
         self._set, self._folder = chosen, chosen.folder / REVIEW
         self._writer = ReviewWriter(self._folder, who)
-        rows = chosen.chosen.drop_duplicates("sha256").to_dict("records")
-        self._rows = {str(row["sha256"]): row for row in rows}
+        table = chosen.table
+        others = table[(table["order"] == 0) & (table["status"] == ACCEPTED)]
+        self._shown = pd.concat([chosen.chosen, others.head(also)]).drop_duplicates("sha256")
+        self._pool, self._cache = pool or chosen.pool, cache
+        self._rows = {str(row["sha256"]): row for row in self._shown.to_dict("records")}
         self._lock = threading.Lock()
         self._known: tuple[Any, list[Decision]] = (None, [])
         self._thumbnails: dict[str, bytes] = {}
@@ -85,13 +100,14 @@ class ReviewedSet:
         return image in self._rows
 
     def images(self) -> list[dict[str, Any]]:
-        """What the page shows of each image, the best first."""
+        """What the page shows of each image, the chosen ones first; ``order`` 0 was not chosen."""
         return [
             {
                 "image": image,
                 "name": str(row["source"]),
                 "caption": str(row["caption"]),
                 "order": int(row["order"]),
+                "why": str(row["why"]),
                 "scores": {
                     name: round(float(row[name]), 2)
                     for name in ("score", "s_aes", "s_con")
@@ -169,9 +185,11 @@ class ReviewedSet:
         return self._small(data, name)
 
     def _read_pool(self) -> None:
-        """Of a run's set, whose images lie in the pool: all at once, in one pass."""
-        source = open_source(self._set.pool, self._set.rules)
-        for each in originals(source, self._set.chosen):
+        """What the set has not itself, as a run's: all at once, in one pass over the pool."""
+        if not self._pool:
+            raise PoolError("The set's pool was no place to read from again: give --pool.")
+        source = open_source(find_file(self._pool), self._set.rules, cache_dir=self._cache)
+        for each in originals(source, self._shown[self._shown["image"] == ""]):
             digest = hashlib.sha256(each.data).hexdigest()
             self._thumbnails[digest] = self._small(each.data, each.name)
 

@@ -12,8 +12,7 @@ from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
 from coti.encoders.protocol import ImageEncoder, ImageTextEncoder
 from coti.inversion.base_model import TextToImageModel
-from coti.loop.inputs import Encoders, Images
-from coti.loop.reviewed import Reviewed
+from coti.loop.inputs import Encoders, Images, Reviewed
 
 __all__ = ["ConceptData", "Models"]
 

@@ -9,8 +9,7 @@ import torch
 from coti.core.image_set import ImageSet
 from coti.core.seeding import derived_seed
 from coti.core.tensors import TensorBundle
-from coti.loop.inputs import Encoders
-from coti.loop.reviewed import Reviewed
+from coti.loop.inputs import Encoders, Reviewed
 from coti.loop.state import LoopState
 from coti.scores import concept_score
 from coti.scores.aesthetic import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -13,7 +13,7 @@ from coti.scores.aesthetic import AestheticHead
 from coti.scores.concept_score import ConceptScorer
 from coti.scores.features_to_scores import ImageScorer
 
-__all__ = ["Encoders", "Images"]
+__all__ = ["Encoders", "Images", "Reviewed"]
 
 
 class Images(Protocol):
@@ -34,3 +34,17 @@ class Encoders:
     def with_scores(self, head: AestheticHead, concept: ConceptScorer) -> ImageScorer:
         """Scores any images as a cycle's pool images were scored."""
         return ImageScorer(self.scorer, self.concept, head, concept)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """The last word on a concept's images, by their ids."""
+
+    kept: frozenset[str] = frozenset()
+    """Of the pool."""
+    dropped: frozenset[str] = frozenset()
+    """Of the pool."""
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    """0 to 10, of pool and seeds."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """Of the pool."""

@@ -7,19 +7,19 @@ fine-tuned on, captions stand in place of the pool's. The stations ask here and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
 from coti.core.errors import ConfigError
+from coti.loop.inputs import Reviewed
 from coti.selection import PoolView, Strategy
 from coti.selection.batch import select_batch
 from coti.selection.decisions import Review
 
 __all__ = [
     "HELD_BACK",
-    "Reviewed",
     "gates_of",
     "marked",
     "pick",
@@ -34,20 +34,6 @@ HELD_BACK = "held back by review"
 """The reason of a dropped image, beside those of the strategies' gates."""
 _DIGITS = 20
 """Of an image's sha256 that its id begins with."""
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """The last word on a concept's images, by their ids."""
-
-    kept: frozenset[str] = frozenset()
-    """Of the pool."""
-    dropped: frozenset[str] = frozenset()
-    """Of the pool."""
-    ratings: Mapping[str, float] = field(default_factory=dict)
-    """0 to 10, of pool and seeds."""
-    captions: Mapping[str, str] = field(default_factory=dict)
-    """Of the pool."""
 
 
 def reviewed_images(

@@ -11,9 +11,9 @@ from coti.core.errors import ConfigError
 from coti.core.image_set import ImageSet
 from coti.core.tensors import TensorBundle
 from coti.encoders.efficientnet import EfficientNetLite0
-from coti.loop.inputs import Images
+from coti.loop.inputs import Images, Reviewed
 from coti.loop.plan import strategy_of
-from coti.loop.reviewed import Reviewed, marked
+from coti.loop.reviewed import marked
 from coti.loop.state import LoopState
 from coti.scores.features_to_scores import score_candidates
 from coti.selection import PoolView

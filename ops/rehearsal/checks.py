@@ -18,7 +18,7 @@ from ops.rehearsal.named_weights import named_weights
 from ops.stack.check_stack import check_stack
 from ops.stack.input_hashes import fingerprint_optional
 from ops.stack.locations import locate, require_run_folder
-from ops.stack.loop_inputs import review_of
+from ops.stack.review_inputs import review_of
 
 __all__ = ["Checked", "check_inputs", "check_place"]
 

@@ -25,7 +25,7 @@ from ops.stack.input_hashes import (
     fingerprint_pool,
 )
 from ops.stack.locations import ROOT
-from ops.stack.loop_inputs import review_of
+from ops.stack.review_inputs import review_of
 
 __all__ = [
     "Fingerprints",

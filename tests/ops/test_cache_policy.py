@@ -102,12 +102,13 @@ def test_a_registrys_files_belong_to_the_steps_that_ask_it() -> None:
 
 
 def test_another_gpu_is_no_other_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither by the environment nor by the device's index, an input that keys leave out."""
+    """Neither by the environment nor by the device's index, an input that keys leave out; what a
+    review says is in another one."""
     before = code_fingerprint("steps.train_cycle")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     code_fingerprint.cache_clear()
     assert code_fingerprint("steps.train_cycle") == before
-    assert cached_by("steps.train_cycle").ignored_inputs == ["device"]
+    assert cached_by("steps.train_cycle").ignored_inputs == ["device", "review"]
 
 
 def test_zenml_finds_a_steps_function(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
 import coti
-from coti.dataset.chosen_set import read_set
+from coti.commands.main import cli
+from coti.core.errors import PoolError
+from coti.dataset.chosen_set import read_set, write_set
+from coti.dataset.review_page import ReviewedSet
 from coti.selection.decisions import ReviewWriter, read_decisions, read_review
 from tests.coti.report.test_accessible_pages import PHONE, WIDE, faults
 from tools.screenshots import browser_page, chromium
@@ -211,6 +216,39 @@ def test_only_its_own_page_is_answered(chosen: Path) -> None:
         (chosen / "review" / "bad.parquet").write_bytes(b"x")
         status, data = server.ask(f"{path}decisions")
         assert (status, b"is no file of decisions" in data) == (500, True)
+
+
+def test_what_was_not_chosen_is_reviewed_too_and_then_is(
+    made: Path, chosen: Path, tmp_path: Path
+) -> None:
+    """Images that the set has not, as a run's has none, come from the pool; what is kept of the
+    others is chosen by ``coti curate --review``, what is dropped is not."""
+    found = read_set(made)
+    assert len(found.chosen) == 20
+    (tmp_path / "run").mkdir()
+    write_set(tmp_path / "run", found, ())
+    shown = ReviewedSet(read_set(tmp_path / "run"), "ann", also=2)
+    with closing(shown):
+        images = shown.images()
+        assert [each["order"] for each in images] == [*range(1, 21), 0, 0]
+        assert images[-1]["why"] == "not of the best 20"
+        assert all(shown.thumbnail(each["image"])[:2] == b"\xff\xd8" for each in images)
+    kept, dropped = images[-1], images[0]
+    with closing(ReviewedSet(read_set(chosen), "ann", also=2)) as shown:
+        shown.decide(kept["image"], "keep", "")
+        shown.decide(dropped["image"], "drop", "")
+    words = ["curate", found.pool, "--seeds", str(BOOTS / "seeds"), "--name", "ankle boot"]
+    words += ["--budget", "20", "--preset", "bundled", "--set", "strategy=nearest_to_seeds"]
+    words += ["--set", "aesthetic.steps=5", "--review", str(chosen), "--output"]
+    done = CliRunner().invoke(cli, [*words, str(tmp_path / "again")], catch_exceptions=False)
+    again = read_set(tmp_path / "again")
+    assert again.chosen["sha256"].iloc[0] == kept["image"]
+    why = again.table.set_index("sha256")["why"]
+    assert why[dropped["image"]] == "held back by review"
+    assert "1  held back by review" in done.output
+    lone = replace(found, table=found.table.assign(image=""), pool="", folder=tmp_path / "run")
+    with closing(ReviewedSet(lone, "ann")) as shown, pytest.raises(PoolError, match="give --pool"):
+        shown.thumbnail(dropped["image"])
 
 
 def test_the_page_is_accessible(chosen: Path, browser: Any) -> None:

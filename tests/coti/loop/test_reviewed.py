@@ -144,10 +144,10 @@ ENCODERS = Encoders(load_image_text_encoder("assets/models/scorer"))
 RUN = RunSettings(
     concept="ankle boot",
     growth="at_once",
-    strategy="nearest_to_seeds",
-    baseline_images=460,
+    strategy="text_top",
+    baseline_images=150,
     aesthetic=AestheticSettings(steps=20),
-    selection=SelectionSettings(concept_gate=0.0),
+    selection=SelectionSettings(concept_gate=0.0, text="shoe"),
 )
 
 
@@ -173,9 +173,9 @@ def reviewing(run: RunSettings, path: str) -> RunSettings:
 
 @pytest.mark.slow
 def test_vetoing_look_alikes_raises_the_share_of_right_images(tmp_path: Path, seeds: Seeds) -> None:
-    """Of the bundled pool, in which sneakers and sandals are planted among the boots: a person who
-    drops the wrong ones of the first choice has the more right ones in the second. The images are
-    named by hash, so that a copy of the pool under other names is reviewed as well."""
+    """Of the bundled pool, in which sneakers and sandals are planted among the boots, what is
+    nearest to the word "shoe": a person who drops the wrong ones of the first choice has many more
+    right ones in the second."""
     pool = accepted_pool(str(BOOTS / "pool"), ENCODERS, PoolSettings(), 32, RUN.images.rule)
     clean = read_ground_truth(BOOTS / "ground_truth.csv", "ankle boot")
 
@@ -195,7 +195,7 @@ def test_vetoing_look_alikes_raises_the_share_of_right_images(tmp_path: Path, se
     after, second = chosen(reviewing(RUN, path))
     assert not set(after) & set(wrong)
     assert len(after) == len(before)
-    assert second > share
+    assert second > share + 0.2  # 0.63 and 0.89
 
 
 def test_a_rating_of_the_review_wins(tmp_path: Path, seeds: Seeds) -> None:
