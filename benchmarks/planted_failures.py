@@ -118,8 +118,10 @@ def _broken_model(run: Run) -> Run:
 
 def _at_rate(rate: float) -> Callable[[Run], Run]:
     def plant(run: Run) -> Run:
-        train = replace(run.settings.train, learning_rates=(rate,))
-        return run._replace(settings=replace(run.settings, train=train))
+        settings = run.settings
+        train = replace(settings.train, learning_rates=(rate,))
+        token = replace(settings.token, norm_control="none")  # which mends it: decision 21
+        return run._replace(settings=replace(settings, train=train, token=token))
 
     return plant
 
@@ -132,7 +134,7 @@ PLANTED: dict[str, Planted] = {
     "two seeds": Planted(("10 random",), _few_seeds),
     "wrong domain": Planted(("10 random",), _textures),
     "broken model": Planted(OFTEN, _broken_model),
-    "a rate 1000 times too high": Planted(OFTEN, _at_rate(5.0)),
+    "a rate 1000 times too high, of any length": Planted(OFTEN, _at_rate(5.0)),
 }
 """What is wrong, by its name; ``nothing`` is a good run. One seed is refused before any of this."""
 
