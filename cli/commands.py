@@ -115,12 +115,12 @@ class MlflowTracking:
             RegistryError: there is no champion, or its run's folder is gone.
         """
         from ops.registry.embedding_registry import CHAMPION
-        from ops.tracking.run_folders import run_folders
+        from ops.tracking.run_folders import folder_of
 
         run = self.version(concept, CHAMPION).run
-        for each in run_folders():
-            if each.mlflow_run == run:
-                return each.folder
+        found = run and folder_of(run)
+        if found:
+            return found
         raise RegistryError(
             f"The run of the champion of {concept!r} has no folder in outputs any more: give the "
             "folder of a run, or curate again."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from cli.studio_app import figure, plain
+from cli.studio_review import review_section
 from coti.core.contact_sheet import contact_sheet
 from coti.core.errors import CotiError
 from coti.core.whole_files import temporary_folder
@@ -175,6 +176,7 @@ def page() -> None:
             st.write("Nothing.")
         else:
             st.html(figure(sheet, f"{title}: {label}", "S_aes / S_con"))
+    review_section(version.run_id)
 
 
 quiet_terminal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import closing
 from pathlib import Path
 
@@ -63,9 +62,9 @@ def review(
     """
     need_extra("pool")
     from coti.dataset.chosen_set import read_set
-    from coti.dataset.review_page import ReviewedSet, review_server, summary
+    from coti.dataset.review_page import ReviewedSet, login_name, review_server, summary
 
-    reviewed = ReviewedSet(read_set(chosen), who or _login(), also=also, pool=pool, cache=cache)
+    reviewed = ReviewedSet(read_set(chosen), who or login_name(), also=also, pool=pool, cache=cache)
     said = summary(reviewed)
     if as_json:
         print_json({"set": chosen, **said})
@@ -78,10 +77,3 @@ def review(
     click.echo(f"Review: {address}  (Ctrl-C ends it)")
     with server, closing(reviewed):
         server.serve_forever()
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody"

@@ -6,6 +6,7 @@ path that nobody can guess. Images are asked for by their hash, so no path comes
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import io
 import json
@@ -39,7 +40,7 @@ from coti.selection.decisions import (
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ReviewedSet", "review_server", "summary"]
+__all__ = ["ReviewedSet", "login_name", "review_server", "summary"]
 
 _SIDE = 512
 """Pixels of a thumbnail's longer side, at most."""
@@ -203,6 +204,14 @@ class ReviewedSet:
         return stream.getvalue()
 
 
+def login_name() -> str:
+    """Whose decisions they are where nobody says it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
+
+
 class _Server(ThreadingHTTPServer):
     """Says nothing of browsers that hang up."""
 
@@ -234,22 +243,19 @@ def summary(reviewed: ReviewedSet) -> dict[str, Any]:
     }
 
 
-def review_server(
-    reviewed: ReviewedSet, port: int = 0, framed_by: str = "'none'"
-) -> tuple[ThreadingHTTPServer, str]:
+def review_server(reviewed: ReviewedSet, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
     """A server on this machine's loopback, not serving yet, and its page's address.
 
     Args:
         reviewed: the set.
         port: 0 takes a free one.
-        framed_by: sources of Content-Security-Policy whose pages may show it in a frame.
 
     Raises:
         StoreError: the port is taken.
     """
     token = secrets.token_urlsafe(24)
     try:
-        server = _Server(("127.0.0.1", port), _handler(reviewed, token, framed_by))
+        server = _Server(("127.0.0.1", port), _handler(reviewed, token))
     except OSError as error:
         raise StoreError(
             f"port {port} of this machine cannot be used ({error.strerror}): give another --port."
@@ -257,12 +263,10 @@ def review_server(
     return server, f"http://127.0.0.1:{server.server_address[1]}/{token}/"
 
 
-def _handler(
-    reviewed: ReviewedSet, token: str, framed_by: str
-) -> Callable[..., BaseHTTPRequestHandler]:
+def _handler(reviewed: ReviewedSet, token: str) -> Callable[..., BaseHTTPRequestHandler]:
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {framed_by}"
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
     class Handler(BaseHTTPRequestHandler):

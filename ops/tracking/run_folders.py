@@ -21,7 +21,15 @@ from coti.core.text_files import read_json
 from coti.core.whole_files import is_ours, plain_name, point_link, remove_ours, write_whole
 from ops.stack.locations import LATEST, ROOT
 
-__all__ = ["RunFolder", "find_run", "is_live", "remove_run", "run_folders", "write_summary"]
+__all__ = [
+    "RunFolder",
+    "find_run",
+    "folder_of",
+    "is_live",
+    "remove_run",
+    "run_folders",
+    "write_summary",
+]
 
 EMBEDDING = "learned_embeds.safetensors"
 SUMMARY = "run.json"
@@ -93,6 +101,11 @@ def find_run(name: str, output: str = "outputs") -> RunFolder:
         what = "is no run's folder of ours" if os.path.lexists(path) else "does not exist"
         raise StoreError(f"{path} {what}: `coti runs list` names the runs.")
     return _read(path)
+
+
+def folder_of(mlflow_run: str) -> Path | None:
+    """The folder of the run that MLflow has under this id; None where it is gone."""
+    return next((each.folder for each in run_folders() if each.mlflow_run == mlflow_run), None)
 
 
 def is_live(name: str) -> bool:

@@ -9,6 +9,8 @@ import json
 import pytest
 
 from coti.core.images import read_image
+from coti.dataset.chosen_set import read_set
+from coti.selection.decisions import read_review
 from tests.e2e.conftest import TINY, Workspace
 
 pytestmark = pytest.mark.e2e
@@ -24,6 +26,15 @@ with studio() as address, browser_page() as page:
     told["champion"] = page.get_by_text("Champion (the same)").count()
     told["images"] = page.get_by_role("img", name="images of 'a photo of a {}' with").count()
     told["address"] = address
+    link = page.get_by_role("link", name="Keep, drop, rate and recaption its images")
+    link.wait_for(timeout=120000)
+    review = page.context.browser.new_page()
+    review.goto(link.get_attribute("href"))
+    review.locator(".card.current").wait_for()
+    told["reviewed"] = review.locator(".card").count()
+    with review.expect_response(lambda answer: answer.url.endswith("/decide")):
+        review.keyboard.press("k")
+    review.close()
     page.evaluate(open(sys.argv[2], encoding="utf-8").read())
     found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
     told["faults"] = [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
@@ -98,7 +109,8 @@ def test_what_is_missing_is_one_line(learned: Workspace) -> None:
 
 def test_the_studio_in_a_browser(learned: Workspace) -> None:
     """Samples as the run made its own, the kept cycle, another one, an error as a sentence; only
-    loopback is listened on and asked, and axe-core finds no fault."""
+    loopback is listened on and asked, and axe-core finds no fault. It leads to the
+    review of its set."""
     from tools.screenshots import chromium
 
     if chromium() is None:
@@ -114,6 +126,8 @@ def test_the_studio_in_a_browser(learned: Workspace) -> None:
     assert told["kept first"] == 1
     assert told["steps"] == str(TINY["generation"]["num_inference_steps"])
     assert told["errors"] >= 1
+    assert told["reviewed"] == len(read_set(learned.latest()).chosen)
+    assert list(read_review(learned.latest()).verdicts.values()) == ["keep"]
     assert told["elsewhere"] == []
     assert read_image(image).width == 1280
 
